@@ -1,0 +1,78 @@
+/* pool.h: signed transactions waiting for a block, by sender and nonce. Bounded: at a limit it refuses, and says so.
+
+   A sender's record holds what is known of its account (nonce under the next block; balance as of some block) and its transactions sorted by
+   nonce. The run of consecutive nonces that starts at the account's nonce is ready; behind a gap they wait. Across senders the
+   order is that of arrival or of tip; in both, a sender's own transactions keep nonce order.
+
+   POOLED ─take─▶ TAKEN (in a block) ─▶ coh_pool_committed (gone)
+                     │                  coh_pool_dropped   (gone: invalid at its turn; the caller reports it)
+                     └─▶ coh_pool_returned (POOLED again: its block was aborted, or a predecessor was dropped)
+
+   Used by the communication thread alone. */
+#ifndef COH_POOL_H
+#define COH_POOL_H
+
+#include "common/codec/tx.h"
+
+typedef struct coh_pool coh_pool_t;
+
+/* A pooled transaction. Memory belongs to the pool until committed or dropped, and does not move. */
+typedef struct coh_pool_tx {
+    coh_tx_t tx;           /* borrows from its own copy of the raw bytes */
+    coh_hash_t hash;
+    coh_addr_t sender;
+    coh_u256_t upfront;    /* gas_limit * max_fee + value */
+    uint64_t gas_need;     /* gas that it uses at least, and that a plain transfer uses exactly: max(intrinsic, floor) */
+    uint64_t arrival_us;   /* env clock */
+    struct coh_pool_priv *priv;
+} coh_pool_tx_t;
+
+typedef enum { COH_POOL_ARRIVAL, COH_POOL_TIP } coh_pool_order_t;
+
+typedef struct {
+    size_t tx_max;         /* all senders */
+    size_t sender_tx_max;  /* of one sender */
+    coh_pool_order_t order;
+} coh_pool_limits_t;
+
+coh_pool_t *coh_pool_new(coh_pool_limits_t const *limits);
+void coh_pool_free(coh_pool_t *pool);
+
+/* What the pool knows of an account: UNKNOWN: ask the owner, then coh_pool_set_account. */
+bool coh_pool_knows_account(coh_pool_t const *pool, coh_addr_t const *addr);
+/* coh_pool_set_account records nonce and balance as committed at block (from ANSWER). Ignored, but for the balance, if the pool already tracks the account's nonce. */
+void coh_pool_set_account(coh_pool_t *pool, coh_addr_t const *addr, uint64_t nonce, coh_u256_t const *balance, uint64_t block);
+
+/* coh_pool_add takes a transaction that passed the static checks, of a known account. raw is copied.
+   Returns: COH_TX_OK; KNOWN; NONCE_TOO_LOW; FUNDS (its upfront cost together with the sender's pooled ones with lower nonces exceeds the balance last known);
+            UNDERPRICED (same nonce pooled, and not 10 % more of both tip and cap; a taken one cannot be replaced); SENDER_LIMIT; POOL_FULL
+   A gapped nonce is taken and waits. With FUNDS, *stale tells whether the balance may be out of date (older than block now): the caller may ask again. */
+coh_tx_err_t coh_pool_add(coh_pool_t *pool, coh_tx_t const *tx, coh_hash_t const *hash, coh_addr_t const *sender, coh_fork_t fork,
+                          uint64_t arrival_us, uint64_t now_block, bool *stale);
+
+/* coh_pool_has tells whether the hash is pooled or taken. */
+bool coh_pool_has(coh_pool_t const *pool, coh_hash_t const *hash);
+
+/* coh_pool_ready_cnt: transactions that could be taken now, fees aside. coh_pool_tx_cnt: all, taken ones included. coh_pool_oldest_ready_us: arrival of a ready one that came no later than
+   when the pool last had none ready; UINT64_MAX if none. */
+size_t coh_pool_ready_cnt(coh_pool_t const *pool);
+size_t coh_pool_tx_cnt(coh_pool_t const *pool);
+size_t coh_pool_sender_cnt(coh_pool_t const *pool);
+uint64_t coh_pool_oldest_ready_us(coh_pool_t const *pool);
+
+/* coh_pool_take_begin starts a block with this base fee; then coh_pool_take hands out the next transaction in order, marks it TAKEN, and so on, until NULL (none
+   that can pay the base fee) or the caller stops; coh_pool_untake puts the last one taken back in front (it did not fit); coh_pool_take_end ends it: senders passed over for the
+   base fee are considered again next time. */
+void coh_pool_take_begin(coh_pool_t *pool, coh_u256_t const *base_fee);
+coh_pool_tx_t *coh_pool_take(coh_pool_t *pool);
+void coh_pool_untake(coh_pool_t *pool, coh_pool_tx_t *tx);
+void coh_pool_take_end(coh_pool_t *pool);
+
+/* The block is decided: the sender's nonce moves on; spent is what the transaction took from the balance (value and fee). Frees tx. */
+void coh_pool_committed(coh_pool_t *pool, coh_pool_tx_t *tx, coh_u256_t const *spent);
+/* Invalid at its turn; frees tx. Its successors by the same sender, taken or not, are gapped from now on; the taken ones must be returned by the caller. */
+void coh_pool_dropped(coh_pool_t *pool, coh_pool_tx_t *tx);
+/* Back to POOLED at its old place. */
+void coh_pool_returned(coh_pool_t *pool, coh_pool_tx_t *tx);
+
+#endif
