@@ -1,0 +1,224 @@
+#include "common/node/recover.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+
+struct coh_recoverq {
+    size_t tx_max;
+    coh_metrics_t *metrics;
+    coh_recover_done_fn *done;
+    void *arg;
+    pthread_mutex_t lock;
+    /* Under the lock; the counters are also read without it, as a hint only: a worker that misses a job by this is woken again by its pusher,
+       and the communication thread polls. */
+    coh_recover_job_t *queued_first;
+    coh_recover_job_t **queued_last;
+    coh_recover_job_t *running; /* all chunks handed out, not all back */
+    coh_recover_job_t *done_first;
+    coh_recover_job_t **done_last;
+    atomic_size_t queued_cnt;
+    atomic_size_t done_cnt;
+    atomic_size_t tx_cnt;
+};
+
+coh_recover_job_t *coh_recover_job_new(uint32_t tx_max, coh_recover_rules_t const *rules)
+{
+    coh_recover_job_t *job = coh_calloc(1, sizeof(*job));
+    job->cap               = tx_max;
+    job->rules             = *rules;
+    job->txs               = coh_calloc(tx_max, sizeof(*job->txs));
+    job->results           = coh_calloc(tx_max, sizeof(*job->results));
+    job->ends              = coh_calloc(tx_max, sizeof(*job->ends));
+    return job;
+}
+
+coh_err_t coh_recover_job_add(coh_recover_job_t *job, coh_bytes_t raw)
+{
+    if (job->cnt == job->cap || raw.n > COH_TX_RAW_MAX || job->bytes.n + raw.n > UINT32_MAX) {
+        return COH_ETOOBIG;
+    }
+    coh_buf_put(&job->bytes, raw.p, raw.n);
+    job->ends[job->cnt++] = (uint32_t)job->bytes.n;
+    return COH_OK;
+}
+
+coh_bytes_t coh_recover_job_raw(coh_recover_job_t const *job, uint32_t idx)
+{
+    COH_ASSERT(idx < job->cnt);
+    uint32_t from = idx == 0 ? 0 : job->ends[idx - 1];
+    return coh_bytes(job->bytes.p + from, job->ends[idx] - from);
+}
+
+void coh_recover_job_decode(coh_recover_job_t *job, uint32_t first, uint32_t cnt)
+{
+    coh_recover_rules_t const *rules = &job->rules;
+    for (uint32_t i = first; i < first + cnt; i++) {
+        coh_tx_err_t err = coh_tx_decode(&job->txs[i], coh_recover_job_raw(job, i));
+        if (err == COH_TX_OK && rules->check_static) {
+            err = coh_tx_check_static(&job->txs[i], rules->fork, rules->chain_id, rules->allow_unprotected);
+        }
+        job->results[i].tx  = &job->txs[i];
+        job->results[i].err = err;
+    }
+}
+
+void coh_recover_job_free(coh_recover_job_t *job)
+{
+    if (job != NULL) {
+        coh_buf_free(&job->bytes);
+        free(job->txs);
+        free(job->results);
+        free(job->ends);
+        free(job);
+    }
+}
+
+coh_recoverq_t *coh_recoverq_new(size_t tx_max, coh_metrics_t *metrics, coh_recover_done_fn *done, void *arg)
+{
+    coh_recoverq_t *q = coh_calloc(1, sizeof(*q));
+    q->tx_max         = tx_max;
+    q->metrics        = metrics;
+    q->done           = done;
+    q->arg            = arg;
+    q->queued_last    = &q->queued_first;
+    q->done_last      = &q->done_first;
+    int rc            = pthread_mutex_init(&q->lock, NULL);
+    COH_ASSERT(rc == 0);
+    return q;
+}
+
+static void free_list(coh_recover_job_t *job)
+{
+    while (job != NULL) {
+        coh_recover_job_t *next = job->next;
+        coh_recover_job_free(job);
+        job = next;
+    }
+}
+
+void coh_recoverq_free(coh_recoverq_t *q)
+{
+    if (q != NULL) {
+        free_list(q->queued_first);
+        free_list(q->running);
+        free_list(q->done_first);
+        (void)pthread_mutex_destroy(&q->lock);
+        free(q);
+    }
+}
+
+coh_err_t coh_recoverq_push(coh_recoverq_t *q, coh_recover_job_t *job)
+{
+    COH_ASSERT(job->cnt > 0 && job->taken_cnt == 0);
+    pthread_mutex_lock(&q->lock);
+    if (atomic_load_explicit(&q->tx_cnt, memory_order_relaxed) + job->cnt > q->tx_max) {
+        pthread_mutex_unlock(&q->lock);
+        return COH_EBUSY;
+    }
+    job->next       = NULL;
+    *q->queued_last = job;
+    q->queued_last  = &job->next;
+    atomic_fetch_add_explicit(&q->tx_cnt, job->cnt, memory_order_relaxed);
+    atomic_fetch_add_explicit(&q->queued_cnt, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&q->lock);
+    return COH_OK;
+}
+
+/* take_chunk hands out the next piece of the oldest queued job; a job whose last piece leaves moves to running. */
+static coh_recover_job_t *take_chunk(coh_recoverq_t *q, uint32_t *first, uint32_t *cnt)
+{
+    pthread_mutex_lock(&q->lock);
+    coh_recover_job_t *job = q->queued_first;
+    if (job != NULL) {
+        *first = job->taken_cnt;
+        *cnt   = COH_MIN(job->cnt - job->taken_cnt, COH_RECOVER_CHUNK);
+        job->taken_cnt += *cnt;
+        if (job->taken_cnt == job->cnt) {
+            q->queued_first = job->next;
+            if (q->queued_first == NULL) {
+                q->queued_last = &q->queued_first;
+            }
+            job->next  = q->running;
+            q->running = job;
+            atomic_fetch_sub_explicit(&q->queued_cnt, 1, memory_order_relaxed);
+        }
+    }
+    pthread_mutex_unlock(&q->lock);
+    return job;
+}
+
+/* finish_chunk gives a piece back; returns true if the job is done with it. The lock orders the results before the pop. */
+static bool finish_chunk(coh_recoverq_t *q, coh_recover_job_t *job, uint32_t cnt)
+{
+    pthread_mutex_lock(&q->lock);
+    job->done_cnt += cnt;
+    bool done = job->done_cnt == job->cnt;
+    if (done) {
+        coh_recover_job_t **at = &q->running;
+        while (*at != job) {
+            at = &(*at)->next;
+        }
+        *at           = job->next;
+        job->next     = NULL;
+        *q->done_last = job;
+        q->done_last  = &job->next;
+        atomic_fetch_add_explicit(&q->done_cnt, 1, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return done;
+}
+
+bool coh_recoverq_work(coh_recoverq_t *q)
+{
+    if (atomic_load_explicit(&q->queued_cnt, memory_order_relaxed) == 0) {
+        return false;
+    }
+    uint32_t first         = 0;
+    uint32_t cnt           = 0;
+    coh_recover_job_t *job = take_chunk(q, &first, &cnt);
+    if (job == NULL) {
+        return false;
+    }
+    static _Thread_local coh_buf_t scratch; /* kept from chunk to chunk; one per worker */
+    uint64_t start = coh_clock_thread_cpu_ns();
+    coh_recover_job_decode(job, first, cnt);
+    uint64_t signature_ns = coh_tx_recover_batch(&job->results[first], cnt, &scratch);
+    uint64_t total_ns     = coh_clock_thread_cpu_ns() - start;
+    coh_metric_add(q->metrics, COH_M_recover_tx, cnt);
+    coh_metric_add(q->metrics, COH_M_recover_signature_cpu, signature_ns);
+    coh_metric_add(q->metrics, COH_M_recover_decode_cpu, total_ns > signature_ns ? total_ns - signature_ns : 0);
+    if (finish_chunk(q, job, cnt) && q->done != NULL) {
+        q->done(q->arg);
+    }
+    return true;
+}
+
+coh_recover_job_t *coh_recoverq_pop(coh_recoverq_t *q)
+{
+    if (atomic_load_explicit(&q->done_cnt, memory_order_relaxed) == 0) {
+        return NULL;
+    }
+    pthread_mutex_lock(&q->lock);
+    coh_recover_job_t *job = q->done_first;
+    if (job != NULL) {
+        q->done_first = job->next;
+        if (q->done_first == NULL) {
+            q->done_last = &q->done_first;
+        }
+        job->next = NULL;
+        atomic_fetch_sub_explicit(&q->done_cnt, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&q->tx_cnt, job->cnt, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&q->lock);
+    return job;
+}
+
+size_t coh_recoverq_tx_cnt(coh_recoverq_t *q)
+{
+    return atomic_load_explicit(&q->tx_cnt, memory_order_relaxed);
+}
