@@ -7,24 +7,9 @@
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
-#include "common/evm/u256.h"
+#include "common/wire/kinds.h"
 
 #define COH_WIRE_VERSION 1u
-
-/* Field kinds as C types. */
-#define COH_C_U32 uint32_t
-#define COH_C_U64 uint64_t
-#define COH_C_U256 coh_u256_t
-#define COH_C_ADDR coh_addr_t
-#define COH_C_HASH coh_hash_t
-#define COH_C_BIN coh_bytes_t
-
-#define COH_F_STRUCT(kind, name, doc) COH_C_##kind name;
-#define COH_L_STRUCT(rec, name, doc)      \
-    struct {                              \
-        COH_REC_T_##rec const *v;         \
-        uint32_t cnt;                     \
-    } name;
 
 #define COH_REC_T_BLOCK_TX coh_rec_block_tx_t
 #define COH_REC_T_WRITE coh_rec_write_t
@@ -98,13 +83,28 @@ void coh_wire_reader_free(coh_wire_reader_t *r);
 coh_err_t coh_wire_reader_begin(coh_wire_reader_t *r, coh_bytes_t frame, coh_envelope_t *env);
 
 /* coh_wire_reader_next decodes the next message; its lists live until the next call of next or begin, its BIN fields as long as the frame.
-   Returns: COH_OK; COH_ENOTFOUND no more; COH_EMALFORMED, COH_ETRUNCATED, COH_ETOOBIG */
+   After an error the rest of the frame is lost, and next says the same again. A message is checked by form only: whether its sender may
+   send it is for the receiver (coh_wire_route).
+   Returns: COH_OK; COH_ENOTFOUND no more; COH_EMALFORMED, COH_ETRUNCATED; COH_EPROTO no message of this id */
 coh_err_t coh_wire_reader_next(coh_wire_reader_t *r, coh_msg_t *out);
+
+/* Who sends a message to whom. */
+typedef enum {
+    COH_ROUTE_NONE = 0, /* no message of this id */
+    COH_ROUTE_S2C,      /* shard to coordinator */
+    COH_ROUTE_C2S,      /* coordinator to shard */
+    COH_ROUTE_S2S,      /* home and owner, both ways */
+} coh_wire_route_t;
+
+coh_wire_route_t coh_wire_route(uint32_t id);
 
 /* coh_wire_msg_name: "VOTE"; "?" if there is none of this id. */
 char const *coh_wire_msg_name(uint32_t id);
 
 /* coh_wire_print appends a message as one readable line: lists as their counts, BIN as their sizes. */
 void coh_wire_print(coh_buf_t *out, coh_msg_t const *m);
+
+/* coh_wire_table_markdown appends the tables of messages and records that close PROTOCOL.md. */
+void coh_wire_table_markdown(coh_buf_t *out);
 
 #endif
