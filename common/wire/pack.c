@@ -1,9 +1,5 @@
 #include "common/wire/pack_private.h"
 
-#include <stdlib.h>
-
-#include "common/base/alloc.h"
-
 /* ---- msgpack-c's unpacker, one value at a time --------------------------------------------------------------------------- */
 
 /* What a callback of the template returns: 0 keeps the value, a negative number leaves the parser. An array header leaves it too:
@@ -104,44 +100,10 @@ coh_err_t coh_unpack_value(coh_unpack_t *up)
     return rc == 0 ? COH_ETRUNCATED : COH_EMALFORMED;
 }
 
-/* ---- Memory of lists ----------------------------------------------------------------------------------------------------- */
+/* ---- Bytes and lists ----------------------------------------------------------------------------------------------------- */
 
-/* Pieces of growing size, newest first: lists of one message stay where they are while the message grows. */
-struct coh_unpack_chunk {
-    coh_unpack_chunk_t *older;
-    size_t cap;
-    size_t used;
-    uint64_t data[]; /* aligned for all our structs */
-};
-
-enum { CHUNK_MIN = 4096 };
-
-static void free_chunks(coh_unpack_chunk_t *chunk)
-{
-    while (chunk != NULL) {
-        coh_unpack_chunk_t *older = chunk->older;
-        free(chunk);
-        chunk = older;
-    }
-}
-
-static void *take(coh_unpack_t *up, size_t size)
-{
-    size                      = (size + 7) & ~(size_t)7;
-    coh_unpack_chunk_t *chunk = up->chunk;
-    if (chunk == NULL || chunk->cap - chunk->used < size) {
-        size_t cap   = chunk == NULL ? CHUNK_MIN : 2 * chunk->cap;
-        cap          = COH_MAX(cap, size);
-        chunk        = coh_realloc(NULL, sizeof(*chunk) + cap);
-        chunk->older = up->chunk;
-        chunk->cap   = cap;
-        chunk->used  = 0;
-        up->chunk    = chunk;
-    }
-    void *p = chunk->data + chunk->used / 8;
-    chunk->used += size;
-    return p;
-}
+/* More than a large message's lists take: a huge one does not keep its memory for ever. */
+#define LISTS_KEEP_BYTES ((size_t)4 << 20)
 
 void coh_unpack_init(coh_unpack_t *up)
 {
@@ -150,7 +112,7 @@ void coh_unpack_init(coh_unpack_t *up)
 
 void coh_unpack_fini(coh_unpack_t *up)
 {
-    free_chunks(up->chunk);
+    coh_arena_free(&up->lists);
     *up = (coh_unpack_t){0};
 }
 
@@ -163,11 +125,7 @@ void coh_unpack_begin(coh_unpack_t *up, coh_bytes_t in)
 
 void coh_unpack_recycle(coh_unpack_t *up)
 {
-    if (up->chunk != NULL) {
-        free_chunks(up->chunk->older);
-        up->chunk->older = NULL;
-        up->chunk->used  = 0;
-    }
+    coh_arena_reset(&up->lists, LISTS_KEEP_BYTES);
 }
 
 coh_err_t coh_unpack_list(coh_unpack_t *up, void **out, uint32_t *cnt, size_t size, size_t bytes_min)
@@ -176,6 +134,6 @@ coh_err_t coh_unpack_list(coh_unpack_t *up, void **out, uint32_t *cnt, size_t si
     if (COH_UNLIKELY(*cnt > (up->in.n - up->at) / bytes_min)) {
         return COH_ETRUNCATED;
     }
-    *out = take(up, *cnt * size);
+    *out = coh_arena_alloc(&up->lists, *cnt * size);
     return COH_OK;
 }

@@ -14,6 +14,7 @@
 #include <msgpack/sysdep.h>
 #include <msgpack/timestamp.h>
 
+#include "common/base/arena.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/wire/kinds.h"
@@ -92,13 +93,10 @@ typedef enum {
     COH_VALUE_ARRAY,    /* header only: u elements follow */
 } coh_value_kind_t;
 
-/* Memory of decoded lists. */
-typedef struct coh_unpack_chunk coh_unpack_chunk_t;
-
 typedef struct {
     coh_bytes_t in; /* borrowed */
     size_t at;      /* next octet of in to parse */
-    coh_unpack_chunk_t *chunk;
+    coh_arena_t lists;
     /* The value parsed last. */
     coh_value_kind_t kind;
     uint64_t u;
@@ -110,7 +108,7 @@ void coh_unpack_init(coh_unpack_t *up);
 void coh_unpack_fini(coh_unpack_t *up);
 void coh_unpack_begin(coh_unpack_t *up, coh_bytes_t in);
 
-/* coh_unpack_recycle takes back all memory of lists, for reuse. What is kept is at most the largest piece ever asked for, doubled. */
+/* coh_unpack_recycle takes back all memory of lists, for reuse. */
 void coh_unpack_recycle(coh_unpack_t *up);
 
 /* coh_unpack_value parses the next value into kind, u and p.
