@@ -27,10 +27,10 @@ static inline coh_bytes_t coh_buf_bytes(coh_buf_t const *buf)
     return coh_bytes(buf->p, buf->n);
 }
 
-/* coh_buf_extend returns n bytes at the end for the caller to fill; valid until the next append. */
+/* coh_buf_extend returns n bytes at the end for the caller to fill; never NULL, valid until the next append. */
 static inline uint8_t *coh_buf_extend(coh_buf_t *buf, size_t n)
 {
-    if (COH_UNLIKELY(buf->cap - buf->n < n)) {
+    if (COH_UNLIKELY(buf->cap - buf->n < n || buf->p == NULL)) {
         coh_buf_grow(buf, n);
     }
     uint8_t *at = buf->p + buf->n;

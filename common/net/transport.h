@@ -17,7 +17,8 @@ typedef struct coh_transport coh_transport_t;
 typedef void coh_frame_fn(void *arg, uint32_t src, coh_bytes_t data);
 
 typedef struct {
-    /* Takes the contents of frame (its memory changes owner; frame is left empty). Never blocks. */
+    /* Takes the contents of frame: its memory changes owner, and frame is left empty, perhaps with the memory of an earlier one. Never blocks.
+       On failure nothing is taken. */
     coh_err_t (*send)(coh_transport_t *tp, uint32_t dst, coh_buf_t *frame);
     /* Moves bytes, hands every complete frame to fn; returns how many it handed over, or a negative coh_err_t. */
     int (*poll)(coh_transport_t *tp, coh_frame_fn *fn, void *arg);
