@@ -1,0 +1,500 @@
+#include "common/config/genesis.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/hex.h"
+#include "common/crypto/keccak.h"
+#include "common/obs/log.h"
+
+#define NEVER UINT64_MAX
+#define GWEI UINT64_C(1000000000)
+#define GAS_LIMIT_MIN 5000 /* Yellow Paper, 4.4.4 */
+#define HASH_CHUNK_ACCOUNTS 4096
+#define HASH_DOMAIN "cohort genesis 1"
+
+/* Members of config that activate a rule set, in the order in which they must be active. SPURIOUS has two names
+   (EIP-155 and EIP-158 were activated together); PARIS is derived from two members and comes last of the block numbers. */
+typedef struct {
+    char const *member;
+    coh_fork_t fork;
+} fork_member_t;
+
+static fork_member_t const fork_members[] = {
+    {"homesteadBlock", COH_FORK_HOMESTEAD},
+    {"eip150Block", COH_FORK_TANGERINE},
+    {"eip155Block", COH_FORK_SPURIOUS},
+    {"eip158Block", COH_FORK_SPURIOUS},
+    {"byzantiumBlock", COH_FORK_BYZANTIUM},
+    {"constantinopleBlock", COH_FORK_CONSTANTINOPLE},
+    {"petersburgBlock", COH_FORK_PETERSBURG},
+    {"istanbulBlock", COH_FORK_ISTANBUL},
+    {"berlinBlock", COH_FORK_BERLIN},
+    {"londonBlock", COH_FORK_LONDON},
+    {"mergeNetsplitBlock", COH_FORK_PARIS},
+    {"shanghaiTime", COH_FORK_SHANGHAI},
+    {"cancunTime", COH_FORK_CANCUN},
+    {"pragueTime", COH_FORK_PRAGUE},
+    {"osakaTime", COH_FORK_OSAKA},
+};
+
+/* Members of config that are read elsewhere, or that change nothing for the rules above: difficulty bombs, the DAO's
+   balance move, blob parameters (only transactions without blobs run here), engines. */
+static char const *const config_known[] = {
+    "chainId", "terminalTotalDifficulty", "terminalTotalDifficultyPassed", "daoForkBlock", "daoForkSupport", "eip150Hash",
+    "muirGlacierBlock", "arrowGlacierBlock", "grayGlacierBlock", "bpo1Time", "bpo2Time", "bpo3Time", "bpo4Time", "bpo5Time",
+    "depositContractAddress", "blobSchedule", "ethash", "clique",
+};
+
+/* Members of the genesis itself. Those not read here belong to the first block's header, which Cohort makes itself. */
+static char const *const top_known[] = {
+    "config", "nonce", "timestamp", "extraData", "gasLimit", "difficulty", "mixHash", "mixhash", "coinbase", "alloc",
+    "number", "gasUsed", "parentHash", "baseFeePerGas", "excessBlobGas", "blobGasUsed", "stateRoot", "stateHash",
+};
+
+/* Members of an account that say nothing about state: some tools keep test keys and remarks there. */
+static char const *const account_known[] = {
+    "balance", "nonce", "code", "storage", "secretKey", "privateKey", "comment",
+};
+
+static bool is_known(char const *const *names, size_t cnt, char const *name)
+{
+    for (size_t i = 0; i < cnt; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_fork_member(char const *name)
+{
+    for (size_t i = 0; i < COH_CNT(fork_members); i++) {
+        if (strcmp(fork_members[i].member, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void warn_ignored(char const *where, char const *member)
+{
+    char quoted[96];
+    COH_LOG_WRN("genesis", "unknown member ignored", "in=%s member=%s", where,
+                coh_log_quote(quoted, sizeof(quoted), member, strlen(member)));
+}
+
+/* Reads a number as geth does: a JSON integer, or text in decimal or, after 0x, hexadecimal; "0x" and "" are 0.
+   where names the object for err_text. */
+static coh_err_t read_number(coh_u256_t *out, json_t const *v, char const *where, char const *member, coh_buf_t *err_text)
+{
+    if (json_is_integer(v) && json_integer_value(v) >= 0) {
+        *out = coh_u256((uint64_t)json_integer_value(v));
+        return COH_OK;
+    }
+    double const exact_max = 9007199254740992.0; /* 2^53: doubles below it are whole numbers without a gap */
+    if (json_is_real(v) && json_real_value(v) >= 0 && json_real_value(v) < exact_max &&
+        floor(json_real_value(v)) == json_real_value(v)) {
+        *out = coh_u256((uint64_t)json_real_value(v));
+        return COH_OK;
+    }
+    if (json_is_string(v)) {
+        char const *text = json_string_value(v);
+        size_t len = json_string_length(v);
+        if (len == 0 || strcmp(text, "0x") == 0 || strcmp(text, "0X") == 0) {
+            *out = COH_U256_ZERO;
+            return COH_OK;
+        }
+        coh_err_t rc = coh_u256_parse(out, text, len);
+        if (rc == COH_OK) {
+            return COH_OK;
+        }
+        coh_buf_printf(err_text, "%s: %s is %s; write a decimal number or hexadecimal digits after 0x, at most 256 bits",
+                       where, member, rc == COH_ETOOBIG ? "above 2^256-1" : "not a number");
+        return COH_EINVAL;
+    }
+    coh_buf_printf(err_text, "%s: %s is %s; write it as text, \"123\" or \"0x7b\"", where, member,
+                   json_is_number(v) ? "negative, not whole, or too large for a JSON number" : "not a number");
+    return COH_EINVAL;
+}
+
+static coh_err_t read_u64(uint64_t *out, json_t const *v, char const *where, char const *member, coh_buf_t *err_text)
+{
+    coh_u256_t wide;
+    COH_TRY(read_number(&wide, v, where, member, err_text));
+    if ((wide.w[1] | wide.w[2] | wide.w[3]) != 0) {
+        coh_buf_printf(err_text, "%s: %s is above 2^64-1", where, member);
+        return COH_EINVAL;
+    }
+    *out = wide.w[0];
+    return COH_OK;
+}
+
+/* As read_u64, for a member that may be missing or null: *out stays as it is. */
+static coh_err_t read_optional(uint64_t *out, json_t const *object, char const *where, char const *member,
+                               coh_buf_t *err_text)
+{
+    json_t const *v = json_object_get(object, member);
+    return v == NULL || json_is_null(v) ? COH_OK : read_u64(out, v, where, member, err_text);
+}
+
+static coh_err_t want_object(json_t **out, json_t const *parent, char const *member, coh_buf_t *err_text)
+{
+    *out = json_object_get(parent, member);
+    if (!json_is_object(*out)) {
+        coh_buf_printf(err_text, "genesis: %s is %s; it must be an object", member,
+                       *out == NULL ? "missing" : "something else");
+        return COH_EMALFORMED;
+    }
+    return COH_OK;
+}
+
+static char const *fork_unit(coh_fork_t fork)
+{
+    return fork >= COH_FORK_SHANGHAI ? "time" : "block";
+}
+
+/* A fork must not be active before the one below it. Block numbers and times cannot be compared: there only "never" counts. */
+static coh_err_t check_fork_order(coh_genesis_t const *g, coh_buf_t *err_text)
+{
+    for (coh_fork_t fork = COH_FORK_HOMESTEAD; fork < COH_FORK_CNT; fork++) {
+        uint64_t below = g->fork_at[fork - 1];
+        uint64_t at = g->fork_at[fork];
+        bool same_unit = (fork - 1 >= COH_FORK_SHANGHAI) == (fork >= COH_FORK_SHANGHAI);
+        if (at == NEVER || (same_unit ? below <= at : below != NEVER)) {
+            continue;
+        }
+        coh_buf_printf(err_text, "config: %s is active from %s %" PRIu64 ", but %s, which must come before it, ",
+                       coh_fork_name(fork), fork_unit(fork), at, coh_fork_name(fork - 1));
+        if (below == NEVER) {
+            coh_buf_printf(err_text, "is not activated");
+        } else {
+            coh_buf_printf(err_text, "only from %s %" PRIu64, fork_unit(fork - 1), below);
+        }
+        return COH_EINVAL;
+    }
+    return COH_OK;
+}
+
+static coh_err_t read_forks(coh_genesis_t *out, json_t const *config, coh_buf_t *err_text)
+{
+    for (size_t i = 0; i < COH_FORK_CNT; i++) {
+        out->fork_at[i] = NEVER;
+    }
+    out->fork_at[COH_FORK_FRONTIER] = 0;
+    for (size_t i = 0; i < COH_CNT(fork_members); i++) {
+        COH_TRY(read_optional(&out->fork_at[fork_members[i].fork], config, "config", fork_members[i].member, err_text));
+    }
+
+    uint64_t eip155 = NEVER;
+    uint64_t eip158 = NEVER;
+    COH_TRY(read_optional(&eip155, config, "config", "eip155Block", err_text));
+    COH_TRY(read_optional(&eip158, config, "config", "eip158Block", err_text));
+    if (eip155 != eip158) {
+        coh_buf_printf(err_text, "config: eip155Block and eip158Block differ; Cohort knows them as one fork (EIP-607): set both alike");
+        return COH_EUNSUPPORTED;
+    }
+    if (json_object_get(config, "petersburgBlock") == NULL) { /* geth: then it is active together with Constantinople */
+        out->fork_at[COH_FORK_PETERSBURG] = out->fork_at[COH_FORK_CONSTANTINOPLE];
+    }
+    json_t const *ttd = json_object_get(config, "terminalTotalDifficulty");
+    if (json_is_string(ttd)) {
+        coh_u256_t v;
+        COH_TRY(read_number(&v, ttd, "config", "terminalTotalDifficulty", err_text));
+        if (coh_u256_is_zero(&v)) {
+            out->fork_at[COH_FORK_PARIS] = 0;
+        }
+    } else if (json_is_number(ttd) && json_number_value(ttd) == 0.0) { /* real ones exceed 64 bits: all that counts is 0 */
+        out->fork_at[COH_FORK_PARIS] = 0;
+    }
+    return check_fork_order(out, err_text);
+}
+
+static coh_err_t read_config(coh_genesis_t *out, json_t *config, coh_buf_t *err_text)
+{
+    char const *member;
+    json_t *v;
+    json_object_foreach (config, member, v) {
+        if (!is_fork_member(member) && !is_known(config_known, COH_CNT(config_known), member)) {
+            warn_ignored("config", member);
+        }
+    }
+    COH_TRY(read_optional(&out->chain_id, config, "config", "chainId", err_text));
+    if (out->chain_id == 0) {
+        coh_buf_printf(err_text, "config: chainId is missing or 0; give the chain a number above 0 (EIP-155)");
+        return COH_EINVAL;
+    }
+    return read_forks(out, config, err_text);
+}
+
+static coh_err_t read_header(coh_genesis_t *out, json_t const *root, coh_buf_t *err_text)
+{
+    COH_TRY(read_optional(&out->number, root, "genesis", "number", err_text));
+    COH_TRY(read_optional(&out->timestamp, root, "genesis", "timestamp", err_text));
+    COH_TRY(read_optional(&out->gas_limit, root, "genesis", "gasLimit", err_text));
+    if (out->gas_limit < GAS_LIMIT_MIN || out->gas_limit > INT64_MAX) {
+        coh_buf_printf(err_text, "genesis: gasLimit is missing or not in %d..2^63-1", GAS_LIMIT_MIN);
+        return COH_EINVAL;
+    }
+    json_t const *coinbase = json_object_get(root, "coinbase");
+    if (coinbase != NULL && !json_is_null(coinbase) &&
+        (!json_is_string(coinbase) ||
+         coh_hex_decode(out->coinbase.b, sizeof(out->coinbase.b), json_string_value(coinbase),
+                        json_string_length(coinbase)) != COH_OK)) {
+        coh_buf_printf(err_text, "genesis: coinbase is no address; write 40 hexadecimal digits");
+        return COH_EINVAL;
+    }
+    if (coh_genesis_fork(out, out->number, out->timestamp) >= COH_FORK_LONDON) { /* EIP-1559 */
+        out->base_fee = coh_u256(GWEI);
+        json_t const *base_fee = json_object_get(root, "baseFeePerGas");
+        if (base_fee != NULL && !json_is_null(base_fee)) {
+            COH_TRY(read_number(&out->base_fee, base_fee, "genesis", "baseFeePerGas", err_text));
+        }
+    }
+    return COH_OK;
+}
+
+/* True for what an account without a contract may have as code: nothing, null, "" or "0x". */
+static bool is_no_code(json_t const *v)
+{
+    return v == NULL || json_is_null(v) ||
+           (json_is_string(v) && (json_string_length(v) == 0 || strcmp(json_string_value(v), "0x") == 0));
+}
+
+static bool is_no_storage(json_t const *v)
+{
+    return v == NULL || json_is_null(v) || (json_is_object(v) && json_object_size(v) == 0);
+}
+
+static coh_err_t read_account(coh_genesis_account_t *out, char const *key, json_t const *account, coh_buf_t *err_text)
+{
+    char quoted[64];
+    char where[96];
+    (void)snprintf(where, sizeof(where), "alloc: account %s", coh_log_quote(quoted, sizeof(quoted), key, strlen(key)));
+    if (coh_hex_decode(out->addr.b, sizeof(out->addr.b), key, strlen(key)) != COH_OK) {
+        coh_buf_printf(err_text, "%s: no address; write 40 hexadecimal digits", where);
+        return COH_EINVAL;
+    }
+    if (!json_is_object(account)) {
+        coh_buf_printf(err_text, "%s: must be an object with a balance", where);
+        return COH_EMALFORMED;
+    }
+    if (!is_no_code(json_object_get(account, "code")) || !is_no_storage(json_object_get(account, "storage"))) {
+        coh_buf_printf(err_text, "%s: has code or storage; contracts are not executed yet, leave it out", where);
+        return COH_EUNSUPPORTED;
+    }
+    json_t const *balance = json_object_get(account, "balance");
+    if (balance == NULL) {
+        coh_buf_printf(err_text, "%s: balance is missing", where);
+        return COH_EINVAL;
+    }
+    COH_TRY(read_number(&out->balance, balance, where, "balance", err_text));
+    return read_optional(&out->nonce, account, where, "nonce", err_text);
+}
+
+static coh_err_t read_alloc(coh_genesis_t *out, json_t *alloc, coh_buf_t *err_text)
+{
+    out->alloc = coh_calloc(json_object_size(alloc), sizeof(*out->alloc));
+    char const *key;
+    json_t *account;
+    bool warned = false;
+    json_object_foreach (alloc, key, account) {
+        COH_TRY(read_account(&out->alloc[out->alloc_cnt], key, account, err_text));
+        out->alloc_cnt++;
+        char const *member;
+        json_t *v;
+        json_object_foreach (account, member, v) {
+            if (!warned && !is_known(account_known, COH_CNT(account_known), member)) {
+                warn_ignored("alloc", member); /* once: there may be a million accounts */
+                warned = true;
+            }
+        }
+    }
+    return COH_OK;
+}
+
+static coh_err_t read_root(coh_genesis_t *out, json_t *root, coh_buf_t *err_text)
+{
+    if (!json_is_object(root)) {
+        coh_buf_printf(err_text, "genesis: the file must hold one JSON object");
+        return COH_EMALFORMED;
+    }
+    json_t *config;
+    json_t *alloc;
+    COH_TRY(want_object(&config, root, "config", err_text));
+    COH_TRY(want_object(&alloc, root, "alloc", err_text));
+    char const *member;
+    json_t *v;
+    json_object_foreach (root, member, v) {
+        if (!is_known(top_known, COH_CNT(top_known), member)) {
+            warn_ignored("genesis", member);
+        }
+    }
+    COH_TRY(read_config(out, config, err_text));
+    COH_TRY(read_header(out, root, err_text));
+    return read_alloc(out, alloc, err_text);
+}
+
+static int compare_accounts(void const *a, void const *b)
+{
+    coh_genesis_account_t const *x = a;
+    coh_genesis_account_t const *y = b;
+    return memcmp(x->addr.b, y->addr.b, sizeof(x->addr.b));
+}
+
+_Static_assert(sizeof(coh_genesis_account_t) == 64, "update hash_account");
+
+static void hash_account(coh_buf_t *out, coh_genesis_account_t const *account)
+{
+    coh_buf_put(out, account->addr.b, sizeof(account->addr.b));
+    coh_buf_put_u64_le(out, account->nonce);
+    coh_u256_to_be(coh_buf_extend(out, 32), &account->balance);
+}
+
+/* The hash of the fields in order, then folded with the accounts, a chunk at a time: memory stays small however many there are. */
+static coh_hash_t hash_genesis(coh_genesis_t const *g)
+{
+    coh_buf_t text = COH_BUF_INIT;
+    coh_hash_t hash;
+    coh_buf_put(&text, HASH_DOMAIN, sizeof(HASH_DOMAIN) - 1);
+    coh_buf_put_u64_le(&text, g->chain_id);
+    coh_buf_put_u64_le(&text, COH_FORK_CNT);
+    for (size_t i = 0; i < COH_FORK_CNT; i++) {
+        coh_buf_put_u64_le(&text, g->fork_at[i]);
+    }
+    coh_buf_put_u64_le(&text, g->number);
+    coh_buf_put_u64_le(&text, g->timestamp);
+    coh_buf_put_u64_le(&text, g->gas_limit);
+    coh_u256_to_be(coh_buf_extend(&text, 32), &g->base_fee);
+    coh_buf_put(&text, g->coinbase.b, sizeof(g->coinbase.b));
+    coh_buf_put_u64_le(&text, g->alloc_cnt);
+    coh_keccak256(&hash, text.p, text.n);
+    for (size_t i = 0; i < g->alloc_cnt; i += HASH_CHUNK_ACCOUNTS) {
+        coh_buf_clear(&text);
+        coh_buf_put(&text, hash.b, sizeof(hash.b));
+        for (size_t j = i; j < COH_MIN(i + HASH_CHUNK_ACCOUNTS, g->alloc_cnt); j++) {
+            hash_account(&text, &g->alloc[j]);
+        }
+        coh_keccak256(&hash, text.p, text.n);
+    }
+    coh_buf_free(&text);
+    return hash;
+}
+
+coh_err_t coh_genesis_finish(coh_genesis_t *g, coh_buf_t *err_text)
+{
+    if (g->alloc_cnt > 1) {
+        qsort(g->alloc, g->alloc_cnt, sizeof(*g->alloc), compare_accounts);
+    }
+    g->supply = COH_U256_ZERO;
+    for (size_t i = 0; i < g->alloc_cnt; i++) {
+        char addr[2 * sizeof(coh_addr_t) + 1];
+        if (i > 0 && coh_addr_eq(&g->alloc[i - 1].addr, &g->alloc[i].addr)) {
+            coh_hex_encode(addr, g->alloc[i].addr.b, sizeof(g->alloc[i].addr.b));
+            coh_buf_printf(err_text, "alloc: account 0x%s is there twice", addr);
+            return COH_EINVAL;
+        }
+        if (coh_u256_add(&g->supply, &g->supply, &g->alloc[i].balance)) {
+            coh_buf_printf(err_text, "alloc: the sum of all balances is above 2^256-1");
+            return COH_EINVAL;
+        }
+    }
+    g->hash = hash_genesis(g);
+    return COH_OK;
+}
+
+/* Integers above 2^63-1 are no text for jansson, but geth writes terminalTotalDifficulty so. Only then are all integers read as
+   doubles; read_number takes those that are exact and asks for text otherwise. */
+static json_t *parse_json(coh_bytes_t json, json_error_t *error)
+{
+    json_t *root = json_loadb((char const *)json.p, json.n, JSON_REJECT_DUPLICATES, error);
+    if (root == NULL && json_error_code(error) == json_error_numeric_overflow) {
+        root = json_loadb((char const *)json.p, json.n, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, error);
+    }
+    return root;
+}
+
+coh_err_t coh_genesis_parse(coh_genesis_t *out, coh_bytes_t json, coh_buf_t *err_text)
+{
+    *out = (coh_genesis_t){0};
+    json_error_t error;
+    json_t *root = parse_json(json.p == NULL ? coh_bytes("", 0) : json, &error);
+    if (root == NULL) {
+        coh_buf_printf(err_text, "genesis: line %d, column %d: %s", error.line, error.column, error.text);
+        return COH_EMALFORMED;
+    }
+    coh_err_t rc = read_root(out, root, err_text);
+    json_decref(root);
+    if (rc == COH_OK) {
+        rc = coh_genesis_finish(out, err_text);
+    }
+    if (rc != COH_OK) {
+        coh_genesis_free(out);
+    }
+    return rc;
+}
+
+static coh_err_t read_file(coh_buf_t *out, char const *path, coh_buf_t *err_text)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        int error = errno;
+        coh_buf_printf(err_text, "%s: %s", path, strerror(error));
+        return error == ENOENT ? COH_ENOTFOUND : COH_EIO;
+    }
+    size_t const piece = 1 << 20;
+    size_t got;
+    do {
+        got = fread(coh_buf_extend(out, piece), 1, piece, file);
+        out->n -= piece - got;
+    } while (got == piece);
+    coh_err_t rc = COH_OK;
+    if (ferror(file) != 0) {
+        coh_buf_printf(err_text, "%s: %s", path, strerror(errno));
+        rc = COH_EIO;
+    }
+    (void)fclose(file);
+    return rc;
+}
+
+coh_err_t coh_genesis_load(coh_genesis_t *out, char const *path, coh_buf_t *err_text)
+{
+    *out = (coh_genesis_t){0};
+    coh_buf_t json = COH_BUF_INIT;
+    coh_buf_t why = COH_BUF_INIT;
+    coh_err_t rc = read_file(&json, path, err_text);
+    if (rc == COH_OK) {
+        rc = coh_genesis_parse(out, coh_buf_bytes(&json), &why);
+        if (rc != COH_OK) {
+            coh_buf_printf(err_text, "%s: ", path);
+            coh_buf_put(err_text, why.p, why.n);
+        }
+    }
+    coh_buf_free(&why);
+    coh_buf_free(&json);
+    return rc;
+}
+
+void coh_genesis_free(coh_genesis_t *g)
+{
+    free(g->alloc);
+    *g = (coh_genesis_t){0};
+}
+
+coh_fork_t coh_genesis_fork(coh_genesis_t const *g, uint64_t number, uint64_t timestamp)
+{
+    coh_fork_t fork = COH_FORK_FRONTIER;
+    while (fork + 1 < COH_FORK_CNT) {
+        uint64_t at = g->fork_at[fork + 1];
+        if (at == NEVER || at > (fork + 1 >= COH_FORK_SHANGHAI ? timestamp : number)) {
+            break;
+        }
+        fork++;
+    }
+    return fork;
+}

@@ -1,0 +1,239 @@
+#include "common/obs/httpd.h"
+
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+#include "common/obs/log.h"
+
+#define HOST_SZ 256
+#define PORT_SZ 8
+#define CONNECTION_MEMORY_BYTES 16384 /* request line and headers; longer ones are answered with 431 */
+#define TEXT_PLAIN "text/plain; charset=utf-8"
+
+struct coh_httpd {
+    struct MHD_Daemon *daemon;
+    coh_httpd_route_t routes[COH_HTTPD_ROUTE_MAX];
+    size_t route_cnt;
+};
+
+struct coh_page {
+    pthread_mutex_t lock; /* guards the two below */
+    coh_buf_t text;
+    unsigned http_status;
+    char const *content_type;
+};
+
+/* Hands body over to libmicrohttpd, and queues it. */
+static enum MHD_Result respond(struct MHD_Connection *connection, unsigned http_status, char const *content_type,
+                               coh_buf_t *body)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(body->n, body->p, MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        coh_buf_free(body);
+        return MHD_NO;
+    }
+    *body = COH_BUF_INIT;
+    enum MHD_Result rc = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
+    if (rc == MHD_YES) {
+        rc = MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    }
+    if (rc == MHD_YES && http_status == MHD_HTTP_METHOD_NOT_ALLOWED) {
+        rc = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    }
+    if (rc == MHD_YES) {
+        rc = MHD_queue_response(connection, http_status, response);
+    }
+    MHD_destroy_response(response);
+    return rc;
+}
+
+static coh_httpd_route_t const *find_route(coh_httpd_t const *httpd, char const *path)
+{
+    for (size_t i = 0; i < httpd->route_cnt; i++) {
+        if (strcmp(httpd->routes[i].path, path) == 0) {
+            return &httpd->routes[i];
+        }
+    }
+    return NULL;
+}
+
+/* MHD_AccessHandlerCallback: called once with the headers, again for each piece of a body, and once more at its end. */
+static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, char const *path, char const *method,
+                                  char const *version, char const *upload, size_t *upload_sz, void **request)
+{
+    static char seen; /* its address marks a request whose headers were seen */
+    coh_httpd_t *httpd = user;
+    (void)version;
+    (void)upload;
+    coh_buf_t body = COH_BUF_INIT;
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
+        coh_buf_printf(&body, "only GET and HEAD\n");
+        return respond(connection, MHD_HTTP_METHOD_NOT_ALLOWED, TEXT_PLAIN, &body);
+    }
+    if (*request == NULL) {
+        *request = &seen;
+        return MHD_YES;
+    }
+    if (*upload_sz != 0) { /* the body of a GET means nothing */
+        *upload_sz = 0;
+        return MHD_YES;
+    }
+    coh_httpd_route_t const *route = find_route(httpd, path);
+    if (route == NULL) {
+        for (size_t i = 0; i < httpd->route_cnt; i++) {
+            coh_buf_printf(&body, "%s\n", httpd->routes[i].path);
+        }
+        return respond(connection, MHD_HTTP_NOT_FOUND, TEXT_PLAIN, &body);
+    }
+    char const *content_type = TEXT_PLAIN;
+    unsigned http_status = route->fn(route->arg, &body, &content_type);
+    return respond(connection, http_status, content_type, &body);
+}
+
+/* MHD_LogCallback. What it says is about single connections: nothing that an operator must act on. */
+COH_PRINTF(2, 0) static void on_log(void *user, char const *fmt, va_list args)
+{
+    (void)user;
+    if (!coh_log_enabled(COH_LOG_DEBUG)) {
+        return;
+    }
+    char text[256];
+    char quoted[512];
+    int n = vsnprintf(text, sizeof(text), fmt, args);
+    size_t len = n < 0 ? 0 : COH_MIN((size_t)n, sizeof(text) - 1);
+    while (len > 0 && text[len - 1] == '\n') {
+        len--;
+    }
+    COH_LOG_DBG("httpd", "library", "text=%s", coh_log_quote(quoted, sizeof(quoted), text, len));
+}
+
+/* Splits "host:port" or "[v6]:port". */
+static coh_err_t split_addr(char host[HOST_SZ], char port[PORT_SZ], char const *addr)
+{
+    char const *colon = strrchr(addr, ':');
+    if (colon == NULL || strlen(colon + 1) == 0 || strlen(colon + 1) >= PORT_SZ) {
+        return COH_EINVAL;
+    }
+    size_t host_len = (size_t)(colon - addr);
+    if (host_len >= 2 && addr[0] == '[' && addr[host_len - 1] == ']') {
+        addr++;
+        host_len -= 2;
+    }
+    if (host_len == 0 || host_len >= HOST_SZ) {
+        return COH_EINVAL;
+    }
+    memcpy(host, addr, host_len);
+    host[host_len] = '\0';
+    memcpy(port, colon + 1, strlen(colon + 1) + 1);
+    return COH_OK;
+}
+
+coh_err_t coh_httpd_start(coh_httpd_t **out, char const *addr, coh_httpd_route_t const *routes, size_t route_cnt)
+{
+    COH_ASSERT(route_cnt <= COH_HTTPD_ROUTE_MAX);
+    char host[HOST_SZ];
+    char port[PORT_SZ];
+    COH_TRY(split_addr(host, port, addr));
+    struct addrinfo const hints = {
+        .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    if (getaddrinfo(host, port, &hints, &found) != 0) {
+        return COH_EINVAL;
+    }
+
+    coh_httpd_t *httpd = coh_calloc(1, sizeof(*httpd));
+    memcpy(httpd->routes, routes, route_cnt * sizeof(*routes));
+    httpd->route_cnt = route_cnt;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG;
+    if (found->ai_family == AF_INET6) {
+        flags |= MHD_USE_IPv6;
+    }
+    httpd->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, httpd, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_SOCK_ADDR,
+        found->ai_addr, MHD_OPTION_CONNECTION_LIMIT, (unsigned)COH_HTTPD_CONNECTION_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)COH_HTTPD_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_END);
+    freeaddrinfo(found);
+    if (httpd->daemon == NULL) {
+        free(httpd);
+        char quoted[HOST_SZ];
+        COH_LOG_ERR("httpd", "cannot listen", "addr=%s", coh_log_quote(quoted, sizeof(quoted), addr, strlen(addr)));
+        return COH_EIO;
+    }
+    *out = httpd;
+    return COH_OK;
+}
+
+uint16_t coh_httpd_port(coh_httpd_t const *httpd)
+{
+    union MHD_DaemonInfo const *info = MHD_get_daemon_info(httpd->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    COH_ASSERT(info != NULL);
+    return info->port;
+}
+
+void coh_httpd_stop(coh_httpd_t *httpd)
+{
+    if (httpd != NULL) {
+        MHD_stop_daemon(httpd->daemon);
+        free(httpd);
+    }
+}
+
+static void lock(coh_page_t *page)
+{
+    int rc = pthread_mutex_lock(&page->lock);
+    COH_ASSERT(rc == 0);
+}
+
+static void unlock(coh_page_t *page)
+{
+    int rc = pthread_mutex_unlock(&page->lock);
+    COH_ASSERT(rc == 0);
+}
+
+coh_page_t *coh_page_new(char const *content_type, char const *text, unsigned http_status)
+{
+    coh_page_t *page = coh_calloc(1, sizeof(*page));
+    int rc = pthread_mutex_init(&page->lock, NULL);
+    COH_ASSERT(rc == 0);
+    page->content_type = content_type;
+    coh_page_set(page, http_status, coh_bytes(text, strlen(text)));
+    return page;
+}
+
+void coh_page_free(coh_page_t *page)
+{
+    if (page != NULL) {
+        (void)pthread_mutex_destroy(&page->lock);
+        coh_buf_free(&page->text);
+        free(page);
+    }
+}
+
+void coh_page_set(coh_page_t *page, unsigned http_status, coh_bytes_t text)
+{
+    lock(page);
+    coh_buf_clear(&page->text);
+    coh_buf_put(&page->text, text.p, text.n);
+    page->http_status = http_status;
+    unlock(page);
+}
+
+unsigned coh_page_serve(void *arg, coh_buf_t *body, char const **content_type)
+{
+    coh_page_t *page = arg;
+    lock(page);
+    coh_buf_put(body, page->text.p, page->text.n);
+    unsigned http_status = page->http_status;
+    unlock(page);
+    *content_type = page->content_type;
+    return http_status;
+}
