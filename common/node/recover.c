@@ -184,11 +184,12 @@ bool coh_recoverq_work(coh_recoverq_t *q)
     if (job == NULL) {
         return false;
     }
-    static _Thread_local coh_buf_t scratch; /* kept from chunk to chunk; one per worker */
-    uint64_t start = coh_clock_thread_cpu_ns();
+    coh_buf_t scratch = COH_BUF_INIT;
+    uint64_t start    = coh_clock_thread_cpu_ns();
     coh_recover_job_decode(job, first, cnt);
     uint64_t signature_ns = coh_tx_recover_batch(&job->results[first], cnt, &scratch);
-    uint64_t total_ns     = coh_clock_thread_cpu_ns() - start;
+    coh_buf_free(&scratch);
+    uint64_t total_ns = coh_clock_thread_cpu_ns() - start;
     coh_metric_add(q->metrics, COH_M_recover_tx, cnt);
     coh_metric_add(q->metrics, COH_M_recover_signature_cpu, signature_ns);
     coh_metric_add(q->metrics, COH_M_recover_decode_cpu, total_ns > signature_ns ? total_ns - signature_ns : 0);
