@@ -1,0 +1,951 @@
+#include "shard/mvstore.h"
+
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+#include "common/base/hook.h"
+#include "common/base/spin.h"
+
+#define STRIPE_CNT 1024u
+/* A sum over this many versions or fewer is a scan; over more, a Fenwick tree is built (see sum_below). */
+#define SCAN_MAX 64u
+/* Arena memory kept from block to block, per context. */
+#define ARENA_KEEP_BYTES ((size_t)64 << 20)
+#define VERSION_ESTIMATE 16u
+#define SETTER (COH_WRITE_NONCE | COH_WRITE_VALUE)
+
+typedef struct {
+    uint32_t tx_idx;
+    uint32_t incarnation;
+    uint32_t home;
+    uint32_t flags; /* COH_WRITE_*, VERSION_ESTIMATE; no COH_WRITE_* at all: a tombstone */
+    uint64_t nonce;
+    coh_u256_t word;
+} version_t;
+
+typedef struct {
+    coh_mv_tx_t tx;
+    uint32_t fields;
+    bool at_least;   /* AT_LEAST: the outcome that the reader saw */
+    uint64_t nonce;  /* seen */
+    coh_u256_t word; /* WORD: seen; AT_LEAST: the bound */
+} reader_t;
+
+/* What one block did to one key. Memory: the contexts' arenas. */
+typedef struct {
+    version_t *setters; /* write nonce or value; sorted by tx_idx */
+    version_t *deltas;  /* only add, or tombstones; unsorted: paying a hot account is an append */
+    reader_t *readers;
+    coh_u256_t *fenwick; /* sums of deltas by tx_idx, 1-based; NULL until needed */
+    coh_u256_t total;    /* of all deltas, those in setters too */
+    uint32_t setter_cnt, setter_cap;
+    uint32_t delta_cnt, delta_cap;
+    uint32_t reader_cnt, reader_cap;
+    uint32_t max_idx;       /* highest writer; valid if there is one */
+    uint32_t estimate_cnt;
+    uint32_t reader_max_idx;
+    uint32_t sensitive_cnt; /* readers that a mere increase may invalidate: of the exact word, or refused by AT_LEAST */
+    bool has_value;         /* some setter writes VALUE */
+    bool repeated;          /* some write came from an incarnation above 0 */
+} history_t;
+
+enum { STATE_FREE, STATE_LOADING, STATE_READY };
+
+typedef struct {
+    coh_waiter_t *v;
+    uint32_t cnt, cap;
+} waiters_t;
+
+typedef struct {
+    coh_key_t key;
+    uint32_t next; /* in the bucket or the free list */
+    uint8_t state;
+    bool dirty;
+    bool flushing; /* in the running flush, and not changed since */
+    bool recent;   /* second chance before eviction */
+    history_t *history;
+    waiters_t *waiters;
+    coh_value_t latest;
+    coh_value_t committed;
+    uint32_t undecided; /* diffs that hold this entry */
+} entry_t;
+
+typedef struct {
+    COH_ALIGNED(COH_CACHE_LINE) coh_spin_t lock;
+} stripe_t;
+
+struct coh_mvstore {
+    entry_t *entries; /* 1..entry_max; 0 means none */
+    uint32_t *buckets;
+    size_t bucket_mask;
+    size_t entry_max;
+    uint64_t seed;
+    uint32_t self;
+    uint32_t rank_cnt;
+    coh_metrics_t *metrics;
+    stripe_t *stripes;
+
+    coh_spin_t free_lock; /* of the free list, the counts and the loads below */
+    uint32_t free_first;
+    uint32_t fresh;       /* entries above were never used */
+    size_t entry_cnt;
+    size_t reserved;      /* entries that the executing block may still create */
+    coh_key_t *loads;
+    size_t load_cnt, load_cap;
+    _Atomic size_t loads_outstanding;
+
+    uint32_t *touched; /* entries with a history in this block */
+    _Atomic uint32_t touched_cnt;
+    uint32_t tx_cnt;
+    uint32_t serial;
+    size_t clock_hand;
+
+    uint32_t *dirty;
+    size_t dirty_cnt;
+    uint32_t *flushing;
+    size_t flushing_cnt;
+    uint64_t *effects; /* by home; written by the communication thread only, which handles remote writes */
+};
+
+_Static_assert(sizeof(entry_t) <= 192, "an entry is three cache lines: state.cache_entries is documented by it");
+
+/* ---- contexts ---- */
+
+void coh_mv_ctx_reset(coh_mv_ctx_t *ctx)
+{
+    coh_arena_reset(&ctx->arena, ARENA_KEEP_BYTES);
+    ctx->retracted_cnt = 0;
+    ctx->woken_cnt = 0;
+}
+
+void coh_mv_ctx_free(coh_mv_ctx_t *ctx)
+{
+    coh_arena_free(&ctx->arena);
+    free(ctx->retracted);
+    free(ctx->woken);
+    memset(ctx, 0, sizeof(*ctx));
+}
+
+static void *grow(void *p, uint32_t cnt, uint32_t *cap, size_t elem)
+{
+    if (cnt < *cap) {
+        return p;
+    }
+    *cap = *cap == 0 ? 8 : *cap * 2;
+    return coh_realloc(p, *cap * elem);
+}
+
+static void push_retracted(coh_mv_ctx_t *ctx, coh_mv_tx_t tx)
+{
+    ctx->retracted = grow(ctx->retracted, ctx->retracted_cnt, &ctx->retracted_cap, sizeof(*ctx->retracted));
+    ctx->retracted[ctx->retracted_cnt++] = tx;
+}
+
+static void wake_all(coh_mv_ctx_t *ctx, entry_t *e)
+{
+    waiters_t *w = e->waiters;
+    if (w == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < w->cnt; i++) {
+        ctx->woken = grow(ctx->woken, ctx->woken_cnt, &ctx->woken_cap, sizeof(*ctx->woken));
+        ctx->woken[ctx->woken_cnt++] = w->v[i];
+    }
+    free(w->v);
+    free(w);
+    e->waiters = NULL;
+}
+
+static void add_waiter(entry_t *e, coh_waiter_t const *waiter)
+{
+    if (e->waiters == NULL) {
+        e->waiters = coh_calloc(1, sizeof(*e->waiters));
+    }
+    waiters_t *w = e->waiters;
+    w->v = grow(w->v, w->cnt, &w->cap, sizeof(*w->v));
+    w->v[w->cnt++] = *waiter;
+}
+
+/* ---- entries ---- */
+
+static uint64_t hash_key(coh_mvstore_t const *mv, coh_key_t const *key)
+{
+    uint64_t h = mv->seed ^ coh_load_u64_le(key->addr.b);
+    h = coh_mix64(h) ^ coh_load_u64_le(key->addr.b + 8);
+    h = coh_mix64(h) ^ (coh_load_u32_le(key->addr.b + 16) | (uint64_t)key->kind << 32);
+    if (key->kind == COH_KEY_SLOT) {
+        for (int i = 0; i < 4; i++) {
+            h = coh_mix64(h) ^ key->slot.w[i];
+        }
+    }
+    return coh_mix64(h);
+}
+
+/* Locks the stripe of key's bucket and returns the bucket. A bucket is in one stripe, since there are no fewer buckets than stripes. */
+static size_t lock_bucket(coh_mvstore_t *mv, coh_key_t const *key)
+{
+    size_t bucket = hash_key(mv, key) & mv->bucket_mask;
+    coh_spin_lock(&mv->stripes[bucket % STRIPE_CNT].lock);
+    return bucket;
+}
+
+static void unlock_bucket(coh_mvstore_t *mv, size_t bucket)
+{
+    coh_spin_unlock(&mv->stripes[bucket % STRIPE_CNT].lock);
+}
+
+static entry_t *find(coh_mvstore_t *mv, size_t bucket, coh_key_t const *key)
+{
+    for (uint32_t i = mv->buckets[bucket]; i != 0; i = mv->entries[i].next) {
+        if (coh_key_eq(&mv->entries[i].key, key)) {
+            return &mv->entries[i];
+        }
+    }
+    return NULL;
+}
+
+/* A new entry of the locked bucket, on its way from disk. A block uses up what was reserved for it; a query may only take
+   what is left beside that: NULL if there is none. */
+static entry_t *create(coh_mvstore_t *mv, size_t bucket, coh_key_t const *key, bool for_block)
+{
+    coh_spin_lock(&mv->free_lock);
+    if (for_block) {
+        COH_ASSERT(mv->reserved != 0);
+        mv->reserved--;
+    } else if (mv->entry_max - mv->entry_cnt <= mv->reserved) {
+        coh_spin_unlock(&mv->free_lock);
+        return NULL;
+    }
+    uint32_t idx = mv->free_first;
+    if (idx != 0) {
+        mv->free_first = mv->entries[idx].next;
+    } else {
+        COH_ASSERT(mv->fresh < mv->entry_max);
+        idx = ++mv->fresh;
+    }
+    mv->entry_cnt++;
+    if (mv->load_cnt == mv->load_cap) {
+        mv->load_cap = mv->load_cap == 0 ? 256 : mv->load_cap * 2;
+        mv->loads = coh_realloc(mv->loads, mv->load_cap * sizeof(*mv->loads));
+    }
+    mv->loads[mv->load_cnt++] = *key;
+    coh_spin_unlock(&mv->free_lock);
+    /* relaxed: the count is compared with 0 only by the communication thread, after the scheduler's release of the transaction that caused the load */
+    atomic_fetch_add_explicit(&mv->loads_outstanding, 1, memory_order_relaxed);
+
+    entry_t *e = &mv->entries[idx];
+    *e = (entry_t){.key = *key, .next = mv->buckets[bucket], .state = STATE_LOADING, .recent = true};
+    mv->buckets[bucket] = idx;
+    return e;
+}
+
+static entry_t *find_or_create(coh_mvstore_t *mv, size_t bucket, coh_key_t const *key)
+{
+    entry_t *e = find(mv, bucket, key);
+    if (e == NULL) {
+        e = create(mv, bucket, key, true);
+    }
+    e->recent = true;
+    return e;
+}
+
+static history_t *history(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, entry_t *e)
+{
+    if (e->history == NULL) {
+        e->history = coh_arena_alloc(&ctx->arena, sizeof(*e->history));
+        memset(e->history, 0, sizeof(*e->history));
+        uint32_t at = atomic_fetch_add_explicit(&mv->touched_cnt, 1, memory_order_relaxed);
+        COH_ASSERT(at < mv->entry_max);
+        mv->touched[at] = (uint32_t)(e - mv->entries);
+    }
+    return e->history;
+}
+
+coh_mvstore_t *coh_mvstore_new(size_t entry_max, uint64_t seed, uint32_t self, uint32_t rank_cnt, coh_metrics_t *metrics)
+{
+    COH_ASSERT(entry_max < UINT32_MAX);
+    coh_mvstore_t *mv = coh_calloc(1, sizeof(*mv));
+    size_t bucket_cnt = STRIPE_CNT;
+    while (bucket_cnt < entry_max) {
+        bucket_cnt *= 2;
+    }
+    mv->entry_max = entry_max;
+    mv->seed = seed;
+    mv->self = self;
+    mv->rank_cnt = rank_cnt;
+    mv->metrics = metrics;
+    mv->bucket_mask = bucket_cnt - 1;
+    mv->buckets = coh_calloc(bucket_cnt, sizeof(*mv->buckets));
+    mv->entries = coh_calloc(entry_max + 1, sizeof(*mv->entries));
+    mv->touched = coh_calloc(entry_max, sizeof(*mv->touched));
+    mv->dirty = coh_calloc(entry_max, sizeof(*mv->dirty));
+    mv->flushing = coh_calloc(entry_max, sizeof(*mv->flushing));
+    mv->effects = coh_calloc(rank_cnt, sizeof(*mv->effects));
+    mv->stripes = aligned_alloc(COH_CACHE_LINE, STRIPE_CNT * sizeof(*mv->stripes));
+    COH_ASSERT(mv->stripes != NULL);
+    for (uint32_t i = 0; i < STRIPE_CNT; i++) {
+        mv->stripes[i].lock = COH_SPIN_INIT;
+    }
+    mv->free_lock = COH_SPIN_INIT;
+    return mv;
+}
+
+void coh_mvstore_free(coh_mvstore_t *mv)
+{
+    if (mv == NULL) {
+        return;
+    }
+    for (size_t i = 1; i <= mv->fresh; i++) {
+        if (mv->entries[i].waiters != NULL) {
+            free(mv->entries[i].waiters->v);
+            free(mv->entries[i].waiters);
+        }
+    }
+    free(mv->buckets);
+    free(mv->entries);
+    free(mv->touched);
+    free(mv->dirty);
+    free(mv->flushing);
+    free(mv->effects);
+    free(mv->stripes);
+    free(mv->loads);
+    free(mv);
+}
+
+/* ---- eviction ---- */
+
+static bool evictable(entry_t const *e)
+{
+    return e->state == STATE_READY && !e->dirty && !e->flushing && e->undecided == 0 && e->waiters == NULL;
+}
+
+static void evict(coh_mvstore_t *mv, uint32_t idx)
+{
+    entry_t *e = &mv->entries[idx];
+    uint32_t *link = &mv->buckets[hash_key(mv, &e->key) & mv->bucket_mask];
+    while (*link != idx) {
+        link = &mv->entries[*link].next;
+    }
+    *link = e->next;
+    *e = (entry_t){.state = STATE_FREE, .next = mv->free_first};
+    mv->free_first = idx;
+    mv->entry_cnt--;
+    coh_metric_add(mv->metrics, COH_M_mvstore_evicted, 1);
+}
+
+bool coh_mv_block_begin(coh_mvstore_t *mv, uint32_t serial, uint32_t tx_cnt, size_t new_max)
+{
+    COH_ASSERT(new_max <= mv->entry_max);
+    mv->reserved = 0;
+    /* Two turns of the clock: the first takes the second chances away. */
+    for (size_t steps = 2 * (size_t)mv->fresh; mv->entry_max - mv->entry_cnt < new_max && steps > 0; steps--) {
+        mv->clock_hand = mv->clock_hand % mv->fresh + 1;
+        entry_t *e = &mv->entries[mv->clock_hand];
+        if (!evictable(e)) {
+            continue;
+        }
+        if (e->recent) {
+            e->recent = false;
+        } else {
+            evict(mv, (uint32_t)mv->clock_hand);
+        }
+    }
+    coh_metric_set(mv->metrics, COH_M_mvstore_entry, mv->entry_cnt);
+    if (mv->entry_max - mv->entry_cnt < new_max) {
+        return false;
+    }
+    mv->reserved = new_max;
+    COH_ASSERT(atomic_load(&mv->touched_cnt) == 0);
+    mv->tx_cnt = tx_cnt;
+    mv->serial = serial;
+    memset(mv->effects, 0, mv->rank_cnt * sizeof(*mv->effects));
+    return true;
+}
+
+/* ---- resolution ---- */
+
+/* Setters of transactions below r: their number. */
+static uint32_t setters_below(history_t const *h, uint32_t r)
+{
+    uint32_t lo = 0;
+    uint32_t hi = h->setter_cnt;
+    if (hi != 0 && h->setters[hi - 1].tx_idx < r) {
+        return hi;
+    }
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (h->setters[mid].tx_idx < r) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+static void add_if_delta(coh_u256_t *sum, version_t const *v)
+{
+    if (v->flags & COH_WRITE_DELTA) {
+        (void)coh_u256_add(sum, sum, &v->word);
+    }
+}
+
+static void fenwick_add(history_t *h, uint32_t tx_cnt, uint32_t tx_idx, coh_u256_t const *delta)
+{
+    for (uint32_t i = tx_idx + 1; i <= tx_cnt; i += i & -i) {
+        (void)coh_u256_add(&h->fenwick[i], &h->fenwick[i], delta);
+    }
+}
+
+static void fenwick_build(history_t *h, coh_arena_t *arena, uint32_t tx_cnt)
+{
+    h->fenwick = coh_arena_alloc(arena, ((size_t)tx_cnt + 1) * sizeof(*h->fenwick));
+    memset(h->fenwick, 0, ((size_t)tx_cnt + 1) * sizeof(*h->fenwick));
+    for (uint32_t i = 0; i < h->setter_cnt; i++) {
+        if (h->setters[i].flags & COH_WRITE_DELTA) {
+            fenwick_add(h, tx_cnt, h->setters[i].tx_idx, &h->setters[i].word);
+        }
+    }
+    for (uint32_t i = 0; i < h->delta_cnt; i++) {
+        if (h->deltas[i].flags & COH_WRITE_DELTA) {
+            fenwick_add(h, tx_cnt, h->deltas[i].tx_idx, &h->deltas[i].word);
+        }
+    }
+}
+
+/* The sum of deltas of transactions in lo..r-1. */
+static coh_u256_t sum_scan(history_t const *h, uint32_t lo, uint32_t r)
+{
+    coh_u256_t sum = COH_U256_ZERO;
+    for (uint32_t i = 0; i < h->setter_cnt && h->setters[i].tx_idx < r; i++) {
+        if (h->setters[i].tx_idx >= lo) {
+            add_if_delta(&sum, &h->setters[i]);
+        }
+    }
+    for (uint32_t i = 0; i < h->delta_cnt; i++) {
+        if (h->deltas[i].tx_idx >= lo && h->deltas[i].tx_idx < r) {
+            add_if_delta(&sum, &h->deltas[i]);
+        }
+    }
+    return sum;
+}
+
+/* The sum of deltas below r: the running total where r is above all writers (transactions mostly come in order), a scan of few, else a
+   Fenwick tree. Trees are for keys written by at least a 64th of the block, so that their memory stays linear in its size. */
+static coh_u256_t sum_below(coh_mvstore_t const *mv, coh_arena_t *arena, history_t *h, uint32_t r)
+{
+    if (r > h->max_idx) {
+        return h->total;
+    }
+    uint32_t cnt = h->setter_cnt + h->delta_cnt;
+    if (cnt <= SCAN_MAX || cnt <= mv->tx_cnt / 64) {
+        return sum_scan(h, 0, r);
+    }
+    if (h->fenwick == NULL) {
+        fenwick_build(h, arena, mv->tx_cnt);
+    }
+    coh_u256_t sum = COH_U256_ZERO;
+    for (uint32_t i = COH_MIN(r, mv->tx_cnt); i != 0; i -= i & -i) {
+        (void)coh_u256_add(&sum, &sum, &h->fenwick[i]);
+    }
+    return sum;
+}
+
+/* What transaction r sees. */
+static coh_value_t resolve(coh_mvstore_t const *mv, coh_arena_t *arena, entry_t const *e, uint32_t r)
+{
+    coh_value_t out = e->latest;
+    history_t *h = e->history;
+    if (h == NULL) {
+        return out;
+    }
+    uint32_t below = setters_below(h, r);
+    for (uint32_t i = below; i != 0; i--) {
+        if (h->setters[i - 1].flags & COH_WRITE_NONCE) {
+            out.nonce = h->setters[i - 1].nonce;
+            break;
+        }
+    }
+    if (h->has_value) {
+        for (uint32_t i = below; i != 0; i--) {
+            version_t const *v = &h->setters[i - 1];
+            if (v->flags & COH_WRITE_VALUE) {
+                coh_u256_t sum = sum_scan(h, v->tx_idx + 1, r);
+                (void)coh_u256_add(&out.word, &v->word, &sum);
+                return out;
+            }
+        }
+    }
+    if (h->setter_cnt + h->delta_cnt != 0) {
+        coh_u256_t sum = sum_below(mv, arena, h, r);
+        (void)coh_u256_add(&out.word, &out.word, &sum);
+    }
+    return out;
+}
+
+static bool estimate_below(history_t const *h, uint32_t r)
+{
+    if (h->estimate_cnt == 0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < h->setter_cnt && h->setters[i].tx_idx < r; i++) {
+        if (h->setters[i].flags & VERSION_ESTIMATE) {
+            return true;
+        }
+    }
+    for (uint32_t i = 0; i < h->delta_cnt; i++) {
+        if (h->deltas[i].tx_idx < r && (h->deltas[i].flags & VERSION_ESTIMATE)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool at_least(coh_u256_t const *word, coh_u256_t const *bound)
+{
+    return !coh_u256_lt(word, bound);
+}
+
+coh_mv_status_t coh_mv_read(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_value_t *out, coh_key_t const *key, coh_mv_tx_t reader, uint32_t fields,
+                            coh_u256_t const *bound, coh_waiter_t const *waiter)
+{
+    size_t bucket = lock_bucket(mv, key);
+    entry_t *e = find_or_create(mv, bucket, key);
+    if (e->state == STATE_LOADING || (e->history != NULL && estimate_below(e->history, reader.tx_idx))) {
+        add_waiter(e, waiter);
+        unlock_bucket(mv, bucket);
+        return COH_MV_WAIT;
+    }
+    *out = resolve(mv, &ctx->arena, e, reader.tx_idx);
+    history_t *h = history(mv, ctx, e);
+    h->readers = coh_arena_grow(&ctx->arena, h->readers, h->reader_cnt, &h->reader_cap, (size_t)h->reader_cnt + 1, sizeof(*h->readers));
+    bool enough = (fields & COH_READ_AT_LEAST) && at_least(&out->word, bound);
+    h->readers[h->reader_cnt++] = (reader_t){.tx = reader,
+                                             .fields = fields,
+                                             .at_least = enough,
+                                             .nonce = out->nonce,
+                                             .word = (fields & COH_READ_AT_LEAST) ? *bound : out->word};
+    h->reader_max_idx = COH_MAX(h->reader_max_idx, reader.tx_idx);
+    if ((fields & COH_READ_WORD) || ((fields & COH_READ_AT_LEAST) && !enough)) {
+        h->sensitive_cnt++;
+    }
+    unlock_bucket(mv, bucket);
+    return COH_MV_OK;
+}
+
+/* ---- publishing ---- */
+
+uint64_t coh_mv_effect_digest(coh_write_t const *w, uint32_t tx_idx)
+{
+    uint32_t flags = w->flags & (COH_WRITE_NONCE | COH_WRITE_DELTA | COH_WRITE_VALUE);
+    if (flags == 0) {
+        return 0;
+    }
+    uint64_t h = coh_mix64(((uint64_t)tx_idx << 8 | flags) + UINT64_C(0x9e3779b97f4a7c15));
+    h = coh_mix64(h ^ coh_load_u64_le(w->key.addr.b));
+    h = coh_mix64(h ^ coh_load_u64_le(w->key.addr.b + 8));
+    h = coh_mix64(h ^ (coh_load_u32_le(w->key.addr.b + 16) | (uint64_t)w->key.kind << 32));
+    h = coh_mix64(h ^ ((flags & COH_WRITE_NONCE) ? w->nonce : 0));
+    for (int i = 0; i < 4; i++) {
+        h = coh_mix64(h ^ w->word.w[i]);
+        h = w->key.kind == COH_KEY_SLOT ? coh_mix64(h ^ w->key.slot.w[i]) : h;
+    }
+    return h;
+}
+
+static version_t *find_version(history_t *h, uint32_t tx_idx, uint32_t incarnation)
+{
+    uint32_t at = setters_below(h, tx_idx);
+    if (at < h->setter_cnt && h->setters[at].tx_idx == tx_idx) {
+        return &h->setters[at];
+    }
+    /* A first incarnation cannot have a version here yet, unless a later one overtook it. */
+    if (incarnation == 0 && !h->repeated) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < h->delta_cnt; i++) {
+        if (h->deltas[i].tx_idx == tx_idx) {
+            return &h->deltas[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_setter(history_t const *h, version_t const *v)
+{
+    return v >= h->setters && v < h->setters + h->setter_cnt;
+}
+
+static void remove_version(history_t *h, version_t *v)
+{
+    if (is_setter(h, v)) {
+        size_t at = (size_t)(v - h->setters);
+        memmove(v, v + 1, (h->setter_cnt - at - 1) * sizeof(*v));
+        h->setter_cnt--;
+    } else {
+        *v = h->deltas[--h->delta_cnt];
+    }
+}
+
+static void insert_version(history_t *h, coh_arena_t *arena, version_t const *v)
+{
+    if (v->flags & SETTER) {
+        h->setters = coh_arena_grow(arena, h->setters, h->setter_cnt, &h->setter_cap, (size_t)h->setter_cnt + 1, sizeof(*v));
+        uint32_t at = setters_below(h, v->tx_idx);
+        memmove(&h->setters[at + 1], &h->setters[at], (h->setter_cnt - at) * sizeof(*v));
+        h->setters[at] = *v;
+        h->setter_cnt++;
+    } else {
+        h->deltas = coh_arena_grow(arena, h->deltas, h->delta_cnt, &h->delta_cap, (size_t)h->delta_cnt + 1, sizeof(*v));
+        h->deltas[h->delta_cnt++] = *v;
+    }
+}
+
+/* Retracts the readers above tx_idx whose result is no longer what they saw. */
+static void check_readers(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, entry_t *e, uint32_t tx_idx)
+{
+    history_t *h = e->history;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < h->reader_cnt; i++) {
+        reader_t *r = &h->readers[i];
+        bool valid = true;
+        if (r->tx.tx_idx > tx_idx) {
+            coh_value_t now = resolve(mv, &ctx->arena, e, r->tx.tx_idx);
+            valid = (!(r->fields & COH_READ_NONCE) || now.nonce == r->nonce) &&
+                    (!(r->fields & COH_READ_WORD) || coh_u256_eq(&now.word, &r->word)) &&
+                    (!(r->fields & COH_READ_AT_LEAST) || at_least(&now.word, &r->word) == r->at_least);
+        }
+        if (valid) {
+            h->readers[kept++] = *r;
+            continue;
+        }
+        if ((r->fields & COH_READ_WORD) || ((r->fields & COH_READ_AT_LEAST) && !r->at_least)) {
+            h->sensitive_cnt--;
+        }
+        push_retracted(ctx, r->tx);
+    }
+    h->reader_cnt = kept;
+}
+
+void coh_mv_publish(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_write_t const *write, coh_mv_tx_t writer)
+{
+    size_t bucket = lock_bucket(mv, &write->key);
+    entry_t *e = find_or_create(mv, bucket, &write->key);
+    history_t *h = history(mv, ctx, e);
+    version_t *old = find_version(h, writer.tx_idx, writer.incarnation);
+    if (old != NULL && old->incarnation >= writer.incarnation) {
+        unlock_bucket(mv, bucket);
+        return;
+    }
+    h->repeated = h->repeated || writer.incarnation != 0;
+
+    uint32_t flags = (write->flags & COH_WRITE_REMOVED) ? 0 : write->flags & (SETTER | COH_WRITE_DELTA);
+    version_t now = {.tx_idx = writer.tx_idx,
+                     .incarnation = writer.incarnation,
+                     .home = writer.home,
+                     .flags = flags,
+                     .nonce = write->nonce,
+                     .word = (flags & (COH_WRITE_DELTA | COH_WRITE_VALUE)) ? write->word : COH_U256_ZERO};
+    version_t before = old != NULL ? *old : (version_t){0};
+    bool was_estimate = (before.flags & VERSION_ESTIMATE) != 0;
+    before.flags &= ~VERSION_ESTIMATE;
+    if (writer.home != mv->self) {
+        coh_write_t gone = {.key = write->key, .flags = before.flags, .nonce = before.nonce, .word = before.word};
+        coh_write_t came = {.key = write->key, .flags = now.flags, .nonce = now.nonce, .word = now.word};
+        mv->effects[writer.home] += coh_mv_effect_digest(&came, writer.tx_idx) - coh_mv_effect_digest(&gone, writer.tx_idx);
+    }
+
+    /* The new version takes the old one's place, or its own. */
+    if (old != NULL && ((now.flags & SETTER) != 0) == is_setter(h, old)) {
+        *old = now;
+    } else {
+        if (old != NULL) {
+            remove_version(h, old);
+        }
+        insert_version(h, &ctx->arena, &now);
+    }
+    h->max_idx = COH_MAX(h->max_idx, now.tx_idx);
+    h->has_value = h->has_value || (now.flags & COH_WRITE_VALUE);
+    h->estimate_cnt -= was_estimate;
+    coh_u256_t change = COH_U256_ZERO;
+    if (now.flags & COH_WRITE_DELTA) {
+        change = now.word;
+    }
+    if (before.flags & COH_WRITE_DELTA) {
+        (void)coh_u256_sub(&change, &change, &before.word);
+    }
+    if (!coh_u256_is_zero(&change)) {
+        (void)coh_u256_add(&h->total, &h->total, &change);
+        if (h->fenwick != NULL) {
+            fenwick_add(h, mv->tx_cnt, now.tx_idx, &change);
+        }
+    }
+
+    if (h->reader_cnt != 0 && h->reader_max_idx > now.tx_idx) {
+        bool sets_changed = ((now.flags ^ before.flags) & SETTER) || ((now.flags & COH_WRITE_NONCE) && now.nonce != before.nonce) ||
+                            ((now.flags & COH_WRITE_VALUE) && !coh_u256_eq(&now.word, &before.word));
+        bool decreased = change.w[3] >> 63;
+        bool delta_matters = !coh_u256_is_zero(&change) && (decreased || h->sensitive_cnt != 0);
+        if (sets_changed || delta_matters) {
+            check_readers(mv, ctx, e, now.tx_idx);
+        }
+    }
+    if (was_estimate && e->state == STATE_READY) {
+        wake_all(ctx, e);
+    }
+    unlock_bucket(mv, bucket);
+}
+
+void coh_mv_estimate(coh_mvstore_t *mv, coh_key_t const *key, coh_mv_tx_t writer)
+{
+    size_t bucket = lock_bucket(mv, key);
+    entry_t *e = find(mv, bucket, key);
+    if (e != NULL && e->history != NULL) {
+        /* looked for as a repeated incarnation: its version is there unless a later one replaced it */
+        version_t *v = find_version(e->history, writer.tx_idx, 1);
+        if (v != NULL && v->incarnation == writer.incarnation && !(v->flags & VERSION_ESTIMATE)) {
+            v->flags |= VERSION_ESTIMATE;
+            e->history->estimate_cnt++;
+        }
+    }
+    unlock_bucket(mv, bucket);
+}
+
+void coh_mv_touch(coh_mvstore_t *mv, coh_key_t const *key)
+{
+    size_t bucket = lock_bucket(mv, key);
+    (void)find_or_create(mv, bucket, key);
+    unlock_bucket(mv, bucket);
+}
+
+uint64_t coh_mv_effects_from(coh_mvstore_t const *mv, uint32_t home)
+{
+    return mv->effects[home];
+}
+
+/* ---- loading ---- */
+
+size_t coh_mv_take_loads(coh_mvstore_t *mv, coh_key_t *out, size_t max)
+{
+    coh_spin_lock(&mv->free_lock);
+    size_t cnt = COH_MIN(max, mv->load_cnt);
+    mv->load_cnt -= cnt;
+    if (cnt != 0) {
+        memcpy(out, mv->loads + mv->load_cnt, cnt * sizeof(*out));
+    }
+    coh_spin_unlock(&mv->free_lock);
+    return cnt;
+}
+
+void coh_mv_loaded(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_key_t const *key, coh_value_t const *value)
+{
+    size_t bucket = lock_bucket(mv, key);
+    entry_t *e = find(mv, bucket, key);
+    COH_ASSERT(e != NULL && e->state == STATE_LOADING);
+    e->latest = *value;
+    e->committed = *value;
+    e->state = STATE_READY;
+    wake_all(ctx, e);
+    unlock_bucket(mv, bucket);
+    atomic_fetch_sub_explicit(&mv->loads_outstanding, 1, memory_order_relaxed);
+    coh_metric_add(mv->metrics, COH_M_mvstore_load, 1);
+}
+
+size_t coh_mv_loads_outstanding(coh_mvstore_t const *mv)
+{
+    return atomic_load_explicit(&mv->loads_outstanding, memory_order_relaxed);
+}
+
+/* ---- from block to block ---- */
+
+void coh_mv_diff_free(coh_mv_diff_t *diff)
+{
+    free(diff->v);
+    diff->v = NULL;
+    diff->cnt = 0;
+    diff->cap = 0;
+}
+
+static void add_change(coh_mvstore_t *mv, coh_mv_diff_t *diff, entry_t *e, coh_value_t const *value)
+{
+    if (diff->cnt == diff->cap) {
+        diff->cap = diff->cap == 0 ? 256 : diff->cap * 2;
+        diff->v = coh_realloc(diff->v, diff->cap * sizeof(*diff->v));
+    }
+    e->latest = *value;
+    e->undecided++;
+    diff->v[diff->cnt++] = (coh_mv_change_t){.entry = (uint32_t)(e - mv->entries), .value = *value};
+}
+
+void coh_mv_settle(coh_mvstore_t *mv, coh_mv_diff_t *diff, coh_addr_t const *coinbase, coh_u256_t const *credit)
+{
+    entry_t *paid = NULL;
+    if (coinbase != NULL && !coh_u256_is_zero(credit)) {
+        coh_key_t key = coh_key_account(coinbase);
+        paid = find(mv, hash_key(mv, &key) & mv->bucket_mask, &key);
+        COH_ASSERT(paid != NULL && paid->state == STATE_READY);
+        if (paid->history == NULL) {
+            coh_value_t value = paid->latest;
+            (void)coh_u256_add(&value.word, &value.word, credit);
+            add_change(mv, diff, paid, &value);
+            paid = NULL;
+        }
+    }
+    uint32_t cnt = atomic_load_explicit(&mv->touched_cnt, memory_order_relaxed);
+    coh_arena_t none = COH_ARENA_INIT;
+    for (uint32_t i = 0; i < cnt; i++) {
+        if (i + 8 < cnt) {
+            __builtin_prefetch(&mv->entries[mv->touched[i + 8]].history);
+            __builtin_prefetch(&mv->entries[mv->touched[i + 8]].latest);
+        }
+        entry_t *e = &mv->entries[mv->touched[i]];
+        COH_ASSERT(e->state == STATE_READY && e->waiters == NULL && e->history->estimate_cnt == 0);
+        coh_value_t value = resolve(mv, &none, e, UINT32_MAX);
+        if (e == paid) {
+            (void)coh_u256_add(&value.word, &value.word, credit);
+        }
+        e->history = NULL;
+        if (!coh_value_eq(&value, &e->latest)) {
+            add_change(mv, diff, e, &value);
+        }
+    }
+    atomic_store_explicit(&mv->touched_cnt, 0, memory_order_relaxed);
+}
+
+void coh_mv_discard_block(coh_mvstore_t *mv)
+{
+    uint32_t cnt = atomic_load_explicit(&mv->touched_cnt, memory_order_relaxed);
+    for (uint32_t i = 0; i < cnt; i++) {
+        mv->entries[mv->touched[i]].history = NULL;
+    }
+    atomic_store_explicit(&mv->touched_cnt, 0, memory_order_relaxed);
+    /* Waiters of the block would keep their entries from being evicted. Queries go on waiting. */
+    for (uint32_t i = 1; i <= mv->fresh; i++) {
+        waiters_t *w = mv->entries[i].waiters;
+        if (w == NULL) {
+            continue;
+        }
+        uint32_t kept = 0;
+        for (uint32_t j = 0; j < w->cnt; j++) {
+            if (w->v[j].kind == COH_WAIT_QUERY) {
+                w->v[kept++] = w->v[j];
+            }
+        }
+        w->cnt = kept;
+        if (kept == 0) {
+            free(w->v);
+            free(w);
+            mv->entries[i].waiters = NULL;
+        }
+    }
+}
+
+void coh_mv_commit(coh_mvstore_t *mv, coh_mv_diff_t const *diff)
+{
+    for (size_t i = 0; i < diff->cnt; i++) {
+        if (i + 8 < diff->cnt) {
+            __builtin_prefetch(&mv->entries[diff->v[i + 8].entry].committed, 1);
+        }
+        entry_t *e = &mv->entries[diff->v[i].entry];
+        e->committed = diff->v[i].value;
+        e->undecided--;
+        e->flushing = false;
+        if (!e->dirty) {
+            e->dirty = true;
+            mv->dirty[mv->dirty_cnt++] = diff->v[i].entry;
+        }
+    }
+    coh_metric_set(mv->metrics, COH_M_store_dirty, mv->dirty_cnt);
+}
+
+void coh_mv_abort(coh_mvstore_t *mv, coh_mv_diff_t *const *discarded, size_t cnt, coh_mv_diff_t *const *kept, size_t kept_cnt)
+{
+    for (size_t d = 0; d < cnt; d++) {
+        for (size_t i = 0; i < discarded[d]->cnt; i++) {
+            entry_t *e = &mv->entries[discarded[d]->v[i].entry];
+            e->latest = e->committed;
+            e->undecided--;
+        }
+    }
+    for (size_t d = 0; d < kept_cnt; d++) {
+        for (size_t i = 0; i < kept[d]->cnt; i++) {
+            mv->entries[kept[d]->v[i].entry].latest = kept[d]->v[i].value;
+        }
+    }
+}
+
+coh_key_t const *coh_mv_entry_key(coh_mvstore_t const *mv, uint32_t entry)
+{
+    return &mv->entries[entry].key;
+}
+
+coh_err_t coh_mv_committed(coh_mvstore_t *mv, coh_key_t const *key, coh_value_t *out, coh_waiter_t const *waiter, bool *wait)
+{
+    size_t bucket = lock_bucket(mv, key);
+    entry_t *e = find(mv, bucket, key);
+    if (e == NULL) {
+        e = create(mv, bucket, key, false);
+    }
+    coh_err_t rc = COH_OK;
+    *wait = false;
+    if (e == NULL) {
+        rc = COH_EBUSY;
+    } else if (e->state == STATE_LOADING) {
+        add_waiter(e, waiter);
+        *wait = true;
+    } else {
+        *out = e->committed;
+    }
+    unlock_bucket(mv, bucket);
+    return rc;
+}
+
+/* ---- flushing ---- */
+
+size_t coh_mv_flush_begin(coh_mvstore_t *mv, coh_mv_item_t **out)
+{
+    COH_ASSERT(mv->flushing_cnt == 0);
+    coh_mv_item_t *items = coh_calloc(mv->dirty_cnt, sizeof(*items));
+    for (size_t i = 0; i < mv->dirty_cnt; i++) {
+        if (i + 8 < mv->dirty_cnt) {
+            __builtin_prefetch(&mv->entries[mv->dirty[i + 8]]);
+            __builtin_prefetch(&mv->entries[mv->dirty[i + 8]].committed);
+        }
+        entry_t *e = &mv->entries[mv->dirty[i]];
+        e->flushing = true;
+        items[i] = (coh_mv_item_t){.key = e->key, .value = e->committed};
+    }
+    uint32_t *swap = mv->flushing;
+    mv->flushing = mv->dirty;
+    mv->flushing_cnt = mv->dirty_cnt;
+    mv->dirty = swap;
+    mv->dirty_cnt = 0;
+    *out = items;
+    return mv->flushing_cnt;
+}
+
+void coh_mv_flush_end(coh_mvstore_t *mv)
+{
+    for (size_t i = 0; i < mv->flushing_cnt; i++) {
+        entry_t *e = &mv->entries[mv->flushing[i]];
+        if (e->flushing) {
+            e->flushing = false;
+            e->dirty = false;
+        } else {
+            mv->dirty[mv->dirty_cnt++] = mv->flushing[i]; /* changed since: goes with the next flush */
+        }
+    }
+    mv->flushing_cnt = 0;
+    coh_metric_set(mv->metrics, COH_M_store_dirty, mv->dirty_cnt);
+}
+
+size_t coh_mv_dirty_cnt(coh_mvstore_t const *mv)
+{
+    return mv->dirty_cnt + mv->flushing_cnt;
+}
+
+size_t coh_mv_entry_cnt(coh_mvstore_t const *mv)
+{
+    return mv->entry_cnt;
+}
