@@ -17,7 +17,7 @@ typedef enum { COH_RLP_STRING, COH_RLP_LIST } coh_rlp_kind_t;
 
 static inline coh_rlp_t coh_rlp_reader(coh_bytes_t in)
 {
-    return (coh_rlp_t){.p = in.p, .end = in.p + in.n};
+    return (coh_rlp_t){.p = in.p, .end = in.n == 0 ? in.p : in.p + in.n};
 }
 
 static inline bool coh_rlp_at_end(coh_rlp_t const *r)
