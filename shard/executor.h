@@ -1,0 +1,65 @@
+/* executor.h: runs the transactions of a block that are homed here. Workers take chains from the scheduler, run transitions over a view of the
+   multi-version store and of other shards' state, and publish; the communication thread feeds in what other shards send and carries
+   out what they are to get. One block at a time.
+
+   A transition that needs a key not at hand parks: local keys wake it through the store's waiters, remote keys by a READ whose VALUE comes
+   back. Messages to other shards are collected by the threads that cause them, and gathered by coh_executor_drain: one PUBLISH for each shard and call, not one for
+   each transfer.
+
+   Threads: coh_executor_work from any worker; everything else from the communication thread. */
+#ifndef COH_EXECUTOR_H
+#define COH_EXECUTOR_H
+
+#include "common/node/env.h"
+#include "common/state/directory.h"
+#include "common/state/transition.h"
+#include "common/wire/wire.h"
+#include "shard/mvstore.h"
+
+typedef struct coh_executor coh_executor_t;
+
+/* mv, env, directory: borrowed; the directory may change between blocks. worker_cnt threads call coh_executor_work. */
+coh_executor_t *coh_executor_new(coh_mvstore_t *mv, coh_env_t *env, coh_directory_t const *directory, uint32_t worker_cnt);
+void coh_executor_free(coh_executor_t *ex);
+
+/* coh_executor_begin starts a block: decodes its transactions (bytes copied) and lets the workers in. The store's block has begun.
+   serial: a number that no other block of this run has; goes into waiters. attempt: of the BLOCK message.
+   Returns: COH_OK; COH_EMALFORMED a transaction does not decode or indices do not ascend: nothing began */
+coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *block, uint32_t serial);
+/* coh_executor_end closes the block, settled or discarded; no worker is inside afterwards. Results stay readable until the next begin. */
+void coh_executor_end(coh_executor_t *ex);
+
+/* coh_executor_work runs chains for up to about a millisecond. False: nothing to do. */
+bool coh_executor_work(coh_executor_t *ex, uint32_t worker);
+
+/* Messages of other shards, for the executing block and its attempt.
+   Returns: COH_OK; COH_EPROTO it names a transaction or key that it cannot */
+coh_err_t coh_executor_on_publish(coh_executor_t *ex, uint32_t src, coh_msg_publish_t const *m);
+coh_err_t coh_executor_on_read(coh_executor_t *ex, uint32_t src, coh_msg_read_t const *m);
+coh_err_t coh_executor_on_value(coh_executor_t *ex, coh_msg_value_t const *m);
+coh_err_t coh_executor_on_retract(coh_executor_t *ex, coh_msg_retract_t const *m);
+
+/* A waiter of the query kind came back with its value in the store. */
+typedef void coh_executor_query_fn(void *arg, coh_waiter_t const *waiter);
+
+/* coh_executor_on_loaded puts a key read from disk into the store and wakes whom it keeps waiting. */
+void coh_executor_on_loaded(coh_executor_t *ex, coh_key_t const *key, coh_value_t const *value, coh_executor_query_fn *fn, void *arg);
+
+/* coh_executor_drain puts what the threads collected into the outboxes; returns the number of messages. */
+size_t coh_executor_drain(coh_executor_t *ex);
+
+/* coh_executor_is_idle: all executed, nothing collected, nothing being loaded. Call after a drain that returned 0. */
+bool coh_executor_is_idle(coh_executor_t *ex);
+
+/* Shard-to-shard messages of the block so far (settlement's counters). */
+uint64_t coh_executor_sent(coh_executor_t const *ex);
+uint64_t coh_executor_received(coh_executor_t const *ex);
+
+/* Sums over the outcomes, and the digests of the effects sent to rank dst; while idle. */
+void coh_executor_sums(coh_executor_t const *ex, uint64_t *gas_used, coh_u256_t *tips);
+uint64_t coh_executor_effects_to(coh_executor_t const *ex, uint32_t dst);
+
+/* coh_executor_results appends a record for each transaction, ascending, to out as an array of *cnt; valid until the next call. */
+coh_rec_result_t const *coh_executor_results(coh_executor_t *ex, uint32_t *cnt);
+
+#endif
