@@ -191,18 +191,11 @@ coh_err_t coh_config_set(coh_config_t *cfg, char const *option, char const *valu
 typedef struct {
     coh_config_t *cfg;
     FILE *file;
-    coh_buf_t *err_text;
-    char const *path;
-    unsigned line;
-    unsigned set_at[ROW_CNT]; /* line that set the row; 0: none */
-    coh_err_t err;            /* the first error */
+    int line;
+    int set_at[ROW_CNT]; /* line that set the row; 0: none */
+    coh_err_t err;       /* the first error; reading stops there */
+    coh_buf_t why;       /* its text, owned */
 } ini_run_t;
-
-static void ini_fail(ini_run_t *run, coh_err_t err)
-{
-    run->err = err;
-    coh_buf_printf(run->err_text, "%s:%u: ", run->path, run->line);
-}
 
 /* ini_reader: one line of at most num - 1 bytes. A line that does not fit would be taken for two: it is refused. */
 static char *read_line(char *line, int num, void *stream)
@@ -215,8 +208,8 @@ static char *read_line(char *line, int num, void *stream)
     if (strchr(line, '\n') == NULL && !feof(run->file)) {
         int next = getc(run->file);
         if (next != EOF) {
-            ini_fail(run, COH_EINVAL);
-            coh_buf_printf(run->err_text, "line is longer than %d bytes; give this value by its environment variable", num - 2);
+            run->err = COH_EINVAL;
+            coh_buf_printf(&run->why, "line is longer than %d bytes; give this value by its environment variable", num - 2);
             return NULL;
         }
     }
@@ -236,27 +229,19 @@ static int take_line(void *user, char const *section, char const *name, char con
         idx++;
     }
     if (idx == ROW_CNT) {
-        ini_fail(run, COH_ENOTFOUND);
-        put_value(run->err_text, name);
-        coh_buf_printf(run->err_text, " is not an option of section ");
-        put_value(run->err_text, section);
-        return 0;
+        run->err = COH_ENOTFOUND;
+        put_value(&run->why, name);
+        coh_buf_printf(&run->why, " is not an option of section ");
+        put_value(&run->why, section);
+    } else if (run->set_at[idx] != 0) {
+        run->err = COH_EINVAL;
+        coh_buf_printf(&run->why, "%s is already set in line %d (an indented line continues the one above)", name,
+                       run->set_at[idx]);
+    } else {
+        run->set_at[idx] = run->line;
+        run->err = set_row(run->cfg, idx, value, &run->why);
     }
-    if (run->set_at[idx] != 0) {
-        ini_fail(run, COH_EINVAL);
-        coh_buf_printf(run->err_text, "%s is already set in line %u (an indented line continues the one above)",
-                       name, run->set_at[idx]);
-        return 0;
-    }
-    run->set_at[idx] = run->line;
-    coh_buf_t why = COH_BUF_INIT;
-    coh_err_t rc = set_row(run->cfg, idx, value, &why);
-    if (rc != COH_OK) {
-        ini_fail(run, rc);
-        coh_buf_put(run->err_text, why.p, why.n);
-    }
-    coh_buf_free(&why);
-    return rc == COH_OK;
+    return run->err == COH_OK;
 }
 
 coh_err_t coh_config_load_file(coh_config_t *cfg, char const *path, coh_buf_t *err_text)
@@ -269,17 +254,21 @@ coh_err_t coh_config_load_file(coh_config_t *cfg, char const *path, coh_buf_t *e
         coh_buf_printf(err_text, "%s: %s", path, strerror(error));
         return error == ENOENT ? COH_ENOTFOUND : COH_EIO;
     }
-    ini_run_t run = {.cfg = cfg, .file = file, .err_text = err_text, .path = path};
+    ini_run_t run = {.cfg = cfg, .file = file};
     int bad_line = ini_parse_stream(read_line, &run, take_line, &run);
-    if (run.err == COH_OK && ferror(file) != 0) {
-        run.err = COH_EIO;
-        coh_buf_printf(err_text, "%s: cannot be read", path);
-    } else if (run.err == COH_OK && bad_line != 0) {
-        run.err = COH_EMALFORMED;
+    coh_err_t rc = run.err;
+    if (bad_line != 0 && (rc == COH_OK || bad_line < run.line)) { /* inih goes on after a line that it cannot read */
+        rc = COH_EMALFORMED;
         coh_buf_printf(err_text, "%s:%d: neither [section] nor name = value", path, bad_line);
+    } else if (rc != COH_OK) {
+        coh_buf_printf(err_text, "%s:%d: %.*s", path, run.line, (int)run.why.n, (char const *)run.why.p);
+    } else if (ferror(file) != 0) {
+        rc = COH_EIO;
+        coh_buf_printf(err_text, "%s: cannot be read", path);
     }
+    coh_buf_free(&run.why);
     (void)fclose(file);
-    return run.err;
+    return rc;
 }
 
 coh_err_t coh_config_load_env(coh_config_t *cfg, coh_buf_t *err_text)

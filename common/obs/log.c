@@ -60,24 +60,28 @@ bool coh_log_enabled(coh_log_level_t level)
 
 char const *coh_log_quote(char *out, size_t out_sz, void const *text, size_t n)
 {
-    static char const cut[] = "...";
+    static char const dots[] = "...";
+    size_t const end_sz = 2; /* closing quote and NUL */
     uint8_t const *in = text;
     size_t at = 0;
     out[at++] = '"';
+    size_t cut_at = at; /* the last place where the dots would fit */
     for (size_t i = 0; i < n; i++) {
         char piece[8];
         uint8_t c = in[i];
         int len = c == '"' || c == '\\'  ? snprintf(piece, sizeof(piece), "\\%c", c)
                   : c < 0x20 || c > 0x7e ? snprintf(piece, sizeof(piece), "\\u%04x", c)
                                          : snprintf(piece, sizeof(piece), "%c", c);
-        size_t room = i + 1 == n ? 2 : 2 + sizeof(cut) - 1; /* quote and NUL, and dots unless this is the last */
-        if (at + (size_t)len + room > out_sz) {
-            memcpy(out + at, cut, sizeof(cut) - 1);
-            at += sizeof(cut) - 1;
+        if (at + (size_t)len + end_sz > out_sz) {
+            memcpy(out + cut_at, dots, sizeof(dots) - 1);
+            at = cut_at + sizeof(dots) - 1;
             break;
         }
         memcpy(out + at, piece, (size_t)len);
         at += (size_t)len;
+        if (at + sizeof(dots) - 1 + end_sz <= out_sz) {
+            cut_at = at;
+        }
     }
     out[at++] = '"';
     out[at] = '\0';
