@@ -115,7 +115,7 @@ void coh_test_files_free(char **files)
 json_t *coh_test_json(char const *path)
 {
     json_error_t err;
-    json_t *doc = json_load_file(path, 0, &err);
+    json_t *doc = json_load_file(path, JSON_ALLOW_NUL, &err);
     if (doc == NULL) {
         fprintf(stderr, "%s:%d: %s\n", path, err.line, err.text);
     }
