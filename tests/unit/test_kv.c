@@ -1,5 +1,6 @@
 /* The same cases over both stores, against a model that is an array of slots; and what only a store
    on disk can show: what is there after a crash, a torn log, a damaged log, a second opening. */
+/* links: coh_rocks */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,0 +1,36 @@
+/* disk.h: the disk threads of a rank. Requests (common/node/env.h) go in on the communication thread and come back to
+   it when done; a writer carries out writes and ingests in the order handed out, a reader serves reads beside it.
+
+   Group commit: of the synced writes that wait, all but the last are written without sync, the last with it, and then all are done: one
+   log, written in order, so the last sync covers those before. After a failed write the writer refuses all that
+   follows with the same error, for what is durable must be a prefix of what was handed out. */
+#ifndef COH_DISK_H
+#define COH_DISK_H
+
+#include "common/node/env.h"
+
+typedef struct coh_disk coh_disk_t;
+
+typedef void coh_disk_wake_fn(void *arg);
+
+/* coh_disk_new starts the threads. kv, metrics: borrowed until free. wake(arg) is called, on a disk thread, when something
+   was done. */
+coh_disk_t *coh_disk_new(coh_kv_t *kv, coh_metrics_t *metrics, int log_rank, coh_disk_wake_fn *wake,
+                         void *arg);
+
+/* coh_disk_stop carries out what is queued and ends the threads; finished requests can still be taken. No more may be put. */
+void coh_disk_stop(coh_disk_t *disk);
+/* Assumes: stopped, and all requests taken back */
+void coh_disk_free(coh_disk_t *disk);
+
+/* coh_disk_put hands a request in; taken until coh_disk_take returns it. */
+void coh_disk_put(coh_disk_t *disk, coh_disk_req_t *req);
+
+/* coh_disk_take returns the finished requests, linked by next, writes and ingests in the order handed in; NULL if none.
+   Cheap if there is none. */
+coh_disk_req_t *coh_disk_take(coh_disk_t *disk);
+
+/* coh_disk_busy tells whether requests are outstanding: handed in and not taken back. */
+bool coh_disk_busy(coh_disk_t const *disk);
+
+#endif
