@@ -117,10 +117,10 @@ static coh_err_t local_send(coh_transport_t *tp, uint32_t dst, coh_buf_t *frame)
     if (!closed) {
         atomic_fetch_add_explicit(&from->unread_bytes, frame->n, memory_order_relaxed);
         queue_push(&to->inbox, tp->rank, *frame);
+        atomic_store_explicit(&to->waiting, to->inbox.cnt, memory_order_relaxed);
         if (to->inbox.cnt == 1) {
             event_set(to);
         }
-        atomic_store_explicit(&to->waiting, to->inbox.cnt, memory_order_relaxed);
         *frame = spare;
     }
     unlock(to);

@@ -274,9 +274,15 @@ void coh_disk_free(coh_disk_t *disk)
 
 void coh_disk_put(coh_disk_t *disk, coh_disk_req_t *req)
 {
-    COH_ASSERT(!disk->stopped);
     disk->outstanding_cnt++;
     req->err = COH_OK;
+    if (disk->stopped) {
+        req->err = COH_ECLOSED;
+        list_t one = {0};
+        list_push(&one, req);
+        finish(disk, &one);
+        return;
+    }
     lane_t *lane = req->kind == COH_DISK_READ ? &disk->reader : &disk->writer;
     lock(&lane->lock);
     bool was_empty = lane->queue.first == NULL;

@@ -18,7 +18,8 @@ typedef void coh_disk_wake_fn(void *arg);
 coh_disk_t *coh_disk_new(coh_kv_t *kv, coh_metrics_t *metrics, int log_rank, coh_disk_wake_fn *wake,
                          void *arg);
 
-/* coh_disk_stop carries out what is queued and ends the threads; finished requests can still be taken. No more may be put. */
+/* coh_disk_stop carries out what is queued and ends the threads; finished requests can still be taken. What is put
+   from then on comes back with COH_ECLOSED. */
 void coh_disk_stop(coh_disk_t *disk);
 /* Assumes: stopped, and all requests taken back */
 void coh_disk_free(coh_disk_t *disk);

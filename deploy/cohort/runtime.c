@@ -452,7 +452,9 @@ coh_err_t coh_runtime_run(coh_runtime_t *rt, coh_buf_t *err_text)
     }
     stop_workers(rt);
     coh_disk_stop(rt->disk);
-    (void)finish_disk(rt);
+    while (finish_disk(rt)) {
+        /* the node takes back what it handed out */
+    }
     refresh_metrics(rt);
     char const *reason = rt->node->ops->failed(rt->node);
     if (reason != NULL) {

@@ -1,0 +1,46 @@
+/* datadir.h: the folder of one rank in the data directory, and what makes sure that it is the right one.
+
+     DIR/rank-2.lock          flock of the process that uses rank 2's folder, with its PID
+     DIR/rank-2/genesis.json  copy of what the chain was started with
+     DIR/rank-2/db/           RocksDB; its META table holds the identity under "id/"
+     DIR/rank-2.new/          a first start that was interrupted; cleared away by the next
+
+   The identity (format version, chain id, genesis hash, number of ranks, rank) is checked at every start: another chain or another number of
+   ranks on the same data is refused. A folder is made under another name and renamed once it is complete and synced. */
+#ifndef COH_DATADIR_H
+#define COH_DATADIR_H
+
+#include "common/config/genesis.h"
+#include "common/kv/kv.h"
+
+#define COH_DATADIR_FORMAT 1u
+
+typedef struct coh_datadir coh_datadir_t;
+
+/* coh_datadir_open makes dir if it is missing (not its parents) and locks rank's folder in it.
+   Returns: COH_OK; COH_ELOCKED another process uses it; COH_EIO; with the reason in err_text */
+coh_err_t coh_datadir_open(coh_datadir_t **out, char const *dir, uint32_t rank, uint32_t rank_cnt, coh_buf_t *err_text);
+
+/* True if there is no folder for the rank yet. */
+bool coh_datadir_is_fresh(coh_datadir_t const *dd);
+
+/* coh_datadir_genesis_path is where a folder that is not fresh keeps its genesis.json. Lives as long as dd. */
+char const *coh_datadir_genesis_path(coh_datadir_t const *dd);
+
+/* coh_datadir_create makes the folder: genesis_path is copied into it. Durable when this returns.
+   Assumes: coh_datadir_is_fresh
+   Returns: COH_OK; COH_EIO, COH_ENOTFOUND with the reason in err_text */
+coh_err_t coh_datadir_create(coh_datadir_t *dd, coh_genesis_t const *genesis, char const *genesis_path,
+                             coh_buf_t *err_text);
+
+/* coh_datadir_open_kv opens the store and checks the identity against genesis and the number of ranks. The caller closes it.
+   Assumes: not coh_datadir_is_fresh
+   Returns: COH_OK; COH_EMISMATCH made for another chain or number of ranks, or by another version; COH_ECORRUPT; COH_ELOCKED; COH_EIO;
+            with found, expected and remedy in err_text */
+coh_err_t coh_datadir_open_kv(coh_datadir_t *dd, coh_kv_t **out, coh_genesis_t const *genesis, size_t cache_bytes,
+                              coh_buf_t *err_text);
+
+/* coh_datadir_close releases the lock; after the store is closed. */
+void coh_datadir_close(coh_datadir_t *dd);
+
+#endif
