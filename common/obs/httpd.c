@@ -14,7 +14,7 @@
 #include "common/obs/log.h"
 
 #define HOST_SZ 256
-#define PORT_SZ 8
+#define PORT_SZ 6
 #define CONNECTION_MEMORY_BYTES 16384 /* request line and headers; longer ones are answered with 431 */
 #define TEXT_PLAIN "text/plain; charset=utf-8"
 
@@ -115,11 +115,16 @@ COH_PRINTF(2, 0) static void on_log(void *user, char const *fmt, va_list args)
     COH_LOG_DBG("httpd", "library", "text=%s", coh_log_quote(quoted, sizeof(quoted), text, len));
 }
 
-/* Splits "host:port" or "[v6]:port". */
+/* Splits "host:port" or "[v6]:port". The port is checked here: getaddrinfo takes 99999 and keeps its lower 16 bits. */
 static coh_err_t split_addr(char host[HOST_SZ], char port[PORT_SZ], char const *addr)
 {
     char const *colon = strrchr(addr, ':');
-    if (colon == NULL || strlen(colon + 1) == 0 || strlen(colon + 1) >= PORT_SZ) {
+    if (colon == NULL) {
+        return COH_EINVAL;
+    }
+    size_t port_len = strlen(colon + 1);
+    if (port_len == 0 || port_len >= PORT_SZ || strspn(colon + 1, "0123456789") != port_len ||
+        strtoul(colon + 1, NULL, 10) > UINT16_MAX) {
         return COH_EINVAL;
     }
     size_t host_len = (size_t)(colon - addr);
@@ -132,7 +137,7 @@ static coh_err_t split_addr(char host[HOST_SZ], char port[PORT_SZ], char const *
     }
     memcpy(host, addr, host_len);
     host[host_len] = '\0';
-    memcpy(port, colon + 1, strlen(colon + 1) + 1);
+    memcpy(port, colon + 1, port_len + 1);
     return COH_OK;
 }
 
@@ -160,7 +165,7 @@ coh_err_t coh_httpd_start(coh_httpd_t **out, char const *addr, coh_httpd_route_t
         flags, 0, NULL, NULL, on_request, httpd, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_SOCK_ADDR,
         found->ai_addr, MHD_OPTION_CONNECTION_LIMIT, (unsigned)COH_HTTPD_CONNECTION_MAX,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)COH_HTTPD_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_END);
+        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_END);
     freeaddrinfo(found);
     if (httpd->daemon == NULL) {
         free(httpd);

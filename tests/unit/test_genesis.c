@@ -1,0 +1,400 @@
+#include "common/config/genesis.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/base/hex.h"
+#include "common/obs/log.h"
+
+static coh_genesis_t g;
+static coh_buf_t why;
+
+static int setup(void **state)
+{
+    (void)state;
+    coh_buf_clear(&why);
+    return coh_log_init("error", "") == COH_OK ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    coh_genesis_free(&g);
+    coh_buf_free(&why);
+    return 0;
+}
+
+static coh_err_t parse(char const *json)
+{
+    coh_genesis_free(&g);
+    coh_buf_clear(&why);
+    return coh_genesis_parse(&g, coh_bytes(json, strlen(json)), &why);
+}
+
+static void assert_why_has(char const *part)
+{
+    if (memmem(why.p, why.n, part, strlen(part)) == NULL) {
+        fail_msg("'%.*s' does not say '%s'", (int)why.n, (char const *)why.p, part);
+    }
+}
+
+static void assert_parses(char const *json)
+{
+    if (parse(json) != COH_OK) {
+        fail_msg("%.*s", (int)why.n, (char const *)why.p);
+    }
+}
+
+/* Forks as in geth's genesis of the Sepolia test network (times shortened to three), all of the allocation made up. */
+#define FULL                                                                                                     \
+    "{\"config\": {\"chainId\": 11155111, \"homesteadBlock\": 0, \"daoForkSupport\": true, \"eip150Block\": 0,"     \
+    "\"eip155Block\": 0, \"eip158Block\": 0, \"byzantiumBlock\": 0, \"constantinopleBlock\": 0,"                  \
+    "\"petersburgBlock\": 0, \"istanbulBlock\": 0, \"muirGlacierBlock\": 0, \"berlinBlock\": 0, \"londonBlock\": 0," \
+    "\"mergeNetsplitBlock\": 1735371, \"shanghaiTime\": 1677557088, \"cancunTime\": 1706655072,"                 \
+    "\"pragueTime\": 1741159776, \"terminalTotalDifficulty\": 17000000000000000,"                                \
+    "\"depositContractAddress\": \"0x7f02c3e3c98b133055b8b348b2ac625669ed295d\","                                \
+    "\"blobSchedule\": {\"cancun\": {\"target\": 3, \"max\": 6, \"baseFeeUpdateFraction\": 3338477}}, \"ethash\": {}}," \
+    "\"nonce\": \"0x0\", \"timestamp\": \"0x6159af19\", \"extraData\": \"0x5365706f6c6961\","                     \
+    "\"gasLimit\": \"0x1c9c380\", \"difficulty\": \"0x20000\", \"mixHash\":"                                     \
+    "\"0x0000000000000000000000000000000000000000000000000000000000000000\","                                    \
+    "\"coinbase\": \"0x00000000000000000000000000000000000000aa\", \"number\": \"0x0\", \"gasUsed\": \"0x0\","      \
+    "\"baseFeePerGas\": null, \"alloc\": {"                                                                      \
+    "\"0xa2a6d93439144ffe4d27c9e088dcd8b783946263\": {\"balance\": \"0xd3c21bcecceda1000000\"},"                  \
+    "\"8BC11295936AA79D594139DE1B2E12629414F3BD\": {\"balance\": \"17\", \"nonce\": \"0x05\", \"code\": \"0x\","   \
+    "\"storage\": {}},"                                                                                          \
+    "\"0x0000000000000000000000000000000000000001\": {\"balance\": 9, \"nonce\": 3}}}"
+
+/* The smallest genesis, with room for members of config and accounts. */
+#define SMALL(config, top, alloc) \
+    "{\"config\": {\"chainId\": 7" config "}, \"gasLimit\": 30000000" top ", \"alloc\": {" alloc "}}"
+#define ADDR_1 "\"0x0000000000000000000000000000000000000001\""
+#define TO_LONDON                                                                                            \
+    ", \"homesteadBlock\": 0, \"eip150Block\": 0, \"eip155Block\": 0, \"eip158Block\": 0, \"byzantiumBlock\": 0," \
+    "\"constantinopleBlock\": 0, \"petersburgBlock\": 0, \"istanbulBlock\": 0, \"berlinBlock\": 0,"              \
+    "\"londonBlock\": 0"
+#define TO_PARIS TO_LONDON ", \"terminalTotalDifficulty\": 0"
+
+static void genesis_reads_geths_file(void **state)
+{
+    (void)state;
+    assert_parses(FULL);
+    assert_true(g.chain_id == 11155111);
+    assert_true(g.timestamp == 1633267481);
+    assert_true(g.gas_limit == 30000000);
+    assert_true(g.number == 0);
+    assert_int_equal(g.coinbase.b[19], 0xaa);
+    assert_true(g.fork_at[COH_FORK_FRONTIER] == 0);
+    assert_true(g.fork_at[COH_FORK_LONDON] == 0);
+    assert_true(g.fork_at[COH_FORK_PARIS] == 1735371);
+    assert_true(g.fork_at[COH_FORK_SHANGHAI] == 1677557088);
+    assert_true(g.fork_at[COH_FORK_CANCUN] == 1706655072);
+    assert_true(g.fork_at[COH_FORK_PRAGUE] == 1741159776);
+    assert_true(g.fork_at[COH_FORK_OSAKA] == UINT64_MAX);
+    assert_true(g.base_fee.w[0] == 1000000000);
+
+    assert_int_equal(g.alloc_cnt, 3);
+    assert_int_equal(g.alloc[0].addr.b[19], 1);
+    assert_true(g.alloc[0].nonce == 3 && g.alloc[0].balance.w[0] == 9);
+    assert_int_equal(g.alloc[1].addr.b[0], 0x8b);
+    assert_true(g.alloc[1].nonce == 5 && g.alloc[1].balance.w[0] == 17);
+    assert_int_equal(g.alloc[2].addr.b[0], 0xa2);
+    char dec[COH_U256_DEC_SZ];
+    coh_u256_to_dec(dec, &g.alloc[2].balance);
+    assert_string_equal(dec, "1000000000000000000000000");
+    coh_u256_to_dec(dec, &g.supply);
+    assert_string_equal(dec, "1000000000000000000000026");
+}
+
+/* The identity that data directories carry. Computed by an independent program from the encoding described in genesis.c. */
+static void genesis_hash_is_fixed(void **state)
+{
+    (void)state;
+    char hex[65];
+    assert_parses(FULL);
+    coh_hex_encode(hex, g.hash.b, sizeof(g.hash.b));
+    assert_string_equal(hex, "4fd1196a22a12095af3e968ee002498c726a13cf13f9fa473d36d41e01f79fb5");
+    assert_parses(SMALL("", "", ""));
+    coh_hex_encode(hex, g.hash.b, sizeof(g.hash.b));
+    assert_string_equal(hex, "1a74113e8e5d5e5bc819c5ad3577d5bb7862738b0f6b21811be019544d5f7eca");
+}
+
+static void genesis_hash_covers_everything(void **state)
+{
+    (void)state;
+    static char const *const others[] = {
+        SMALL("", "", ADDR_1 ": {\"balance\": 1}"),
+        SMALL("", "", ADDR_1 ": {\"balance\": 2}"),
+        SMALL("", "", ADDR_1 ": {\"balance\": 1, \"nonce\": 1}"),
+        SMALL("", "", "\"0x0000000000000000000000000000000000000002\": {\"balance\": 1}"),
+        SMALL("", ", \"timestamp\": 1", ""),
+        SMALL("", ", \"number\": 1", ""),
+        SMALL("", ", \"coinbase\": " ADDR_1, ""),
+        SMALL(", \"homesteadBlock\": 0", "", ""),
+        SMALL(", \"homesteadBlock\": 1", "", ""),
+        SMALL(TO_LONDON, "", ""),
+        SMALL(TO_LONDON, ", \"baseFeePerGas\": 1000000001", ""),
+        "{\"config\": {\"chainId\": 8}, \"gasLimit\": 30000000, \"alloc\": {}}",
+        "{\"config\": {\"chainId\": 7}, \"gasLimit\": 30000001, \"alloc\": {}}",
+        SMALL("", "", ""),
+    };
+    coh_hash_t hash[COH_CNT(others)];
+    for (size_t i = 0; i < COH_CNT(others); i++) {
+        assert_parses(others[i]);
+        hash[i] = g.hash;
+        for (size_t j = 0; j < i; j++) {
+            assert_false(coh_hash_eq(&hash[i], &hash[j]));
+        }
+    }
+}
+
+static void genesis_numbers_as_geth_takes_them(void **state)
+{
+    (void)state;
+    static char const *const same[] = {"255", "\"255\"", "\"0xff\"", "\"0xFF\"", "\"0x00ff\""};
+    for (size_t i = 0; i < COH_CNT(same); i++) {
+        char json[512];
+        (void)snprintf(json, sizeof(json), SMALL("", ", \"timestamp\": %s", ADDR_1 ": {\"balance\": %s, \"nonce\": %s}"),
+                       same[i], same[i], same[i]);
+        assert_parses(json);
+        assert_true(g.timestamp == 255 && g.alloc[0].balance.w[0] == 255 && g.alloc[0].nonce == 255);
+    }
+    static char const *const zero[] = {"0", "\"0\"", "\"0x\"", "\"0x0\"", "\"\""};
+    for (size_t i = 0; i < COH_CNT(zero); i++) {
+        char json[512];
+        (void)snprintf(json, sizeof(json), SMALL("", "", ADDR_1 ": {\"balance\": %s}"), zero[i]);
+        assert_parses(json);
+        assert_true(coh_u256_is_zero(&g.alloc[0].balance));
+    }
+    static char const *const bad[] = {"-1", "1.5", "true", "null", "[]", "\"-1\"", "\"12a\"", "\"0xgg\"", "\" 1\"",
+                                      "99999999999999999999"};
+    for (size_t i = 0; i < COH_CNT(bad); i++) {
+        char json[512];
+        (void)snprintf(json, sizeof(json), SMALL("", "", ADDR_1 ": {\"balance\": %s}"), bad[i]);
+        assert_int_equal(parse(json), COH_EINVAL);
+        assert_why_has("balance");
+        assert_why_has("0x0000000000000000000000000000000000000001");
+    }
+    assert_int_equal(parse(SMALL("", "", ADDR_1 ": {\"balance\": 1, \"nonce\": \"0x10000000000000000\"}")), COH_EINVAL);
+    assert_why_has("nonce is above 2^64-1");
+}
+
+/* geth writes this member as a bare number that no 64-bit integer holds (here: the main network's). */
+static void genesis_huge_total_difficulty(void **state)
+{
+    (void)state;
+    assert_parses(SMALL(TO_LONDON ", \"terminalTotalDifficulty\": 58750000000000000000000, \"mergeNetsplitBlock\": 5", "",
+                        ADDR_1 ": {\"balance\": 9007199254740991}"));
+    assert_true(g.fork_at[COH_FORK_PARIS] == 5);
+    assert_true(g.alloc[0].balance.w[0] == 9007199254740991);
+    /* other numbers in such a file must not lose digits quietly */
+    assert_int_equal(parse(SMALL(TO_LONDON ", \"terminalTotalDifficulty\": 58750000000000000000000", "",
+                                 ADDR_1 ": {\"balance\": 9007199254740993}")),
+                     COH_EINVAL);
+    assert_why_has("write it as text");
+}
+
+static void genesis_paris(void **state)
+{
+    (void)state;
+    assert_parses(SMALL(TO_LONDON, "", ""));
+    assert_true(g.fork_at[COH_FORK_PARIS] == UINT64_MAX);
+    assert_parses(SMALL(TO_LONDON ", \"terminalTotalDifficulty\": \"0x0\"", "", ""));
+    assert_true(g.fork_at[COH_FORK_PARIS] == 0);
+    assert_parses(SMALL(TO_LONDON ", \"terminalTotalDifficulty\": 0, \"mergeNetsplitBlock\": 8", "", ""));
+    assert_true(g.fork_at[COH_FORK_PARIS] == 0);
+    assert_parses(SMALL(TO_LONDON ", \"terminalTotalDifficulty\": 5", "", ""));
+    assert_true(g.fork_at[COH_FORK_PARIS] == UINT64_MAX);
+}
+
+static void genesis_petersburg_defaults_to_constantinople(void **state)
+{
+    (void)state;
+    assert_parses(SMALL(", \"homesteadBlock\": 0, \"eip150Block\": 0, \"eip155Block\": 0, \"eip158Block\": 0,"
+                        "\"byzantiumBlock\": 0, \"constantinopleBlock\": 4", "", ""));
+    assert_true(g.fork_at[COH_FORK_PETERSBURG] == 4);
+}
+
+static void genesis_fork_order_errors_name_both(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(SMALL(", \"homesteadBlock\": 5, \"eip150Block\": 4", "", "")), COH_EINVAL);
+    assert_why_has(coh_fork_name(COH_FORK_TANGERINE));
+    assert_why_has("block 4");
+    assert_why_has("Homestead");
+    assert_why_has("block 5");
+    assert_int_equal(parse(SMALL(", \"eip150Block\": 4", "", "")), COH_EINVAL);
+    assert_why_has("Homestead, which must come before it, is not activated");
+    assert_int_equal(parse(SMALL(TO_LONDON ", \"shanghaiTime\": 0", "", "")), COH_EINVAL);
+    assert_why_has("Shanghai");
+    assert_why_has("Paris");
+    assert_int_equal(parse(SMALL(TO_PARIS ", \"shanghaiTime\": 9, \"cancunTime\": 8", "", "")), COH_EINVAL);
+    assert_why_has("Cancun is active from time 8");
+    assert_why_has("Shanghai");
+    assert_int_equal(parse(SMALL(TO_PARIS ", \"cancunTime\": 8", "", "")), COH_EINVAL);
+    assert_int_equal(parse(SMALL(", \"homesteadBlock\": 0, \"eip150Block\": 0, \"eip155Block\": 1, \"eip158Block\": 2",
+                                 "", "")),
+                     COH_EUNSUPPORTED);
+    assert_why_has("eip155Block");
+    assert_why_has("eip158Block");
+}
+
+static void genesis_fork_of_a_block(void **state)
+{
+    (void)state;
+    assert_parses(FULL);
+    assert_int_equal(coh_genesis_fork(&g, 0, 0), COH_FORK_LONDON);
+    assert_int_equal(coh_genesis_fork(&g, 1735370, 0), COH_FORK_LONDON);
+    assert_int_equal(coh_genesis_fork(&g, 1735371, 0), COH_FORK_PARIS);
+    assert_int_equal(coh_genesis_fork(&g, 1735371, 1677557087), COH_FORK_PARIS);
+    assert_int_equal(coh_genesis_fork(&g, 1735371, 1677557088), COH_FORK_SHANGHAI);
+    assert_int_equal(coh_genesis_fork(&g, 0, 1677557088), COH_FORK_LONDON); /* no Shanghai without Paris */
+    assert_int_equal(coh_genesis_fork(&g, 9999999, UINT64_MAX), COH_FORK_PRAGUE);
+    assert_parses(SMALL("", "", ""));
+    assert_int_equal(coh_genesis_fork(&g, UINT64_MAX, UINT64_MAX), COH_FORK_FRONTIER);
+}
+
+static void genesis_base_fee(void **state)
+{
+    (void)state;
+    assert_parses(SMALL("", ", \"baseFeePerGas\": 5", ""));
+    assert_true(coh_u256_is_zero(&g.base_fee)); /* not before London */
+    assert_parses(SMALL(TO_LONDON, "", ""));
+    assert_true(g.base_fee.w[0] == 1000000000);
+    assert_parses(SMALL(TO_LONDON, ", \"baseFeePerGas\": \"0x7\"", ""));
+    assert_true(g.base_fee.w[0] == 7);
+    assert_parses(SMALL(TO_LONDON, ", \"baseFeePerGas\": 0", ""));
+    assert_true(coh_u256_is_zero(&g.base_fee));
+}
+
+static void genesis_refuses_contracts(void **state)
+{
+    (void)state;
+    static char const *const contracts[] = {
+        ADDR_1 ": {\"balance\": 1, \"code\": \"0x60\"}",
+        ADDR_1 ": {\"balance\": 1, \"code\": 5}",
+        ADDR_1 ": {\"balance\": 1, \"storage\": {\"0x00\": \"0x01\"}}",
+    };
+    for (size_t i = 0; i < COH_CNT(contracts); i++) {
+        char json[512];
+        (void)snprintf(json, sizeof(json), SMALL("", "", "%s"), contracts[i]);
+        assert_int_equal(parse(json), COH_EUNSUPPORTED);
+        assert_why_has("0x0000000000000000000000000000000000000001");
+        assert_why_has("code or storage");
+        assert_null(g.alloc);
+    }
+    assert_parses(SMALL("", "", ADDR_1 ": {\"balance\": 1, \"code\": \"\", \"storage\": null, \"comment\": \"x\"}"));
+}
+
+static void genesis_refuses_what_is_wrong(void **state)
+{
+    (void)state;
+    struct {
+        char const *json;
+        coh_err_t err;
+        char const *says;
+    } const cases[] = {
+        {"", COH_EMALFORMED, "line 1"},
+        {"{", COH_EMALFORMED, "line 1"},
+        {"[]", COH_EMALFORMED, "one JSON object"},
+        {"{}", COH_EMALFORMED, "config is missing"},
+        {"{\"config\": {\"chainId\": 1}, \"gasLimit\": 30000000}", COH_EMALFORMED, "alloc is missing"},
+        {"{\"config\": [], \"alloc\": {}}", COH_EMALFORMED, "config is something else"},
+        {"{\"config\": {}, \"gasLimit\": 30000000, \"alloc\": {}}", COH_EINVAL, "chainId"},
+        {"{\"config\": {\"chainId\": 0}, \"gasLimit\": 30000000, \"alloc\": {}}", COH_EINVAL, "chainId"},
+        {"{\"config\": {\"chainId\": 1}, \"alloc\": {}}", COH_EINVAL, "gasLimit"},
+        {"{\"config\": {\"chainId\": 1}, \"gasLimit\": 4999, \"alloc\": {}}", COH_EINVAL, "gasLimit"},
+        {SMALL("", ", \"coinbase\": \"0x12\"", ""), COH_EINVAL, "coinbase"},
+        {SMALL("", "", "\"0x12\": {\"balance\": 1}"), COH_EINVAL, "0x12"},
+        {SMALL("", "", ADDR_1 ": 5"), COH_EMALFORMED, "must be an object"},
+        {SMALL("", "", ADDR_1 ": {}"), COH_EINVAL, "balance is missing"},
+        {SMALL("", "", ADDR_1 ": {\"balance\": 1}," ADDR_1 ": {\"balance\": 1}"), COH_EMALFORMED, "duplicate"},
+        {SMALL("", "", ADDR_1 ": {\"balance\": 1}, \"0000000000000000000000000000000000000001\": {\"balance\": 1}"),
+         COH_EINVAL, "there twice"},
+        {SMALL("", "",
+               ADDR_1 ": {\"balance\": \"0xffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\"},"
+                      "\"0x0000000000000000000000000000000000000002\": {\"balance\": 1}"),
+         COH_EINVAL, "sum of all balances"},
+        {SMALL("", "",
+               ADDR_1 ": {\"balance\": \"0x10000000000000000000000000000000000000000000000000000000000000000\"}"),
+         COH_EINVAL, "above 2^256-1"},
+        {SMALL("", "", "\"a\\n\": {\"balance\": 1}"), COH_EINVAL, "\"a\\u000a\""},
+    };
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        assert_int_equal(parse(cases[i].json), cases[i].err);
+        assert_why_has(cases[i].says);
+        assert_null(g.alloc);
+    }
+    assert_parses(SMALL(", \"someNewTime\": 5", ", \"someNewField\": 5", ADDR_1 ": {\"balance\": 1, \"tag\": 2}"));
+}
+
+/* More accounts than one chunk of the hash, in no order: sorted, and each counted once. */
+static void genesis_many_accounts(void **state)
+{
+    (void)state;
+    uint32_t const cnt = 10000;
+    coh_buf_t json = COH_BUF_INIT;
+    coh_buf_printf(&json, "{\"config\": {\"chainId\": 7}, \"gasLimit\": 30000000, \"alloc\": {");
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_buf_printf(&json, "%s\"0x%08x00000000000000000000000000000000\": {\"balance\": \"2\"}", i == 0 ? "" : ",",
+                       i * 2654435761U);
+    }
+    coh_buf_printf(&json, "}}");
+    assert_int_equal(coh_genesis_parse(&g, coh_buf_bytes(&json), &why), COH_OK);
+    coh_buf_free(&json);
+    assert_int_equal(g.alloc_cnt, cnt);
+    assert_true(g.supply.w[0] == 2 * (uint64_t)cnt);
+    for (size_t i = 1; i < g.alloc_cnt; i++) {
+        assert_true(memcmp(g.alloc[i - 1].addr.b, g.alloc[i].addr.b, sizeof(coh_addr_t)) < 0);
+    }
+    coh_hash_t const before = g.hash;
+    g.alloc[cnt - 1].nonce++;
+    assert_int_equal(coh_genesis_finish(&g, &why), COH_OK);
+    assert_false(coh_hash_eq(&g.hash, &before));
+}
+
+static void genesis_load_from_file(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/coh_test_genesis_XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, FULL, sizeof(FULL) - 1), sizeof(FULL) - 1);
+    assert_int_equal(coh_genesis_load(&g, path, &why), COH_OK);
+    assert_int_equal(g.alloc_cnt, 3);
+    coh_genesis_free(&g);
+    assert_int_equal(write(fd, "x", 1), 1);
+    assert_int_equal(coh_genesis_load(&g, path, &why), COH_EMALFORMED);
+    assert_why_has(path);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(unlink(path), 0);
+    coh_buf_clear(&why);
+    assert_int_equal(coh_genesis_load(&g, path, &why), COH_ENOTFOUND);
+    assert_why_has(path);
+    assert_int_equal(coh_genesis_load(&g, "/tmp", &why), COH_EIO);
+}
+
+int main(void)
+{
+    struct CMUnitTest const tests[] = {
+        cmocka_unit_test_setup_teardown(genesis_reads_geths_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_hash_is_fixed, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_hash_covers_everything, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_numbers_as_geth_takes_them, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_huge_total_difficulty, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_paris, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_petersburg_defaults_to_constantinople, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_fork_order_errors_name_both, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_fork_of_a_block, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_base_fee, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_refuses_contracts, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_refuses_what_is_wrong, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_many_accounts, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_load_from_file, setup, teardown),
+    };
+    return cmocka_run_group_tests_name("genesis", tests, NULL, NULL);
+}
