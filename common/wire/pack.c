@@ -84,6 +84,9 @@ _Static_assert(MSGPACK_EMBED_STACK_SIZE == 1, "include unpack_define.h only here
 
 coh_err_t coh_unpack_value(coh_unpack_t *up)
 {
+    if (COH_UNLIKELY(coh_unpack_is_end(up))) {
+        return COH_ETRUNCATED; /* in.p may be NULL, which the parser would add to */
+    }
     struct parser_context ctx;
     ctx.user = up;
     parser_init(&ctx);
