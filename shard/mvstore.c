@@ -98,7 +98,7 @@ struct coh_mvstore {
     uint32_t *touched; /* entries with a history in this block */
     _Atomic uint32_t touched_cnt;
     uint32_t tx_cnt;
-    uint32_t serial;
+    bool executing;
     size_t clock_hand;
 
     uint32_t *dirty;
@@ -205,23 +205,19 @@ static entry_t *find(coh_mvstore_t *mv, size_t bucket, coh_key_t const *key)
     return NULL;
 }
 
-/* A new entry of the locked bucket, on its way from disk. A block uses up what was reserved for it; a query may only take
-   what is left beside that: NULL if there is none. */
+/* A new entry of the locked bucket, on its way from disk. A block uses up what was reserved for it, a query what it was told is left. */
 static entry_t *create(coh_mvstore_t *mv, size_t bucket, coh_key_t const *key, bool for_block)
 {
     coh_spin_lock(&mv->free_lock);
     if (for_block) {
         COH_ASSERT(mv->reserved != 0);
         mv->reserved--;
-    } else if (mv->entry_max - mv->entry_cnt <= mv->reserved) {
-        coh_spin_unlock(&mv->free_lock);
-        return NULL;
     }
     uint32_t idx = mv->free_first;
     if (idx != 0) {
         mv->free_first = mv->entries[idx].next;
     } else {
-        COH_ASSERT(mv->fresh < mv->entry_max);
+        COH_ASSERT(mv->fresh < mv->entry_max + COH_MV_QUERY_MAX);
         idx = ++mv->fresh;
     }
     mv->entry_cnt++;
@@ -256,7 +252,7 @@ static history_t *history(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, entry_t *e)
         e->history = coh_arena_alloc(&ctx->arena, sizeof(*e->history));
         memset(e->history, 0, sizeof(*e->history));
         uint32_t at = atomic_fetch_add_explicit(&mv->touched_cnt, 1, memory_order_relaxed);
-        COH_ASSERT(at < mv->entry_max);
+        COH_ASSERT(at < mv->entry_max + COH_MV_QUERY_MAX);
         mv->touched[at] = (uint32_t)(e - mv->entries);
     }
     return e->history;
@@ -277,10 +273,11 @@ coh_mvstore_t *coh_mvstore_new(size_t entry_max, uint64_t seed, uint32_t self, u
     mv->metrics = metrics;
     mv->bucket_mask = bucket_cnt - 1;
     mv->buckets = coh_calloc(bucket_cnt, sizeof(*mv->buckets));
-    mv->entries = coh_calloc(entry_max + 1, sizeof(*mv->entries));
-    mv->touched = coh_calloc(entry_max, sizeof(*mv->touched));
-    mv->dirty = coh_calloc(entry_max, sizeof(*mv->dirty));
-    mv->flushing = coh_calloc(entry_max, sizeof(*mv->flushing));
+    size_t slot_cnt = entry_max + COH_MV_QUERY_MAX;
+    mv->entries = coh_calloc(slot_cnt + 1, sizeof(*mv->entries));
+    mv->touched = coh_calloc(slot_cnt, sizeof(*mv->touched));
+    mv->dirty = coh_calloc(slot_cnt, sizeof(*mv->dirty));
+    mv->flushing = coh_calloc(slot_cnt, sizeof(*mv->flushing));
     mv->effects = coh_calloc(rank_cnt, sizeof(*mv->effects));
     mv->stripes = aligned_alloc(COH_CACHE_LINE, STRIPE_CNT * sizeof(*mv->stripes));
     COH_ASSERT(mv->stripes != NULL);
@@ -315,50 +312,67 @@ void coh_mvstore_free(coh_mvstore_t *mv)
 
 /* ---- eviction ---- */
 
-static bool evictable(entry_t const *e)
+/* Entries that queries may create, beside those that the executing block may. */
+static size_t query_room(coh_mvstore_t *mv)
 {
-    return e->state == STATE_READY && !e->dirty && !e->flushing && e->undecided == 0 && e->waiters == NULL;
+    coh_spin_lock(&mv->free_lock);
+    size_t used = mv->entry_cnt + mv->reserved;
+    coh_spin_unlock(&mv->free_lock);
+    size_t slots = mv->entry_max + COH_MV_QUERY_MAX;
+    return used < slots ? slots - used : 0;
 }
 
-static void evict(coh_mvstore_t *mv, uint32_t idx)
+/* One step of the clock hand: evicts the entry there if nothing depends on it and nobody used it since the hand last came by
+   (then it loses that chance if take_chances). No worker is inside. */
+static void step_clock(coh_mvstore_t *mv, bool take_chances)
 {
+    mv->clock_hand = mv->clock_hand % mv->fresh + 1;
+    uint32_t idx = (uint32_t)mv->clock_hand;
     entry_t *e = &mv->entries[idx];
+    if (e->state != STATE_READY || e->dirty || e->flushing || e->undecided != 0 || e->waiters != NULL) {
+        return;
+    }
+    if (e->recent) {
+        e->recent = !take_chances;
+        return;
+    }
     uint32_t *link = &mv->buckets[hash_key(mv, &e->key) & mv->bucket_mask];
     while (*link != idx) {
         link = &mv->entries[*link].next;
     }
     *link = e->next;
-    *e = (entry_t){.state = STATE_FREE, .next = mv->free_first};
+    e->state = STATE_FREE;
+    e->next = mv->free_first;
     mv->free_first = idx;
     mv->entry_cnt--;
     coh_metric_add(mv->metrics, COH_M_mvstore_evicted, 1);
 }
 
-bool coh_mv_block_begin(coh_mvstore_t *mv, uint32_t serial, uint32_t tx_cnt, size_t new_max)
+bool coh_mv_query_begin(coh_mvstore_t *mv, size_t key_cnt)
+{
+    COH_ASSERT(key_cnt <= COH_MV_QUERY_MAX);
+    for (size_t steps = mv->executing ? 0 : mv->fresh; query_room(mv) < key_cnt && steps > 0; steps--) {
+        step_clock(mv, false);
+    }
+    return query_room(mv) >= key_cnt;
+}
+
+bool coh_mv_block_begin(coh_mvstore_t *mv, uint32_t tx_cnt, size_t new_max)
 {
     COH_ASSERT(new_max <= mv->entry_max);
     mv->reserved = 0;
-    /* Two turns of the clock: the first takes the second chances away. */
-    for (size_t steps = 2 * (size_t)mv->fresh; mv->entry_max - mv->entry_cnt < new_max && steps > 0; steps--) {
-        mv->clock_hand = mv->clock_hand % mv->fresh + 1;
-        entry_t *e = &mv->entries[mv->clock_hand];
-        if (!evictable(e)) {
-            continue;
-        }
-        if (e->recent) {
-            e->recent = false;
-        } else {
-            evict(mv, (uint32_t)mv->clock_hand);
-        }
+    /* Two turns of the clock: the first takes the second chances away. Queries may have gone beyond entry_max. */
+    for (size_t steps = 2 * (size_t)mv->fresh; mv->entry_cnt + new_max > mv->entry_max && steps > 0; steps--) {
+        step_clock(mv, true);
     }
     coh_metric_set(mv->metrics, COH_M_mvstore_entry, mv->entry_cnt);
-    if (mv->entry_max - mv->entry_cnt < new_max) {
+    if (mv->entry_cnt + new_max > mv->entry_max) {
         return false;
     }
     mv->reserved = new_max;
+    mv->executing = true;
     COH_ASSERT(atomic_load(&mv->touched_cnt) == 0);
     mv->tx_cnt = tx_cnt;
-    mv->serial = serial;
     memset(mv->effects, 0, mv->rank_cnt * sizeof(*mv->effects));
     return true;
 }
@@ -759,6 +773,13 @@ size_t coh_mv_loads_outstanding(coh_mvstore_t const *mv)
 
 /* ---- from block to block ---- */
 
+static void end_block(coh_mvstore_t *mv)
+{
+    atomic_store_explicit(&mv->touched_cnt, 0, memory_order_relaxed);
+    mv->reserved = 0;
+    mv->executing = false;
+}
+
 void coh_mv_diff_free(coh_mv_diff_t *diff)
 {
     free(diff->v);
@@ -810,7 +831,7 @@ void coh_mv_settle(coh_mvstore_t *mv, coh_mv_diff_t *diff, coh_addr_t const *coi
             add_change(mv, diff, e, &value);
         }
     }
-    atomic_store_explicit(&mv->touched_cnt, 0, memory_order_relaxed);
+    end_block(mv);
 }
 
 void coh_mv_discard_block(coh_mvstore_t *mv)
@@ -819,7 +840,7 @@ void coh_mv_discard_block(coh_mvstore_t *mv)
     for (uint32_t i = 0; i < cnt; i++) {
         mv->entries[mv->touched[i]].history = NULL;
     }
-    atomic_store_explicit(&mv->touched_cnt, 0, memory_order_relaxed);
+    end_block(mv);
     /* Waiters of the block would keep their entries from being evicted. Queries go on waiting. */
     for (uint32_t i = 1; i <= mv->fresh; i++) {
         waiters_t *w = mv->entries[i].waiters;
@@ -880,25 +901,23 @@ coh_key_t const *coh_mv_entry_key(coh_mvstore_t const *mv, uint32_t entry)
     return &mv->entries[entry].key;
 }
 
-coh_err_t coh_mv_committed(coh_mvstore_t *mv, coh_key_t const *key, coh_value_t *out, coh_waiter_t const *waiter, bool *wait)
+coh_mv_status_t coh_mv_committed(coh_mvstore_t *mv, coh_key_t const *key, coh_value_t *out, coh_waiter_t const *waiter)
 {
     size_t bucket = lock_bucket(mv, key);
     entry_t *e = find(mv, bucket, key);
     if (e == NULL) {
         e = create(mv, bucket, key, false);
+        e->recent = false;
     }
-    coh_err_t rc = COH_OK;
-    *wait = false;
-    if (e == NULL) {
-        rc = COH_EBUSY;
-    } else if (e->state == STATE_LOADING) {
+    coh_mv_status_t status = COH_MV_OK;
+    if (e->state == STATE_LOADING) {
         add_waiter(e, waiter);
-        *wait = true;
+        status = COH_MV_WAIT;
     } else {
         *out = e->committed;
     }
     unlock_bucket(mv, bucket);
-    return rc;
+    return status;
 }
 
 /* ---- flushing ---- */

@@ -63,7 +63,7 @@ void coh_mvstore_free(coh_mvstore_t *mv);
 
 /* coh_mv_block_begin prepares for a block of tx_cnt transactions that touch at most new_max (<= entry_max) keys not in memory, evicting clean entries
    where needed, and reserves that many. False: too many are dirty or undecided; flush and commit first, then try again. */
-bool coh_mv_block_begin(coh_mvstore_t *mv, uint32_t serial, uint32_t tx_cnt, size_t new_max);
+bool coh_mv_block_begin(coh_mvstore_t *mv, uint32_t tx_cnt, size_t new_max);
 
 typedef enum { COH_MV_OK, COH_MV_WAIT } coh_mv_status_t;
 
@@ -120,9 +120,12 @@ void coh_mv_abort(coh_mvstore_t *mv, coh_mv_diff_t *const *discarded, size_t cnt
 
 coh_key_t const *coh_mv_entry_key(coh_mvstore_t const *mv, uint32_t entry);
 
-/* coh_mv_committed looks key up for a query: true and the committed value if it is in memory. Else, if there is room, it is loaded
-   and *waiter comes back when it is there (COH_MV_WAIT); COH_EBUSY: no room until the next block begins. */
-coh_err_t coh_mv_committed(coh_mvstore_t *mv, coh_key_t const *key, coh_value_t *out, coh_waiter_t const *waiter, bool *wait);
+/* Queries read committed state, at any time. coh_mv_query_begin makes room for the keys of one; false: not before the executing block is
+   through. Then coh_mv_committed for each of them: COH_MV_OK and the value, or COH_MV_WAIT and *waiter comes back when it is loaded
+   (then ask again). What a key has when it comes back was committed when the query was asked: no block can settle while a key that it touched is being loaded. */
+#define COH_MV_QUERY_MAX ((size_t)8192)
+bool coh_mv_query_begin(coh_mvstore_t *mv, size_t key_cnt);
+coh_mv_status_t coh_mv_committed(coh_mvstore_t *mv, coh_key_t const *key, coh_value_t *out, coh_waiter_t const *waiter);
 
 /* Flushing. coh_mv_flush_begin copies all dirty entries (unsorted) into *out (owned by the caller; malloc) with their committed values as of block;
    coh_mv_flush_end marks those clean that no later block has changed. */
