@@ -43,13 +43,13 @@ void coh_directory_encode(coh_buf_t *out, coh_directory_t const *dir)
     uint8_t *p = coh_buf_extend(out, COH_DIRECTORY_SZ);
     for (size_t i = 0; i < COH_BUCKET_CNT; i++) {
         COH_ASSERT(dir->shard_of[i] < dir->shard_cnt);
-        p[2 * i] = (uint8_t)dir->shard_of[i];
+        p[2 * i]     = (uint8_t)dir->shard_of[i];
         p[2 * i + 1] = (uint8_t)(dir->shard_of[i] >> 8);
     }
 }
 
-coh_err_t coh_directory_decode(coh_directory_t *out, uint64_t epoch, uint32_t shard_cnt,
-                               coh_bytes_t in)
+coh_err_t
+coh_directory_decode(coh_directory_t *out, uint64_t epoch, uint32_t shard_cnt, coh_bytes_t in)
 {
     if (shard_cnt == 0 || shard_cnt > (uint32_t)UINT16_MAX + 1) {
         return COH_EINVAL;

@@ -65,8 +65,8 @@ static void directory_owner_follows_the_bucket(void **state)
     coh_directory_t dir = {.epoch = 1, .shard_cnt = 7};
     dir.shard_of[0x538] = 6;
     dir.shard_of[0x146] = 3;
-    coh_addr_t zero = addr_of(KNOWN[0].addr);
-    coh_addr_t one = addr_of(KNOWN[1].addr);
+    coh_addr_t zero     = addr_of(KNOWN[0].addr);
+    coh_addr_t one      = addr_of(KNOWN[1].addr);
     assert_int_equal(coh_directory_owner(&dir, &zero, 0x538), 6);
     assert_int_equal(coh_directory_owner(&dir, &one, 0x146), 3);
     assert_int_equal(coh_directory_shard(&dir, 0x146), 3);
@@ -77,10 +77,10 @@ static void directory_encoding_is_little_endian_in_bucket_order(void **state)
 {
     (void)state;
     coh_directory_t dir = {.epoch = 1, .shard_cnt = 1000};
-    dir.shard_of[0] = 0x0102;
-    dir.shard_of[1] = 0x03e7;
-    dir.shard_of[4095] = 5;
-    coh_buf_t buf = COH_BUF_INIT;
+    dir.shard_of[0]     = 0x0102;
+    dir.shard_of[1]     = 0x03e7;
+    dir.shard_of[4095]  = 5;
+    coh_buf_t buf       = COH_BUF_INIT;
     coh_buf_put_u8(&buf, 0xaa);
     coh_directory_encode(&buf, &dir);
     assert_int_equal(buf.n, 1 + 8192);
@@ -101,7 +101,7 @@ static void directory_decode_refuses_what_does_not_fit(void **state)
 {
     (void)state;
     uint8_t bytes[8193] = {0};
-    bytes[2 * 77] = 4;
+    bytes[2 * 77]       = 4;
     coh_directory_t dir = {.epoch = 42};
     assert_int_equal(coh_directory_decode(&dir, 1, 4, coh_bytes(bytes, 8192)), COH_EMALFORMED);
     assert_int_equal(coh_directory_decode(&dir, 1, 5, coh_bytes(bytes, 8191)), COH_EMALFORMED);
