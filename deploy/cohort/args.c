@@ -11,6 +11,7 @@
 
 #define HELP_COLUMNS 100
 #define HELP_INDENT 6
+#define LONG_BASE 256 /* getopt returns LONG_BASE + index for long options, characters for short ones */
 
 /* Every long option that a command understands, in the order of getopt's table. */
 typedef enum { ENTRY_HELP, ENTRY_CONFIG, ENTRY_ARG, ENTRY_ROW } entry_kind_t;
@@ -30,7 +31,8 @@ typedef struct {
 
 static void add_option(parser_t *p, char const *name, int has_arg, entry_kind_t kind, size_t idx)
 {
-    p->options[p->cnt] = (struct option){.name = name, .has_arg = has_arg, .flag = NULL, .val = 0};
+    p->options[p->cnt] =
+        (struct option){.name = name, .has_arg = has_arg, .flag = NULL, .val = LONG_BASE + (int)p->cnt};
     p->entries[p->cnt] = (entry_t){.kind = kind, .idx = idx};
     p->cnt++;
 }
@@ -343,26 +345,24 @@ static coh_err_t walk_options(parser_t const *p, walk_t walk, int argc, char **a
     optind = 0; /* glibc: start afresh */
     opterr = 0;
     for (;;) {
-        int option_idx = -1;
-        int c = getopt_long(argc, argv, ":h", p->options, &option_idx);
-        switch (c) {
-        case -1: return COH_OK;
-        case 0: {
-            coh_err_t rc = take_option(p, walk, option_idx, argv, found, why);
-            if (rc != COH_OK) {
-                return rc;
-            }
-            break;
+        int c = getopt_long(argc, argv, ":h", p->options, NULL);
+        if (c == -1) {
+            return COH_OK;
         }
+        if (c >= LONG_BASE) {
+            COH_TRY(take_option(p, walk, c - LONG_BASE, argv, found, why));
+            continue;
+        }
+        switch (c) {
         case 'h': found->help = true; break;
         case ':': coh_buf_printf(why, "%s needs a value", argv[optind - 1]); return COH_EINVAL;
         default:
-            if (optopt == 0) { /* a long option: unknown, or two that it may abbreviate */
-                say_unknown(p, argv[optind - 1], why);
-            } else if (optopt < 256 && strncmp(argv[optind - 1], "--", 2) != 0) {
+            if (optopt >= LONG_BASE) {
+                coh_buf_printf(why, "%.*s takes no value", (int)strcspn(argv[optind - 1], "="), argv[optind - 1]);
+            } else if (optopt != 0) {
                 coh_buf_printf(why, "unknown option -%c", optopt);
             } else {
-                coh_buf_printf(why, "%.*s takes no value", (int)strcspn(argv[optind - 1], "="), argv[optind - 1]);
+                say_unknown(p, argv[optind - 1], why);
             }
             return COH_ENOTFOUND;
         }

@@ -1,0 +1,298 @@
+/* cmd_status.c: asks a running cluster how it is, and shows the answer to a person, or as JSON to a program.
+
+   Two samples a second apart give the rates. A member that the answer does not have is shown as "-": an older or newer
+   server can be asked too. */
+#include <ctype.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "common/base/clock.h"
+#include "common/client/client.h"
+#include "common/obs/metrics.h"
+#include "deploy/cohort/args.h"
+#include "deploy/cohort/cmd.h"
+
+#define RANKS_SHOWN_MAX 1024
+
+/* One answer, and when it came. */
+typedef struct {
+    json_t *root;
+    uint64_t at_us;
+} sample_t;
+
+/* A number that may be missing. */
+typedef struct {
+    double v;
+    bool known;
+} figure_t;
+
+static figure_t figure(json_t const *object, char const *member)
+{
+    json_t const *v = json_object_get(object, member);
+    return (figure_t){.v = json_number_value(v), .known = json_is_number(v)};
+}
+
+/* What the counter member of both objects grew by in a second. */
+static figure_t rate(json_t const *before, json_t const *after, char const *member, double seconds)
+{
+    figure_t a = figure(before, member);
+    figure_t b = figure(after, member);
+    bool known = a.known && b.known && b.v >= a.v && seconds > 0;
+    return (figure_t){.v = known ? (b.v - a.v) / seconds : 0, .known = known};
+}
+
+static figure_t ratio(figure_t a, figure_t b, double factor)
+{
+    bool known = a.known && b.known && b.v > 0;
+    return (figure_t){.v = known ? factor * a.v / b.v : 0, .known = known};
+}
+
+/* Appends the figure right-aligned with decimals digits after the point. */
+static void put(coh_buf_t *out, int width, figure_t f, int decimals, char const *unit)
+{
+    char text[48] = "-";
+    if (f.known) {
+        (void)snprintf(text, sizeof(text), "%.*f%s", decimals, f.v, unit);
+    }
+    coh_buf_printf(out, "%*s", width, text);
+}
+
+static void put_bytes(coh_buf_t *out, int width, figure_t f)
+{
+    static char const *const units[] = {" B", " KiB", " MiB", " GiB", " TiB"};
+    size_t i = 0;
+    while (f.v >= 1024 && i + 1 < COH_CNT(units)) {
+        f.v /= 1024;
+        i++;
+    }
+    put(out, width, f, i == 0 ? 0 : 1, units[i]);
+}
+
+/* Text from the server goes to a terminal: only what is printable. */
+static void put_text(coh_buf_t *out, json_t const *object, char const *member)
+{
+    char const *text = json_string_value(json_object_get(object, member));
+    if (text == NULL) {
+        text = "-";
+    }
+    for (; *text != '\0'; text++) {
+        coh_buf_put_u8(out, isprint((unsigned char)*text) ? (uint8_t)*text : (uint8_t)'?');
+    }
+}
+
+static void put_duration(coh_buf_t *out, figure_t seconds)
+{
+    if (!seconds.known || seconds.v < 0 || seconds.v > 1e12) {
+        coh_buf_printf(out, "-");
+        return;
+    }
+    uint64_t s = (uint64_t)seconds.v;
+    if (s >= 86400) {
+        coh_buf_printf(out, "%" PRIu64 " d ", s / 86400);
+    }
+    coh_buf_printf(out, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64, s / 3600 % 24, s / 60 % 60, s % 60);
+}
+
+static void put_head(coh_buf_t *out, json_t const *root)
+{
+    json_t const *head = json_object_get(root, "head");
+    json_t const *pool = json_object_get(root, "pool");
+    coh_buf_printf(out, "cohort ");
+    put_text(out, root, "version");
+    coh_buf_printf(out, ", ");
+    put_text(out, root, "state");
+    coh_buf_printf(out, ", up ");
+    put_duration(out, figure(root, "uptime_s"));
+    coh_buf_printf(out, "\n\nchain           id ");
+    put(out, 0, figure(root, "chain_id"), 0, "");
+    coh_buf_printf(out, ", genesis ");
+    put_text(out, root, "genesis");
+    coh_buf_printf(out, "\nhead            ");
+    put(out, 0, figure(head, "number"), 0, "");
+    coh_buf_printf(out, "  ");
+    put_text(out, head, "hash");
+    figure_t timestamp = figure(head, "timestamp");
+    time_t at = timestamp.known && timestamp.v >= 0 && timestamp.v < 1e11 ? (time_t)timestamp.v : 0;
+    char text[32];
+    struct tm tm;
+    if (at != 0 && gmtime_r(&at, &tm) != NULL && strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm) > 0) {
+        coh_buf_printf(out, "\n                %s", text);
+    }
+    coh_buf_printf(out, "\npool            ");
+    put(out, 0, figure(pool, "tx"), 0, " tx, ");
+    put(out, 0, figure(pool, "ready"), 0, " ready, ");
+    put(out, 0, figure(pool, "senders"), 0, " senders");
+    coh_buf_printf(out, "\nin flight       ");
+    put(out, 0, figure(root, "inflight_blocks"), 0, " blocks");
+    coh_buf_put_u8(out, '\n');
+}
+
+static void put_totals(coh_buf_t *out, json_t const *before, json_t const *after, double seconds)
+{
+    json_t const *old = json_object_get(before, "totals");
+    json_t const *now = json_object_get(after, "totals");
+    coh_buf_printf(out, "\nrate            ");
+    put(out, 0, rate(old, now, "tx", seconds), 0, " tx/s, ");
+    put(out, 0, rate(old, now, "blocks", seconds), 1, " blocks/s");
+    coh_buf_printf(out, "\ncommitted       ");
+    put(out, 0, figure(now, "tx"), 0, " tx in ");
+    put(out, 0, figure(now, "blocks"), 0, " blocks");
+    coh_buf_printf(out, "\ncross-shard     ");
+    put(out, 0, ratio(rate(old, now, "tx_cross", seconds), rate(old, now, "tx", seconds), 100), 1, " %");
+    coh_buf_printf(out, " now, ");
+    put(out, 0, ratio(figure(now, "tx_cross"), figure(now, "tx"), 100), 1, " %");
+    coh_buf_printf(out, " in all\nretractions     ");
+    put(out, 0, figure(now, "retractions"), 0, "");
+    coh_buf_printf(out, "\naborted blocks  ");
+    put(out, 0, figure(now, "aborted"), 0, "");
+    coh_buf_printf(out, "\ndropped tx      ");
+    put(out, 0, figure(now, "dropped"), 0, "");
+    coh_buf_put_u8(out, '\n');
+}
+
+static void put_latencies(coh_buf_t *out, json_t const *root)
+{
+    static char const *const stages[] = {"settle", "prepare", "decide", "commit"};
+    figure_t const ms = {.v = 1000, .known = true};
+    json_t const *latency = json_object_get(root, "latency_us");
+    coh_buf_printf(out, "\nlatency (ms)  %10s %10s\n", "p50", "p99");
+    for (size_t i = 0; i < COH_CNT(stages); i++) {
+        json_t const *stage = json_object_get(latency, stages[i]);
+        coh_buf_printf(out, "  %-12s", stages[i]);
+        put(out, 10, ratio(figure(stage, "p50"), ms, 1), 2, "");
+        put(out, 11, ratio(figure(stage, "p99"), ms, 1), 2, "");
+        coh_buf_put_u8(out, '\n');
+    }
+}
+
+static json_t const *metrics_of(json_t const *root, size_t idx)
+{
+    return json_object_get(json_array_get(json_object_get(root, "ranks"), idx), "metrics");
+}
+
+static void put_ranks(coh_buf_t *out, json_t const *before, json_t const *after, double seconds)
+{
+    json_t const *ranks = json_object_get(after, "ranks");
+    size_t const cnt = COH_MIN(json_array_size(ranks), (size_t)RANKS_SHOWN_MAX);
+    char const *tx = coh_metric_name(COH_M_executor_tx);
+    figure_t total = {.v = 0, .known = true};
+    for (size_t i = 0; i < cnt; i++) {
+        total.v += rate(metrics_of(before, i), metrics_of(after, i), tx, seconds).v;
+    }
+    coh_buf_printf(out,
+                   "\n%4s  %-11s %12s %9s %7s %7s %12s %12s %10s %10s\n",
+                   "rank", "role", "tx", "tx/s", "load", "runs/tx", "retractions", "remote", "entries", "resident");
+    for (size_t i = 0; i < cnt; i++) {
+        json_t const *rank = json_array_get(ranks, i);
+        json_t const *now = metrics_of(after, i);
+        figure_t tx_rate = rate(metrics_of(before, i), now, tx, seconds);
+        coh_buf_t role = COH_BUF_INIT;
+        put_text(&role, rank, "role");
+        put(out, 4, figure(rank, "rank"), 0, "");
+        coh_buf_printf(out, "  %-11.*s ", (int)COH_MIN(role.n, (size_t)11), (char const *)role.p);
+        coh_buf_free(&role);
+        put(out, 12, figure(now, tx), 0, "");
+        put(out, 10, tx_rate, 0, "");
+        put(out, 8, ratio(tx_rate, total, 100), 1, " %");
+        put(out, 8, ratio(figure(now, coh_metric_name(COH_M_executor_incarnation)), figure(now, tx), 1), 2, "");
+        put(out, 13, figure(now, coh_metric_name(COH_M_mvstore_retraction)), 0, "");
+        put(out, 13, figure(now, coh_metric_name(COH_M_mvstore_write_remote)), 0, "");
+        put(out, 11, figure(now, coh_metric_name(COH_M_mvstore_entry)), 0, "");
+        put_bytes(out, 11, figure(now, coh_metric_name(COH_M_process_resident)));
+        coh_buf_put_u8(out, '\n');
+    }
+}
+
+/* Asks once. text, if not NULL, gets the JSON as it came. What is wrong is told to standard error. */
+static coh_err_t ask(coh_client_t *client, sample_t *out, coh_buf_t *text)
+{
+    coh_op_status_answer_t answer;
+    coh_err_t rc = coh_client_status(client, &answer, &(coh_op_status_request_t){.none_ = 0});
+    if (rc != COH_OK) {
+        (void)fprintf(stderr, "cohort status: %s\n", coh_client_error(client));
+        return rc;
+    }
+    json_error_t error;
+    out->at_us = coh_clock_mono_us();
+    out->root = json_loadb((char const *)answer.json.p, answer.json.n, 0, &error);
+    if (!json_is_object(out->root)) {
+        (void)fprintf(stderr, "cohort status: the answer is no JSON object: %s\n", error.text);
+        return COH_EMALFORMED;
+    }
+    if (text != NULL) {
+        coh_buf_put(text, answer.json.p, answer.json.n);
+    }
+    return COH_OK;
+}
+
+static coh_err_t show(coh_client_t *client, bool json, coh_buf_t *out)
+{
+    sample_t before = {0};
+    sample_t after = {0};
+    coh_err_t rc = ask(client, &before, json ? out : NULL);
+    if (rc != COH_OK) {
+        goto out;
+    }
+    if (json) {
+        coh_buf_put_u8(out, '\n');
+        goto out;
+    }
+    (void)nanosleep(&(struct timespec){.tv_sec = 1}, NULL); /* a signal makes the sample shorter: it is measured */
+    rc = ask(client, &after, NULL);
+    if (rc != COH_OK) {
+        goto out;
+    }
+    double seconds = (double)(after.at_us - before.at_us) / 1e6;
+    put_head(out, after.root);
+    put_totals(out, before.root, after.root, seconds);
+    put_latencies(out, after.root);
+    put_ranks(out, before.root, after.root, seconds);
+out:
+    json_decref(before.root);
+    json_decref(after.root);
+    return rc;
+}
+
+int coh_cmd_status(int argc, char **argv)
+{
+    char const *connect = "tcp://127.0.0.1:7545";
+    uint64_t timeout_ms = 5000;
+    bool json = false;
+    coh_arg_t const args[] = {
+        COH_ARG_STR_ROW("connect", "ADDRESS", &connect, "nanomsg address of the cluster (its client-listen)"),
+        COH_ARG_U64_ROW("timeout-ms", "N", &timeout_ms, 1, 3600000, "how long to wait for an answer, in ms"),
+        COH_ARG_FLAG_ROW("json", &json, "print the cluster's answer as JSON, without rates"),
+    };
+    coh_command_t const command = {
+        .name = "status",
+        .about = "Asks a running cluster what it is doing, and shows its head, throughput, latencies, cross-shard share "
+                 "and the load of each shard. Rates are taken over one second.",
+        .examples = "  cohort status\n"
+                    "  cohort status --connect tcp://10.0.0.1:7545\n"
+                    "  cohort status --json | jq .head.number\n",
+        .args = args,
+        .arg_cnt = COH_CNT(args),
+    };
+    int exit_code;
+    if (coh_args_parse(&command, NULL, argc, argv, &exit_code) < 0) {
+        return exit_code;
+    }
+    coh_client_options_t options = COH_CLIENT_OPTIONS_DEFAULT;
+    options.timeout_ms = (uint32_t)timeout_ms;
+    coh_client_t *client = NULL;
+    coh_buf_t text = COH_BUF_INIT;
+    if (coh_client_open(&client, connect, &options, &text) != COH_OK) {
+        (void)fprintf(stderr, "cohort status: %.*s\n", (int)text.n, (char const *)text.p);
+        coh_buf_free(&text);
+        return COH_EXIT_FAILED;
+    }
+    coh_err_t rc = show(client, json, &text);
+    if (rc == COH_OK && (fwrite(text.p, 1, text.n, stdout) != text.n || fflush(stdout) != 0)) {
+        rc = COH_EIO;
+    }
+    coh_buf_free(&text);
+    coh_client_close(client);
+    return rc == COH_OK ? COH_EXIT_OK : COH_EXIT_FAILED;
+}
