@@ -661,7 +661,6 @@ coh_err_t coh_executor_on_publish(coh_executor_t *ex, uint32_t src, coh_msg_publ
             return COH_EPROTO;
         }
         coh_write_t w = {.key = {.slot = r->slot, .addr = r->addr, .kind = r->kind}, .flags = r->flags, .nonce = r->nonce, .word = r->word};
-        COH_DASSERT(key_is_here(ex, &w.key));
         coh_mv_publish(ex->mv, &ctx->mv, &w, (coh_mv_tx_t){.tx_idx = r->tx_idx, .incarnation = r->incarnation, .home = src});
     }
     act(ex, ctx, NULL, NULL);

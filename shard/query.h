@@ -1,0 +1,23 @@
+/* query.h: reads of committed state for the coordinator (QUERY, ANSWER). All values of an answer belong to the block that was committed when the
+   query arrived, even if some have to come from disk first. */
+#ifndef COH_QUERY_H
+#define COH_QUERY_H
+
+#include "common/node/env.h"
+#include "common/wire/wire.h"
+#include "shard/mvstore.h"
+
+typedef struct coh_queries coh_queries_t;
+
+coh_queries_t *coh_queries_new(coh_mvstore_t *mv, coh_env_t *env);
+void coh_queries_free(coh_queries_t *q);
+
+/* coh_queries_add takes a query; answers go to rank 0's outbox, now or when the keys are loaded. committed: the block.
+   Returns: COH_OK; COH_ETOOBIG more than COH_MV_QUERY_MAX keys; COH_EPROTO an unknown kind of key */
+coh_err_t coh_queries_add(coh_queries_t *q, coh_msg_query_t const *m, uint64_t committed);
+/* A waiter of this module's came back. */
+void coh_queries_on_loaded(coh_queries_t *q, coh_waiter_t const *waiter);
+/* coh_queries_poll tries those again for which there was no room; committed: the block now. */
+void coh_queries_poll(coh_queries_t *q, uint64_t committed);
+
+#endif

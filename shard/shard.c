@@ -1,0 +1,1088 @@
+#include "shard/shard.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "common/base/hex.h"
+#include "common/crypto/keccak.h"
+#include "common/node/recover.h"
+#include "common/node/version.h"
+#include "common/obs/log.h"
+#include "common/wire/wire.h"
+#include "shard/executor.h"
+#include "shard/flush.h"
+#include "shard/participant.h"
+#include "shard/query.h"
+#include "shard/recovery.h"
+
+/* Keys in one read request to the disk. */
+#define LOAD_MAX 1024u
+/* Accounts of genesis written in one batch. */
+#define GENESIS_BATCH 131072u
+#define STATS_US UINT64_C(1000000)
+
+typedef enum { SHARD_NEW, SHARD_HELLO_SENT, SHARD_RECOVERING, SHARD_RUNNING, SHARD_FLUSHING, SHARD_STOPPED, SHARD_FAILED } shard_state_t;
+
+static char const *const state_names[] = {"new", "waiting", "recovering", "running", "flushing", "stopped", "failed"};
+
+enum { TAG_LOAD = 1, TAG_REDO, TAG_DROP, TAG_FLUSH, TAG_GENESIS, TAG_RECOVERY, TAG_RECOVERY_MARK };
+
+/* A message kept until its block begins: encoded again, with an envelope of its own. */
+typedef struct kept {
+    struct kept *next;
+    uint32_t src;
+    uint64_t block;
+    uint32_t attempt;
+    coh_buf_t frame;
+} kept_t;
+
+typedef struct {
+    kept_t *first;
+    kept_t **last;
+} kept_list_t;
+
+/* A prepared, undecided block. */
+typedef struct {
+    coh_mv_diff_t diff;
+    uint64_t serial;   /* of its redo write: a late completion of an aborted one does not count */
+    coh_buf_t vote;    /* the yes, encoded, until the redo record is durable */
+    size_t redo_bytes;
+} slot_t;
+
+struct coh_shard {
+    coh_node_t node;
+    coh_config_t const *config;
+    coh_genesis_t const *genesis;
+    coh_env_t *env;
+    coh_kv_t *kv;
+    shard_state_t state;
+    coh_buf_t fail_text; /* NUL-terminated once failed */
+
+    coh_directory_t directory;
+    coh_mvstore_t *mv;
+    coh_executor_t *ex;
+    coh_flush_t *flush;
+    coh_queries_t *queries;
+    coh_recoverq_t *recoverq;
+    coh_wire_reader_t *reader;
+    coh_wire_reader_t *kept_reader;
+    coh_recovery_t found; /* at start */
+    coh_store_mark_t mark;
+
+    coh_participant_t part;
+    slot_t slots[COH_PARTICIPANT_WINDOW];
+    uint64_t serial;
+    uint32_t attempt;
+
+    bool executing;
+    uint64_t exec_block;
+    coh_addr_t exec_coinbase;
+    uint32_t exec_serial;
+    uint32_t wave;
+    bool reported;
+    uint64_t reported_sent, reported_received;
+    kept_list_t blocks; /* BLOCKs that wait their turn */
+    kept_list_t early;  /* messages of other shards for blocks that have not begun here */
+
+    size_t redo_bytes;  /* since the last flush */
+    uint64_t flush_us;  /* when that began */
+    uint64_t stats_us;
+    uint64_t genesis_pos; /* next account of genesis to write */
+    uint32_t reads_outstanding;
+    uint32_t writes_outstanding;
+    coh_hash_t *digests; /* scratch of state sums */
+    coh_bytes_t *digest_in;
+    uint8_t *digest_bytes;
+    size_t digest_cap;
+};
+
+static coh_shard_t *shard_of(coh_node_t *node)
+{
+    return (coh_shard_t *)node;
+}
+
+COH_PRINTF(2, 3) static void fail(coh_shard_t *s, char const *fmt, ...)
+{
+    if (s->state == SHARD_FAILED) {
+        return; /* the first reason is the one that matters */
+    }
+    char text[512];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    coh_buf_clear(&s->fail_text);
+    coh_buf_put(&s->fail_text, text, strlen(text) + 1);
+    s->state = SHARD_FAILED;
+    COH_LOG_ERR("shard", "failed", "reason=\"%s\"", text);
+}
+
+/* ---- sending ---- */
+
+static coh_buf_t *to_coordinator(coh_shard_t *s)
+{
+    coh_metric_add(s->env->metrics, COH_M_net_message_sent, 1);
+    return s->env->outbox(s->env, 0);
+}
+
+static void send_hello(coh_shard_t *s)
+{
+    coh_msg_hello_t m = {.build = coh_bytes(COH_VERSION, strlen(COH_VERSION)),
+                         .chain_id = s->genesis->chain_id,
+                         .genesis = s->genesis->hash,
+                         .config = coh_config_hash(s->config),
+                         .rank_cnt = s->found.mark.rank_cnt,
+                         .flushed = s->found.fresh ? s->genesis->number : s->found.mark.flushed,
+                         .prepared = s->found.fresh ? s->genesis->number : s->found.prepared,
+                         .epoch = s->found.mark.epoch};
+    coh_wire_put_hello(to_coordinator(s), &m);
+    s->state = SHARD_HELLO_SENT;
+}
+
+static void send_ready(coh_shard_t *s)
+{
+    coh_wire_put_ready(to_coordinator(s), &(coh_msg_ready_t){.head = s->part.committed});
+    s->state = SHARD_RUNNING;
+    COH_LOG_INF("shard", "ready", "head=%" PRIu64, s->part.committed);
+}
+
+static void send_ack(coh_shard_t *s, uint64_t block, bool aborted)
+{
+    coh_wire_put_ack(to_coordinator(s), &(coh_msg_ack_t){.block = block, .aborted = aborted});
+}
+
+static void send_no(coh_shard_t *s, uint64_t block, coh_abort_t reason)
+{
+    COH_LOG_WRN("participant", "vote no", "block=%" PRIu64 " reason=\"%s\"", block, coh_abort_str(reason));
+    coh_metric_add(s->env->metrics, COH_M_participant_vote_no, 1);
+    coh_wire_put_vote(to_coordinator(s), &(coh_msg_vote_t){.block = block, .reason = reason});
+}
+
+/* ---- disk ---- */
+
+static coh_disk_req_t *new_req(coh_disk_kind_t kind, uint32_t tag, uint64_t arg)
+{
+    coh_disk_req_t *req = coh_calloc(1, sizeof(*req));
+    req->kind = kind;
+    req->tag = tag;
+    req->arg = arg;
+    coh_kv_batch_init(&req->batch);
+    coh_kv_batch_init(&req->after);
+    return req;
+}
+
+static void hand_out(coh_shard_t *s, coh_disk_req_t *req)
+{
+    s->writes_outstanding++;
+    s->env->disk(s->env, req);
+}
+
+static void free_req(coh_disk_req_t *req)
+{
+    coh_kv_batch_free(&req->batch);
+    coh_kv_batch_free(&req->after);
+    coh_buf_free(&req->values);
+    free(req->keys);
+    free(req->errs);
+    free(req->lens);
+    free(req);
+}
+
+/* The keys of a read live behind its array of them. */
+static void request_loads(coh_shard_t *s)
+{
+    coh_key_t keys[LOAD_MAX];
+    size_t cnt;
+    while ((cnt = coh_mv_take_loads(s->mv, keys, LOAD_MAX)) != 0) {
+        coh_disk_req_t *req = new_req(COH_DISK_READ, TAG_LOAD, 0);
+        req->table = COH_KV_ACCOUNTS;
+        req->key_cnt = cnt;
+        req->keys = coh_calloc(1, cnt * (sizeof(*req->keys) + sizeof(coh_addr_t)));
+        req->errs = coh_calloc(cnt, sizeof(*req->errs));
+        req->lens = coh_calloc(cnt, sizeof(*req->lens));
+        coh_addr_t *addrs = (coh_addr_t *)(req->keys + cnt);
+        for (size_t i = 0; i < cnt; i++) {
+            addrs[i] = keys[i].addr;
+            req->keys[i] = coh_bytes(addrs[i].b, sizeof(addrs[i].b));
+        }
+        s->reads_outstanding++;
+        s->env->disk(s->env, req);
+    }
+}
+
+static void query_loaded(void *arg, coh_waiter_t const *waiter)
+{
+    coh_shard_t *s = arg;
+    coh_queries_on_loaded(s->queries, waiter);
+}
+
+static void on_loads(coh_shard_t *s, coh_disk_req_t *req)
+{
+    s->reads_outstanding--;
+    if (req->err != COH_OK) {
+        fail(s, "accounts cannot be read from disk: %s", coh_err_str(req->err));
+        return;
+    }
+    size_t at = 0;
+    for (size_t i = 0; i < req->key_cnt; i++) {
+        coh_addr_t addr;
+        memcpy(addr.b, req->keys[i].p, sizeof(addr.b));
+        coh_key_t key = coh_key_account(&addr);
+        coh_value_t value = {0};
+        if (req->errs[i] == COH_OK) {
+            if (coh_store_get_value(coh_bytes(req->values.p + at, req->lens[i]), &value) != COH_OK) {
+                char hex[2 * sizeof(addr.b) + 1];
+                coh_hex_encode(hex, addr.b, sizeof(addr.b));
+                fail(s, "the stored value of account 0x%s is damaged; restore this rank's directory from a backup", hex);
+                return;
+            }
+            at += req->lens[i];
+        }
+        coh_executor_on_loaded(s->ex, &key, &value, query_loaded, s);
+    }
+}
+
+/* ---- recovery ---- */
+
+static void write_genesis(coh_shard_t *s)
+{
+    coh_genesis_t const *g = s->genesis;
+    coh_disk_req_t *req = new_req(COH_DISK_INGEST, TAG_GENESIS, 0);
+    uint16_t buckets[256];
+    coh_addr_t addrs[256];
+    while (s->genesis_pos < g->alloc_cnt && req->batch.cnt < GENESIS_BATCH) {
+        size_t cnt = COH_MIN(COH_CNT(addrs), g->alloc_cnt - s->genesis_pos);
+        for (size_t i = 0; i < cnt; i++) {
+            addrs[i] = g->alloc[s->genesis_pos + i].addr;
+        }
+        coh_directory_buckets(buckets, addrs, cnt);
+        for (size_t i = 0; i < cnt; i++) {
+            coh_genesis_account_t const *a = &g->alloc[s->genesis_pos + i];
+            if (1 + coh_directory_owner(&s->directory, &a->addr, buckets[i]) == s->env->rank) {
+                coh_key_t key = coh_key_account(&a->addr);
+                coh_store_put_value(&req->batch, &key, &(coh_value_t){.nonce = a->nonce, .word = a->balance});
+            }
+        }
+        s->genesis_pos += cnt;
+    }
+    if (req->batch.cnt != 0) {
+        hand_out(s, req);
+        return;
+    }
+    free_req(req);
+    /* The mark comes last: a directory without it is fresh, and genesis is written again. */
+    req = new_req(COH_DISK_WRITE_SYNC, TAG_RECOVERY_MARK, 0);
+    s->mark = (coh_store_mark_t){.rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = g->number};
+    coh_store_put_mark(&req->batch, &s->mark);
+    hand_out(s, req);
+}
+
+/* Puts the mark at the coordinator's head and deletes all redo records: applied or undecided. */
+static void finish_recovery(coh_shard_t *s)
+{
+    coh_disk_req_t *req = new_req(COH_DISK_WRITE_SYNC, TAG_RECOVERY_MARK, 0);
+    s->mark = (coh_store_mark_t){.rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = s->part.committed};
+    coh_store_put_mark(&req->batch, &s->mark);
+    coh_store_drop_redo(&req->batch, 0, UINT64_MAX - 1);
+    hand_out(s, req);
+}
+
+static coh_err_t on_welcome(coh_shard_t *s, coh_msg_welcome_t const *m)
+{
+    if (s->state != SHARD_HELLO_SENT) {
+        return COH_EPROTO;
+    }
+    COH_TRY(coh_directory_decode(&s->directory, m->epoch, s->env->rank_cnt - 1, m->buckets));
+    uint64_t flushed = s->found.fresh ? s->genesis->number : s->found.mark.flushed;
+    if (m->head < flushed) {
+        fail(s, "the coordinator's head %" PRIu64 " is below block %" PRIu64 " that this shard holds", m->head, flushed);
+        return COH_OK;
+    }
+    s->state = SHARD_RECOVERING;
+    coh_participant_init(&s->part, m->head);
+    if (s->found.fresh) {
+        if (m->head != s->genesis->number) {
+            fail(s, "this shard's directory is empty, but the chain is at block %" PRIu64 "; restore the directory from a backup", m->head);
+            return COH_OK;
+        }
+        write_genesis(s);
+        return COH_OK;
+    }
+    coh_mv_item_t *items = NULL;
+    size_t cnt = 0;
+    coh_err_t rc = coh_recovery_collect(s->kv, flushed, m->head, &items, &cnt);
+    if (rc != COH_OK) {
+        fail(s, "redo records cannot be read: %s", coh_err_str(rc));
+        return COH_OK;
+    }
+    COH_LOG_INF("recovery", "applying redo records", "flushed=%" PRIu64 " prepared=%" PRIu64 " head=%" PRIu64 " entries=%zu", flushed,
+                s->found.prepared, m->head, cnt);
+    if (cnt == 0) {
+        finish_recovery(s);
+    } else {
+        coh_disk_req_t *req = new_req(COH_DISK_INGEST, TAG_RECOVERY, 0);
+        for (size_t i = 0; i < cnt; i++) {
+            coh_store_put_value(&req->batch, &items[i].key, &items[i].value);
+        }
+        hand_out(s, req);
+    }
+    free(items);
+    return COH_OK;
+}
+
+/* ---- messages kept for later ---- */
+
+static void keep_init(kept_list_t *list)
+{
+    list->first = NULL;
+    list->last = &list->first;
+}
+
+static kept_t *keep(coh_shard_t *s, kept_list_t *list, uint32_t src, uint64_t block, uint32_t attempt)
+{
+    kept_t *k = coh_calloc(1, sizeof(*k));
+    k->src = src;
+    k->block = block;
+    k->attempt = attempt;
+    coh_wire_put_envelope(&k->frame, &(coh_envelope_t){.sender = s->env->rank});
+    *list->last = k;
+    list->last = &k->next;
+    return k;
+}
+
+static void free_kept(kept_t *k)
+{
+    coh_buf_free(&k->frame);
+    free(k);
+}
+
+/* Drops what the caller does not want any more: of a block from first on, or of an older attempt. */
+static void drop_kept(kept_list_t *list, uint64_t first, uint32_t attempt)
+{
+    kept_t **link = &list->first;
+    while (*link != NULL) {
+        kept_t *k = *link;
+        if (k->block >= first && k->attempt < attempt) {
+            *link = k->next;
+            free_kept(k);
+        } else {
+            link = &k->next;
+        }
+    }
+    list->last = link;
+}
+
+static void open_kept(coh_shard_t *s, kept_t const *k, coh_msg_t *m)
+{
+    coh_envelope_t envelope;
+    coh_err_t rc = coh_wire_reader_begin(s->kept_reader, coh_buf_bytes(&k->frame), &envelope);
+    rc = rc == COH_OK ? coh_wire_reader_next(s->kept_reader, m) : rc;
+    COH_ASSERT(rc == COH_OK); /* we encoded it */
+}
+
+/* ---- execution ---- */
+
+static coh_err_t give_to_executor(coh_shard_t *s, uint32_t src, coh_msg_t const *m)
+{
+    switch (m->id) {
+    case COH_MSG_PUBLISH: return coh_executor_on_publish(s->ex, src, &m->u.publish);
+    case COH_MSG_READ: return coh_executor_on_read(s->ex, src, &m->u.read);
+    case COH_MSG_VALUE: return coh_executor_on_value(s->ex, &m->u.value);
+    case COH_MSG_RETRACT: return coh_executor_on_retract(s->ex, &m->u.retract);
+    default: return COH_EPROTO;
+    }
+}
+
+static void start_flush(coh_shard_t *s)
+{
+    if (!coh_flush_is_running(s->flush)) {
+        coh_flush_begin(s->flush, &(coh_store_mark_t){.rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = s->part.committed});
+        s->redo_bytes = 0;
+        s->flush_us = s->env->mono_us(s->env);
+    }
+}
+
+/* Begins the next waiting block, if its turn has come and memory has room for what it may touch. */
+static bool try_begin(coh_shard_t *s)
+{
+    kept_t *k = s->blocks.first;
+    if (s->executing || k == NULL || k->block != s->part.committed + s->part.cnt + 1) {
+        return false;
+    }
+    coh_msg_t m;
+    open_kept(s, k, &m);
+    if (!coh_mv_block_begin(s->mv, m.u.block.tx_cnt, 2 * (size_t)m.u.block.tx_cnt + 2)) {
+        if (coh_mv_dirty_cnt(s->mv) != 0) {
+            start_flush(s);
+        }
+        return false;
+    }
+    s->blocks.first = k->next;
+    if (s->blocks.first == NULL) {
+        s->blocks.last = &s->blocks.first;
+    }
+    coh_err_t rc = coh_executor_begin(s->ex, &m.u.block, ++s->exec_serial);
+    if (rc != COH_OK) {
+        fail(s, "BLOCK %" PRIu64 " from the coordinator cannot be used: %s", k->block, coh_err_str(rc));
+        free_kept(k);
+        return true;
+    }
+    s->executing = true;
+    s->exec_block = k->block;
+    s->exec_coinbase = m.u.block.coinbase;
+    s->wave = 0;
+    s->reported = false;
+    free_kept(k);
+
+    kept_t **link = &s->early.first;
+    while (*link != NULL && s->state != SHARD_FAILED) {
+        kept_t *e = *link;
+        if (e->block != s->exec_block || e->attempt != s->attempt) {
+            link = &e->next;
+            continue;
+        }
+        *link = e->next;
+        open_kept(s, e, &m);
+        rc = give_to_executor(s, e->src, &m);
+        if (rc != COH_OK) {
+            fail(s, "%s of block %" PRIu64 " from rank %u cannot be used: %s", coh_wire_msg_name(m.id), e->block, e->src, coh_err_str(rc));
+        }
+        free_kept(e);
+    }
+    while (*link != NULL) {
+        link = &(*link)->next;
+    }
+    s->early.last = link;
+    return true;
+}
+
+static coh_err_t on_block(coh_shard_t *s, coh_msg_block_t const *m)
+{
+    uint64_t expected = s->part.committed + s->part.cnt + s->executing + 1;
+    for (kept_t *k = s->blocks.first; k != NULL; k = k->next) {
+        expected++;
+    }
+    if (s->state != SHARD_RUNNING || m->number != expected || m->attempt != s->attempt || m->fork >= COH_FORK_CNT ||
+        m->tx_cnt > s->config->block_tx_max || m->txs.cnt > m->tx_cnt) {
+        return COH_EPROTO;
+    }
+    kept_t *k = keep(s, &s->blocks, 0, m->number, m->attempt);
+    coh_wire_put_block(&k->frame, m);
+    (void)try_begin(s);
+    return COH_OK;
+}
+
+/* Messages between shards: for the executing block, or early, or of an attempt that is over. */
+static coh_err_t on_shard_message(coh_shard_t *s, uint32_t src, coh_msg_t const *m, uint64_t block, uint32_t attempt)
+{
+    if (src == 0 || src == s->env->rank) {
+        return COH_EPROTO;
+    }
+    if (attempt < s->attempt) {
+        return COH_OK;
+    }
+    if (attempt == s->attempt && s->executing && block == s->exec_block) {
+        return give_to_executor(s, src, m);
+    }
+    uint64_t begun = s->part.committed + s->part.cnt + s->executing;
+    if (attempt == s->attempt && block <= begun) {
+        return COH_EPROTO; /* a settled block has no messages under way */
+    }
+    kept_t *k = keep(s, &s->early, src, block, attempt);
+    switch (m->id) {
+    case COH_MSG_PUBLISH: coh_wire_put_publish(&k->frame, &m->u.publish); break;
+    case COH_MSG_READ: coh_wire_put_read(&k->frame, &m->u.read); break;
+    case COH_MSG_VALUE: coh_wire_put_value(&k->frame, &m->u.value); break;
+    default: coh_wire_put_retract(&k->frame, &m->u.retract); break;
+    }
+    return COH_OK;
+}
+
+/* Reports IDLE when there is something new to say. */
+static bool report_if_idle(coh_shard_t *s)
+{
+    if (!s->executing || !coh_executor_is_idle(s->ex)) {
+        return false;
+    }
+    uint64_t sent = coh_executor_sent(s->ex);
+    uint64_t received = coh_executor_received(s->ex);
+    if (s->reported && s->reported_sent == sent && s->reported_received == received) {
+        return false;
+    }
+    coh_rec_digest_t *effects = coh_calloc(s->env->rank_cnt - 1, sizeof(*effects));
+    for (uint32_t r = 1; r < s->env->rank_cnt; r++) {
+        effects[r - 1].effects = coh_executor_effects_to(s->ex, r);
+    }
+    coh_msg_idle_t m = {.block = s->exec_block, .wave = s->wave, .sent = sent, .received = received};
+    m.effects.v = effects;
+    m.effects.cnt = s->env->rank_cnt - 1;
+    coh_executor_sums(s->ex, &m.gas_used, &m.tips);
+    coh_wire_put_idle(to_coordinator(s), &m);
+    free(effects);
+    s->reported = true;
+    s->reported_sent = sent;
+    s->reported_received = received;
+    return true;
+}
+
+static coh_err_t on_wave(coh_shard_t *s, coh_msg_wave_t const *m)
+{
+    if (!s->executing || m->block != s->exec_block || m->wave <= s->wave) {
+        return COH_EPROTO;
+    }
+    s->wave = m->wave;
+    s->reported = false;
+    return COH_OK;
+}
+
+/* ---- commit ---- */
+
+/* The sum mod 2^256 of keccak256(address, nonce, balance) over the changed accounts: the same for every layout. */
+static coh_u256_t sum_state(coh_shard_t *s, coh_mv_diff_t const *diff)
+{
+    enum { ITEM = 20 + 8 + 32 };
+    if (diff->cnt > s->digest_cap) {
+        s->digest_cap = diff->cnt * 2;
+        s->digests = coh_realloc(s->digests, s->digest_cap * sizeof(*s->digests));
+        s->digest_in = coh_realloc(s->digest_in, s->digest_cap * sizeof(*s->digest_in));
+        s->digest_bytes = coh_realloc(s->digest_bytes, s->digest_cap * ITEM);
+    }
+    for (size_t i = 0; i < diff->cnt; i++) {
+        uint8_t *p = s->digest_bytes + i * ITEM;
+        memcpy(p, coh_mv_entry_key(s->mv, diff->v[i].entry)->addr.b, 20);
+        coh_store_u64_be(p + 20, diff->v[i].value.nonce);
+        coh_u256_to_be(p + 28, &diff->v[i].value.word);
+        s->digest_in[i] = coh_bytes(p, ITEM);
+    }
+    coh_keccak256_many(s->digests, s->digest_in, diff->cnt);
+    coh_u256_t sum = COH_U256_ZERO;
+    for (size_t i = 0; i < diff->cnt; i++) {
+        coh_u256_t d = coh_u256_from_be(s->digests[i].b, 32);
+        (void)coh_u256_add(&sum, &sum, &d);
+    }
+    return sum;
+}
+
+static slot_t *slot_of(coh_shard_t *s, uint64_t block)
+{
+    return &s->slots[block % COH_PARTICIPANT_WINDOW];
+}
+
+static void encode_vote(coh_shard_t *s, slot_t *slot, bool has_redo)
+{
+    coh_msg_vote_t m = {.block = slot->diff.block, .yes = 1, .has_redo = has_redo, .state_sum = sum_state(s, &slot->diff)};
+    uint32_t cnt = 0;
+    m.results.v = coh_executor_results(s->ex, &cnt);
+    m.results.cnt = cnt;
+    coh_metric_add(s->env->metrics, COH_M_executor_tx, cnt);
+    coh_buf_clear(&slot->vote);
+    coh_wire_put_vote(&slot->vote, &m);
+}
+
+static void send_yes(coh_shard_t *s, slot_t *slot)
+{
+    coh_metric_add(s->env->metrics, COH_M_participant_vote_yes, 1);
+    coh_buf_t *out = to_coordinator(s);
+    coh_buf_put(out, slot->vote.p, slot->vote.n);
+    coh_buf_free(&slot->vote);
+}
+
+static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, coh_abort_t reason)
+{
+    slot_t *slot = slot_of(s, block);
+    switch (action) {
+    case COH_PART_DO_NOTHING: break;
+    case COH_PART_DO_WRITE: {
+        slot->serial = ++s->serial;
+        coh_disk_req_t *req = new_req(COH_DISK_WRITE_SYNC, TAG_REDO, slot->serial);
+        slot->redo_bytes = coh_store_put_redo(&req->batch, s->mv, &slot->diff);
+        coh_metric_add(s->env->metrics, COH_M_participant_redo, slot->redo_bytes);
+        hand_out(s, req);
+        break;
+    }
+    case COH_PART_DO_VOTE_YES: send_yes(s, slot); break;
+    case COH_PART_DO_VOTE_NO: send_no(s, block, reason); break;
+    case COH_PART_DO_APPLY:
+        coh_mv_commit(s->mv, &slot->diff);
+        s->redo_bytes += slot->redo_bytes;
+        slot->redo_bytes = 0;
+        coh_mv_diff_free(&slot->diff);
+        send_ack(s, block, false);
+        break;
+    }
+}
+
+static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
+{
+    /* Once reported idle, the block stays so: only another shard's message could change it, and settlement excludes those. (A
+       query may be loading keys meanwhile: none that the block touched.) */
+    if (!s->executing || m->block != s->exec_block || !s->reported || m->effects.cnt != s->env->rank_cnt - 1) {
+        return COH_EPROTO;
+    }
+    uint64_t start_ns = coh_clock_thread_cpu_ns();
+    coh_executor_end(s->ex);
+    coh_abort_t reason = COH_ABORT_NONE;
+    for (uint32_t r = 1; r < s->env->rank_cnt; r++) {
+        if (m->effects.v[r - 1].effects != coh_mv_effects_from(s->mv, r)) {
+            COH_LOG_ERR("participant", "effects differ", "block=%" PRIu64 " from=%u", m->block, r);
+            reason = COH_ABORT_EFFECTS;
+        }
+    }
+    slot_t *slot = slot_of(s, m->block);
+    slot->diff.block = m->block;
+    coh_addr_t const *coinbase = coh_u256_is_zero(&m->coinbase_credit) ? NULL : &s->exec_coinbase;
+    coh_mv_settle(s->mv, &slot->diff, coinbase, &m->coinbase_credit);
+    s->executing = false;
+
+    coh_part_action_t action;
+    bool changed = slot->diff.cnt != 0;
+    COH_TRY(coh_participant_on_settled(&s->part, m->block, changed, reason, &action));
+    if (reason == COH_ABORT_NONE) {
+        encode_vote(s, slot, changed);
+    }
+    do_part(s, m->block, action, reason);
+    coh_metric_add(s->env->metrics, COH_M_participant_cpu_prepare, coh_clock_thread_cpu_ns() - start_ns);
+    (void)try_begin(s);
+    return COH_OK;
+}
+
+static void on_redo_written(coh_shard_t *s, coh_disk_req_t const *req)
+{
+    for (uint32_t i = 0; i < s->part.cnt; i++) {
+        uint64_t block = s->part.committed + 1 + i;
+        if (slot_of(s, block)->serial == req->arg) {
+            coh_part_action_t action;
+            coh_participant_on_written(&s->part, block, req->err == COH_OK, &action);
+            do_part(s, block, action, COH_ABORT_DISK);
+            return;
+        }
+    }
+}
+
+static coh_err_t on_commit(coh_shard_t *s, coh_msg_commit_t const *m)
+{
+    uint64_t start_ns = coh_clock_thread_cpu_ns();
+    coh_part_action_t action;
+    COH_TRY(coh_participant_on_commit(&s->part, m->block, &action));
+    do_part(s, m->block, action, COH_ABORT_NONE);
+    coh_metric_add(s->env->metrics, COH_M_participant_cpu_prepare, coh_clock_thread_cpu_ns() - start_ns);
+    return COH_OK;
+}
+
+static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
+{
+    if (m->attempt <= s->attempt) {
+        return COH_EPROTO;
+    }
+    s->attempt = m->attempt;
+    drop_kept(&s->blocks, m->block, m->attempt);
+    drop_kept(&s->early, 0, m->attempt);
+    if (s->executing && s->exec_block >= m->block) {
+        coh_executor_end(s->ex);
+        coh_mv_discard_block(s->mv);
+        s->executing = false;
+    }
+    uint32_t prepared = s->part.cnt;
+    uint32_t discarded = 0;
+    COH_TRY(coh_participant_on_abort(&s->part, m->block, &discarded));
+    coh_mv_diff_t *gone[COH_PARTICIPANT_WINDOW];
+    coh_mv_diff_t *stay[COH_PARTICIPANT_WINDOW];
+    uint32_t kept = prepared - discarded;
+    bool on_disk = false;
+    for (uint32_t i = 0; i < prepared; i++) {
+        slot_t *slot = slot_of(s, s->part.committed + 1 + i);
+        if (i < kept) {
+            stay[i] = &slot->diff;
+        } else {
+            gone[i - kept] = &slot->diff;
+            on_disk = on_disk || slot->redo_bytes != 0;
+        }
+    }
+    coh_mv_abort(s->mv, gone, discarded, stay, kept);
+    for (uint32_t i = kept; i < prepared; i++) {
+        slot_t *slot = slot_of(s, s->part.committed + 1 + i);
+        coh_mv_diff_free(&slot->diff);
+        coh_buf_free(&slot->vote);
+        slot->serial = 0;
+        slot->redo_bytes = 0;
+    }
+    COH_LOG_WRN("participant", "aborted", "block=%" PRIu64 " attempt=%u discarded=%u", m->block, m->attempt, discarded);
+    if (!on_disk) {
+        send_ack(s, m->block, true);
+        return COH_OK;
+    }
+    /* A later block of the same number may change nothing here and leave no record: this one's must be gone before, for good. */
+    coh_disk_req_t *req = new_req(COH_DISK_WRITE_SYNC, TAG_DROP, m->block);
+    coh_store_drop_redo(&req->batch, m->block, UINT64_MAX - 1);
+    hand_out(s, req);
+    return COH_OK;
+}
+
+/* ---- sender recovery for the coordinator ---- */
+
+static coh_err_t on_recover(coh_shard_t *s, coh_msg_recover_t const *m)
+{
+    coh_recover_rules_t rules = {.check_static = false};
+    coh_recover_job_t *job = coh_recover_job_new(m->txs.cnt, &rules);
+    job->tag = m->job;
+    for (uint32_t i = 0; i < m->txs.cnt; i++) {
+        coh_err_t rc = coh_recover_job_add(job, m->txs.v[i].raw);
+        if (rc != COH_OK) {
+            coh_recover_job_free(job);
+            return rc;
+        }
+    }
+    coh_err_t rc = coh_recoverq_push(s->recoverq, job);
+    if (rc != COH_OK) {
+        coh_recover_job_free(job);
+        return rc;
+    }
+    s->env->wake_workers(s->env);
+    return COH_OK;
+}
+
+static bool send_recovered(coh_shard_t *s)
+{
+    coh_recover_job_t *job = coh_recoverq_pop(s->recoverq);
+    if (job == NULL) {
+        return false;
+    }
+    coh_rec_recovered_tx_t *txs = coh_calloc(job->cnt, sizeof(*txs));
+    for (uint32_t i = 0; i < job->cnt; i++) {
+        txs[i] = (coh_rec_recovered_tx_t){.err = (uint32_t)job->results[i].err, .hash = job->results[i].hash, .sender = job->results[i].sender};
+    }
+    coh_msg_recovered_t m = {.job = job->tag};
+    m.txs.v = txs;
+    m.txs.cnt = job->cnt;
+    coh_wire_put_recovered(to_coordinator(s), &m);
+    free(txs);
+    coh_recover_job_free(job);
+    return true;
+}
+
+static void recovered_one(void *arg)
+{
+    coh_shard_t *s = arg;
+    s->env->wake_node(s->env);
+}
+
+/* ---- the node ---- */
+
+static coh_err_t on_stop(coh_shard_t *s)
+{
+    if (s->state != SHARD_RUNNING || s->executing || s->part.cnt != 0) {
+        return COH_EPROTO;
+    }
+    s->state = SHARD_FLUSHING;
+    return COH_OK;
+}
+
+static coh_err_t on_coordinator_message(coh_shard_t *s, coh_msg_t const *m)
+{
+    switch (m->id) {
+    case COH_MSG_WELCOME: return on_welcome(s, &m->u.welcome);
+    case COH_MSG_REFUSE:
+        fail(s, "the coordinator refused this shard: %.*s", (int)COH_MIN(m->u.refuse.reason.n, 400), (char const *)m->u.refuse.reason.p);
+        return COH_OK;
+    case COH_MSG_BLOCK: return on_block(s, &m->u.block);
+    case COH_MSG_WAVE: return on_wave(s, &m->u.wave);
+    case COH_MSG_PREPARE: return on_prepare(s, &m->u.prepare);
+    case COH_MSG_COMMIT: return on_commit(s, &m->u.commit);
+    case COH_MSG_ABORT: return on_abort(s, &m->u.abort);
+    case COH_MSG_QUERY: return coh_queries_add(s->queries, &m->u.query, s->part.committed);
+    case COH_MSG_RECOVER: return on_recover(s, &m->u.recover);
+    case COH_MSG_STOP: return on_stop(s);
+    default: return COH_EPROTO;
+    }
+}
+
+static coh_err_t on_message(coh_shard_t *s, uint32_t src, coh_msg_t const *m)
+{
+    switch (m->id) {
+    case COH_MSG_PUBLISH: return on_shard_message(s, src, m, m->u.publish.block, m->u.publish.attempt);
+    case COH_MSG_READ: return on_shard_message(s, src, m, m->u.read.block, m->u.read.attempt);
+    case COH_MSG_VALUE: return on_shard_message(s, src, m, m->u.value.block, m->u.value.attempt);
+    case COH_MSG_RETRACT: return on_shard_message(s, src, m, m->u.retract.block, m->u.retract.attempt);
+    default: return src == 0 ? on_coordinator_message(s, m) : COH_EPROTO;
+    }
+}
+
+static void shard_on_frame(coh_node_t *node, uint32_t src, coh_bytes_t frame)
+{
+    coh_shard_t *s = shard_of(node);
+    if (s->state == SHARD_FAILED) {
+        return;
+    }
+    coh_envelope_t envelope;
+    coh_err_t rc = coh_wire_reader_begin(s->reader, frame, &envelope);
+    if (rc == COH_OK && envelope.sender != src) {
+        rc = COH_EPROTO;
+    }
+    if (rc != COH_OK) {
+        fail(s, "a frame from rank %u cannot be used: %s", src, coh_err_str(rc));
+        return;
+    }
+    coh_msg_t m;
+    while (s->state != SHARD_FAILED && (rc = coh_wire_reader_next(s->reader, &m)) == COH_OK) {
+        rc = on_message(s, src, &m);
+        if (rc != COH_OK) {
+            fail(s, "%s from rank %u cannot be used: %s", coh_wire_msg_name(m.id), src, coh_err_str(rc));
+        }
+    }
+    if (rc != COH_OK && rc != COH_ENOTFOUND) {
+        fail(s, "a message from rank %u cannot be decoded: %s", src, coh_err_str(rc));
+    }
+}
+
+static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
+{
+    coh_shard_t *s = shard_of(node);
+    if (req->kind != COH_DISK_READ) {
+        /* A flush is handed out by its own module. */
+        s->writes_outstanding -= req->tag != TAG_FLUSH;
+    }
+    bool ok = req->err == COH_OK;
+    switch (req->tag) {
+    case TAG_LOAD: on_loads(s, req); break;
+    case TAG_REDO: on_redo_written(s, req); break;
+    case TAG_DROP:
+        if (ok) {
+            send_ack(s, req->arg, true);
+        } else {
+            fail(s, "redo records of an aborted block cannot be deleted: %s", coh_err_str(req->err));
+        }
+        break;
+    case TAG_FLUSH:
+        if (ok) {
+            coh_flush_on_done(s->flush, &s->mark);
+        } else {
+            fail(s, "changed state cannot be written to the flat tables: %s", coh_err_str(req->err));
+        }
+        break;
+    case TAG_GENESIS:
+        if (ok) {
+            write_genesis(s);
+        } else {
+            fail(s, "genesis cannot be written: %s", coh_err_str(req->err));
+        }
+        break;
+    case TAG_RECOVERY:
+    case TAG_RECOVERY_MARK:
+        if (!ok) {
+            fail(s, "recovery cannot be written: %s", coh_err_str(req->err));
+        } else if (req->tag == TAG_RECOVERY) {
+            finish_recovery(s);
+        } else {
+            send_ready(s);
+        }
+        break;
+    default: COH_ASSERT(!"a disk request of an unknown tag");
+    }
+    free_req(req);
+}
+
+static void send_stats(coh_shard_t *s)
+{
+    coh_rec_figure_t figures[COH_METRIC_CNT];
+    for (int i = 0; i < COH_METRIC_CNT; i++) {
+        figures[i].v = coh_metric_get(s->env->metrics, (coh_metric_id_t)i);
+    }
+    coh_msg_stats_t m = {0};
+    m.figures.v = figures;
+    m.figures.cnt = COH_METRIC_CNT;
+    coh_wire_put_stats(to_coordinator(s), &m);
+}
+
+static void maybe_flush(coh_shard_t *s, uint64_t now)
+{
+    bool due = s->redo_bytes >= s->config->state_flush_bytes ||
+               (s->redo_bytes != 0 && now - s->flush_us >= s->config->state_flush_seconds * 1000000) ||
+               coh_mv_dirty_cnt(s->mv) > s->config->state_cache_entries / 2;
+    if (due && !coh_flush_is_running(s->flush)) {
+        start_flush(s);
+    }
+}
+
+static bool tick_flushing(coh_shard_t *s)
+{
+    if (coh_flush_is_running(s->flush) || s->writes_outstanding != 0) {
+        return false;
+    }
+    if (s->mark.flushed != s->part.committed) {
+        start_flush(s);
+        return true;
+    }
+    coh_wire_put_stopped(to_coordinator(s), &(coh_msg_stopped_t){.head = s->part.committed});
+    s->state = SHARD_STOPPED;
+    COH_LOG_INF("shard", "stopped", "head=%" PRIu64, s->part.committed);
+    return true;
+}
+
+static bool shard_on_tick(coh_node_t *node)
+{
+    coh_shard_t *s = shard_of(node);
+    bool did = false;
+    uint64_t now = s->env->mono_us(s->env);
+    if (s->state == SHARD_NEW) {
+        send_hello(s);
+        did = true;
+    }
+    if (s->state == SHARD_FAILED || s->state == SHARD_STOPPED) {
+        return did;
+    }
+    request_loads(s);
+    if (s->executing) {
+        did = coh_executor_drain(s->ex) != 0 || did;
+        did = report_if_idle(s) || did;
+    } else {
+        did = try_begin(s) || did;
+    }
+    while (send_recovered(s)) {
+        did = true;
+    }
+    coh_queries_poll(s->queries, s->part.committed);
+    request_loads(s);
+    did = coh_flush_poll(s->flush, TAG_FLUSH) || did;
+    if (s->state == SHARD_RUNNING) {
+        maybe_flush(s, now);
+    } else if (s->state == SHARD_FLUSHING) {
+        did = tick_flushing(s) || did;
+    }
+    if (now - s->stats_us >= STATS_US) {
+        s->stats_us = now;
+        send_stats(s);
+    }
+    return did;
+}
+
+static bool shard_work(coh_node_t *node, uint32_t worker)
+{
+    coh_shard_t *s = shard_of(node);
+    return coh_executor_work(s->ex, worker) || coh_flush_work(s->flush) || coh_recoverq_work(s->recoverq);
+}
+
+/* A shard ends when the coordinator says so: a signal reaches all ranks, and rank 0 sees to the rest. */
+static void shard_stop(coh_node_t *node)
+{
+    (void)node;
+}
+
+static bool shard_finished(coh_node_t const *node)
+{
+    coh_shard_t const *s = (coh_shard_t const *)node;
+    return s->state == SHARD_STOPPED || s->state == SHARD_FAILED;
+}
+
+static char const *shard_failed(coh_node_t const *node)
+{
+    coh_shard_t const *s = (coh_shard_t const *)node;
+    return s->state == SHARD_FAILED ? (char const *)s->fail_text.p : NULL;
+}
+
+static void free_list(kept_list_t *list)
+{
+    while (list->first != NULL) {
+        kept_t *k = list->first;
+        list->first = k->next;
+        free_kept(k);
+    }
+}
+
+static void shard_free(coh_node_t *node)
+{
+    coh_shard_t *s = shard_of(node);
+    free_list(&s->blocks);
+    free_list(&s->early);
+    for (uint32_t i = 0; i < COH_PARTICIPANT_WINDOW; i++) {
+        coh_mv_diff_free(&s->slots[i].diff);
+        coh_buf_free(&s->slots[i].vote);
+    }
+    coh_executor_free(s->ex);
+    coh_flush_free(s->flush);
+    coh_queries_free(s->queries);
+    coh_recoverq_free(s->recoverq);
+    coh_mvstore_free(s->mv);
+    coh_wire_reader_free(s->reader);
+    coh_wire_reader_free(s->kept_reader);
+    coh_buf_free(&s->fail_text);
+    free(s->digests);
+    free(s->digest_in);
+    free(s->digest_bytes);
+    free(s);
+}
+
+static coh_node_ops_t const shard_ops = {.on_frame = shard_on_frame,
+                                         .on_disk_done = shard_on_disk_done,
+                                         .on_tick = shard_on_tick,
+                                         .work = shard_work,
+                                         .stop = shard_stop,
+                                         .finished = shard_finished,
+                                         .failed = shard_failed,
+                                         .free = shard_free};
+
+coh_err_t coh_shard_new(coh_shard_t **out, coh_config_t const *config, coh_genesis_t const *genesis, coh_env_t *env, coh_kv_t *kv,
+                        uint32_t worker_cnt, coh_buf_t *err_text)
+{
+    if (config->state_cache_entries < 2 * config->block_tx_max + 2) {
+        coh_buf_printf(err_text, "state-cache-entries (%" PRIu64 ") must be at least 2 * block-tx-max + 2 (%" PRIu64 "): raise it or lower block-tx-max",
+                       config->state_cache_entries, 2 * config->block_tx_max + 2);
+        return COH_EINVAL;
+    }
+    coh_recovery_t found;
+    COH_TRY(coh_recovery_scan(kv, &found, err_text));
+    coh_shard_t *s = coh_calloc(1, sizeof(*s));
+    s->node.ops = &shard_ops;
+    s->config = config;
+    s->genesis = genesis;
+    s->env = env;
+    s->kv = kv;
+    s->found = found;
+    s->mark = found.mark;
+    keep_init(&s->blocks);
+    keep_init(&s->early);
+    uint64_t seed = coh_mix64(env->unix_us(env)) ^ coh_mix64(env->mono_us(env) + env->rank);
+    s->mv = coh_mvstore_new(config->state_cache_entries, seed, env->rank, env->rank_cnt, env->metrics);
+    s->ex = coh_executor_new(s->mv, env, &s->directory, worker_cnt);
+    s->flush = coh_flush_new(s->mv, env);
+    s->queries = coh_queries_new(s->mv, env);
+    s->recoverq = coh_recoverq_new(config->client_inflight_tx_max, env->metrics, recovered_one, s);
+    s->reader = coh_wire_reader_new();
+    s->kept_reader = coh_wire_reader_new();
+    s->flush_us = env->mono_us(env);
+    *out = s;
+    return COH_OK;
+}
+
+coh_node_t *coh_shard_node(coh_shard_t *s)
+{
+    return &s->node;
+}
+
+bool coh_shard_is_ready(coh_shard_t const *s)
+{
+    return s->state == SHARD_RUNNING;
+}
+
+void coh_shard_status_json(coh_shard_t *s, coh_buf_t *out)
+{
+    json_t *metrics = json_object();
+    for (int i = 0; i < COH_METRIC_CNT; i++) {
+        (void)json_object_set_new(metrics, coh_metric_name((coh_metric_id_t)i),
+                                  json_integer((json_int_t)coh_metric_get(s->env->metrics, (coh_metric_id_t)i)));
+    }
+    json_t *root = json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "version", COH_VERSION, "role", "shard", "rank",
+                             (json_int_t)s->env->rank, "state", state_names[s->state], "committed", (json_int_t)s->part.committed, "undecided",
+                             (json_int_t)s->part.cnt, "flushed", (json_int_t)s->mark.flushed, "entries",
+                             (json_int_t)coh_mv_entry_cnt(s->mv), "dirty", (json_int_t)coh_mv_dirty_cnt(s->mv), "metrics", metrics);
+    char *text = json_dumps(root, JSON_INDENT(2));
+    COH_ASSERT(text != NULL);
+    coh_buf_put(out, text, strlen(text));
+    free(text);
+    json_decref(root);
+}
