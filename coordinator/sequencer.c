@@ -1,0 +1,142 @@
+#include "coordinator/sequencer.h"
+
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+
+/* EIP-1559: base fee of the first block of London. */
+#define INITIAL_BASE_FEE UINT64_C(1000000000)
+
+void coh_draft_free(coh_draft_t *draft)
+{
+    free(draft->txs);
+    free(draft->drops);
+    *draft = (coh_draft_t){0};
+}
+
+coh_block_env_t coh_sequencer_env(coh_sequencer_rules_t const *rules,
+                                  coh_sequencer_parent_t const *parent,
+                                  uint64_t now_s)
+{
+    coh_block_env_t env = {
+        .number    = parent->number + 1,
+        .timestamp = COH_MAX(parent->timestamp, now_s),
+        .gas_limit = rules->gas_limit,
+        .coinbase  = rules->coinbase,
+    };
+    env.fork = coh_genesis_fork(rules->genesis, env.number, env.timestamp);
+    if (env.fork >= COH_FORK_LONDON) {
+        coh_fork_t below = coh_genesis_fork(rules->genesis, parent->number, parent->timestamp);
+        env.base_fee =
+            below >= COH_FORK_LONDON
+                ? coh_base_fee_next(&parent->base_fee, parent->gas_used, parent->gas_limit)
+                : coh_u256(INITIAL_BASE_FEE);
+    }
+    return env;
+}
+
+/* Whether an empty block would lower the base fee: below 8 wei, the eighth of it is nothing. */
+static bool can_fall(coh_block_env_t const *env)
+{
+    coh_u256_t next = coh_base_fee_next(&env->base_fee, 0, env->gas_limit);
+    return coh_u256_lt(&next, &env->base_fee);
+}
+
+bool coh_sequencer_is_due(coh_sequencer_rules_t const *rules,
+                          coh_draft_t const *last,
+                          coh_pool_t const *pool,
+                          uint64_t now_us,
+                          bool draining)
+{
+    size_t ready = coh_pool_ready_cnt(pool);
+    if (ready == 0) {
+        return false;
+    }
+    if (last->unpaid_cnt == 0) {
+        return draining || ready >= rules->tx_max ||
+               now_us >= coh_pool_oldest_ready_us(pool) + rules->interval_us;
+    }
+    size_t fresh = ready - COH_MIN(ready, last->unpaid_cnt);
+    if (fresh >= rules->tx_max || (draining && fresh > 0)) {
+        return true;
+    }
+    bool waited = now_us >= last->built_us + rules->interval_us;
+    return waited && !draining && (fresh > 0 || can_fall(&last->env));
+}
+
+/* Why tx can be in no block under the rules of env, or OK. Brings its fork and gas_need up to date. */
+static coh_tx_err_t
+recheck(coh_pool_tx_t *tx, coh_sequencer_rules_t const *rules, coh_block_env_t const *env)
+{
+    if (tx->fork != env->fork) {
+        coh_tx_err_t err = coh_tx_check_static(
+            &tx->tx, env->fork, rules->genesis->chain_id, rules->allow_unprotected);
+        if (err != COH_TX_OK) {
+            return err;
+        }
+        uint64_t intrinsic = coh_tx_intrinsic_gas(&tx->tx, env->fork);
+        uint64_t floor     = coh_tx_floor_gas(&tx->tx, env->fork);
+        tx->gas_need       = COH_MAX(intrinsic, floor);
+        tx->fork           = env->fork;
+    }
+    return tx->tx.gas_limit > env->gas_limit ? COH_TX_GAS_LIMIT : COH_TX_OK;
+}
+
+static void drop(coh_draft_t *draft, coh_pool_t *pool, coh_pool_tx_t *tx, coh_tx_err_t reason)
+{
+    if (draft->drop_cnt == draft->drop_cap) {
+        draft->drop_cap = draft->drop_cap == 0 ? 64 : 2 * draft->drop_cap;
+        draft->drops    = coh_realloc(draft->drops, draft->drop_cap * sizeof(*draft->drops));
+    }
+    draft->drops[draft->drop_cnt++] = (coh_sequencer_drop_t){
+        .hash = tx->hash, .sender = tx->sender, .nonce = tx->tx.nonce, .reason = reason};
+    coh_pool_dropped(pool, tx);
+}
+
+void coh_sequencer_build(coh_draft_t *draft,
+                         coh_sequencer_rules_t const *rules,
+                         coh_sequencer_parent_t const *parent,
+                         coh_pool_t *pool,
+                         uint64_t now_s,
+                         uint64_t now_us)
+{
+    COH_ASSERT(rules->tx_max > 0);
+    if (draft->tx_cap < rules->tx_max) {
+        draft->tx_cap = rules->tx_max;
+        draft->txs    = coh_realloc(draft->txs, draft->tx_cap * sizeof(coh_pool_tx_t *));
+    }
+    draft->env        = coh_sequencer_env(rules, parent, now_s);
+    draft->tx_cnt     = 0;
+    draft->drop_cnt   = 0;
+    draft->unpaid_cnt = 0;
+    draft->built_us   = now_us;
+
+    uint64_t gas_left = draft->env.gas_limit;
+    bool exhausted    = false;
+    coh_pool_take_begin(pool, &draft->env.base_fee);
+    while (draft->tx_cnt < rules->tx_max) {
+        coh_pool_tx_t *tx = coh_pool_take(pool);
+        if (tx == NULL) {
+            exhausted = true;
+            break;
+        }
+        coh_tx_err_t reason = recheck(tx, rules, &draft->env);
+        if (reason != COH_TX_OK) {
+            drop(draft, pool, tx, reason);
+            continue;
+        }
+        if (tx->tx.gas_limit > gas_left) {
+            coh_pool_untake(pool, tx);
+            break;
+        }
+        COH_ASSERT(tx->gas_need <= tx->tx.gas_limit);
+        gas_left -= tx->gas_need;
+        draft->env.fees_exact |= coh_addr_eq(&tx->sender, &draft->env.coinbase);
+        draft->txs[draft->tx_cnt++] = tx;
+    }
+    coh_pool_take_end(pool);
+    if (exhausted) {
+        draft->unpaid_cnt = coh_pool_ready_cnt(pool);
+    }
+}
