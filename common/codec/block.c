@@ -101,7 +101,7 @@ static coh_err_t read_later_fields(coh_rlp_t *r, coh_header_t *h, coh_fork_t *fo
 
 coh_err_t coh_header_decode(coh_header_t *out, coh_fork_t *fork_out, coh_bytes_t in)
 {
-    *out = (coh_header_t){0};
+    *out            = (coh_header_t){0};
     coh_rlp_t whole = coh_rlp_reader(in);
     coh_rlp_t r;
     COH_TRY(coh_rlp_list(&whole, &r));
@@ -148,7 +148,7 @@ static coh_u256_t mul_div(coh_u256_t const *a, uint64_t m, uint64_t d)
     coh_u256_t quotient;
     coh_u128_t rem = product[4] % d;
     for (int i = 3; i >= 0; i--) {
-        rem = rem << 64 | product[i];
+        rem           = rem << 64 | product[i];
         quotient.w[i] = (uint64_t)(rem / d);
         rem %= d;
     }
@@ -161,8 +161,8 @@ coh_u256_t coh_base_fee_next(coh_u256_t const *base_fee, uint64_t gas_used, uint
     if (gas_used == target || target == 0) {
         return *base_fee;
     }
-    bool rises = gas_used > target;
-    uint64_t away = rises ? gas_used - target : target - gas_used;
+    bool rises       = gas_used > target;
+    uint64_t away    = rises ? gas_used - target : target - gas_used;
     coh_u256_t delta = mul_div(base_fee, away, target);
     (void)coh_u256_divmod_u64(&delta, &delta, BASE_FEE_DENOMINATOR);
     coh_u256_t next;

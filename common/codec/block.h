@@ -7,7 +7,7 @@
 #include "common/codec/fork.h"
 #include "common/evm/u256.h"
 
-#define COH_BLOOM_SZ 256
+#define COH_BLOOM_SZ  256
 #define COH_EXTRA_MAX 32
 
 typedef struct {
@@ -25,7 +25,7 @@ typedef struct {
     uint64_t timestamp;
     uint8_t extra[COH_EXTRA_MAX];
     uint32_t extra_sz;
-    coh_hash_t mix_hash;           /* prevRandao since Paris */
+    coh_hash_t mix_hash; /* prevRandao since Paris */
     uint8_t nonce[8];
     coh_u256_t base_fee;           /* London */
     coh_hash_t withdrawals_root;   /* Shanghai */
@@ -44,13 +44,15 @@ extern coh_hash_t const COH_EMPTY_REQUESTS_HASH;
 
 /* coh_header_encode appends the RLP form with the fields that fork has. */
 void coh_header_encode(coh_buf_t *out, coh_header_t const *h, coh_fork_t fork);
-/* coh_header_decode reads one that fills in; *fork_out gets the earliest fork that has these fields.
+/* coh_header_decode reads one that fills in; *fork_out gets the earliest fork that has these
+   fields.
    Returns: COH_OK; COH_EMALFORMED, COH_ETRUNCATED */
 coh_err_t coh_header_decode(coh_header_t *out, coh_fork_t *fork_out, coh_bytes_t in);
 /* coh_header_hash is the block's hash. */
 coh_hash_t coh_header_hash(coh_header_t const *h, coh_fork_t fork);
 
-/* coh_base_fee_next is the base fee of the block after one with these figures (EIP-1559; elasticity 2, denominator 8). */
+/* coh_base_fee_next is the base fee of the block after one with these figures (EIP-1559;
+   elasticity 2, denominator 8). */
 coh_u256_t coh_base_fee_next(coh_u256_t const *base_fee, uint64_t gas_used, uint64_t gas_limit);
 
 #endif

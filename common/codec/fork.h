@@ -17,9 +17,9 @@ typedef enum {
     COH_FORK_LONDON,         /* EIP-1559 */
     COH_FORK_PARIS,          /* EIP-3675 */
     COH_FORK_SHANGHAI,
-    COH_FORK_CANCUN,         /* EIP-7569 */
-    COH_FORK_PRAGUE,         /* EIP-7600 */
-    COH_FORK_OSAKA,          /* EIP-7607 */
+    COH_FORK_CANCUN, /* EIP-7569 */
+    COH_FORK_PRAGUE, /* EIP-7600 */
+    COH_FORK_OSAKA,  /* EIP-7607 */
     COH_FORK_CNT
 } coh_fork_t;
 

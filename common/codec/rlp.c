@@ -2,8 +2,8 @@
 
 #include "common/base/assert.h"
 
-/* Yellow Paper, Appendix B: the first octet says the kind, and up to LONG_MIN - 1 the length; beyond, the
-   length follows in the fewest octets. */
+/* Yellow Paper, Appendix B: the first octet says the kind, and up to LONG_MIN - 1 the length;
+   beyond, the length follows in the fewest octets. */
 enum { STRING_TAG = 0x80, LIST_TAG = 0xc0, LONG_MIN_SZ = 56, HEADER_MAX = 9 };
 
 /* Reads the octets of a long length, which must be the fewest and not fit the short form. */
@@ -27,14 +27,14 @@ coh_err_t coh_rlp_next(coh_rlp_t *r, coh_rlp_kind_t *kind, coh_bytes_t *payload)
     }
     uint8_t first = *r->p;
     if (first < STRING_TAG) {
-        *kind = COH_RLP_STRING;
+        *kind    = COH_RLP_STRING;
         *payload = coh_bytes(r->p++, 1);
         return COH_OK;
     }
-    uint8_t tag = first < LIST_TAG ? STRING_TAG : LIST_TAG;
+    uint8_t tag      = first < LIST_TAG ? STRING_TAG : LIST_TAG;
     uint8_t const *p = r->p + 1;
-    size_t left = (size_t)(r->end - p);
-    size_t n = (size_t)first - tag;
+    size_t left      = (size_t)(r->end - p);
+    size_t n         = (size_t)first - tag;
     if (n >= LONG_MIN_SZ) {
         size_t len_sz = n - LONG_MIN_SZ + 1;
         if (len_sz > left) {
@@ -50,13 +50,14 @@ coh_err_t coh_rlp_next(coh_rlp_t *r, coh_rlp_kind_t *kind, coh_bytes_t *payload)
     if (tag == STRING_TAG && n == 1 && *p < STRING_TAG) {
         return COH_EMALFORMED;
     }
-    *kind = tag == STRING_TAG ? COH_RLP_STRING : COH_RLP_LIST;
+    *kind    = tag == STRING_TAG ? COH_RLP_STRING : COH_RLP_LIST;
     *payload = coh_bytes(p, n);
-    r->p = p + n;
+    r->p     = p + n;
     return COH_OK;
 }
 
-coh_err_t coh_rlp_next_raw(coh_rlp_t *r, coh_rlp_kind_t *kind, coh_bytes_t *payload, coh_bytes_t *item)
+coh_err_t
+coh_rlp_next_raw(coh_rlp_t *r, coh_rlp_kind_t *kind, coh_bytes_t *payload, coh_bytes_t *item)
 {
     uint8_t const *start = r->p;
     COH_TRY(coh_rlp_next(r, kind, payload));
@@ -118,10 +119,7 @@ coh_err_t coh_rlp_u256(coh_rlp_t *r, coh_u256_t *out)
     return COH_OK;
 }
 
-coh_err_t coh_rlp_end(coh_rlp_t const *r)
-{
-    return coh_rlp_at_end(r) ? COH_OK : COH_EMALFORMED;
-}
+coh_err_t coh_rlp_end(coh_rlp_t const *r) { return coh_rlp_at_end(r) ? COH_OK : COH_EMALFORMED; }
 
 /* Writes the header of an item with n octets of payload; returns its length. */
 static size_t make_header(uint8_t out[HEADER_MAX], uint8_t tag, size_t n)
@@ -131,7 +129,7 @@ static size_t make_header(uint8_t out[HEADER_MAX], uint8_t tag, size_t n)
         return 1;
     }
     size_t len_sz = 8 - (size_t)__builtin_clzll(n) / 8;
-    out[0] = (uint8_t)((size_t)tag + LONG_MIN_SZ - 1 + len_sz);
+    out[0]        = (uint8_t)((size_t)tag + LONG_MIN_SZ - 1 + len_sz);
     for (size_t i = 0; i < len_sz; i++) {
         out[1 + i] = (uint8_t)(n >> (8 * (len_sz - 1 - i)));
     }

@@ -1,5 +1,6 @@
-/* rlp.h: Recursive Length Prefix (Yellow Paper, Appendix B): a strict reader that accepts only the canonical form,
-   and a writer into a buffer. The reader never allocates and never recurses: depth is the caller's. */
+/* rlp.h: Recursive Length Prefix (Yellow Paper, Appendix B): a strict reader that accepts only
+   the canonical form, and a writer into a buffer. The reader never allocates and never recurses:
+   depth is the caller's. */
 #ifndef COH_RLP_H
 #define COH_RLP_H
 
@@ -20,17 +21,15 @@ static inline coh_rlp_t coh_rlp_reader(coh_bytes_t in)
     return (coh_rlp_t){.p = in.p, .end = in.n == 0 ? in.p : in.p + in.n};
 }
 
-static inline bool coh_rlp_at_end(coh_rlp_t const *r)
-{
-    return r->p == r->end;
-}
+static inline bool coh_rlp_at_end(coh_rlp_t const *r) { return r->p == r->end; }
 
 /* coh_rlp_next reads one item: its kind and payload (borrowed), and moves past it.
    Returns: COH_OK; COH_ETRUNCATED it ends early; COH_EMALFORMED not the shortest form */
 coh_err_t coh_rlp_next(coh_rlp_t *r, coh_rlp_kind_t *kind, coh_bytes_t *payload);
 
 /* As coh_rlp_next, but also returns the item with its header (for re-hashing it whole). */
-coh_err_t coh_rlp_next_raw(coh_rlp_t *r, coh_rlp_kind_t *kind, coh_bytes_t *payload, coh_bytes_t *item);
+coh_err_t
+coh_rlp_next_raw(coh_rlp_t *r, coh_rlp_kind_t *kind, coh_bytes_t *payload, coh_bytes_t *item);
 
 /* Typed reads; COH_EMALFORMED if the item is of another kind, size or form (leading zeros). */
 coh_err_t coh_rlp_list(coh_rlp_t *r, coh_rlp_t *inner);
@@ -45,7 +44,8 @@ coh_err_t coh_rlp_end(coh_rlp_t const *r);
 void coh_rlp_put_string(coh_buf_t *out, void const *p, size_t n);
 void coh_rlp_put_u64(coh_buf_t *out, uint64_t v);
 void coh_rlp_put_u256(coh_buf_t *out, coh_u256_t const *v);
-/* coh_rlp_put_list_header starts a list whose payload of payload_bytes octets the caller appends next. */
+/* coh_rlp_put_list_header starts a list whose payload of payload_bytes octets the caller appends
+   next. */
 void coh_rlp_put_list_header(coh_buf_t *out, size_t payload_bytes);
 /* coh_rlp_wrap_list turns what was appended since offset at into a list, in place. */
 void coh_rlp_wrap_list(coh_buf_t *out, size_t at);

@@ -9,20 +9,21 @@ enum { TYPE_BLOB = 0x03, TYPE_SET_CODE = 0x04, LIST_MIN = 0xc0 };
 
 /* Gas (Yellow Paper, Appendix G, and the EIPs named where it is charged). */
 enum {
-    GAS_TX = 21000,
-    GAS_CREATE = 32000,
-    GAS_DATA_ZERO = 4,
-    GAS_DATA_NONZERO = 16,
+    GAS_TX                    = 21000,
+    GAS_CREATE                = 32000,
+    GAS_DATA_ZERO             = 4,
+    GAS_DATA_NONZERO          = 16,
     GAS_DATA_NONZERO_FRONTIER = 68,
-    GAS_ACCESS_ADDR = 2400,
-    GAS_ACCESS_KEY = 1900,
-    GAS_INITCODE_WORD = 2,
-    GAS_FLOOR_TOKEN = 10,
-    TOKENS_NONZERO = 4,
-    INITCODE_MAX = 49152,
+    GAS_ACCESS_ADDR           = 2400,
+    GAS_ACCESS_KEY            = 1900,
+    GAS_INITCODE_WORD         = 2,
+    GAS_FLOOR_TOKEN           = 10,
+    TOKENS_NONZERO            = 4,
+    INITCODE_MAX              = 49152,
 };
 
-/* Transactions hashed at a time by coh_tx_recover_batch: enough to fill the vectors, few enough for the stack. */
+/* Transactions hashed at a time by coh_tx_recover_batch: enough to fill the vectors, few enough
+   for the stack. */
 enum { CHUNK_CNT = 64 };
 
 char const *coh_tx_err_str(coh_tx_err_t err)
@@ -53,8 +54,8 @@ static coh_err_t read_legacy_v(coh_rlp_t *r, coh_tx_t *tx)
         return COH_EMALFORMED;
     }
     tx->has_chain_id = true;
-    tx->chain_id = (uint64_t)((low - 35) >> 1);
-    tx->parity = (uint8_t)((low - 35) & 1);
+    tx->chain_id     = (uint64_t)((low - 35) >> 1);
+    tx->parity       = (uint8_t)((low - 35) & 1);
     return COH_OK;
 }
 
@@ -154,16 +155,13 @@ coh_tx_err_t coh_tx_decode(coh_tx_t *out, coh_bytes_t raw)
     if (raw.p[0] < LIST_MIN) { /* EIP-2718 */
         switch (raw.p[0]) {
         case COH_TX_ACCESS_LIST:
-        case COH_TX_DYNAMIC_FEE:
-            break;
+        case COH_TX_DYNAMIC_FEE: break;
         case TYPE_BLOB:
-        case TYPE_SET_CODE:
-            return COH_TX_TYPE_UNSUPPORTED;
-        default:
-            return COH_TX_MALFORMED;
+        case TYPE_SET_CODE: return COH_TX_TYPE_UNSUPPORTED;
+        default: return COH_TX_MALFORMED;
         }
         out->type = (coh_tx_type_t)raw.p[0];
-        body = coh_bytes(raw.p + 1, raw.n - 1);
+        body      = coh_bytes(raw.p + 1, raw.n - 1);
     }
     coh_rlp_t whole = coh_rlp_reader(body);
     coh_rlp_t fields;
@@ -264,10 +262,7 @@ static size_t count_zeros(coh_bytes_t data)
     return cnt;
 }
 
-static uint64_t saturate(coh_u128_t v)
-{
-    return v > UINT64_MAX ? UINT64_MAX : (uint64_t)v;
-}
+static uint64_t saturate(coh_u128_t v) { return v > UINT64_MAX ? UINT64_MAX : (uint64_t)v; }
 
 uint64_t coh_tx_intrinsic_gas(coh_tx_t const *tx, coh_fork_t fork)
 {
@@ -292,7 +287,7 @@ uint64_t coh_tx_floor_gas(coh_tx_t const *tx, coh_fork_t fork)
     if (fork < COH_FORK_PRAGUE) {
         return 0;
     }
-    size_t zero_cnt = count_zeros(tx->data);
+    size_t zero_cnt   = count_zeros(tx->data);
     coh_u128_t tokens = (coh_u128_t)TOKENS_NONZERO * (tx->data.n - zero_cnt) + zero_cnt;
     return saturate(GAS_TX + GAS_FLOOR_TOKEN * tokens); /* EIP-7623 */
 }
@@ -308,22 +303,25 @@ void coh_tx_effective_price(coh_u256_t *out, coh_tx_t const *tx, coh_u256_t cons
 {
     coh_u256_t price;
     bool over = coh_u256_add(&price, base_fee, &tx->max_tip);
-    *out = over || coh_u256_lt(&tx->max_fee, &price) ? tx->max_fee : price;
+    *out      = over || coh_u256_lt(&tx->max_fee, &price) ? tx->max_fee : price;
 }
 
-/* r and s in 1..n-1 (Yellow Paper, 4.2 and Appendix F), s in the lower half since Homestead (EIP-2). */
+/* r and s in 1..n-1 (Yellow Paper, 4.2 and Appendix F), s in the lower half since Homestead
+   (EIP-2). */
 static bool signature_in_range(coh_tx_t const *tx, coh_fork_t fork)
 {
-    static coh_u256_t const order = {{UINT64_C(0xbfd25e8cd0364141), UINT64_C(0xbaaedce6af48a03b),
-                                      UINT64_C(0xfffffffffffffffe), UINT64_MAX}};
-    coh_u256_t r = coh_u256_from_be(tx->r, sizeof(tx->r));
-    coh_u256_t s = coh_u256_from_be(tx->s, sizeof(tx->s));
+    static coh_u256_t const order = {{UINT64_C(0xbfd25e8cd0364141),
+                                      UINT64_C(0xbaaedce6af48a03b),
+                                      UINT64_C(0xfffffffffffffffe),
+                                      UINT64_MAX}};
+    coh_u256_t r                  = coh_u256_from_be(tx->r, sizeof(tx->r));
+    coh_u256_t s                  = coh_u256_from_be(tx->s, sizeof(tx->s));
     return !coh_u256_is_zero(&r) && coh_u256_lt(&r, &order) && !coh_u256_is_zero(&s) &&
            coh_u256_lt(&s, &order) && (fork < COH_FORK_HOMESTEAD || coh_ecdsa_is_low_s(tx->s));
 }
 
-static coh_tx_err_t check_signer(coh_tx_t const *tx, coh_fork_t fork, uint64_t chain_id,
-                                 bool allow_unprotected)
+static coh_tx_err_t
+check_signer(coh_tx_t const *tx, coh_fork_t fork, uint64_t chain_id, bool allow_unprotected)
 {
     if (!tx->has_chain_id) {
         return allow_unprotected ? COH_TX_OK : COH_TX_UNPROTECTED;
@@ -337,18 +335,15 @@ static coh_tx_err_t check_signer(coh_tx_t const *tx, coh_fork_t fork, uint64_t c
 static bool type_in_fork(coh_tx_type_t type, coh_fork_t fork)
 {
     switch (type) {
-    case COH_TX_LEGACY:
-        return true;
-    case COH_TX_ACCESS_LIST:
-        return fork >= COH_FORK_BERLIN;
-    case COH_TX_DYNAMIC_FEE:
-        return fork >= COH_FORK_LONDON;
+    case COH_TX_LEGACY: return true;
+    case COH_TX_ACCESS_LIST: return fork >= COH_FORK_BERLIN;
+    case COH_TX_DYNAMIC_FEE: return fork >= COH_FORK_LONDON;
     }
     return false;
 }
 
-coh_tx_err_t coh_tx_check_static(coh_tx_t const *tx, coh_fork_t fork, uint64_t chain_id,
-                                 bool allow_unprotected)
+coh_tx_err_t
+coh_tx_check_static(coh_tx_t const *tx, coh_fork_t fork, uint64_t chain_id, bool allow_unprotected)
 {
     if (!type_in_fork(tx->type, fork)) {
         return COH_TX_TYPE_UNSUPPORTED;
@@ -401,18 +396,18 @@ static uint64_t recover_chunk(coh_tx_recover_t *batch, size_t cnt, coh_buf_t *sc
         if (batch[i].err == COH_TX_OK) {
             coh_tx_put_signing_payload(scratch, batch[i].tx);
             payload_end[valid_cnt] = scratch->n;
-            member[valid_cnt++] = i;
+            member[valid_cnt++]    = i;
         }
     }
     for (size_t k = 0, at = 0; k < valid_cnt; at = payload_end[k++]) {
-        input[k] = batch[member[k]].tx->raw;
+        input[k]             = batch[member[k]].tx->raw;
         input[valid_cnt + k] = coh_bytes(scratch->p + at, payload_end[k] - at);
     }
     coh_keccak256_many(digest, input, 2 * valid_cnt);
     uint64_t start_ns = coh_clock_thread_cpu_ns();
     for (size_t k = 0; k < valid_cnt; k++) {
         coh_tx_recover_t *m = &batch[member[k]];
-        coh_sig_t sig = {.parity = m->tx->parity};
+        coh_sig_t sig       = {.parity = m->tx->parity};
         memcpy(sig.r, m->tx->r, sizeof(sig.r));
         memcpy(sig.s, m->tx->s, sizeof(sig.s));
         m->hash = digest[k];

@@ -1,6 +1,6 @@
-/* tx.h: signed Ethereum transactions: legacy before and after EIP-155, access list (EIP-2930) and dynamic fee
-   (EIP-1559). Decoding is strict: only the canonical encoding is accepted, and nothing is copied: a decoded
-   transaction borrows from its raw bytes. */
+/* tx.h: signed Ethereum transactions: legacy before and after EIP-155, access list (EIP-2930)
+   and dynamic fee (EIP-1559). Decoding is strict: only the canonical encoding is accepted, and
+   nothing is copied: a decoded transaction borrows from its raw bytes. */
 #ifndef COH_TX_H
 #define COH_TX_H
 
@@ -25,16 +25,16 @@ typedef enum {
 typedef enum { COH_TX_LEGACY = 0, COH_TX_ACCESS_LIST = 1, COH_TX_DYNAMIC_FEE = 2 } coh_tx_type_t;
 
 typedef struct {
-    coh_bytes_t raw;     /* the whole encoding; hash = keccak256(raw) */
+    coh_bytes_t raw; /* the whole encoding; hash = keccak256(raw) */
     coh_tx_type_t type;
-    bool has_chain_id;   /* false: legacy without EIP-155 protection */
-    bool is_create;      /* no receiver */
-    uint8_t parity;      /* of R's y: 0 or 1 */
+    bool has_chain_id; /* false: legacy without EIP-155 protection */
+    bool is_create;    /* no receiver */
+    uint8_t parity;    /* of R's y: 0 or 1 */
     uint64_t chain_id;
     uint64_t nonce;
     uint64_t gas_limit;
-    coh_u256_t max_fee;  /* maxFeePerGas; gasPrice for types 0 and 1 */
-    coh_u256_t max_tip;  /* maxPriorityFeePerGas; gasPrice for types 0 and 1 */
+    coh_u256_t max_fee; /* maxFeePerGas; gasPrice for types 0 and 1 */
+    coh_u256_t max_tip; /* maxPriorityFeePerGas; gasPrice for types 0 and 1 */
     coh_u256_t value;
     coh_addr_t to;
     coh_bytes_t data;
@@ -49,14 +49,16 @@ typedef struct {
 char const *coh_tx_err_str(coh_tx_err_t err);
 
 /* coh_tx_decode reads one transaction that fills raw. No signature or fork rule is checked here.
-   Returns: COH_TX_OK; MALFORMED, TYPE_UNSUPPORTED (a known envelope type that this build lacks), TOO_LARGE */
+   Returns: COH_TX_OK; MALFORMED, TYPE_UNSUPPORTED (a known envelope type that this build lacks),
+   TOO_LARGE */
 coh_tx_err_t coh_tx_decode(coh_tx_t *out, coh_bytes_t raw);
 
-/* coh_tx_put_signing_payload appends what the sender signed the keccak256 of (EIP-155, EIP-2930, EIP-1559). */
+/* coh_tx_put_signing_payload appends what the sender signed the keccak256 of (EIP-155, EIP-2930,
+   EIP-1559). */
 void coh_tx_put_signing_payload(coh_buf_t *out, coh_tx_t const *tx);
 
-/* coh_tx_encode appends the raw form of the fields of tx with its signature (r, s, parity); raw is ignored.
-   The access list is written from tx->access_list. */
+/* coh_tx_encode appends the raw form of the fields of tx with its signature (r, s, parity); raw
+   is ignored. The access list is written from tx->access_list. */
 void coh_tx_encode(coh_buf_t *out, coh_tx_t const *tx);
 
 /* coh_tx_sign sets r, s and parity. COH_ESIG if secret is no valid key. */
@@ -67,28 +69,32 @@ coh_err_t coh_tx_sign(coh_tx_t *tx, uint8_t const secret[32]);
 uint64_t coh_tx_intrinsic_gas(coh_tx_t const *tx, coh_fork_t fork);
 uint64_t coh_tx_floor_gas(coh_tx_t const *tx, coh_fork_t fork);
 
-/* coh_tx_check_static applies every rule that needs no state: chain id, type by fork, signature ranges (EIP-2 low s since
-   Homestead), intrinsic and floor gas, gas cap (EIP-7825), tip against cap, 256-bit overflow of the upfront cost, nonce below 2^64-1 (EIP-2681).
-   allow_unprotected admits legacy transactions without a chain id. */
-coh_tx_err_t coh_tx_check_static(coh_tx_t const *tx, coh_fork_t fork, uint64_t chain_id,
-                                 bool allow_unprotected);
+/* coh_tx_check_static applies every rule that needs no state: chain id, type by fork, signature
+   ranges (EIP-2 low s since Homestead), intrinsic and floor gas, gas cap (EIP-7825), tip against
+   cap, 256-bit overflow of the upfront cost, nonce below 2^64-1 (EIP-2681). allow_unprotected
+   admits legacy transactions without a chain id. */
+coh_tx_err_t
+coh_tx_check_static(coh_tx_t const *tx, coh_fork_t fork, uint64_t chain_id, bool allow_unprotected);
 
-/* coh_tx_upfront sets out = gas_limit * max_fee + value (what the sender must own); true on overflow. */
+/* coh_tx_upfront sets out = gas_limit * max_fee + value (what the sender must own); true on
+   overflow. */
 bool coh_tx_upfront(coh_u256_t *out, coh_tx_t const *tx);
 
-/* coh_tx_effective_price sets out = min(max_fee, base_fee + max_tip); base_fee must not exceed max_fee. */
+/* coh_tx_effective_price sets out = min(max_fee, base_fee + max_tip); base_fee must not exceed
+   max_fee. */
 void coh_tx_effective_price(coh_u256_t *out, coh_tx_t const *tx, coh_u256_t const *base_fee);
 
 /* One member of a batch to recover. tx, digest scratch and results are the caller's. */
 typedef struct {
-    coh_tx_t const *tx;  /* borrowed */
-    coh_hash_t hash;     /* out: transaction hash */
-    coh_addr_t sender;   /* out, if err is COH_TX_OK */
-    coh_tx_err_t err;    /* in: members that are not COH_TX_OK are passed over; out: SIGNATURE if nobody signed */
+    coh_tx_t const *tx; /* borrowed */
+    coh_hash_t hash;    /* out: transaction hash */
+    coh_addr_t sender;  /* out, if err is COH_TX_OK */
+    coh_tx_err_t err;   /* in: others than OK are passed over; out: SIGNATURE if nobody signed */
 } coh_tx_recover_t;
 
-/* coh_tx_recover_batch hashes cnt transactions with the multi-buffer Keccak and recovers their senders.
-   scratch is cleared and reused. Returns the CPU nanoseconds of this thread that signature recovery itself took. */
+/* coh_tx_recover_batch hashes cnt transactions with the multi-buffer Keccak and recovers their
+   senders. scratch is cleared and reused. Returns the CPU nanoseconds of this thread that
+   signature recovery itself took. */
 uint64_t coh_tx_recover_batch(coh_tx_recover_t *batch, size_t cnt, coh_buf_t *scratch);
 
 #endif

@@ -7,8 +7,9 @@
 #include "common/base/assert.h"
 #include "common/crypto/keccak.h"
 
-/* Created once and never changed nor destroyed: libsecp256k1 then allows its use by any number of threads. It is not
-   randomized, which only matters to who signs with long-lived secrets under an observer's eyes. */
+/* Created once and never changed nor destroyed: libsecp256k1 then allows its use by any number
+   of threads. It is not randomized, which only matters to who signs with long-lived secrets
+   under an observer's eyes. */
 static secp256k1_context *ctx;
 static pthread_once_t ctx_once = PTHREAD_ONCE_INIT;
 
@@ -45,8 +46,8 @@ coh_err_t coh_ecdsa_recover(coh_addr_t *out, coh_hash_t const *digest, coh_sig_t
     memcpy(compact + 32, sig->s, 32);
     secp256k1_ecdsa_recoverable_signature parsed;
     secp256k1_pubkey key;
-    if (!secp256k1_ecdsa_recoverable_signature_parse_compact(context(), &parsed, compact,
-                                                             sig->parity) ||
+    if (!secp256k1_ecdsa_recoverable_signature_parse_compact(
+            context(), &parsed, compact, sig->parity) ||
         !secp256k1_ecdsa_recover(context(), &key, &parsed, digest->b)) {
         return COH_ESIG;
     }
@@ -57,8 +58,8 @@ coh_err_t coh_ecdsa_recover(coh_addr_t *out, coh_hash_t const *digest, coh_sig_t
 coh_err_t coh_ecdsa_sign(coh_sig_t *out, coh_hash_t const *digest, uint8_t const secret[32])
 {
     secp256k1_ecdsa_recoverable_signature sig;
-    if (!secp256k1_ecdsa_sign_recoverable(context(), &sig, digest->b, secret,
-                                          secp256k1_nonce_function_rfc6979, NULL)) {
+    if (!secp256k1_ecdsa_sign_recoverable(
+            context(), &sig, digest->b, secret, secp256k1_nonce_function_rfc6979, NULL)) {
         return COH_ESIG;
     }
     uint8_t compact[64];
@@ -85,8 +86,9 @@ coh_err_t coh_ecdsa_address(coh_addr_t *out, uint8_t const secret[32])
 bool coh_ecdsa_is_low_s(uint8_t const s[32])
 {
     static uint8_t const half_order[32] = {
-        0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-        0x5d, 0x57, 0x6e, 0x73, 0x57, 0xa4, 0x50, 0x1d, 0xdf, 0xe9, 0x2f, 0x46, 0x68, 0x1b, 0x20, 0xa0,
+        0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0x5d, 0x57, 0x6e, 0x73, 0x57, 0xa4,
+        0x50, 0x1d, 0xdf, 0xe9, 0x2f, 0x46, 0x68, 0x1b, 0x20, 0xa0,
     };
     return memcmp(s, half_order, sizeof(half_order)) <= 0;
 }

@@ -24,54 +24,56 @@ static uint64_t const round_constants[24] = {
 
 #define KECCAK_NAME permute_x1
 #define KECCAK_TARGET
-#define KECCAK_LANE uint64_t
-#define KECCAK_LOAD(i) st[i]
-#define KECCAK_STORE(i, v) st[i] = (v)
-#define KECCAK_XOR(a, b) ((a) ^ (b))
+#define KECCAK_LANE          uint64_t
+#define KECCAK_LOAD(i)       st[i]
+#define KECCAK_STORE(i, v)   st[i] = (v)
+#define KECCAK_XOR(a, b)     ((a) ^ (b))
 #define KECCAK_XOR3(a, b, c) ((a) ^ (b) ^ (c))
-#define KECCAK_ROL(a, n) SCALAR_ROL(a, n)
-#define KECCAK_CHI(a, b, c) ((a) ^ (~(b) & (c)))
-#define KECCAK_RC(v) (v)
+#define KECCAK_ROL(a, n)     SCALAR_ROL(a, n)
+#define KECCAK_CHI(a, b, c)  ((a) ^ (~(b) & (c)))
+#define KECCAK_RC(v)         (v)
 #include "common/crypto/keccak_permute.h"
 
 #if defined(__x86_64__)
 
 /* The same with ANDN for chi and RORX, which saves the copies that two-operand rotations need. */
-#define KECCAK_NAME permute_x1_bmi
-#define KECCAK_TARGET __attribute__((target("bmi,bmi2")))
-#define KECCAK_LANE uint64_t
-#define KECCAK_LOAD(i) st[i]
-#define KECCAK_STORE(i, v) st[i] = (v)
-#define KECCAK_XOR(a, b) ((a) ^ (b))
+#define KECCAK_NAME          permute_x1_bmi
+#define KECCAK_TARGET        __attribute__((target("bmi,bmi2")))
+#define KECCAK_LANE          uint64_t
+#define KECCAK_LOAD(i)       st[i]
+#define KECCAK_STORE(i, v)   st[i] = (v)
+#define KECCAK_XOR(a, b)     ((a) ^ (b))
 #define KECCAK_XOR3(a, b, c) ((a) ^ (b) ^ (c))
-#define KECCAK_ROL(a, n) SCALAR_ROL(a, n)
-#define KECCAK_CHI(a, b, c) ((a) ^ (~(b) & (c)))
-#define KECCAK_RC(v) (v)
+#define KECCAK_ROL(a, n)     SCALAR_ROL(a, n)
+#define KECCAK_CHI(a, b, c)  ((a) ^ (~(b) & (c)))
+#define KECCAK_RC(v)         (v)
 #include "common/crypto/keccak_permute.h"
 
-#define KECCAK_NAME permute_x4
-#define KECCAK_TARGET __attribute__((target("avx2")))
-#define KECCAK_LANE __m256i
-#define KECCAK_LOAD(i) _mm256_load_si256((__m256i const *)(void const *)(st + (size_t)4 * (i)))
-#define KECCAK_STORE(i, v) _mm256_store_si256((__m256i *)(void *)(st + (size_t)4 * (i)), (v))
-#define KECCAK_XOR(a, b) _mm256_xor_si256(a, b)
+#define AVX2_ROL(a, n) _mm256_or_si256(_mm256_slli_epi64(a, n), _mm256_srli_epi64(a, 64 - (n)))
+
+#define KECCAK_NAME          permute_x4
+#define KECCAK_TARGET        __attribute__((target("avx2")))
+#define KECCAK_LANE          __m256i
+#define KECCAK_LOAD(i)       _mm256_load_si256((__m256i const *)(void *)(st + (size_t)4 * (i)))
+#define KECCAK_STORE(i, v)   _mm256_store_si256((__m256i *)(void *)(st + (size_t)4 * (i)), (v))
+#define KECCAK_XOR(a, b)     _mm256_xor_si256(a, b)
 #define KECCAK_XOR3(a, b, c) _mm256_xor_si256(_mm256_xor_si256(a, b), c)
-#define KECCAK_ROL(a, n) _mm256_or_si256(_mm256_slli_epi64(a, n), _mm256_srli_epi64(a, 64 - (n)))
-#define KECCAK_CHI(a, b, c) _mm256_xor_si256(a, _mm256_andnot_si256(b, c))
-#define KECCAK_RC(v) _mm256_set1_epi64x((long long)(v))
+#define KECCAK_ROL(a, n)     AVX2_ROL(a, n)
+#define KECCAK_CHI(a, b, c)  _mm256_xor_si256(a, _mm256_andnot_si256(b, c))
+#define KECCAK_RC(v)         _mm256_set1_epi64x((long long)(v))
 #include "common/crypto/keccak_permute.h"
 
-/* VPROLQ rotates and VPTERNLOGQ takes any function of three words: 0x96 is their sum, 0xd2 is chi. */
-#define KECCAK_NAME permute_x8
-#define KECCAK_TARGET __attribute__((target("avx512f")))
-#define KECCAK_LANE __m512i
-#define KECCAK_LOAD(i) _mm512_load_si512(st + (size_t)8 * (i))
-#define KECCAK_STORE(i, v) _mm512_store_si512(st + (size_t)8 * (i), (v))
-#define KECCAK_XOR(a, b) _mm512_xor_si512(a, b)
+/* VPROLQ rotates and VPTERNLOGQ takes any function of three words: 0x96 adds, 0xd2 is chi. */
+#define KECCAK_NAME          permute_x8
+#define KECCAK_TARGET        __attribute__((target("avx512f")))
+#define KECCAK_LANE          __m512i
+#define KECCAK_LOAD(i)       _mm512_load_si512(st + (size_t)8 * (i))
+#define KECCAK_STORE(i, v)   _mm512_store_si512(st + (size_t)8 * (i), (v))
+#define KECCAK_XOR(a, b)     _mm512_xor_si512(a, b)
 #define KECCAK_XOR3(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0x96)
-#define KECCAK_ROL(a, n) _mm512_rol_epi64(a, n)
-#define KECCAK_CHI(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0xd2)
-#define KECCAK_RC(v) _mm512_set1_epi64((long long)(v))
+#define KECCAK_ROL(a, n)     _mm512_rol_epi64(a, n)
+#define KECCAK_CHI(a, b, c)  _mm512_ternarylogic_epi64(a, b, c, 0xd2)
+#define KECCAK_RC(v)         _mm512_set1_epi64((long long)(v))
 #include "common/crypto/keccak_permute.h"
 
 #endif
@@ -97,7 +99,7 @@ static inline void absorb_block(uint64_t *st, size_t stride, uint8_t const *p)
 static inline void absorb_tail(uint64_t *st, size_t stride, uint8_t const *p, size_t n)
 {
     size_t words = n / 8;
-    size_t rest = n % 8;
+    size_t rest  = n % 8;
     for (size_t i = 0; i < words; i++) {
         st[i * stride] ^= coh_load_u64_le(p + 8 * i);
     }
@@ -135,9 +137,10 @@ typedef struct {
     bool is_last;    /* the block absorbed now is the input's last */
 } lane_t;
 
-/* Hashes cnt inputs, lane_cnt at a time. A lane whose input is finished takes the next one at once, so that inputs of
-   different lengths keep all lanes busy until there are none left; the very last one alone is finished in a
-   single state, which is faster. Inlined with constant lane_cnt and permute. */
+/* Hashes cnt inputs, lane_cnt at a time. A lane whose input is finished takes the next one at
+   once, so that inputs of different lengths keep all lanes busy until there are none left; the
+   very last one alone is finished in a single state, which is faster. Inlined with constant
+   lane_cnt and permute. */
 static inline __attribute__((always_inline)) void hash_lanes(coh_hash_t *out,
                                                              coh_bytes_t const *in,
                                                              size_t cnt,
@@ -147,8 +150,8 @@ static inline __attribute__((always_inline)) void hash_lanes(coh_hash_t *out,
 {
     COH_ALIGNED(64) uint64_t st[WORD_CNT * LANES_MAX];
     lane_t lanes[LANES_MAX] = {0};
-    size_t next = 0;
-    size_t busy = 0;
+    size_t next             = 0;
+    size_t busy             = 0;
     for (;;) {
         if (busy == 0) {
             memset(st, 0, sizeof(st[0]) * WORD_CNT * lane_cnt);
@@ -229,8 +232,8 @@ static backend_t const *find_backend(char const *name)
 {
 #if defined(__x86_64__)
     static backend_t const avx512 = {"avx512", permute_x1_bmi, many_avx512};
-    static backend_t const avx2 = {"avx2", permute_x1_bmi, many_avx2};
-    bool has_bmi = __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+    static backend_t const avx2   = {"avx2", permute_x1_bmi, many_avx2};
+    bool has_bmi                  = __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
     if (has_bmi && __builtin_cpu_supports("avx512f") &&
         (name == NULL || strcmp(name, avx512.name) == 0)) {
         return &avx512;
@@ -243,7 +246,8 @@ static backend_t const *find_backend(char const *name)
     return name == NULL || strcmp(name, portable.name) == 0 ? &portable : NULL;
 }
 
-/* NULL until first used. Threads that race here store the same pointer, to constant data: no order needed. */
+/* NULL until first used. Threads that race here store the same pointer, to constant data: no
+   order needed. */
 static _Atomic(backend_t const *) chosen;
 
 static inline backend_t const *backend(void)
@@ -267,10 +271,7 @@ void coh_keccak256_many(coh_hash_t *out, coh_bytes_t const *in, size_t cnt)
     backend()->many(out, in, cnt);
 }
 
-char const *coh_keccak_backend(void)
-{
-    return backend()->name;
-}
+char const *coh_keccak_backend(void) { return backend()->name; }
 
 bool coh_keccak_force_backend(char const *name)
 {

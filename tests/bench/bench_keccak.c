@@ -21,10 +21,7 @@ static void single(batch_t const *batch)
     }
 }
 
-static void many(batch_t const *batch)
-{
-    coh_keccak256_many(batch->out, batch->in, batch->cnt);
-}
+static void many(batch_t const *batch) { coh_keccak256_many(batch->out, batch->in, batch->cnt); }
 
 /* Nanoseconds of CPU per input. */
 static double measure(batch_t const *batch, void (*hash)(batch_t const *), uint64_t ms)
@@ -43,24 +40,26 @@ static double measure(batch_t const *batch, void (*hash)(batch_t const *), uint6
 
 int main(int argc, char **argv)
 {
-    size_t cnt = argc > 1 ? strtoul(argv[1], NULL, 10) : 4096;
-    uint64_t ms = argc > 2 ? strtoul(argv[2], NULL, 10) : 300;
+    size_t cnt                          = argc > 1 ? strtoul(argv[1], NULL, 10) : 4096;
+    uint64_t ms                         = argc > 2 ? strtoul(argv[2], NULL, 10) : 300;
     static char const *const backends[] = {"portable", "avx2", "avx512"};
-    static size_t const lengths[] = {32, 64, 110, 135, 532};
+    static size_t const lengths[]       = {32, 64, 110, 135, 532};
     if (cnt == 0) {
         fprintf(stderr, "usage: %s [INPUTS_PER_BATCH [MILLISECONDS_PER_FIGURE]]\n", argv[0]);
         return 2;
     }
     coh_rng_t rng;
     coh_rng_seed(&rng, 1);
-    size_t room = lengths[COH_CNT(lengths) - 1];
+    size_t room   = lengths[COH_CNT(lengths) - 1];
     uint8_t *text = coh_calloc(cnt, room);
     for (size_t i = 0; i < cnt * room; i++) {
         text[i] = (uint8_t)coh_rng_next(&rng);
     }
-    batch_t batch = {coh_calloc(cnt, sizeof(coh_hash_t)), coh_calloc(cnt, sizeof(coh_bytes_t)), cnt};
+    batch_t batch = {
+        coh_calloc(cnt, sizeof(coh_hash_t)), coh_calloc(cnt, sizeof(coh_bytes_t)), cnt};
     printf("{\"bench\":\"keccak\",\"default\":\"%s\",\"batch\":%zu,\"ns_per_input\":[",
-           coh_keccak_backend(), cnt);
+           coh_keccak_backend(),
+           cnt);
     for (size_t k = 0; k < COH_CNT(lengths); k++) {
         for (size_t i = 0; i < cnt; i++) {
             batch.in[i] = coh_bytes(text + i * room, lengths[k]);
@@ -69,7 +68,9 @@ int main(int argc, char **argv)
         for (size_t b = 0; b < COH_CNT(backends); b++) {
             if (coh_keccak_force_backend(backends[b])) {
                 if (b < 2) {
-                    printf(",\"single_%s\":%.0f", b == 0 ? "plain" : "bmi", measure(&batch, single, ms));
+                    printf(",\"single_%s\":%.0f",
+                           b == 0 ? "plain" : "bmi",
+                           measure(&batch, single, ms));
                 }
                 if (b > 0) {
                     printf(",\"many_%s\":%.0f", backends[b], measure(&batch, many, ms));

@@ -1,11 +1,13 @@
-/* RLP: whatever the reader accepts, the writer reproduces, octet for octet; so only one form of each value passes. */
+/* RLP: whatever the reader accepts, the writer reproduces, octet for octet; so only one form of
+   each value passes. */
 #include "common/base/assert.h"
 #include "common/codec/rlp.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { DEPTH_MAX = 64 };
 
-/* Reads the items of r to the end and writes them again; false if one is refused or they nest too deep. */
+/* Reads the items of r to the end and writes them again; false if one is refused or they nest
+   too deep. */
 static bool copy(coh_buf_t *out, coh_rlp_t r, int depth)
 {
     while (!coh_rlp_at_end(&r)) {

@@ -1,4 +1,5 @@
-/* Transactions: whatever is decoded encodes to the same octets, and survives all checks under every fork. */
+/* Transactions: whatever is decoded encodes to the same octets, and survives all checks under
+   every fork. */
 #include "common/base/assert.h"
 #include "common/codec/tx.h"
 #include "tests/fuzz/fuzz.h"
@@ -16,9 +17,9 @@ static void check_all(coh_tx_t const *tx)
     coh_tx_effective_price(&price, tx, &tx->max_fee);
     COH_ASSERT(coh_u256_eq(&price, &tx->max_fee));
     for (int f = 0; f < COH_FORK_CNT; f++) {
-        coh_fork_t fork = (coh_fork_t)f;
+        coh_fork_t fork  = (coh_fork_t)f;
         coh_tx_err_t err = coh_tx_check_static(tx, fork, tx->chain_id, true);
-        uint64_t gas = coh_tx_intrinsic_gas(tx, fork);
+        uint64_t gas     = coh_tx_intrinsic_gas(tx, fork);
         COH_ASSERT(gas >= 21000);
         COH_ASSERT((err != COH_TX_OK && err != COH_TX_NEEDS_CODE) ||
                    (gas <= tx->gas_limit && coh_tx_floor_gas(tx, fork) <= tx->gas_limit && !over));

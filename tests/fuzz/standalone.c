@@ -1,10 +1,11 @@
-/* standalone.c: runs a fuzzer without libFuzzer, so that every compiler builds it and ctest runs it: all files of the
-   corpus first, then seeded random inputs and mutations of the corpus and of what it made before.
+/* standalone.c: runs a fuzzer without libFuzzer, so that every compiler builds it and ctest runs
+   it: all files of the corpus first, then seeded random inputs and mutations of the corpus and
+   of what it made before.
 
    usage: fuzz_<parser> [--seconds S] [--seed X] [CORPUS_DIR_OR_FILE...]
 
-   The seed is printed first. An input that fails is written to crash.bin in the working folder; give that file as the
-   argument with --seconds 0 to run it alone. */
+   The seed is printed first. An input that fails is written to crash.bin in the working folder;
+   give that file as the argument with --seconds 0 to run it alone. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -50,7 +51,7 @@ static void run(uint8_t const *p, size_t n)
     if (n != 0) {
         memcpy(copy, p, n);
     }
-    running = copy;
+    running    = copy;
     running_sz = n;
     COH_ASSERT(LLVMFuzzerTestOneInput(copy, n) == 0);
     free(copy);
@@ -114,37 +115,36 @@ static uint8_t edge_byte(coh_rng_t *rng)
 
 static size_t mutate(coh_rng_t *rng, uint8_t *p, size_t n)
 {
-    size_t at = n == 0 ? 0 : coh_rng_below(rng, n);
-    size_t len = n == 0 ? 0 : 1 + coh_rng_below(rng, COH_MIN(n - at, 40));
-    switch (coh_rng_below(rng, 6)) {
-    case 0: /* flip a bit */
+    enum { FLIP_BIT, SET_BYTE, INSERT_BYTE, REMOVE_RUN, REPEAT_RUN, CUT_END, ACTION_CNT };
+    size_t at    = n == 0 ? 0 : coh_rng_below(rng, n);
+    size_t len   = n == 0 ? 0 : 1 + coh_rng_below(rng, COH_MIN(n - at, 40));
+    uint8_t edge = edge_byte(rng);
+    switch (coh_rng_below(rng, ACTION_CNT)) {
+    case FLIP_BIT:
         if (n != 0) {
             p[at] ^= (uint8_t)(1U << coh_rng_below(rng, 8));
         }
         return n;
-    case 1: /* set a byte */
+    case SET_BYTE:
         if (n != 0) {
-            p[at] = edge_byte(rng);
+            p[at] = edge;
         }
         return n;
-    case 2: /* insert a byte */
-        if (n < INPUT_MAX) {
-            memmove(p + at + 1, p + at, n - at);
-            p[at] = edge_byte(rng);
-            return n + 1;
+    case INSERT_BYTE:
+        if (n == INPUT_MAX) {
+            return n;
         }
-        return n;
-    case 3: /* remove a run */
-        memmove(p + at, p + at + len, n - at - len);
-        return n - len;
-    case 4: /* repeat a run */
-        if (n + len <= INPUT_MAX) {
-            memmove(p + at + len, p + at, n - at);
-            return n + len;
+        memmove(p + at + 1, p + at, n - at);
+        p[at] = edge;
+        return n + 1;
+    case REMOVE_RUN: memmove(p + at, p + at + len, n - at - len); return n - len;
+    case REPEAT_RUN:
+        if (n + len > INPUT_MAX) {
+            return n;
         }
-        return n;
-    default: /* cut the end off */
-        return at;
+        memmove(p + at + len, p + at, n - at);
+        return n + len;
+    default: return at;
     }
 }
 
@@ -158,7 +158,7 @@ static size_t generate(coh_rng_t *rng, uint8_t out[INPUT_MAX])
         return n;
     }
     input_t const *from = &pool[coh_rng_below(rng, pool_cnt)];
-    size_t n = from->n;
+    size_t n            = from->n;
     if (n != 0) {
         memcpy(out, from->p, n);
     }
@@ -171,8 +171,8 @@ static size_t generate(coh_rng_t *rng, uint8_t out[INPUT_MAX])
 int main(int argc, char **argv)
 {
     double seconds = 2;
-    uint64_t seed = coh_clock_unix_us();
-    int arg = 1;
+    uint64_t seed  = coh_clock_unix_us();
+    int arg        = 1;
     for (; arg + 1 < argc && strncmp(argv[arg], "--", 2) == 0; arg += 2) {
         if (strcmp(argv[arg], "--seconds") == 0) {
             seconds = strtod(argv[arg + 1], NULL);
@@ -191,7 +191,7 @@ int main(int argc, char **argv)
     for (; arg < argc; arg++) {
         load(&rng, argv[arg]);
     }
-    uint64_t run_cnt = 0;
+    uint64_t run_cnt  = 0;
     uint64_t until_us = coh_clock_mono_us() + (uint64_t)(seconds * 1e6);
     uint8_t input[INPUT_MAX];
     while (coh_clock_mono_us() < until_us) {

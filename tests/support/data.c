@@ -61,9 +61,10 @@ char const *coh_test_data_dir(void)
 
 void coh_test_skip(char const *what)
 {
-    fprintf(stderr,
-            "SKIPPED: ALL cases of %s: no conformance data here (set COHORT_TEST_DATA to its folder)\n",
-            what);
+    fprintf(
+        stderr,
+        "SKIPPED: ALL cases of %s: no conformance data here (set COHORT_TEST_DATA to its folder)\n",
+        what);
 }
 
 /* nftw has no context argument. */
@@ -75,12 +76,12 @@ static int visit(char const *path, struct stat const *st, int kind, struct FTW *
 {
     (void)st;
     (void)at;
-    size_t n = strlen(path);
+    size_t n        = strlen(path);
     size_t suffix_n = strlen(walk_suffix);
     if (kind == FTW_F && n >= suffix_n && strcmp(path + n - suffix_n, walk_suffix) == 0) {
-        walk_files = coh_realloc(walk_files, (walk_cnt + 2) * sizeof(*walk_files));
+        walk_files             = coh_realloc(walk_files, (walk_cnt + 2) * sizeof(*walk_files));
         walk_files[walk_cnt++] = coh_strdup(path);
-        walk_files[walk_cnt] = NULL;
+        walk_files[walk_cnt]   = NULL;
     }
     return 0;
 }
@@ -94,12 +95,12 @@ size_t coh_test_files(char ***out, char const *dir, char const *sub, char const 
 {
     char root[PATH_MAX];
     (void)snprintf(root, sizeof(root), "%s/%s", dir, sub);
-    walk_files = coh_calloc(1, sizeof(*walk_files));
-    walk_cnt = 0;
+    walk_files  = coh_calloc(1, sizeof(*walk_files));
+    walk_cnt    = 0;
     walk_suffix = suffix;
     (void)nftw(root, visit, 16, FTW_PHYS);
     qsort(walk_files, walk_cnt, sizeof(*walk_files), by_name);
-    *out = walk_files;
+    *out       = walk_files;
     walk_files = NULL;
     return walk_cnt;
 }

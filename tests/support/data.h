@@ -1,9 +1,11 @@
-/* data.h: the conformance data (real blocks, Ethereum's published test suites), which lies outside the source tree, and
-   JSON fixtures from it. Tests find it by the environment variable COHORT_TEST_DATA (the folder that holds
-   realblocks/ and its siblings), else beside the project in ../shared/data, unpacked once into a cache. A test that
-   finds none says so loudly through coh_test_skip and passes on the cases of its own.
+/* data.h: the conformance data (real blocks, Ethereum's published test suites), which lies
+   outside the source tree, and JSON fixtures from it. Tests find it by the environment variable
+   COHORT_TEST_DATA (the folder that holds realblocks/ and its siblings), else beside the project
+   in ../shared/data, unpacked once into a cache. A test that finds none says so loudly through
+   coh_test_skip and passes on the cases of its own.
 
-   All functions are for one thread, and stop the process on what only a damaged fixture or machine can cause. */
+   All functions are for one thread, and stop the process on what only a damaged fixture or
+   machine can cause. */
 #ifndef COH_TEST_DATA_H
 #define COH_TEST_DATA_H
 
@@ -12,13 +14,15 @@
 #include "common/base/buf.h"
 #include "common/evm/u256.h"
 
-/* coh_test_data_dir returns the data folder, or NULL if there is none. The string lives as long as the process. */
+/* coh_test_data_dir returns the data folder, or NULL if there is none. The string lives as long
+   as the process. */
 char const *coh_test_data_dir(void);
 
 /* coh_test_skip reports that cases of kind what were not run for lack of data. */
 void coh_test_skip(char const *what);
 
-/* coh_test_files lists the regular files below dir/sub, whose names end in suffix, by full path and in sorted order.
+/* coh_test_files lists the regular files below dir/sub, whose names end in suffix, by full path
+   and in sorted order.
    Returns: how many; *out is NULL-terminated, release it with coh_test_files_free */
 size_t coh_test_files(char ***out, char const *dir, char const *sub, char const *suffix);
 void coh_test_files_free(char **files);

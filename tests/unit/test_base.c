@@ -146,8 +146,8 @@ static void alloc_returns_zeroed_memory(void **state)
 static void rng_follows_the_published_sequence(void **state)
 {
     (void)state;
-    static uint64_t const want[] = {UINT64_C(11520), UINT64_C(0), UINT64_C(1509978240),
-                                    UINT64_C(1215971899390074240)};
+    static uint64_t const want[] = {
+        UINT64_C(11520), UINT64_C(0), UINT64_C(1509978240), UINT64_C(1215971899390074240)};
     coh_rng_t rng = {.s = {1, 2, 3, 4}};
     for (size_t i = 0; i < COH_CNT(want); i++) {
         assert_true(coh_rng_next(&rng) == want[i]);
@@ -184,8 +184,8 @@ static void rng_below_stays_below(void **state)
 static void clock_does_not_run_backwards(void **state)
 {
     (void)state;
-    uint64_t mono = coh_clock_mono_us();
-    uint64_t thread = coh_clock_thread_cpu_ns();
+    uint64_t mono    = coh_clock_mono_us();
+    uint64_t thread  = coh_clock_thread_cpu_ns();
     uint64_t process = coh_clock_process_cpu_ns();
     for (int i = 0; i < 1000; i++) {
         assert_true(coh_clock_mono_us() >= mono);

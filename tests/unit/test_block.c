@@ -22,12 +22,12 @@ static coh_header_t genesis(void)
         .ommers_hash = COH_EMPTY_LIST_HASH,
         .state_root =
             coh_test_hash("d7f8974fb5ac78d9ac099b9ad5018bedc2ce0a72dad1827a1709da30580f0544"),
-        .tx_root = COH_EMPTY_TRIE_ROOT,
+        .tx_root       = COH_EMPTY_TRIE_ROOT,
         .receipts_root = COH_EMPTY_TRIE_ROOT,
-        .difficulty = coh_u256(UINT64_C(0x400000000)),
-        .gas_limit = 5000,
-        .extra_sz = 32,
-        .nonce = {0, 0, 0, 0, 0, 0, 0, 0x42},
+        .difficulty    = coh_u256(UINT64_C(0x400000000)),
+        .gas_limit     = 5000,
+        .extra_sz      = 32,
+        .nonce         = {0, 0, 0, 0, 0, 0, 0, 0x42},
     };
     memcpy(h.extra, extra.b, 32);
     return h;
@@ -64,20 +64,24 @@ static void block_header_fields_depend_on_the_fork(void **state)
         coh_fork_t decoded;
         size_t field_cnt;
     } const cases[] = {
-        {COH_FORK_FRONTIER, COH_FORK_FRONTIER, 15}, {COH_FORK_BERLIN, COH_FORK_FRONTIER, 15},
-        {COH_FORK_LONDON, COH_FORK_LONDON, 16},     {COH_FORK_PARIS, COH_FORK_LONDON, 16},
-        {COH_FORK_SHANGHAI, COH_FORK_SHANGHAI, 17}, {COH_FORK_CANCUN, COH_FORK_CANCUN, 20},
-        {COH_FORK_PRAGUE, COH_FORK_PRAGUE, 21},     {COH_FORK_OSAKA, COH_FORK_PRAGUE, 21},
+        {COH_FORK_FRONTIER, COH_FORK_FRONTIER, 15},
+        {COH_FORK_BERLIN, COH_FORK_FRONTIER, 15},
+        {COH_FORK_LONDON, COH_FORK_LONDON, 16},
+        {COH_FORK_PARIS, COH_FORK_LONDON, 16},
+        {COH_FORK_SHANGHAI, COH_FORK_SHANGHAI, 17},
+        {COH_FORK_CANCUN, COH_FORK_CANCUN, 20},
+        {COH_FORK_PRAGUE, COH_FORK_PRAGUE, 21},
+        {COH_FORK_OSAKA, COH_FORK_PRAGUE, 21},
     };
     for (size_t i = 0; i < COH_CNT(cases); i++) {
-        coh_header_t h = genesis();
-        h.base_fee = coh_u256(7);
-        h.withdrawals_root.b[0] = 1;
-        h.blob_gas_used = 131072;
-        h.excess_blob_gas = 2;
+        coh_header_t h            = genesis();
+        h.base_fee                = coh_u256(7);
+        h.withdrawals_root.b[0]   = 1;
+        h.blob_gas_used           = 131072;
+        h.excess_blob_gas         = 2;
         h.parent_beacon_root.b[0] = 3;
-        h.requests_hash.b[0] = 4;
-        coh_buf_t text = COH_BUF_INIT;
+        h.requests_hash.b[0]      = 4;
+        coh_buf_t text            = COH_BUF_INIT;
         coh_header_encode(&text, &h, cases[i].fork);
         coh_rlp_t r = coh_rlp_reader(coh_buf_bytes(&text));
         assert_int_equal(coh_rlp_list(&r, &r), COH_OK);
@@ -136,7 +140,8 @@ static void block_decode_refuses_other_shapes(void **state)
     coh_buf_free(&text);
 }
 
-/* go-ethereum, consensus/misc/eip1559_test.go, TestCalcBaseFee; then corners computed with Python's integers. */
+/* go-ethereum, consensus/misc/eip1559_test.go, TestCalcBaseFee; then corners computed with
+   Python's integers. */
 static void block_base_fee_follows_eip_1559(void **state)
 {
     (void)state;
@@ -148,21 +153,23 @@ static void block_base_fee_follows_eip_1559(void **state)
         {"1000000000", 10000000, 20000000, "1000000000"},
         {"1000000000", 9000000, 20000000, "987500000"},
         {"1000000000", 11000000, 20000000, "1012500000"},
-        {"7", 15000001, 30000000, "8"},  /* rises by at least 1 */
-        {"7", 0, 30000000, "7"},         /* falls by 7 / 8, rounded down */
+        {"7", 15000001, 30000000, "8"}, /* rises by at least 1 */
+        {"7", 0, 30000000, "7"},        /* falls by 7 / 8, rounded down */
         {"0", 30000000, 30000000, "1"},
         {"0", 0, 30000000, "0"},
         {"1000000000", 0, 30000000, "875000000"},
         {"1000000000", 30000000, 30000000, "1125000000"},
         {"123456789", 12345678, 30000001, "120726006"},
         /* 2^255: the product needs more than 256 bits */
-        {"0x8000000000000000000000000000000000000000000000000000000000000000", 0, 30000000,
+        {"0x8000000000000000000000000000000000000000000000000000000000000000",
+         0,
+         30000000,
          "0x7000000000000000000000000000000000000000000000000000000000000000"},
     };
     for (size_t i = 0; i < COH_CNT(cases); i++) {
         coh_u256_t base_fee = coh_test_u256(cases[i].base_fee);
-        coh_u256_t want = coh_test_u256(cases[i].want);
-        coh_u256_t got = coh_base_fee_next(&base_fee, cases[i].gas_used, cases[i].gas_limit);
+        coh_u256_t want     = coh_test_u256(cases[i].want);
+        coh_u256_t got      = coh_base_fee_next(&base_fee, cases[i].gas_used, cases[i].gas_limit);
         assert_true(coh_u256_eq(&got, &want));
     }
 }
@@ -176,8 +183,8 @@ static void check_number(json_t const *fields, char const *key, uint64_t got)
 
 static void check_real_header(char const *path)
 {
-    json_t *doc = coh_test_json(path);
-    coh_buf_t text = COH_BUF_INIT;
+    json_t *doc     = coh_test_json(path);
+    coh_buf_t text  = COH_BUF_INIT;
     coh_buf_t again = COH_BUF_INIT;
     assert_true(coh_test_hex(&text, coh_test_str(doc, "headerRlp")));
     coh_hash_t want = coh_test_hash(coh_test_str(doc, "hash"));
@@ -236,13 +243,14 @@ static void read_file(coh_buf_t *out, char const *dir, char const *name)
     (void)fclose(file);
 }
 
-/* A file of blocks one after the other: each names its parent's hash, and has the base fee that its parent gives. */
+/* A file of blocks one after the other: each names its parent's hash, and has the base fee that
+   its parent gives. */
 static void check_chain(char const *dir, char const *name, size_t *block_cnt, size_t *base_fee_cnt)
 {
     coh_buf_t text = COH_BUF_INIT;
     read_file(&text, dir, name);
-    coh_rlp_t blocks = coh_rlp_reader(coh_buf_bytes(&text));
-    coh_header_t parent = {0};
+    coh_rlp_t blocks       = coh_rlp_reader(coh_buf_bytes(&text));
+    coh_header_t parent    = {0};
     coh_hash_t parent_hash = {{0}};
     coh_fork_t parent_fork = COH_FORK_FRONTIER;
     for (bool first = true; !coh_rlp_at_end(&blocks); first = false) {
@@ -263,7 +271,7 @@ static void check_chain(char const *dir, char const *name, size_t *block_cnt, si
             assert_true(coh_u256_eq(&h.base_fee, &want));
             *base_fee_cnt += 1;
         }
-        parent = h;
+        parent      = h;
         parent_fork = fork;
         parent_hash = coh_header_hash(&h, fork);
         *block_cnt += 1;
@@ -279,7 +287,7 @@ static void block_reads_whole_chains(void **state)
         coh_test_skip("chains (3 files, 8700 blocks)");
         return;
     }
-    size_t block_cnt = 0;
+    size_t block_cnt    = 0;
     size_t base_fee_cnt = 0;
     check_chain(dir, "chains/mainnet-0/chain.rlp", &block_cnt, &base_fee_cnt);
     check_chain(dir, "chains/hivechain-500/chain.rlp", &block_cnt, &base_fee_cnt);

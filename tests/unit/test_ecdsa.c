@@ -13,7 +13,7 @@
 
 static coh_sig_t signature(char const *r, char const *s, uint8_t parity)
 {
-    coh_sig_t sig = {.parity = parity};
+    coh_sig_t sig   = {.parity = parity};
     coh_hash_t word = coh_test_hash(r);
     memcpy(sig.r, word.b, 32);
     word = coh_test_hash(s);
@@ -33,9 +33,9 @@ static void ecdsa_recovers_the_published_sender(void **state)
     (void)state;
     coh_hash_t digest =
         coh_test_hash("18c547e4f7b0f325ad1e56f57e26c745b09a3e503d86e00e5255ff7f715d3d1c");
-    coh_sig_t sig =
-        signature("73b1693892219d736caba55bdb67216e485557ea6b6af75f37096c9aa6a5a75f",
-                  "eeb940b1d03b21e36b0e47e79769f095fe2ab855bd91e3a38756b7d75a9c4549", 1);
+    coh_sig_t sig = signature("73b1693892219d736caba55bdb67216e485557ea6b6af75f37096c9aa6a5a75f",
+                              "eeb940b1d03b21e36b0e47e79769f095fe2ab855bd91e3a38756b7d75a9c4549",
+                              1);
     coh_addr_t addr;
     assert_int_equal(coh_ecdsa_recover(&addr, &digest, &sig), COH_OK);
     assert_addr(&addr, "a94f5374fce5edbc8e2a8697c15331677e6ebf0b");
@@ -45,15 +45,19 @@ static void ecdsa_recovers_the_published_sender(void **state)
 static void ecdsa_refuses_values_out_of_range(void **state)
 {
     (void)state;
-    static char const zero[] = "0000000000000000000000000000000000000000000000000000000000000000";
-    static char const one[] = "0000000000000000000000000000000000000000000000000000000000000001";
+    static char const zero[]  = "0000000000000000000000000000000000000000000000000000000000000000";
+    static char const one[]   = "0000000000000000000000000000000000000000000000000000000000000001";
     static char const order[] = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
-    static char const good[] = "73b1693892219d736caba55bdb67216e485557ea6b6af75f37096c9aa6a5a75f";
-    coh_hash_t digest = coh_test_hash(good);
+    static char const good[]  = "73b1693892219d736caba55bdb67216e485557ea6b6af75f37096c9aa6a5a75f";
+    coh_hash_t digest         = coh_test_hash(good);
     coh_addr_t addr;
     coh_sig_t bad[] = {
-        signature(zero, one, 0), signature(good, zero, 0),  signature(order, one, 0),
-        signature(good, order, 0), signature(good, one, 2), signature(good, one, 27),
+        signature(zero, one, 0),
+        signature(good, zero, 0),
+        signature(order, one, 0),
+        signature(good, order, 0),
+        signature(good, one, 2),
+        signature(good, one, 27),
         /* No point has x = 5: 5^3 + 7 = 132 is no square modulo the field's prime. */
         signature("0000000000000000000000000000000000000000000000000000000000000005", one, 0),
     };
@@ -90,7 +94,7 @@ static void ecdsa_refuses_invalid_secrets(void **state)
 {
     (void)state;
     coh_hash_t digest = {{1}};
-    coh_hash_t zero = {{0}};
+    coh_hash_t zero   = {{0}};
     coh_hash_t order =
         coh_test_hash("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141");
     coh_addr_t addr;
@@ -110,7 +114,8 @@ static void ecdsa_signs_deterministically(void **state)
     coh_hash_t digest =
         coh_test_hash("daf5a779ae972f972197303d7b574746c7ef83eadac0f2791ad23db92e4c8e53");
     coh_sig_t want = signature("28ef61340bd939bc2195fe537567866003e1a15d3c71ff63e1590620aa636276",
-                               "67cbe9d8997f761aecb703304b3800ccf555c9f3dc64214b297fb1966a3b6d83", 0);
+                               "67cbe9d8997f761aecb703304b3800ccf555c9f3dc64214b297fb1966a3b6d83",
+                               0);
     coh_sig_t got;
     assert_int_equal(coh_ecdsa_sign(&got, &digest, secret.b), COH_OK);
     assert_memory_equal(got.r, want.r, 32);

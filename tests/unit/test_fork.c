@@ -31,17 +31,17 @@ static void fork_precompiles_are_those_of_the_eips(void **state)
     for (int fork = 0; fork < COH_FORK_CNT; fork++) {
         for (uint32_t number = 0; number <= 0xffff; number++) {
             coh_addr_t addr = {{0}};
-            addr.b[18] = (uint8_t)(number >> 8);
-            addr.b[19] = (uint8_t)number;
-            bool want = (number >= 1 && number <= last[fork]) ||
+            addr.b[18]      = (uint8_t)(number >> 8);
+            addr.b[19]      = (uint8_t)number;
+            bool want       = (number >= 1 && number <= last[fork]) ||
                         (number == 0x100 && fork == COH_FORK_OSAKA);
             assert_int_equal(coh_fork_is_precompile((coh_fork_t)fork, &addr), want);
         }
     }
     for (size_t i = 0; i < 18; i++) {
         coh_addr_t addr = {{0}};
-        addr.b[19] = 1;
-        addr.b[i] = 1;
+        addr.b[19]      = 1;
+        addr.b[i]       = 1;
         assert_false(coh_fork_is_precompile(COH_FORK_OSAKA, &addr));
     }
 }

@@ -1,4 +1,5 @@
-/* Keccak-256 against published digests, and every backend against a plain transcription of FIPS 202. */
+/* Keccak-256 against published digests, and every backend against a plain transcription of FIPS
+   202. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,8 @@
 
 static char const *const backends[] = {"portable", "avx2", "avx512"};
 
-/* FIPS 202, 3.2, with rotations and constants computed from their definitions rather than from tables. */
+/* FIPS 202, 3.2, with rotations and constants computed from their definitions rather than from
+   tables. */
 static void reference_permute(uint64_t a[5][5]) /* a[x][y] */
 {
     uint8_t lfsr = 1;
@@ -31,12 +33,12 @@ static void reference_permute(uint64_t a[5][5]) /* a[x][y] */
         }
         b[0][0] = a[0][0];
         for (int t = 0, x = 1, y = 0; t < 24; t++) {
-            int shift = (t + 1) * (t + 2) / 2 % 64;
-            uint64_t v = shift == 0 ? a[x][y] : coh_rng_rotl(a[x][y], shift);
-            int next_y = (2 * x + 3 * y) % 5;
+            int shift    = (t + 1) * (t + 2) / 2 % 64;
+            uint64_t v   = shift == 0 ? a[x][y] : coh_rng_rotl(a[x][y], shift);
+            int next_y   = (2 * x + 3 * y) % 5;
             b[y][next_y] = v;
-            x = y;
-            y = next_y;
+            x            = y;
+            y            = next_y;
         }
         for (int x = 0; x < 5; x++) {
             for (int y = 0; y < 5; y++) {
@@ -55,7 +57,7 @@ static void reference_permute(uint64_t a[5][5]) /* a[x][y] */
 static coh_hash_t reference(uint8_t const *p, size_t n)
 {
     uint64_t a[5][5] = {{0}};
-    size_t padded = (n / 136 + 1) * 136;
+    size_t padded    = (n / 136 + 1) * 136;
     for (size_t at = 0; at < padded; at++) {
         uint64_t octet = at < n ? p[at] : 0;
         octet ^= at == n ? 0x01 : 0;
@@ -144,8 +146,8 @@ static void keccak_out_may_lie_in_the_input(void **state)
     assert_memory_equal(text + 100, want.b, 32);
 }
 
-/* Any mix of lengths and any count: lanes that finish early, run out, or never start. Each input is an exact heap
-   copy, so that the sanitizers see a read beyond it. */
+/* Any mix of lengths and any count: lanes that finish early, run out, or never start. Each input
+   is an exact heap copy, so that the sanitizers see a read beyond it. */
 static void keccak_many_matches_reference_for_any_mix(void **state)
 {
     (void)state;
@@ -162,10 +164,10 @@ static void keccak_many_matches_reference_for_any_mix(void **state)
             coh_bytes_t in[CNT_MAX];
             coh_hash_t out[CNT_MAX + 1];
             memset(out, 0xee, sizeof(out));
-            size_t cnt = coh_rng_below(&rng, CNT_MAX + 1);
+            size_t cnt       = coh_rng_below(&rng, CNT_MAX + 1);
             uint64_t len_max = turn % 3 == 0 ? 135 : turn % 3 == 1 ? 300 : 2000;
             for (size_t i = 0; i < cnt; i++) {
-                size_t n = coh_rng_below(&rng, len_max + 1);
+                size_t n   = coh_rng_below(&rng, len_max + 1);
                 uint8_t *p = coh_calloc(n, 1);
                 for (size_t k = 0; k < n; k++) {
                     p[k] = (uint8_t)coh_rng_next(&rng);

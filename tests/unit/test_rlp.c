@@ -89,13 +89,17 @@ static void rlp_headers_change_form_at_their_bounds(void **state)
         char const *string;
         char const *list;
     } const forms[] = {
-        {2, "82", "c2"},         {55, "b7", "f7"},           {56, "b838", "f838"},
-        {255, "b8ff", "f8ff"},   {256, "b90100", "f90100"},  {65535, "b9ffff", "f9ffff"},
+        {2, "82", "c2"},
+        {55, "b7", "f7"},
+        {56, "b838", "f838"},
+        {255, "b8ff", "f8ff"},
+        {256, "b90100", "f90100"},
+        {65535, "b9ffff", "f9ffff"},
         {65536, "ba010000", "fa010000"},
     };
     uint8_t *text = calloc(1, 65536);
     for (size_t i = 0; i < COH_CNT(forms); i++) {
-        size_t n = forms[i].n;
+        size_t n      = forms[i].n;
         coh_buf_t out = COH_BUF_INIT;
         coh_rlp_put_string(&out, text, n);
         assert_bytes(coh_bytes(out.p, out.n - n), forms[i].string);
@@ -124,13 +128,26 @@ static void rlp_reader_accepts_only_the_shortest_form(void **state)
         char const *text;
         coh_err_t want;
     } const cases[] = {
-        {"", COH_ETRUNCATED},         {"8100", COH_EMALFORMED},   {"817f", COH_EMALFORMED},
-        {"8180", COH_OK},             {"81", COH_ETRUNCATED},     {"8261", COH_ETRUNCATED},
-        {"b80161", COH_EMALFORMED},   {"b837", COH_EMALFORMED},   {"b90038", COH_EMALFORMED},
-        {"b838", COH_ETRUNCATED},     {"b9", COH_ETRUNCATED},     {"b901", COH_ETRUNCATED},
-        {"bfffffffffffffffff", COH_ETRUNCATED},                   {"c1", COH_ETRUNCATED},
-        {"f800", COH_EMALFORMED},     {"f838", COH_ETRUNCATED},   {"ffffffffffffffffff", COH_ETRUNCATED},
-        {"c0", COH_OK},               {"00", COH_OK},             {"7f", COH_OK},
+        {"", COH_ETRUNCATED},
+        {"8100", COH_EMALFORMED},
+        {"817f", COH_EMALFORMED},
+        {"8180", COH_OK},
+        {"81", COH_ETRUNCATED},
+        {"8261", COH_ETRUNCATED},
+        {"b80161", COH_EMALFORMED},
+        {"b837", COH_EMALFORMED},
+        {"b90038", COH_EMALFORMED},
+        {"b838", COH_ETRUNCATED},
+        {"b9", COH_ETRUNCATED},
+        {"b901", COH_ETRUNCATED},
+        {"bfffffffffffffffff", COH_ETRUNCATED},
+        {"c1", COH_ETRUNCATED},
+        {"f800", COH_EMALFORMED},
+        {"f838", COH_ETRUNCATED},
+        {"ffffffffffffffffff", COH_ETRUNCATED},
+        {"c0", COH_OK},
+        {"00", COH_OK},
+        {"7f", COH_OK},
     };
     for (size_t i = 0; i < COH_CNT(cases); i++) {
         coh_buf_t text = COH_BUF_INIT;
@@ -151,7 +168,7 @@ static coh_err_t read_u64(char const *hex, uint64_t *out)
 {
     coh_buf_t text = COH_BUF_INIT;
     assert_true(coh_test_hex(&text, hex));
-    coh_rlp_t r = coh_rlp_reader(coh_buf_bytes(&text));
+    coh_rlp_t r  = coh_rlp_reader(coh_buf_bytes(&text));
     coh_err_t rc = coh_rlp_u64(&r, out);
     coh_buf_free(&text);
     return rc;
@@ -161,7 +178,7 @@ static coh_err_t read_u256(char const *hex, coh_u256_t *out)
 {
     coh_buf_t text = COH_BUF_INIT;
     assert_true(coh_test_hex(&text, hex));
-    coh_rlp_t r = coh_rlp_reader(coh_buf_bytes(&text));
+    coh_rlp_t r  = coh_rlp_reader(coh_buf_bytes(&text));
     coh_err_t rc = coh_rlp_u256(&r, out);
     coh_buf_free(&text);
     return rc;
@@ -203,7 +220,7 @@ static void rlp_typed_reads_check_kind_and_size(void **state)
 {
     (void)state;
     static uint8_t const text[] = {0xc5, 0x83, 'd', 'o', 'g', 0x05, 0xc0};
-    coh_rlp_t r = coh_rlp_reader(coh_bytes(text, sizeof(text)));
+    coh_rlp_t r                 = coh_rlp_reader(coh_bytes(text, sizeof(text)));
     coh_rlp_t inner, other;
     coh_bytes_t item, payload;
     coh_rlp_kind_t kind;
@@ -233,7 +250,7 @@ static bool put_json(coh_buf_t *out, json_t const *in)
 {
     if (json_is_string(in)) {
         char const *text = json_string_value(in);
-        size_t n = json_string_length(in);
+        size_t n         = json_string_length(in);
         coh_u256_t v;
         if (n == 0 || text[0] != '#') {
             coh_rlp_put_string(out, text, n);
@@ -264,11 +281,12 @@ static void run_fixture(char const *path, size_t *valid_cnt, size_t *invalid_cnt
     json_t *doc = coh_test_json(path);
     char const *name;
     json_t *test;
-    json_object_foreach (doc, name, test) {
+    json_object_foreach(doc, name, test)
+    {
         json_t const *in = json_object_get(test, "in");
-        char const *out = coh_test_str(test, "out");
-        bool invalid = json_is_string(in) && strcmp(json_string_value(in), "INVALID") == 0;
-        bool opaque = json_is_string(in) && strcmp(json_string_value(in), "VALID") == 0;
+        char const *out  = coh_test_str(test, "out");
+        bool invalid     = json_is_string(in) && strcmp(json_string_value(in), "INVALID") == 0;
+        bool opaque      = json_is_string(in) && strcmp(json_string_value(in), "VALID") == 0;
         if (is_valid_hex(out) == invalid) {
             fail_msg("%s: %s: expected %svalid", path, name, invalid ? "in" : "");
         }
@@ -297,8 +315,8 @@ static void rlp_passes_the_published_suite(void **state)
         return;
     }
     char **files;
-    size_t cnt = coh_test_files(&files, dir, "ethtests/RLPTests", ".json");
-    size_t valid_cnt = 0;
+    size_t cnt         = coh_test_files(&files, dir, "ethtests/RLPTests", ".json");
+    size_t valid_cnt   = 0;
     size_t invalid_cnt = 0;
     for (size_t i = 0; i < cnt; i++) {
         run_fixture(files[i], &valid_cnt, &invalid_cnt);

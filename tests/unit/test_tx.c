@@ -1,4 +1,5 @@
-/* Transactions: published examples, every static rule at its bound, ethereum/tests' TransactionTests, and real blocks. */
+/* Transactions: published examples, every static rule at its bound, ethereum/tests'
+   TransactionTests, and real blocks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +21,7 @@ static char const eip155_raw[] =
     "67cbe9d8997f761aecb703304b3800ccf555c9f3dc64214b297fb1966a3b6d83";
 static char const eip155_payload[] =
     "ec098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a764000080018080";
-static char const eip155_sender[] = "9d8a62f656a8d1615c1294fd71e9cfb3e4855a4f";
+static char const eip155_sender[]      = "9d8a62f656a8d1615c1294fd71e9cfb3e4855a4f";
 static uint8_t const eip155_secret[32] = {
     0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46,
     0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46, 0x46};
@@ -39,35 +40,33 @@ static void assert_bytes(coh_buf_t const *got, char const *want_hex)
     coh_buf_free(&want);
 }
 
-/* A plain transfer of the given type that passes every check on chain 1 with the rules of Osaka, once signed. */
+/* A plain transfer of the given type that passes every check on chain 1 with the rules of Osaka,
+   once signed. */
 static coh_tx_t transfer(coh_tx_type_t type)
 {
     coh_tx_t tx = {
-        .type = type,
+        .type         = type,
         .has_chain_id = true,
-        .chain_id = 1,
-        .nonce = 5,
-        .gas_limit = 21000,
-        .max_fee = coh_u256(1000),
-        .max_tip = coh_u256(type == COH_TX_DYNAMIC_FEE ? 10 : 1000),
-        .value = coh_u256(1),
+        .chain_id     = 1,
+        .nonce        = 5,
+        .gas_limit    = 21000,
+        .max_fee      = coh_u256(1000),
+        .max_tip      = coh_u256(type == COH_TX_DYNAMIC_FEE ? 10 : 1000),
+        .value        = coh_u256(1),
     };
     memset(tx.to.b, 0x35, sizeof(tx.to.b));
     return tx;
 }
 
-static void sign(coh_tx_t *tx)
-{
-    assert_int_equal(coh_tx_sign(tx, eip155_secret), COH_OK);
-}
+static void sign(coh_tx_t *tx) { assert_int_equal(coh_tx_sign(tx, eip155_secret), COH_OK); }
 
 static coh_tx_err_t recover(coh_tx_t const *tx, coh_hash_t *hash, coh_addr_t *sender)
 {
-    coh_buf_t scratch = COH_BUF_INIT;
+    coh_buf_t scratch    = COH_BUF_INIT;
     coh_tx_recover_t one = {.tx = tx};
     (void)coh_tx_recover_batch(&one, 1, &scratch);
     coh_buf_free(&scratch);
-    *hash = one.hash;
+    *hash   = one.hash;
     *sender = one.sender;
     return one.err;
 }
@@ -111,20 +110,23 @@ static void tx_typed_payloads_follow_their_eips(void **state)
     (void)state;
     /* [[35..35, [00..00]]]: an address and one key. */
     coh_buf_t list = COH_BUF_INIT;
-    assert_true(coh_test_hex(&list, "f7943535353535353535353535353535353535353535e1a0"
-                                    "0000000000000000000000000000000000000000000000000000000000000000"));
-    coh_buf_t out = COH_BUF_INIT;
-    coh_tx_t tx = transfer(COH_TX_ACCESS_LIST);
+    assert_true(coh_test_hex(&list,
+                             "f7943535353535353535353535353535353535353535e1a0"
+                             "0000000000000000000000000000000000000000000000000000000000000000"));
+    coh_buf_t out  = COH_BUF_INIT;
+    coh_tx_t tx    = transfer(COH_TX_ACCESS_LIST);
     tx.access_list = coh_buf_bytes(&list);
     coh_tx_put_signing_payload(&out, &tx);
-    assert_bytes(&out, "01f85901058203e882520894353535353535353535353535353535353535353501"
-                       "80f838f7943535353535353535353535353535353535353535e1a0"
-                       "0000000000000000000000000000000000000000000000000000000000000000");
-    tx = transfer(COH_TX_DYNAMIC_FEE);
+    assert_bytes(&out,
+                 "01f85901058203e882520894353535353535353535353535353535353535353501"
+                 "80f838f7943535353535353535353535353535353535353535e1a0"
+                 "0000000000000000000000000000000000000000000000000000000000000000");
+    tx      = transfer(COH_TX_DYNAMIC_FEE);
     tx.data = coh_bytes("\x01\x02", 2);
     coh_buf_clear(&out);
     coh_tx_put_signing_payload(&out, &tx);
-    assert_bytes(&out, "02e301050a8203e882520894353535353535353535353535353535353535353501820102c0");
+    assert_bytes(&out,
+                 "02e301050a8203e882520894353535353535353535353535353535353535353501820102c0");
     coh_buf_free(&out);
     coh_buf_free(&list);
 }
@@ -133,13 +135,13 @@ static void tx_decode_undoes_encode_for_every_type(void **state)
 {
     (void)state;
     static uint64_t const chain_ids[] = {0, 1, 1337, UINT64_C(0x8000000000000000), UINT64_MAX};
-    coh_addr_t owner = coh_test_addr(eip155_sender);
+    coh_addr_t owner                  = coh_test_addr(eip155_sender);
     for (int type = COH_TX_LEGACY; type <= COH_TX_DYNAMIC_FEE; type++) {
         for (size_t i = 0; i < COH_CNT(chain_ids); i++) {
-            coh_tx_t tx = transfer((coh_tx_type_t)type);
-            tx.chain_id = chain_ids[i];
+            coh_tx_t tx  = transfer((coh_tx_type_t)type);
+            tx.chain_id  = chain_ids[i];
             tx.is_create = i == 2;
-            tx.data = coh_bytes("cohort", i == 3 ? 6 : 0);
+            tx.data      = coh_bytes("cohort", i == 3 ? 6 : 0);
             sign(&tx);
             coh_buf_t raw = COH_BUF_INIT;
             coh_tx_encode(&raw, &tx);
@@ -172,8 +174,8 @@ static void tx_decode_undoes_encode_for_every_type(void **state)
 static coh_tx_err_t decode_with_v(coh_tx_t *tx, char const *v_item)
 {
     static char const head[] = "09018252089435353535353535353535353535353535353535350180";
-    coh_buf_t raw = COH_BUF_INIT;
-    coh_buf_t part = COH_BUF_INIT;
+    coh_buf_t raw            = COH_BUF_INIT;
+    coh_buf_t part           = COH_BUF_INIT;
     assert_true(coh_test_hex(&raw, head));
     assert_true(coh_test_hex(&part, v_item));
     coh_buf_put(&raw, part.p, part.n);
@@ -203,7 +205,14 @@ static void tx_legacy_v_spans_64_bit_chain_ids(void **state)
         {"89020000000000000022", true, UINT64_MAX, 1},
     };
     static char const *const bad[] = {
-        "80", "01", "1a", "1d", "22", "00", "811b", "82001b",
+        "80",
+        "01",
+        "1a",
+        "1d",
+        "22",
+        "00",
+        "811b",
+        "82001b",
         "89020000000000000023",   /* chain id 2^64 */
         "8a01000000000000000000", /* 2^72 */
         "a0ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
@@ -226,7 +235,7 @@ static coh_tx_err_t decode_with_access_list(coh_tx_t *tx, coh_buf_t *raw, char c
 {
     coh_buf_t list = COH_BUF_INIT;
     assert_true(coh_test_hex(&list, hex));
-    coh_tx_t made = transfer(COH_TX_ACCESS_LIST);
+    coh_tx_t made    = transfer(COH_TX_ACCESS_LIST);
     made.access_list = coh_buf_bytes(&list);
     sign(&made);
     coh_buf_clear(raw);
@@ -236,7 +245,7 @@ static coh_tx_err_t decode_with_access_list(coh_tx_t *tx, coh_buf_t *raw, char c
 }
 
 #define ADDR "943535353535353535353535353535353535353535"
-#define KEY "a00000000000000000000000000000000000000000000000000000000000000001"
+#define KEY  "a00000000000000000000000000000000000000000000000000000000000000001"
 
 static void tx_access_list_structure_is_checked(void **state)
 {
@@ -255,11 +264,11 @@ static void tx_access_list_structure_is_checked(void **state)
     assert_int_equal(tx.access_key_cnt, 3);
     assert_true(coh_tx_intrinsic_gas(&tx, COH_FORK_BERLIN) == 21000 + 2 * 2400 + 3 * 1900);
     static char const *const bad[] = {
-        "80",                                              /* a string for an entry */
-        "c0",                                              /* an entry without fields */
-        "d5" ADDR,                                         /* no keys */
-        "d6" ADDR "80",                                    /* a string for the keys */
-        "d7" ADDR "c0c0",                                  /* a third field */
+        "80",                                               /* a string for an entry */
+        "c0",                                               /* an entry without fields */
+        "d5" ADDR,                                          /* no keys */
+        "d6" ADDR "80",                                     /* a string for the keys */
+        "d7" ADDR "c0c0",                                   /* a third field */
         "d59335353535353535353535353535353535353535c0",     /* address of 19 octets */
         "d795353535353535353535353535353535353535353535c0", /* of 21 */
         "f6" ADDR "e09f00000000000000000000000000000000000000000000000000000000000000",
@@ -286,7 +295,7 @@ static void tx_decode_sorts_out_types_and_sizes(void **state)
     assert_int_equal(decode_hex(&tx, &raw, "c0"), COH_TX_MALFORMED);
     /* The largest admitted size, and one octet more. */
     uint8_t *data = coh_calloc(1, COH_TX_RAW_MAX);
-    coh_tx_t big = transfer(COH_TX_DYNAMIC_FEE);
+    coh_tx_t big  = transfer(COH_TX_DYNAMIC_FEE);
     sign(&big);
     coh_buf_clear(&raw);
     coh_tx_encode(&raw, &big);
@@ -329,9 +338,9 @@ static coh_tx_err_t check(coh_tx_t const *tx, coh_fork_t fork)
 static void tx_check_accepts_transfers_since_their_fork(void **state)
 {
     (void)state;
-    static coh_fork_t const since[] = {COH_FORK_SPURIOUS, COH_FORK_BERLIN, COH_FORK_LONDON};
-    static coh_tx_err_t const before[] = {COH_TX_SIGNATURE, COH_TX_TYPE_UNSUPPORTED,
-                                          COH_TX_TYPE_UNSUPPORTED};
+    static coh_fork_t const since[]    = {COH_FORK_SPURIOUS, COH_FORK_BERLIN, COH_FORK_LONDON};
+    static coh_tx_err_t const before[] = {
+        COH_TX_SIGNATURE, COH_TX_TYPE_UNSUPPORTED, COH_TX_TYPE_UNSUPPORTED};
     for (int type = COH_TX_LEGACY; type <= COH_TX_DYNAMIC_FEE; type++) {
         coh_tx_t tx = transfer((coh_tx_type_t)type);
         sign(&tx);
@@ -355,7 +364,7 @@ static void tx_check_chain_ids(void **state)
     assert_int_equal(coh_tx_check_static(&tx, COH_FORK_OSAKA, 1, false), COH_TX_UNPROTECTED);
     assert_int_equal(coh_tx_check_static(&tx, COH_FORK_OSAKA, 1, true), COH_TX_OK);
     assert_int_equal(coh_tx_check_static(&tx, COH_FORK_FRONTIER, 1, true), COH_TX_OK);
-    tx = transfer(COH_TX_DYNAMIC_FEE);
+    tx          = transfer(COH_TX_DYNAMIC_FEE);
     tx.chain_id = 0;
     sign(&tx);
     assert_int_equal(check(&tx, COH_FORK_OSAKA), COH_TX_CHAIN_ID);
@@ -368,7 +377,7 @@ static void tx_check_signature_ranges(void **state)
         coh_test_hash("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141");
     coh_hash_t half =
         coh_test_hash("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0");
-    coh_tx_t good = transfer(COH_TX_LEGACY);
+    coh_tx_t good     = transfer(COH_TX_LEGACY);
     good.has_chain_id = false;
     sign(&good);
     coh_tx_t tx = good;
@@ -399,7 +408,7 @@ static void tx_check_amounts_at_their_bounds(void **state)
     assert_int_equal(check(&tx, COH_FORK_OSAKA), COH_TX_OK);
     tx.nonce = UINT64_MAX;
     assert_int_equal(check(&tx, COH_FORK_OSAKA), COH_TX_NONCE_MAX);
-    tx.nonce = 0;
+    tx.nonce     = 0;
     tx.gas_limit = 20999;
     assert_int_equal(check(&tx, COH_FORK_OSAKA), COH_TX_INTRINSIC_GAS);
     tx.gas_limit = 16777216; /* EIP-7825 */
@@ -408,14 +417,14 @@ static void tx_check_amounts_at_their_bounds(void **state)
     assert_int_equal(check(&tx, COH_FORK_OSAKA), COH_TX_GAS_CAP);
     assert_int_equal(check(&tx, COH_FORK_PRAGUE), COH_TX_OK);
     tx.gas_limit = 21000;
-    tx.max_tip = tx.max_fee;
+    tx.max_tip   = tx.max_fee;
     assert_int_equal(check(&tx, COH_FORK_OSAKA), COH_TX_OK);
     tx.max_tip.w[0]++;
     assert_int_equal(check(&tx, COH_FORK_OSAKA), COH_TX_TIP_ABOVE_CAP);
     /* gas * fee + value is 2^256 - 1, then 2^256; then the product alone overflows. */
     tx.gas_limit = 32768;
-    tx.max_fee = (coh_u256_t){{0, 0, 0, UINT64_C(1) << 48}};
-    tx.value = (coh_u256_t){{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX >> 1}};
+    tx.max_fee   = (coh_u256_t){{0, 0, 0, UINT64_C(1) << 48}};
+    tx.value     = (coh_u256_t){{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX >> 1}};
     assert_int_equal(check(&tx, COH_FORK_OSAKA), COH_TX_OK);
     coh_u256_t upfront;
     assert_false(coh_tx_upfront(&upfront, &tx));
@@ -431,7 +440,7 @@ static void tx_check_amounts_at_their_bounds(void **state)
 static void tx_check_code_is_named_last(void **state)
 {
     (void)state;
-    coh_tx_t tx = transfer(COH_TX_LEGACY);
+    coh_tx_t tx  = transfer(COH_TX_LEGACY);
     tx.is_create = true;
     tx.gas_limit = 53000;
     sign(&tx);
@@ -439,14 +448,14 @@ static void tx_check_code_is_named_last(void **state)
     tx.gas_limit = 52999;
     assert_int_equal(check(&tx, COH_FORK_OSAKA), COH_TX_INTRINSIC_GAS);
     uint8_t *code = coh_calloc(1, 49153);
-    tx.gas_limit = 10000000;
-    tx.data = coh_bytes(code, 49153); /* EIP-3860 */
+    tx.gas_limit  = 10000000;
+    tx.data       = coh_bytes(code, 49153); /* EIP-3860 */
     assert_int_equal(check(&tx, COH_FORK_PARIS), COH_TX_NEEDS_CODE);
     assert_int_equal(check(&tx, COH_FORK_SHANGHAI), COH_TX_INITCODE_SIZE);
     tx.data.n--;
     assert_int_equal(check(&tx, COH_FORK_SHANGHAI), COH_TX_NEEDS_CODE);
     free(code);
-    tx = transfer(COH_TX_LEGACY);
+    tx    = transfer(COH_TX_LEGACY);
     tx.to = (coh_addr_t){{[19] = 9}};
     sign(&tx);
     assert_int_equal(check(&tx, COH_FORK_PETERSBURG), COH_TX_OK);
@@ -458,7 +467,7 @@ static void tx_gas_follows_the_fork(void **state)
 {
     (void)state;
     coh_tx_t tx = transfer(COH_TX_LEGACY);
-    tx.data = coh_bytes("\0\0\0abcd", 7); /* 3 zeros, 4 others */
+    tx.data     = coh_bytes("\0\0\0abcd", 7); /* 3 zeros, 4 others */
     assert_true(coh_tx_intrinsic_gas(&tx, COH_FORK_FRONTIER) == 21000 + 3 * 4 + 4 * 68);
     assert_true(coh_tx_intrinsic_gas(&tx, COH_FORK_PETERSBURG) == 21000 + 3 * 4 + 4 * 68);
     assert_true(coh_tx_intrinsic_gas(&tx, COH_FORK_ISTANBUL) == 21000 + 3 * 4 + 4 * 16);
@@ -472,8 +481,8 @@ static void tx_gas_follows_the_fork(void **state)
     tx.gas_limit = 21190;
     assert_int_equal(check(&tx, COH_FORK_PRAGUE), COH_TX_OK);
     uint8_t code[33] = {0};
-    tx.is_create = true;
-    tx.data = coh_bytes(code, 33);
+    tx.is_create     = true;
+    tx.data          = coh_bytes(code, 33);
     assert_true(coh_tx_intrinsic_gas(&tx, COH_FORK_FRONTIER) == 21000 + 33 * 4);
     assert_true(coh_tx_intrinsic_gas(&tx, COH_FORK_HOMESTEAD) == 53000 + 33 * 4);
     assert_true(coh_tx_intrinsic_gas(&tx, COH_FORK_SHANGHAI) == 53000 + 33 * 4 + 2 * 2);
@@ -491,7 +500,7 @@ static void tx_effective_price_is_capped(void **state)
     coh_tx_effective_price(&price, &tx, &base_fee);
     assert_true(price.w[0] == 1000);
     tx.max_fee = (coh_u256_t){{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
-    base_fee = tx.max_fee;
+    base_fee   = tx.max_fee;
     coh_tx_effective_price(&price, &tx, &base_fee);
     assert_true(coh_u256_eq(&price, &tx.max_fee));
 }
@@ -517,7 +526,7 @@ static void tx_recover_batch_handles_each_member(void **state)
     coh_addr_t owner = coh_test_addr(eip155_sender);
     for (size_t i = 0; i < CNT; i++) {
         coh_tx_t tx = transfer((coh_tx_type_t)(i % 3));
-        tx.nonce = i;
+        tx.nonce    = i;
         sign(&tx);
         if (i % 10 == 7) { /* no point has x = 5 */
             memset(tx.r, 0, 32);
@@ -528,7 +537,7 @@ static void tx_recover_batch_handles_each_member(void **state)
         batch[i] = (coh_tx_recover_t){.tx = &txs[i], .err = i % 10 == 3 ? COH_TX_CHAIN_ID : 0};
     }
     coh_buf_t scratch = COH_BUF_INIT;
-    uint64_t ns = coh_tx_recover_batch(batch, CNT, &scratch);
+    uint64_t ns       = coh_tx_recover_batch(batch, CNT, &scratch);
     assert_true(ns > 0);
     for (size_t i = 0; i < CNT; i++) {
         coh_tx_err_t want = i % 10 == 3   ? COH_TX_CHAIN_ID
@@ -552,8 +561,9 @@ static void tx_recover_batch_handles_each_member(void **state)
 #define BIT(name) (UINT64_C(1) << COH_TX_##name)
 _Static_assert(COH_TX_ERR_CNT <= 64, "a set of errors is one word");
 
-/* What ethereum/tests calls a fault, and what we may call it. Faults of encoding that the suite names by field are
-   malformed here; v that fits no chain id is malformed, v of another chain is that. */
+/* What ethereum/tests calls a fault, and what we may call it. Faults of encoding that the suite
+   names by field are malformed here; v that fits no chain id is malformed, v of another chain is
+   that. */
 static uint64_t admitted_errors(char const *exception)
 {
     static struct {
@@ -585,7 +595,10 @@ static uint64_t admitted_errors(char const *exception)
     return 0;
 }
 
-static void check_vector(char const *name, coh_tx_t const *tx, coh_tx_err_t decoded, coh_fork_t fork,
+static void check_vector(char const *name,
+                         coh_tx_t const *tx,
+                         coh_tx_err_t decoded,
+                         coh_fork_t fork,
                          json_t const *want)
 {
     coh_hash_t hash;
@@ -594,26 +607,30 @@ static void check_vector(char const *name, coh_tx_t const *tx, coh_tx_err_t deco
     if (err == COH_TX_OK) {
         err = check(tx, fork);
     }
-    /* Creations need code; a sum beyond 256 bits is one that the suite leaves to the sender's balance. */
+    /* Creations need code; a sum beyond 256 bits is one that the suite leaves to the sender's
+       balance. */
     bool valid = err == COH_TX_OK || err == COH_TX_NEEDS_CODE ||
                  (err == COH_TX_FEE_OVERFLOW && json_object_get(want, "exception") == NULL);
     if (valid) {
         coh_tx_err_t signer = recover(tx, &hash, &sender);
-        err = signer == COH_TX_OK ? err : signer;
-        valid = signer == COH_TX_OK;
+        err                 = signer == COH_TX_OK ? err : signer;
+        valid               = signer == COH_TX_OK;
     }
     json_t const *exception = json_object_get(want, "exception");
     if (exception != NULL) {
         if ((admitted_errors(json_string_value(exception)) >> err & 1) == 0) {
-            fail_msg("%s, %s: expected %s, got \"%s\"", name, coh_fork_name(fork),
-                     json_string_value(exception), coh_tx_err_str(err));
+            fail_msg("%s, %s: expected %s, got \"%s\"",
+                     name,
+                     coh_fork_name(fork),
+                     json_string_value(exception),
+                     coh_tx_err_str(err));
         }
         return;
     }
     if (!valid) {
         fail_msg("%s, %s: refused: %s", name, coh_fork_name(fork), coh_tx_err_str(err));
     }
-    coh_hash_t want_hash = coh_test_hash(coh_test_str(want, "hash"));
+    coh_hash_t want_hash   = coh_test_hash(coh_test_str(want, "hash"));
     coh_addr_t want_sender = coh_test_addr(coh_test_str(want, "sender"));
     assert_memory_equal(hash.b, want_hash.b, 32);
     assert_memory_equal(sender.b, want_sender.b, 20);
@@ -640,18 +657,20 @@ static void tx_passes_the_published_suite(void **state)
         return;
     }
     char **files;
-    size_t cnt = coh_test_files(&files, dir, "ethtests/TransactionTests", ".json");
+    size_t cnt      = coh_test_files(&files, dir, "ethtests/TransactionTests", ".json");
     size_t case_cnt = 0;
     for (size_t i = 0; i < cnt; i++) {
         json_t *doc = coh_test_json(files[i]);
         char const *name;
         char const *fork;
         json_t *test, *want;
-        json_object_foreach (doc, name, test) {
+        json_object_foreach(doc, name, test)
+        {
             coh_buf_t raw = COH_BUF_INIT;
             coh_tx_t tx;
             coh_tx_err_t err = decode_hex(&tx, &raw, coh_test_str(test, "txbytes"));
-            json_object_foreach (json_object_get(test, "result"), fork, want) {
+            json_object_foreach(json_object_get(test, "result"), fork, want)
+            {
                 check_vector(name, &tx, err, fork_by_name(fork), want);
                 case_cnt++;
             }
@@ -665,21 +684,23 @@ static void tx_passes_the_published_suite(void **state)
 }
 
 /* All transactions of one block: decoded, encoded again, recovered in one batch. */
-static void check_real_block(char const *path, size_t *supported_cnt, size_t *unsupported_cnt,
+static void check_real_block(char const *path,
+                             size_t *supported_cnt,
+                             size_t *unsupported_cnt,
                              uint64_t *recover_ns)
 {
-    json_t *doc = coh_test_json(path);
-    json_t const *list = json_object_get(doc, "transactions");
-    json_t const *senders = json_object_get(doc, "senders");
-    size_t cnt = json_array_size(list);
-    coh_buf_t *raws = coh_calloc(cnt, sizeof(*raws));
-    coh_tx_t *txs = coh_calloc(cnt, sizeof(*txs));
+    json_t *doc             = coh_test_json(path);
+    json_t const *list      = json_object_get(doc, "transactions");
+    json_t const *senders   = json_object_get(doc, "senders");
+    size_t cnt              = json_array_size(list);
+    coh_buf_t *raws         = coh_calloc(cnt, sizeof(*raws));
+    coh_tx_t *txs           = coh_calloc(cnt, sizeof(*txs));
     coh_tx_recover_t *batch = coh_calloc(cnt, sizeof(*batch));
-    coh_buf_t scratch = COH_BUF_INIT;
+    coh_buf_t scratch       = COH_BUF_INIT;
     for (size_t i = 0; i < cnt; i++) {
         char const *text = json_string_value(json_array_get(list, i));
         coh_tx_err_t err = decode_hex(&txs[i], &raws[i], text);
-        bool known = raws[i].p[0] >= 0xc0 || raws[i].p[0] <= COH_TX_DYNAMIC_FEE;
+        bool known       = raws[i].p[0] >= 0xc0 || raws[i].p[0] <= COH_TX_DYNAMIC_FEE;
         if (err != (known ? COH_TX_OK : COH_TX_TYPE_UNSUPPORTED)) {
             fail_msg("%s, transaction %zu: %s", path, i, coh_tx_err_str(err));
         }
@@ -717,17 +738,19 @@ static void tx_recovers_the_senders_of_real_blocks(void **state)
         return;
     }
     char **files;
-    size_t cnt = coh_test_files(&files, dir, "realblocks", ".json");
-    size_t supported_cnt = 0;
+    size_t cnt             = coh_test_files(&files, dir, "realblocks", ".json");
+    size_t supported_cnt   = 0;
     size_t unsupported_cnt = 0;
-    uint64_t ns = 0;
+    uint64_t ns            = 0;
     for (size_t i = 0; i < cnt; i++) {
         check_real_block(files[i], &supported_cnt, &unsupported_cnt, &ns);
     }
     coh_test_files_free(files);
     assert_true(supported_cnt > 0);
     print_message("%zu transactions recovered, %zu ns each; %zu of unsupported types\n",
-                  supported_cnt, (size_t)(ns / supported_cnt), unsupported_cnt);
+                  supported_cnt,
+                  (size_t)(ns / supported_cnt),
+                  unsupported_cnt);
 }
 
 int main(void)
