@@ -207,8 +207,8 @@ static size_t return_address_n(uint8_t *control)
 }
 
 /* Gives the request a slot and hands it over. */
-static void take_request(coh_gateway_nn_t *gw, coh_coordinator_t *coordinator,
-                         uint8_t const *control, size_t control_n, coh_bytes_t data)
+static void take_request(coh_gateway_nn_t *gw, uint8_t const *control, size_t control_n,
+                         coh_bytes_t data, coh_gateway_nn_fn *fn, void *arg)
 {
     uint32_t idx = gw->free_slot;
     slot_t *slot = &gw->slots[idx];
@@ -217,10 +217,10 @@ static void take_request(coh_gateway_nn_t *gw, coh_coordinator_t *coordinator,
     slot->generation++;
     slot->control_n = (uint32_t)control_n;
     memcpy(slot->control, control, control_n);
-    coh_coordinator_on_request(coordinator, (uint64_t)slot->generation << 32 | idx, data);
+    fn(arg, (uint64_t)slot->generation << 32 | idx, data);
 }
 
-bool coh_gateway_nn_poll(coh_gateway_nn_t *gw, coh_coordinator_t *coordinator)
+bool coh_gateway_nn_poll(coh_gateway_nn_t *gw, coh_gateway_nn_fn *fn, void *arg)
 {
     int taken = 0;
     while (taken < POLL_CNT_MAX) {
@@ -245,7 +245,7 @@ bool coh_gateway_nn_poll(coh_gateway_nn_t *gw, coh_coordinator_t *coordinator)
         } else if (gw->free_slot == NO_SLOT) {
             answer_busy(gw, control, control_n);
         } else {
-            take_request(gw, coordinator, control, control_n, coh_bytes(body, (size_t)n));
+            take_request(gw, control, control_n, coh_bytes(body, (size_t)n), fn, arg);
         }
         (void)nn_freemsg(body);
     }

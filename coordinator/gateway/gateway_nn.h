@@ -32,8 +32,11 @@ coh_gateway_sink_t *coh_gateway_nn_sink(coh_gateway_nn_t *gw);
 /* A file descriptor that is readable when poll has requests to take. */
 int coh_gateway_nn_fd(coh_gateway_nn_t const *gw);
 
-/* coh_gateway_nn_poll takes a bounded number of requests and hands them to the coordinator; true if there were any. */
-bool coh_gateway_nn_poll(coh_gateway_nn_t *gw, coh_coordinator_t *coordinator);
+/* Takes one request; it is answered through the sink's reply, now or later, exactly once. data is borrowed for the call. */
+typedef void coh_gateway_nn_fn(void *arg, uint64_t request, coh_bytes_t data);
+
+/* coh_gateway_nn_poll takes a bounded number of requests and hands them to fn; true if there were any. */
+bool coh_gateway_nn_poll(coh_gateway_nn_t *gw, coh_gateway_nn_fn *fn, void *arg);
 
 /* coh_gateway_nn_close waits a little for the last answers to leave, then closes; after the coordinator is gone. */
 void coh_gateway_nn_close(coh_gateway_nn_t *gw);

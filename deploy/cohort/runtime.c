@@ -50,6 +50,7 @@ struct coh_runtime {
     coh_transport_t *tp;
     coh_node_t *node;
     coh_disk_t *disk;
+    bool disk_stopped;
     coh_runtime_source_t sources[COH_RUNTIME_SOURCE_MAX];
     uint32_t source_cnt;
 
@@ -426,6 +427,15 @@ static void stop_workers(coh_runtime_t *rt)
     rt->workers = NULL;
 }
 
+/* Ends the disk threads; the node takes back what it handed out. */
+static void stop_disk(coh_runtime_t *rt)
+{
+    coh_disk_stop(rt->disk);
+    rt->disk_stopped = true;
+    while (rt->node != NULL && finish_disk(rt)) {
+    }
+}
+
 /* Lets the last frames leave (a REFUSE with its reason, STOPPED); what still arrives is of no use.
  */
 static void drain(coh_runtime_t *rt)
@@ -451,10 +461,7 @@ coh_err_t coh_runtime_run(coh_runtime_t *rt, coh_buf_t *err_text)
         drain(rt);
     }
     stop_workers(rt);
-    coh_disk_stop(rt->disk);
-    while (finish_disk(rt)) {
-        /* the node takes back what it handed out */
-    }
+    stop_disk(rt);
     refresh_metrics(rt);
     char const *reason = rt->node->ops->failed(rt->node);
     if (reason != NULL) {
@@ -469,6 +476,9 @@ coh_err_t coh_runtime_run(coh_runtime_t *rt, coh_buf_t *err_text)
 
 void coh_runtime_free(coh_runtime_t *rt)
 {
+    if (!rt->disk_stopped) { /* never run */
+        stop_disk(rt);
+    }
     if (rt->node != NULL) {
         rt->node->ops->free(rt->node);
     }

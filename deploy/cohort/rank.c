@@ -1,0 +1,351 @@
+#include "deploy/cohort/rank.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "common/obs/httpd.h"
+#include "common/obs/log.h"
+#include "coordinator/gateway/gateway_nn.h"
+#include "deploy/cohort/datadir.h"
+#include "shard/shard.h"
+
+/* How often the status page is written anew. */
+#define STATUS_US UINT64_C(300000)
+/* A loop that has not come round for this long is stuck. */
+#define STUCK_US UINT64_C(5000000)
+
+struct coh_rank {
+    coh_rank_options_t options;
+    coh_config_t const *config;
+    uint32_t idx;
+    coh_datadir_t *datadir;
+    coh_genesis_t own_genesis;    /* unless shared */
+    coh_genesis_t const *genesis; /* own_genesis or the sibling's; NULL until there */
+    char *genesis_path;
+    coh_kv_t *kv;
+    coh_metrics_t *metrics;
+    coh_runtime_t *runtime;
+    coh_gateway_nn_t *gateway; /* rank 0 with clients */
+    coh_coordinator_t *coordinator;
+    coh_shard_t *shard;
+    coh_page_t *status_page;
+    coh_httpd_t *httpd;
+    uint64_t status_us;     /* communication thread: next writing of the page */
+    _Atomic bool ready;     /* shown by /readyz */
+    _Atomic bool was_ready; /* once true, stays so */
+};
+
+/* ---- What is shown ---- */
+
+static unsigned serve_livez(void *arg, coh_buf_t *body, char const **content_type)
+{
+    (void)content_type;
+    coh_rank_t *rank = arg;
+    uint64_t last_us = coh_runtime_last_round_us(rank->runtime);
+    uint64_t now_us = coh_clock_unix_us();
+    bool alive = now_us < last_us + STUCK_US;
+    coh_buf_printf(body, alive ? "alive\n" : "stuck: no round of the event loop in the last 5 s\n");
+    return alive ? 200 : 503;
+}
+
+static unsigned serve_readyz(void *arg, coh_buf_t *body, char const **content_type)
+{
+    (void)content_type;
+    coh_rank_t *rank = arg;
+    bool ready = atomic_load_explicit(&rank->ready, memory_order_relaxed);
+    coh_buf_printf(body, ready ? "ready\n" : "not ready\n");
+    return ready ? 200 : 503;
+}
+
+static unsigned serve_metrics(void *arg, coh_buf_t *body, char const **content_type)
+{
+    coh_rank_t *rank = arg;
+    *content_type = "text/plain; version=0.0.4; charset=utf-8";
+    coh_metrics_prometheus(rank->metrics, body);
+    return 200;
+}
+
+static bool node_is_ready(coh_rank_t const *rank)
+{
+    return rank->coordinator != NULL ? coh_coordinator_is_ready(rank->coordinator)
+                                     : coh_shard_is_ready(rank->shard);
+}
+
+static void log_ready(coh_rank_t const *rank)
+{
+    if (rank->idx == 0) {
+        COH_LOG_INF("node", "cluster ready",
+                    "shards=%u chain=%llu head=%llu client=%s publish=%s status_port=%u",
+                    rank->options.transport->rank_cnt - 1,
+                    (unsigned long long)rank->genesis->chain_id,
+                    (unsigned long long)coh_coordinator_head(rank->coordinator),
+                    rank->gateway != NULL ? rank->config->client_listen : "none",
+                    rank->gateway != NULL ? rank->config->client_publish : "none",
+                    rank->httpd != NULL ? coh_httpd_port(rank->httpd) : 0);
+    } else {
+        COH_LOG_INF("node", "shard ready", "status_port=%u",
+                    rank->httpd != NULL ? coh_httpd_port(rank->httpd) : 0);
+    }
+}
+
+/* The loop shows what the HTTP thread hands out; it must not be shown work for this. */
+static bool show(void *arg, uint64_t now_us)
+{
+    coh_rank_t *rank = arg;
+    bool ready = node_is_ready(rank);
+    if (ready && !atomic_load_explicit(&rank->was_ready, memory_order_relaxed)) {
+        log_ready(rank);
+        atomic_store_explicit(&rank->was_ready, true, memory_order_release);
+    }
+    atomic_store_explicit(&rank->ready, ready, memory_order_relaxed);
+    if (rank->httpd != NULL && now_us >= rank->status_us) {
+        rank->status_us = now_us + STATUS_US;
+        coh_buf_t json = COH_BUF_INIT;
+        if (rank->coordinator != NULL) {
+            coh_coordinator_status_json(rank->coordinator, &json);
+        } else {
+            coh_shard_status_json(rank->shard, &json);
+        }
+        coh_buf_put_u8(&json, '\n');
+        coh_page_set(rank->status_page, 200, coh_buf_bytes(&json));
+        coh_buf_free(&json);
+    }
+    return false;
+}
+
+static void on_request(void *arg, uint64_t request, coh_bytes_t data)
+{
+    coh_rank_t *rank = arg;
+    coh_coordinator_on_request(rank->coordinator, request, data);
+}
+
+static bool poll_gateway(void *arg, uint64_t now_us)
+{
+    (void)now_us;
+    coh_rank_t *rank = arg;
+    return coh_gateway_nn_poll(rank->gateway, on_request, rank);
+}
+
+/* ---- Putting it together ---- */
+
+/* Finds the genesis: the one given, that of a sibling, or the folder's own; makes the folder at the
+ * first start. */
+static coh_err_t open_store(coh_rank_t *rank, coh_buf_t *err_text)
+{
+    coh_config_t const *config = rank->config;
+    coh_rank_t const *sibling = rank->options.sibling;
+    coh_transport_t const *tp = rank->options.transport;
+    COH_TRY(coh_datadir_open(&rank->datadir, config->node_data, rank->idx, tp->rank_cnt, err_text));
+    if (config->node_genesis[0] != '\0') {
+        rank->genesis_path = coh_strdup(config->node_genesis);
+    } else if (!coh_datadir_is_fresh(rank->datadir)) {
+        rank->genesis_path = coh_strdup(coh_datadir_genesis_path(rank->datadir));
+    } else if (sibling != NULL) {
+        rank->genesis_path = coh_strdup(sibling->genesis_path);
+    } else {
+        coh_buf_printf(err_text, "%s holds no data of rank %u yet: the first start needs --genesis",
+                       config->node_data, rank->idx);
+        return COH_EINVAL;
+    }
+    if (sibling != NULL) {
+        rank->genesis = sibling->genesis;
+    } else {
+        COH_TRY(coh_genesis_load(&rank->own_genesis, rank->genesis_path, err_text));
+        rank->genesis = &rank->own_genesis;
+    }
+    if (coh_datadir_is_fresh(rank->datadir)) {
+        COH_TRY(coh_datadir_create(rank->datadir, rank->genesis, rank->genesis_path, err_text));
+    }
+    return coh_datadir_open_kv(rank->datadir, &rank->kv, rank->genesis,
+                               config->state_rocksdb_cache_bytes, err_text);
+}
+
+/* All frames of a cluster carry this number. */
+static uint64_t fingerprint(coh_config_t const *config, coh_genesis_t const *genesis)
+{
+    return coh_mix64(coh_config_hash(config)) ^ coh_load_u64_le(genesis->hash.b);
+}
+
+static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
+{
+    coh_config_t const *config = rank->config;
+    uint32_t worker_cnt = (uint32_t)config->node_threads;
+    coh_runtime_options_t options = {
+        .transport = rank->options.transport,
+        .kv = rank->kv,
+        .kv_is_rocks = true,
+        .metrics = rank->metrics,
+        .owns_process = rank->options.owns_process,
+        .fingerprint = fingerprint(config, rank->genesis),
+        .worker_cnt = worker_cnt,
+    };
+    COH_TRY(coh_runtime_new(&rank->runtime, &options));
+    coh_env_t *env = coh_runtime_env(rank->runtime);
+    if (rank->idx != 0) {
+        COH_TRY(coh_shard_new(&rank->shard, config, rank->genesis, env, rank->kv, worker_cnt,
+                              err_text));
+        coh_runtime_set_node(rank->runtime, coh_shard_node(rank->shard));
+        return COH_OK;
+    }
+    coh_gateway_sink_t *sink = NULL;
+    if (rank->options.serves_clients) {
+        COH_TRY(coh_gateway_nn_open(&rank->gateway, config->client_listen, config->client_publish,
+                                    config->client_message_bytes_max,
+                                    (uint32_t)config->client_inflight_requests_max, rank->metrics,
+                                    err_text));
+        sink = coh_gateway_nn_sink(rank->gateway);
+    }
+    COH_TRY(coh_coordinator_new(&rank->coordinator, config, rank->genesis, env, rank->kv, sink,
+                                err_text));
+    coh_runtime_set_node(rank->runtime, coh_coordinator_node(rank->coordinator));
+    if (rank->gateway != NULL) {
+        coh_runtime_source_t source = {
+            .poll = poll_gateway, .arg = rank, .fd = coh_gateway_nn_fd(rank->gateway)};
+        coh_runtime_add_source(rank->runtime, &source);
+    }
+    return COH_OK;
+}
+
+/* Appends "host:port" with rank added to the port, unless that is 0, and a NUL. */
+static coh_err_t status_address(coh_buf_t *out, char const *listen, uint32_t rank,
+                                coh_buf_t *err_text)
+{
+    char const *colon = strrchr(listen, ':');
+    char *end = NULL;
+    errno = 0;
+    unsigned long port = colon != NULL ? strtoul(colon + 1, &end, 10) : 0;
+    if (colon == NULL || end == colon + 1 || *end != '\0' || errno != 0 || port > 65535 - rank) {
+        coh_buf_printf(err_text,
+                       "status-listen %s: expected host:port, with room for rank %u above", listen,
+                       rank);
+        return COH_EINVAL;
+    }
+    coh_buf_printf(out, "%.*s:%lu", (int)(colon - listen), listen, port == 0 ? 0 : port + rank);
+    coh_buf_put_u8(out, 0);
+    return COH_OK;
+}
+
+static coh_err_t open_pages(coh_rank_t *rank, coh_buf_t *err_text)
+{
+    coh_runtime_source_t source = {.poll = show, .arg = rank, .fd = -1};
+    coh_runtime_add_source(rank->runtime, &source);
+    if (rank->config->status_listen[0] == '\0') {
+        return COH_OK;
+    }
+    rank->status_page = coh_page_new("application/json", "{\"state\":\"starting\"}\n", 503);
+    coh_httpd_route_t const routes[] = {
+        {.path = "/livez", .fn = serve_livez, .arg = rank},
+        {.path = "/readyz", .fn = serve_readyz, .arg = rank},
+        {.path = "/metrics", .fn = serve_metrics, .arg = rank},
+        {.path = "/status", .fn = coh_page_serve, .arg = rank->status_page},
+    };
+    coh_buf_t addr = COH_BUF_INIT;
+    coh_err_t rc = status_address(&addr, rank->config->status_listen, rank->idx, err_text);
+    if (rc == COH_OK) {
+        rc = coh_httpd_start(&rank->httpd, (char const *)addr.p, routes, COH_CNT(routes));
+        if (rc != COH_OK) {
+            coh_buf_printf(err_text, "cannot serve HTTP on %s: %s", (char const *)addr.p,
+                           coh_err_str(rc));
+        }
+    }
+    coh_buf_free(&addr);
+    return rc;
+}
+
+coh_err_t coh_rank_open(coh_rank_t **out, coh_rank_options_t const *options, coh_buf_t *err_text)
+{
+    coh_rank_t *rank = coh_calloc(1, sizeof(*rank));
+    rank->options = *options;
+    rank->config = options->config;
+    rank->idx = options->transport->rank;
+    coh_log_set_rank((int)rank->idx);
+    coh_err_t rc = open_store(rank, err_text);
+    if (rc == COH_OK) {
+        rank->metrics = coh_metrics_new(rank->idx);
+        rc = open_node(rank, err_text);
+    }
+    if (rc == COH_OK) {
+        rc = open_pages(rank, err_text);
+    }
+    if (rc != COH_OK) {
+        if (err_text->n == 0) {
+            coh_buf_printf(err_text, "%s", coh_err_str(rc));
+        }
+        coh_rank_close(rank);
+        return rc;
+    }
+    *out = rank;
+    return COH_OK;
+}
+
+coh_err_t coh_rank_run(coh_rank_t *rank, coh_buf_t *err_text)
+{
+    coh_log_set_rank((int)rank->idx);
+    coh_err_t rc = coh_runtime_run(rank->runtime, err_text);
+    atomic_store_explicit(&rank->ready, false, memory_order_relaxed);
+    return rc;
+}
+
+void coh_rank_stop(coh_rank_t *rank)
+{
+    if (rank->idx == 0) {
+        coh_runtime_stop(rank->runtime);
+    }
+}
+
+void coh_rank_abandon(coh_rank_t *rank)
+{
+    coh_runtime_abandon(rank->runtime);
+}
+
+void coh_rank_add_source(coh_rank_t *rank, coh_runtime_source_t const *source)
+{
+    coh_runtime_add_source(rank->runtime, source);
+}
+
+coh_coordinator_t *coh_rank_coordinator(coh_rank_t *rank)
+{
+    return rank->coordinator;
+}
+
+bool coh_rank_is_ready(coh_rank_t const *rank)
+{
+    return atomic_load_explicit(&rank->was_ready, memory_order_acquire);
+}
+
+coh_metrics_t *coh_rank_metrics(coh_rank_t *rank)
+{
+    return rank->metrics;
+}
+
+void coh_rank_close(coh_rank_t *rank)
+{
+    coh_httpd_stop(rank->httpd);
+    if (rank->status_page != NULL) {
+        coh_page_free(rank->status_page);
+    }
+    if (rank->runtime != NULL) {
+        coh_runtime_free(rank->runtime);
+    }
+    if (rank->gateway != NULL) {
+        coh_gateway_nn_close(rank->gateway);
+    }
+    if (rank->kv != NULL) {
+        rank->kv->ops->close(rank->kv);
+    }
+    if (rank->metrics != NULL) {
+        coh_metrics_free(rank->metrics);
+    }
+    if (rank->genesis == &rank->own_genesis) {
+        coh_genesis_free(&rank->own_genesis);
+    }
+    free(rank->genesis_path);
+    if (rank->datadir != NULL) {
+        coh_datadir_close(rank->datadir);
+    }
+    free(rank);
+}
