@@ -6,10 +6,7 @@
 /* One operation in a batch: kind (1), table (1), key length (4), value length (4), key, value. */
 #define OP_HEAD_BYTES ((size_t)10)
 
-void coh_kv_batch_init(coh_kv_batch_t *batch)
-{
-    *batch = (coh_kv_batch_t){.ops = COH_BUF_INIT};
-}
+void coh_kv_batch_init(coh_kv_batch_t *batch) { *batch = (coh_kv_batch_t){.ops = COH_BUF_INIT}; }
 
 void coh_kv_batch_free(coh_kv_batch_t *batch)
 {
@@ -18,15 +15,18 @@ void coh_kv_batch_free(coh_kv_batch_t *batch)
 }
 
 /* Appends head and key; returns where the value of value_n bytes goes. */
-static uint8_t *append_op(coh_kv_batch_t *batch, coh_kv_op_kind_t kind, coh_kv_table_t table,
-                          coh_bytes_t key, size_t value_n)
+static uint8_t *append_op(coh_kv_batch_t *batch,
+                          coh_kv_op_kind_t kind,
+                          coh_kv_table_t table,
+                          coh_bytes_t key,
+                          size_t value_n)
 {
     COH_ASSERT((unsigned)table < COH_KV_TABLE_CNT);
     COH_ASSERT(key.n <= UINT32_MAX && value_n <= UINT32_MAX);
     COH_ASSERT(batch->cnt < UINT32_MAX);
     uint8_t *at = coh_buf_extend(&batch->ops, OP_HEAD_BYTES + key.n + value_n);
-    at[0] = (uint8_t)kind;
-    at[1] = (uint8_t)table;
+    at[0]       = (uint8_t)kind;
+    at[1]       = (uint8_t)table;
     coh_store_u32_le(at + 2, (uint32_t)key.n);
     coh_store_u32_le(at + 6, (uint32_t)value_n);
     at += OP_HEAD_BYTES;
@@ -37,7 +37,9 @@ static uint8_t *append_op(coh_kv_batch_t *batch, coh_kv_op_kind_t kind, coh_kv_t
     return at + key.n;
 }
 
-void coh_kv_batch_put(coh_kv_batch_t *batch, coh_kv_table_t table, coh_bytes_t key,
+void coh_kv_batch_put(coh_kv_batch_t *batch,
+                      coh_kv_table_t table,
+                      coh_bytes_t key,
                       coh_bytes_t value)
 {
     uint8_t *at = append_op(batch, COH_KV_OP_PUT, table, key, value.n);
@@ -46,8 +48,8 @@ void coh_kv_batch_put(coh_kv_batch_t *batch, coh_kv_table_t table, coh_bytes_t k
     }
 }
 
-uint8_t *coh_kv_batch_put_space(coh_kv_batch_t *batch, coh_kv_table_t table, coh_bytes_t key,
-                                size_t n)
+uint8_t *
+coh_kv_batch_put_space(coh_kv_batch_t *batch, coh_kv_table_t table, coh_bytes_t key, size_t n)
 {
     return append_op(batch, COH_KV_OP_PUT, table, key, n);
 }
@@ -57,7 +59,9 @@ void coh_kv_batch_delete(coh_kv_batch_t *batch, coh_kv_table_t table, coh_bytes_
     (void)append_op(batch, COH_KV_OP_DELETE, table, key, 0);
 }
 
-void coh_kv_batch_delete_range(coh_kv_batch_t *batch, coh_kv_table_t table, coh_bytes_t first,
+void coh_kv_batch_delete_range(coh_kv_batch_t *batch,
+                               coh_kv_table_t table,
+                               coh_bytes_t first,
                                coh_bytes_t end)
 {
     uint8_t *at = append_op(batch, COH_KV_OP_DELETE_RANGE, table, first, end.n);
@@ -74,14 +78,14 @@ bool coh_kv_batch_next(coh_kv_batch_t const *batch, size_t *at, coh_kv_op_t *op)
     }
     COH_ASSERT(*at < batch->ops.n && left >= OP_HEAD_BYTES);
     uint8_t const *p = batch->ops.p + *at;
-    size_t key_n = coh_load_u32_le(p + 2);
-    size_t value_n = coh_load_u32_le(p + 6);
+    size_t key_n     = coh_load_u32_le(p + 2);
+    size_t value_n   = coh_load_u32_le(p + 6);
     COH_ASSERT(p[0] >= COH_KV_OP_PUT && p[0] <= COH_KV_OP_DELETE_RANGE);
     COH_ASSERT(p[1] < COH_KV_TABLE_CNT);
     COH_ASSERT(left - OP_HEAD_BYTES >= key_n + value_n);
-    op->kind = (coh_kv_op_kind_t)p[0];
+    op->kind  = (coh_kv_op_kind_t)p[0];
     op->table = (coh_kv_table_t)p[1];
-    op->key = coh_bytes(p + OP_HEAD_BYTES, key_n);
+    op->key   = coh_bytes(p + OP_HEAD_BYTES, key_n);
     op->value = coh_bytes(p + OP_HEAD_BYTES + key_n, value_n);
     *at += OP_HEAD_BYTES + key_n + value_n;
     return true;

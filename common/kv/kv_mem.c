@@ -42,7 +42,7 @@ static node_t *node_new(uint32_t height, coh_bytes_t key)
 {
     node_t *node = coh_calloc(1, sizeof(*node) + height * sizeof(node_t *) + key.n);
     node->height = height;
-    node->key_n = (uint32_t)key.n;
+    node->key_n  = (uint32_t)key.n;
     if (key.n != 0) {
         memcpy(node->next + height, key.p, key.n);
     }
@@ -59,7 +59,7 @@ static void node_set(node_t *node, coh_bytes_t value)
 {
     if (value.n != node->value_n) {
         free(node->value);
-        node->value = value.n == 0 ? NULL : coh_calloc(1, value.n);
+        node->value   = value.n == 0 ? NULL : coh_calloc(1, value.n);
         node->value_n = value.n;
     }
     if (value.n != 0) {
@@ -73,7 +73,8 @@ static node_t *list_seek(list_t const *list, coh_bytes_t key, node_t *path[HEIGH
     node_t *at = list->head;
     for (uint32_t level = HEIGHT_MAX; level-- > 0;) {
         for (node_t *next = at->next[level];
-             next != NULL && coh_kv_compare(node_key(next), key) < 0; next = at->next[level]) {
+             next != NULL && coh_kv_compare(node_key(next), key) < 0;
+             next = at->next[level]) {
             at = next;
         }
         if (path != NULL) {
@@ -116,7 +117,7 @@ static void list_put(list_t *list, coh_rng_t *rng, coh_bytes_t key, coh_bytes_t 
         }
         node = node_new(height, key);
         for (uint32_t level = 0; level < height; level++) {
-            node->next[level] = path[level]->next[level];
+            node->next[level]        = path[level]->next[level];
             path[level]->next[level] = node;
         }
         node->prev = path[0];
@@ -184,16 +185,20 @@ static coh_err_t mem_get(coh_kv_t *kv, coh_kv_table_t table, coh_bytes_t key, co
     return node != NULL ? COH_OK : COH_ENOTFOUND;
 }
 
-static coh_err_t mem_multi_get(coh_kv_t *kv, coh_kv_table_t table, size_t cnt,
-                               coh_bytes_t const *keys, coh_err_t *errs, size_t *lens,
+static coh_err_t mem_multi_get(coh_kv_t *kv,
+                               coh_kv_table_t table,
+                               size_t cnt,
+                               coh_bytes_t const *keys,
+                               coh_err_t *errs,
+                               size_t *lens,
                                coh_buf_t *out)
 {
     mem_t *mem = (mem_t *)kv;
     lock_read(mem);
     for (size_t i = 0; i < cnt; i++) {
         node_t const *node = list_find(&mem->lists[table], keys[i]);
-        errs[i] = node != NULL ? COH_OK : COH_ENOTFOUND;
-        lens[i] = node != NULL ? node->value_n : 0;
+        errs[i]            = node != NULL ? COH_OK : COH_ENOTFOUND;
+        lens[i]            = node != NULL ? node->value_n : 0;
         if (node != NULL) {
             coh_buf_put(out, node->value, node->value_n);
         }
@@ -206,21 +211,15 @@ static coh_err_t mem_write(coh_kv_t *kv, coh_kv_batch_t const *batch, bool sync)
 {
     (void)sync;
     mem_t *mem = (mem_t *)kv;
-    size_t at = 0;
+    size_t at  = 0;
     coh_kv_op_t op;
     lock_write(mem);
     while (coh_kv_batch_next(batch, &at, &op)) {
         list_t *list = &mem->lists[op.table];
         switch (op.kind) {
-        case COH_KV_OP_PUT:
-            list_put(list, &mem->rng, op.key, op.value);
-            break;
-        case COH_KV_OP_DELETE:
-            list_delete(list, op.key, NULL);
-            break;
-        case COH_KV_OP_DELETE_RANGE:
-            list_delete(list, op.key, &op.value);
-            break;
+        case COH_KV_OP_PUT: list_put(list, &mem->rng, op.key, op.value); break;
+        case COH_KV_OP_DELETE: list_delete(list, op.key, NULL); break;
+        case COH_KV_OP_DELETE_RANGE: list_delete(list, op.key, &op.value); break;
         }
     }
     unlock(mem);
@@ -232,8 +231,12 @@ static coh_err_t mem_ingest(coh_kv_t *kv, coh_kv_batch_t const *batch)
     return coh_kv_batch_is_ingestable(batch) ? mem_write(kv, batch, true) : COH_EINVAL;
 }
 
-static coh_err_t mem_iterate(coh_kv_t *kv, coh_kv_table_t table, coh_bytes_t first, bool descending,
-                             coh_kv_visit_t *visit, void *arg)
+static coh_err_t mem_iterate(coh_kv_t *kv,
+                             coh_kv_table_t table,
+                             coh_bytes_t first,
+                             bool descending,
+                             coh_kv_visit_t *visit,
+                             void *arg)
 {
     mem_t *mem = (mem_t *)kv;
     lock_read(mem);
@@ -265,17 +268,17 @@ static void mem_close(coh_kv_t *kv)
 }
 
 static coh_kv_ops_t const mem_ops = {
-    .get = mem_get,
+    .get       = mem_get,
     .multi_get = mem_multi_get,
-    .write = mem_write,
-    .ingest = mem_ingest,
-    .iterate = mem_iterate,
-    .close = mem_close,
+    .write     = mem_write,
+    .ingest    = mem_ingest,
+    .iterate   = mem_iterate,
+    .close     = mem_close,
 };
 
 static mem_t *mem_new(void)
 {
-    mem_t *mem = coh_calloc(1, sizeof(*mem));
+    mem_t *mem    = coh_calloc(1, sizeof(*mem));
     mem->base.ops = &mem_ops;
     coh_rng_seed(&mem->rng, 1);
     int rc = pthread_rwlock_init(&mem->lock, NULL);
@@ -295,13 +298,15 @@ coh_err_t coh_kv_mem_open(coh_kv_t **out)
 coh_kv_t *coh_kv_mem_clone(coh_kv_t *kv)
 {
     COH_ASSERT(kv->ops == &mem_ops);
-    mem_t *mem = (mem_t *)kv;
+    mem_t *mem  = (mem_t *)kv;
     mem_t *copy = mem_new();
     lock_read(mem);
     for (int table = 0; table < COH_KV_TABLE_CNT; table++) {
         for (node_t const *node = mem->lists[table].head->next[0]; node != NULL;
-             node = node->next[0]) {
-            list_put(&copy->lists[table], &copy->rng, node_key(node),
+             node               = node->next[0]) {
+            list_put(&copy->lists[table],
+                     &copy->rng,
+                     node_key(node),
                      coh_bytes(node->value, node->value_n));
         }
     }

@@ -8,8 +8,8 @@
    every kill in the middle of a write. */
 #include <dirent.h>
 #include <rocksdb/c.h>
-#include <stdlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "common/base/alloc.h"
@@ -18,10 +18,10 @@
 #include "common/kv/kv_private.h"
 #include "common/obs/log.h"
 
-#define MIB ((size_t)1 << 20)
+#define MIB           ((size_t)1 << 20)
 #define INGEST_PREFIX "ingest-"
 /* Largest write-ahead log kept for tables whose write buffers are not flushed yet. */
-#define WAL_BYTES_MAX (256 * MIB)
+#define WAL_BYTES_MAX       (256 * MIB)
 #define FILTER_BITS_PER_KEY 10.0
 
 /* Recovery modes by RocksDB's numbers (options.h, enum WALRecoveryMode), which its C header does
@@ -37,14 +37,14 @@ typedef struct {
 } table_shape_t;
 
 static table_shape_t const shapes[COH_KV_TABLE_CNT] = {
-    [COH_KV_META] = {.write_buffer_bytes = MIB, .write_buffer_cnt = 2},
-    [COH_KV_ACCOUNTS] = {.write_buffer_bytes = 32 * MIB, .write_buffer_cnt = 2, .filter = true},
-    [COH_KV_REDO] = {.write_buffer_bytes = 64 * MIB, .write_buffer_cnt = 2},
-    [COH_KV_BLOCKS] = {.write_buffer_bytes = 32 * MIB, .write_buffer_cnt = 2, .blobs = true},
-    [COH_KV_TX_INDEX] = {.write_buffer_bytes = 32 * MIB,
-                         .write_buffer_cnt = 3,
-                         .filter = true,
-                         .universal = true},
+    [COH_KV_META]      = {.write_buffer_bytes = MIB, .write_buffer_cnt = 2},
+    [COH_KV_ACCOUNTS]  = {.write_buffer_bytes = 32 * MIB, .write_buffer_cnt = 2, .filter = true},
+    [COH_KV_REDO]      = {.write_buffer_bytes = 64 * MIB, .write_buffer_cnt = 2},
+    [COH_KV_BLOCKS]    = {.write_buffer_bytes = 32 * MIB, .write_buffer_cnt = 2, .blobs = true},
+    [COH_KV_TX_INDEX]  = {.write_buffer_bytes = 32 * MIB,
+                          .write_buffer_cnt   = 3,
+                          .filter             = true,
+                          .universal          = true},
     [COH_KV_DIRECTORY] = {.write_buffer_bytes = MIB, .write_buffer_cnt = 2},
 };
 
@@ -88,58 +88,74 @@ static coh_err_t rocks_err(char *err, char const *what, coh_buf_t *err_text)
 }
 
 /* Runs call, in which the name err is a char **errptr, and yields a coh_err_t. */
-#define ROCKS(what, err_text, call)                                                                \
-    do {                                                                                           \
-        char *text_ = NULL;                                                                        \
-        char **err = &text_;                                                                       \
-        call;                                                                                      \
-        coh_err_t rc_ = rocks_err(text_, what, err_text);                                          \
-        if (COH_UNLIKELY(rc_ != COH_OK)) {                                                         \
-            return rc_;                                                                            \
-        }                                                                                          \
+#define ROCKS(what, err_text, call)                       \
+    do {                                                  \
+        char *text_ = NULL;                               \
+        char **err  = &text_;                             \
+        call;                                             \
+        coh_err_t rc_ = rocks_err(text_, what, err_text); \
+        if (COH_UNLIKELY(rc_ != COH_OK)) {                \
+            return rc_;                                   \
+        }                                                 \
     } while (0)
 
 static coh_err_t rocks_get(coh_kv_t *kv, coh_kv_table_t table, coh_bytes_t key, coh_buf_t *out)
 {
-    rocks_t *rocks = (rocks_t *)kv;
+    rocks_t *rocks                 = (rocks_t *)kv;
     rocksdb_pinnableslice_t *slice = NULL;
-    ROCKS("get failed", NULL,
-          slice = rocksdb_get_pinned_cf(rocks->db, rocks->read_options, rocks->handles[table],
-                                        (char const *)key.p, key.n, err));
+    ROCKS("get failed",
+          NULL,
+          slice = rocksdb_get_pinned_cf(rocks->db,
+                                        rocks->read_options,
+                                        rocks->handles[table],
+                                        (char const *)key.p,
+                                        key.n,
+                                        err));
     if (slice == NULL) {
         return COH_ENOTFOUND;
     }
-    size_t n = 0;
+    size_t n          = 0;
     char const *value = rocksdb_pinnableslice_value(slice, &n);
     coh_buf_put(out, value, n);
     rocksdb_pinnableslice_destroy(slice);
     return COH_OK;
 }
 
-static coh_err_t rocks_multi_get(coh_kv_t *kv, coh_kv_table_t table, size_t cnt,
-                                 coh_bytes_t const *keys, coh_err_t *errs, size_t *lens,
+static coh_err_t rocks_multi_get(coh_kv_t *kv,
+                                 coh_kv_table_t table,
+                                 size_t cnt,
+                                 coh_bytes_t const *keys,
+                                 coh_err_t *errs,
+                                 size_t *lens,
                                  coh_buf_t *out)
 {
     rocks_t *rocks = (rocks_t *)kv;
     if (cnt == 0) {
         return COH_OK;
     }
-    char const **key_ptrs = coh_calloc(cnt, sizeof(*key_ptrs));
-    size_t *key_lens = coh_calloc(cnt, sizeof(*key_lens));
+    char const **key_ptrs            = coh_calloc(cnt, sizeof(*key_ptrs));
+    size_t *key_lens                 = coh_calloc(cnt, sizeof(*key_lens));
     rocksdb_pinnableslice_t **slices = coh_calloc(cnt, sizeof(rocksdb_pinnableslice_t *));
-    char **texts = coh_calloc(cnt, sizeof(*texts));
+    char **texts                     = coh_calloc(cnt, sizeof(*texts));
     for (size_t i = 0; i < cnt; i++) {
         key_ptrs[i] = (char const *)keys[i].p;
         key_lens[i] = keys[i].n;
     }
-    rocksdb_batched_multi_get_cf(rocks->db, rocks->read_options, rocks->handles[table], cnt,
-                                 key_ptrs, key_lens, slices, texts, false);
+    rocksdb_batched_multi_get_cf(rocks->db,
+                                 rocks->read_options,
+                                 rocks->handles[table],
+                                 cnt,
+                                 key_ptrs,
+                                 key_lens,
+                                 slices,
+                                 texts,
+                                 false);
     coh_err_t rc = COH_OK;
     for (size_t i = 0; i < cnt; i++) {
         coh_err_t rc_i = rocks_err(texts[i], "multi_get failed", NULL);
-        rc = rc == COH_OK ? rc_i : rc;
-        errs[i] = slices[i] != NULL ? COH_OK : COH_ENOTFOUND;
-        lens[i] = 0;
+        rc             = rc == COH_OK ? rc_i : rc;
+        errs[i]        = slices[i] != NULL ? COH_OK : COH_ENOTFOUND;
+        lens[i]        = 0;
         if (slices[i] != NULL) {
             char const *value = rocksdb_pinnableslice_value(slices[i], &lens[i]);
             coh_buf_put(out, value, lens[i]);
@@ -155,21 +171,19 @@ static coh_err_t rocks_multi_get(coh_kv_t *kv, coh_kv_table_t table, size_t cnt,
 
 static coh_err_t rocks_write(coh_kv_t *kv, coh_kv_batch_t const *batch, bool sync)
 {
-    rocks_t *rocks = (rocks_t *)kv;
+    rocks_t *rocks           = (rocks_t *)kv;
     rocksdb_writebatch_t *wb = rocksdb_writebatch_create();
-    size_t at = 0;
+    size_t at                = 0;
     coh_kv_op_t op;
     while (coh_kv_batch_next(batch, &at, &op)) {
         rocksdb_column_family_handle_t *handle = rocks->handles[op.table];
-        char const *key = (char const *)op.key.p;
-        char const *value = (char const *)op.value.p;
+        char const *key                        = (char const *)op.key.p;
+        char const *value                      = (char const *)op.value.p;
         switch (op.kind) {
         case COH_KV_OP_PUT:
             rocksdb_writebatch_put_cf(wb, handle, key, op.key.n, value, op.value.n);
             break;
-        case COH_KV_OP_DELETE:
-            rocksdb_writebatch_delete_cf(wb, handle, key, op.key.n);
-            break;
+        case COH_KV_OP_DELETE: rocksdb_writebatch_delete_cf(wb, handle, key, op.key.n); break;
         case COH_KV_OP_DELETE_RANGE:
             rocksdb_writebatch_delete_range_cf(wb, handle, key, op.key.n, value, op.value.n);
             break;
@@ -181,16 +195,21 @@ static coh_err_t rocks_write(coh_kv_t *kv, coh_kv_batch_t const *batch, bool syn
     return rocks_err(text, "write failed", NULL);
 }
 
-static coh_err_t sst_fill(rocksdb_sstfilewriter_t *writer, char const *path,
-                          coh_kv_batch_t const *batch)
+static coh_err_t
+sst_fill(rocksdb_sstfilewriter_t *writer, char const *path, coh_kv_batch_t const *batch)
 {
     ROCKS("ingest: open failed", NULL, rocksdb_sstfilewriter_open(writer, path, err));
     size_t at = 0;
     coh_kv_op_t op;
     while (coh_kv_batch_next(batch, &at, &op)) {
-        ROCKS("ingest: put failed", NULL,
-              rocksdb_sstfilewriter_put(writer, (char const *)op.key.p, op.key.n,
-                                        (char const *)op.value.p, op.value.n, err));
+        ROCKS("ingest: put failed",
+              NULL,
+              rocksdb_sstfilewriter_put(writer,
+                                        (char const *)op.key.p,
+                                        op.key.n,
+                                        (char const *)op.value.p,
+                                        op.value.n,
+                                        err));
     }
     ROCKS("ingest: finish failed", NULL, rocksdb_sstfilewriter_finish(writer, err));
     return COH_OK;
@@ -199,7 +218,7 @@ static coh_err_t sst_fill(rocksdb_sstfilewriter_t *writer, char const *path,
 static coh_err_t rocks_ingest(coh_kv_t *kv, coh_kv_batch_t const *batch)
 {
     rocks_t *rocks = (rocks_t *)kv;
-    size_t at = 0;
+    size_t at      = 0;
     coh_kv_op_t op;
     if (!coh_kv_batch_is_ingestable(batch)) {
         return COH_EINVAL;
@@ -208,10 +227,12 @@ static coh_err_t rocks_ingest(coh_kv_t *kv, coh_kv_batch_t const *batch)
         return COH_OK;
     }
     coh_buf_t path = COH_BUF_INIT;
-    coh_buf_printf(&path, "%s/" INGEST_PREFIX "%llu.tmp", rocks->path,
+    coh_buf_printf(&path,
+                   "%s/" INGEST_PREFIX "%llu.tmp",
+                   rocks->path,
                    (unsigned long long)rocks->ingest_cnt++);
     coh_buf_put_u8(&path, 0);
-    char const *file = (char const *)path.p;
+    char const *file                  = (char const *)path.p;
     rocksdb_envoptions_t *env_options = rocksdb_envoptions_create();
     rocksdb_sstfilewriter_t *writer =
         rocksdb_sstfilewriter_create(env_options, rocks->options[op.table]);
@@ -222,8 +243,8 @@ static coh_err_t rocks_ingest(coh_kv_t *kv, coh_kv_batch_t const *batch)
         rocksdb_ingestexternalfileoptions_t *options = rocksdb_ingestexternalfileoptions_create();
         rocksdb_ingestexternalfileoptions_set_move_files(options, 1);
         char *text = NULL;
-        rocksdb_ingest_external_file_cf(rocks->db, rocks->handles[op.table], &file, 1, options,
-                                        &text);
+        rocksdb_ingest_external_file_cf(
+            rocks->db, rocks->handles[op.table], &file, 1, options, &text);
         rc = rocks_err(text, "ingest failed", NULL);
         rocksdb_ingestexternalfileoptions_destroy(options);
     }
@@ -234,8 +255,12 @@ static coh_err_t rocks_ingest(coh_kv_t *kv, coh_kv_batch_t const *batch)
     return rc;
 }
 
-static coh_err_t rocks_iterate(coh_kv_t *kv, coh_kv_table_t table, coh_bytes_t first,
-                               bool descending, coh_kv_visit_t *visit, void *arg)
+static coh_err_t rocks_iterate(coh_kv_t *kv,
+                               coh_kv_table_t table,
+                               coh_bytes_t first,
+                               bool descending,
+                               coh_kv_visit_t *visit,
+                               void *arg)
 {
     rocks_t *rocks = (rocks_t *)kv;
     rocksdb_iterator_t *it =
@@ -250,9 +275,9 @@ static coh_err_t rocks_iterate(coh_kv_t *kv, coh_kv_table_t table, coh_bytes_t f
         rocksdb_iter_seek(it, (char const *)first.p, first.n);
     }
     while (rocksdb_iter_valid(it)) {
-        size_t key_n = 0;
-        size_t value_n = 0;
-        char const *key = rocksdb_iter_key(it, &key_n);
+        size_t key_n      = 0;
+        size_t value_n    = 0;
+        char const *key   = rocksdb_iter_key(it, &key_n);
         char const *value = rocksdb_iter_value(it, &value_n);
         if (!visit(arg, coh_bytes(key, key_n), coh_bytes(value, value_n))) {
             break;
@@ -292,12 +317,12 @@ static void rocks_close(coh_kv_t *kv)
 }
 
 static coh_kv_ops_t const rocks_ops = {
-    .get = rocks_get,
+    .get       = rocks_get,
     .multi_get = rocks_multi_get,
-    .write = rocks_write,
-    .ingest = rocks_ingest,
-    .iterate = rocks_iterate,
-    .close = rocks_close,
+    .write     = rocks_write,
+    .ingest    = rocks_ingest,
+    .iterate   = rocks_iterate,
+    .close     = rocks_close,
 };
 
 static rocksdb_options_t *db_options_new(void)
@@ -319,7 +344,7 @@ static rocksdb_options_t *db_options_new(void)
 
 static rocksdb_options_t *table_options_new(table_shape_t const *shape, rocksdb_cache_t *cache)
 {
-    rocksdb_options_t *options = rocksdb_options_create();
+    rocksdb_options_t *options                  = rocksdb_options_create();
     rocksdb_block_based_table_options_t *format = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(format, cache);
     rocksdb_block_based_options_set_format_version(format, 5);
@@ -359,15 +384,15 @@ static void remove_leftovers(char const *path)
     (void)closedir(dir);
 }
 
-coh_err_t coh_kv_rocks_open(coh_kv_t **out, char const *path, size_t cache_bytes,
-                            coh_buf_t *err_text)
+coh_err_t
+coh_kv_rocks_open(coh_kv_t **out, char const *path, size_t cache_bytes, coh_buf_t *err_text)
 {
-    rocks_t *rocks = coh_calloc(1, sizeof(*rocks));
-    rocks->base.ops = &rocks_ops;
-    rocks->path = coh_strdup(path);
-    rocks->read_options = rocksdb_readoptions_create();
+    rocks_t *rocks       = coh_calloc(1, sizeof(*rocks));
+    rocks->base.ops      = &rocks_ops;
+    rocks->path          = coh_strdup(path);
+    rocks->read_options  = rocksdb_readoptions_create();
     rocks->write_options = rocksdb_writeoptions_create();
-    rocks->sync_options = rocksdb_writeoptions_create();
+    rocks->sync_options  = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(rocks->sync_options, 1);
     rocks->db_options = db_options_new();
 
@@ -378,16 +403,16 @@ coh_err_t coh_kv_rocks_open(coh_kv_t **out, char const *path, size_t cache_bytes
     rocksdb_cache_destroy(cache); /* the tables hold it */
 
     /* RocksDB insists on its "default" family; it stays empty. */
-    char const *names[1 + COH_KV_TABLE_CNT] = {"default"};
-    rocksdb_options_t const *options[1 + COH_KV_TABLE_CNT] = {rocks->db_options};
+    char const *names[1 + COH_KV_TABLE_CNT]                       = {"default"};
+    rocksdb_options_t const *options[1 + COH_KV_TABLE_CNT]        = {rocks->db_options};
     rocksdb_column_family_handle_t *handles[1 + COH_KV_TABLE_CNT] = {NULL};
     for (int table = 0; table < COH_KV_TABLE_CNT; table++) {
-        names[1 + table] = table_names[table];
+        names[1 + table]   = table_names[table];
         options[1 + table] = rocks->options[table];
     }
     char *text = NULL;
-    rocks->db = rocksdb_open_column_families(rocks->db_options, path, 1 + COH_KV_TABLE_CNT, names,
-                                             options, handles, &text);
+    rocks->db  = rocksdb_open_column_families(
+        rocks->db_options, path, 1 + COH_KV_TABLE_CNT, names, options, handles, &text);
     coh_err_t rc = rocks_err(text, "open failed", err_text);
     if (rc != COH_OK) {
         rocks->db = NULL;
@@ -404,7 +429,7 @@ coh_err_t coh_kv_rocks_open(coh_kv_t **out, char const *path, size_t cache_bytes
 /* A counter of RocksDB's statistics text: "NAME COUNT : VALUE". */
 static uint64_t ticker(char const *text, char const *name)
 {
-    char const *at = strstr(text, name);
+    char const *at           = strstr(text, name);
     unsigned long long value = 0;
     if (at == NULL || sscanf(at + strlen(name), " COUNT : %llu", &value) != 1) {
         return 0;
@@ -416,11 +441,11 @@ void coh_kv_rocks_stats(coh_kv_t *kv, coh_kv_rocks_stats_t *out)
 {
     COH_ASSERT(kv->ops == &rocks_ops);
     rocks_t *rocks = (rocks_t *)kv;
-    *out = (coh_kv_rocks_stats_t){0};
-    char *text = rocksdb_options_statistics_get_string(rocks->db_options);
+    *out           = (coh_kv_rocks_stats_t){0};
+    char *text     = rocksdb_options_statistics_get_string(rocks->db_options);
     if (text != NULL) {
-        out->stall_micros = ticker(text, "rocksdb.stall.micros");
-        out->bytes_written = ticker(text, "rocksdb.bytes.written");
+        out->stall_micros     = ticker(text, "rocksdb.stall.micros");
+        out->bytes_written    = ticker(text, "rocksdb.bytes.written");
         out->compaction_bytes = ticker(text, "rocksdb.compact.write.bytes");
         rocksdb_free(text);
     }

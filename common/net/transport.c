@@ -17,7 +17,7 @@ static void unlock(coh_frame_pool_t *pool)
 
 void coh_frame_pool_init(coh_frame_pool_t *pool)
 {
-    *pool = (coh_frame_pool_t){0};
+    *pool  = (coh_frame_pool_t){0};
     int rc = pthread_mutex_init(&pool->lock, NULL);
     COH_ASSERT(rc == 0);
 }

@@ -63,7 +63,7 @@ static void unlock(end_t *end)
 static void event_set(end_t *end)
 {
     uint64_t one = 1;
-    ssize_t n = write(end->event_fd, &one, sizeof(one));
+    ssize_t n    = write(end->event_fd, &one, sizeof(one));
     COH_ASSERT(n == (ssize_t)sizeof(one));
 }
 
@@ -77,7 +77,7 @@ static void event_clear(end_t *end)
 static void queue_push(queue_t *queue, uint32_t src, coh_buf_t frame)
 {
     if (queue->cnt == queue->cap) {
-        queue->cap = queue->cap == 0 ? 16 : queue->cap * 2;
+        queue->cap   = queue->cap == 0 ? 16 : queue->cap * 2;
         queue->items = coh_realloc(queue->items, queue->cap * sizeof(*queue->items));
     }
     queue->items[queue->cnt++] = (item_t){.src = src, .frame = frame};
@@ -86,8 +86,8 @@ static void queue_push(queue_t *queue, uint32_t src, coh_buf_t frame)
 /* Done with an arrived frame: its bytes no longer count as the sender's, its memory goes back. */
 static void item_finish(hub_t *hub, item_t *item)
 {
-    atomic_fetch_sub_explicit(&hub->ends[item->src].unread_bytes, item->frame.n,
-                              memory_order_relaxed);
+    atomic_fetch_sub_explicit(
+        &hub->ends[item->src].unread_bytes, item->frame.n, memory_order_relaxed);
     coh_frame_pool_put(&hub->pool, &item->frame);
 }
 
@@ -103,7 +103,7 @@ static void queue_fini(hub_t *hub, queue_t *queue)
 static coh_err_t local_send(coh_transport_t *tp, uint32_t dst, coh_buf_t *frame)
 {
     end_t *from = (end_t *)tp;
-    hub_t *hub = from->hub;
+    hub_t *hub  = from->hub;
     if (dst >= hub->end_cnt) {
         return COH_EINVAL;
     }
@@ -111,7 +111,7 @@ static coh_err_t local_send(coh_transport_t *tp, uint32_t dst, coh_buf_t *frame)
         return COH_ETOOBIG;
     }
     coh_buf_t spare = coh_frame_pool_get(&hub->pool, 0);
-    end_t *to = &hub->ends[dst];
+    end_t *to       = &hub->ends[dst];
     lock(to);
     bool closed = to->closed;
     if (!closed) {
@@ -140,7 +140,7 @@ static int local_poll(coh_transport_t *tp, coh_frame_fn *fn, void *arg)
     COH_ASSERT(end->reading.cnt == 0);
     lock(end);
     queue_t batch = end->inbox;
-    end->inbox = end->reading;
+    end->inbox    = end->reading;
     atomic_store_explicit(&end->waiting, 0, memory_order_relaxed);
     if (batch.cnt != 0) {
         event_clear(end);
@@ -150,16 +150,13 @@ static int local_poll(coh_transport_t *tp, coh_frame_fn *fn, void *arg)
         fn(arg, batch.items[i].src, coh_buf_bytes(&batch.items[i].frame));
         item_finish(end->hub, &batch.items[i]);
     }
-    int cnt = (int)batch.cnt;
-    batch.cnt = 0;
+    int cnt      = (int)batch.cnt;
+    batch.cnt    = 0;
     end->reading = batch;
     return cnt;
 }
 
-static int local_wait_fd(coh_transport_t *tp)
-{
-    return ((end_t *)tp)->event_fd;
-}
+static int local_wait_fd(coh_transport_t *tp) { return ((end_t *)tp)->event_fd; }
 
 static size_t local_backlog(coh_transport_t *tp)
 {
@@ -197,11 +194,11 @@ static void local_close(coh_transport_t *tp)
 }
 
 static coh_transport_ops_t const local_ops = {
-    .send = local_send,
-    .poll = local_poll,
+    .send    = local_send,
+    .poll    = local_poll,
     .wait_fd = local_wait_fd,
     .backlog = local_backlog,
-    .close = local_close,
+    .close   = local_close,
 };
 
 coh_err_t coh_transport_local_new(coh_transport_t **out, uint32_t rank_cnt)
@@ -216,13 +213,13 @@ coh_err_t coh_transport_local_new(coh_transport_t **out, uint32_t rank_cnt)
     bool failed = false;
     for (uint32_t rank = 0; rank < rank_cnt; rank++) {
         end_t *end = &hub->ends[rank];
-        end->base = (coh_transport_t){.ops = &local_ops, .rank = rank, .rank_cnt = rank_cnt};
-        end->hub = hub;
-        int rc = pthread_mutex_init(&end->lock, NULL);
+        end->base  = (coh_transport_t){.ops = &local_ops, .rank = rank, .rank_cnt = rank_cnt};
+        end->hub   = hub;
+        int rc     = pthread_mutex_init(&end->lock, NULL);
         COH_ASSERT(rc == 0);
         end->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        failed = failed || end->event_fd < 0;
-        out[rank] = &end->base;
+        failed        = failed || end->event_fd < 0;
+        out[rank]     = &end->base;
     }
     if (failed) {
         hub_free(hub);

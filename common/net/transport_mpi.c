@@ -20,7 +20,7 @@
  * limits are 4 to 64 KiB) or follow at once. */
 #define INLINE_BYTES_MAX 65536
 /* Receives in the background: beyond either bound no further frame is matched. */
-#define RECV_CNT_MAX 64
+#define RECV_CNT_MAX   64
 #define RECV_BYTES_MAX ((size_t)64 << 20)
 /* Frames taken by one poll, so that it returns to the loop's other duties. */
 #define POLL_CNT_MAX 64
@@ -56,7 +56,7 @@ static coh_err_t mpi_err(int rc, char const *what)
         return COH_OK;
     }
     char text[MPI_MAX_ERROR_STRING] = "";
-    int len = 0;
+    int len                         = 0;
     (void)MPI_Error_string(rc, text, &len);
     COH_LOG_ERR("mpi", "call failed", "call=%s text=\"%s\"", what, text);
     return COH_EIO;
@@ -78,9 +78,15 @@ static coh_err_t mpi_send(coh_transport_t *tp, uint32_t dst, coh_buf_t *frame)
         mpi->send_requests =
             coh_realloc(mpi->send_requests, mpi->send_cap * sizeof(*mpi->send_requests));
         mpi->sends = coh_realloc(mpi->sends, mpi->send_cap * sizeof(*mpi->sends));
-        mpi->done = coh_realloc(mpi->done, mpi->send_cap * sizeof(*mpi->done));
+        mpi->done  = coh_realloc(mpi->done, mpi->send_cap * sizeof(*mpi->done));
     }
-    MPI_TRY(MPI_Isend, frame->p, (int)frame->n, MPI_BYTE, (int)dst, LANE_TAG, MPI_COMM_WORLD,
+    MPI_TRY(MPI_Isend,
+            frame->p,
+            (int)frame->n,
+            MPI_BYTE,
+            (int)dst,
+            LANE_TAG,
+            MPI_COMM_WORLD,
             &mpi->send_requests[mpi->send_cnt]);
     mpi->sends[mpi->send_cnt++] = *frame;
     mpi->send_bytes += frame->n;
@@ -95,7 +101,11 @@ static coh_err_t reap_sends(mpi_t *mpi)
         return COH_OK;
     }
     int done_cnt = 0;
-    MPI_TRY(MPI_Testsome, (int)mpi->send_cnt, mpi->send_requests, &done_cnt, mpi->done,
+    MPI_TRY(MPI_Testsome,
+            (int)mpi->send_cnt,
+            mpi->send_requests,
+            &done_cnt,
+            mpi->done,
             MPI_STATUSES_IGNORE);
     if (done_cnt <= 0) { /* MPI_UNDEFINED is negative: none was active */
         return COH_OK;
@@ -109,7 +119,7 @@ static coh_err_t reap_sends(mpi_t *mpi)
     for (size_t i = 0; i < mpi->send_cnt; i++) {
         if (mpi->send_requests[i] != MPI_REQUEST_NULL) {
             mpi->send_requests[kept] = mpi->send_requests[i];
-            mpi->sends[kept++] = mpi->sends[i];
+            mpi->sends[kept++]       = mpi->sends[i];
         }
     }
     mpi->send_cnt = kept;
@@ -123,10 +133,10 @@ static coh_err_t finish_recvs(mpi_t *mpi, coh_frame_fn *fn, void *arg, int *cnt)
         return COH_OK;
     }
     coh_err_t rc = COH_OK;
-    size_t kept = 0;
+    size_t kept  = 0;
     for (size_t i = 0; i < mpi->recv_cnt; i++) {
         recv_t *recv = &mpi->recvs[i];
-        bool first = true;
+        bool first   = true;
         for (size_t j = 0; j < kept && first; j++) {
             first = mpi->recvs[j].src != recv->src;
         }
@@ -142,7 +152,7 @@ static coh_err_t finish_recvs(mpi_t *mpi, coh_frame_fn *fn, void *arg, int *cnt)
             coh_frame_pool_put(&mpi->pool, &recv->frame);
         } else {
             mpi->recv_requests[kept] = mpi->recv_requests[i];
-            mpi->recvs[kept++] = *recv;
+            mpi->recvs[kept++]       = *recv;
         }
     }
     mpi->recv_cnt = kept;
@@ -165,7 +175,7 @@ static coh_err_t match(mpi_t *mpi, coh_frame_fn *fn, void *arg, int *cnt, bool *
     if (len < 0 || status.MPI_SOURCE < 0 || (uint32_t)status.MPI_SOURCE >= mpi->base.rank_cnt) {
         return COH_EPROTO;
     }
-    uint32_t src = (uint32_t)status.MPI_SOURCE;
+    uint32_t src    = (uint32_t)status.MPI_SOURCE;
     coh_buf_t frame = coh_frame_pool_get(&mpi->pool, (size_t)len);
     (void)coh_buf_extend(&frame, (size_t)len);
     if (len <= INLINE_BYTES_MAX && mpi->recv_cnt_of[src] == 0) {
@@ -193,12 +203,12 @@ static coh_err_t match(mpi_t *mpi, coh_frame_fn *fn, void *arg, int *cnt, bool *
 
 static int mpi_poll(coh_transport_t *tp, coh_frame_fn *fn, void *arg)
 {
-    mpi_t *mpi = (mpi_t *)tp;
-    int cnt = 0;
+    mpi_t *mpi   = (mpi_t *)tp;
+    int cnt      = 0;
     coh_err_t rc = reap_sends(mpi);
-    bool found = true;
+    bool found   = true;
     for (int i = 0; rc == COH_OK && found && i < POLL_CNT_MAX; i++) {
-        rc = finish_recvs(mpi, fn, arg, &cnt);
+        rc    = finish_recvs(mpi, fn, arg, &cnt);
         found = false;
         if (rc == COH_OK && mpi->recv_cnt < RECV_CNT_MAX && mpi->recv_bytes <= RECV_BYTES_MAX) {
             rc = match(mpi, fn, arg, &cnt, &found);
@@ -213,19 +223,19 @@ static int mpi_wait_fd(coh_transport_t *tp)
     return -1;
 }
 
-static size_t mpi_backlog(coh_transport_t *tp)
-{
-    return ((mpi_t *)tp)->send_bytes;
-}
+static size_t mpi_backlog(coh_transport_t *tp) { return ((mpi_t *)tp)->send_bytes; }
 
 static void mpi_close(coh_transport_t *tp)
 {
-    mpi_t *mpi = (mpi_t *)tp;
+    mpi_t *mpi      = (mpi_t *)tp;
     uint64_t end_us = coh_clock_mono_us() + CLOSE_US_MAX;
-    coh_err_t rc = COH_OK;
+    coh_err_t rc    = COH_OK;
     while (rc == COH_OK && mpi->send_cnt != 0) {
         if (coh_clock_mono_us() > end_us) {
-            COH_LOG_ERR("mpi", "frames not taken at close", "frames=%zu bytes=%zu", mpi->send_cnt,
+            COH_LOG_ERR("mpi",
+                        "frames not taken at close",
+                        "frames=%zu bytes=%zu",
+                        mpi->send_cnt,
                         mpi->send_bytes);
             rc = COH_ETIMEOUT;
         } else {
@@ -246,11 +256,11 @@ static void mpi_close(coh_transport_t *tp)
 }
 
 static coh_transport_ops_t const mpi_ops = {
-    .send = mpi_send,
-    .poll = mpi_poll,
+    .send    = mpi_send,
+    .poll    = mpi_poll,
     .wait_fd = mpi_wait_fd,
     .backlog = mpi_backlog,
-    .close = mpi_close,
+    .close   = mpi_close,
 };
 
 bool coh_transport_mpi_is_job(void)
@@ -268,7 +278,7 @@ coh_err_t coh_transport_mpi_open(coh_transport_t **out)
         COH_LOG_ERR("mpi", "MPI_THREAD_FUNNELED not granted", "level=%d", level);
         return COH_EUNSUPPORTED;
     }
-    int rank = 0;
+    int rank     = 0;
     int rank_cnt = 0;
     MPI_TRY(MPI_Comm_rank, MPI_COMM_WORLD, &rank);
     MPI_TRY(MPI_Comm_size, MPI_COMM_WORLD, &rank_cnt);
@@ -277,14 +287,14 @@ coh_err_t coh_transport_mpi_open(coh_transport_t **out)
         (coh_transport_t){.ops = &mpi_ops, .rank = (uint32_t)rank, .rank_cnt = (uint32_t)rank_cnt};
     coh_frame_pool_init(&mpi->pool);
     mpi->recv_cnt_of = coh_calloc((size_t)rank_cnt, sizeof(*mpi->recv_cnt_of));
-    *out = &mpi->base;
+    *out             = &mpi->base;
     return COH_OK;
 }
 
 void coh_transport_mpi_abort(int code)
 {
     int initialized = 0;
-    int finalized = 0;
+    int finalized   = 0;
     (void)MPI_Initialized(&initialized);
     (void)MPI_Finalized(&finalized);
     if (initialized && !finalized) {

@@ -37,6 +37,7 @@ struct coh_gateway_nn {
     int pub; /* -1: none */
     int rep_fd;
     coh_metrics_t *metrics;
+    size_t message_bytes_max;
     slot_t *slots;
     uint32_t slot_cnt;
     uint32_t free_slot;
@@ -51,35 +52,35 @@ static coh_err_t nn_failed(char const *what, char const *addr, coh_buf_t *err_te
     return number == EINVAL || number == EPROTONOSUPPORT || number == ENODEV ? COH_EINVAL : COH_EIO;
 }
 
-#define NN_TRY(call, what, addr, err_text)                                                         \
-    do {                                                                                           \
-        if ((call) < 0) {                                                                          \
-            return nn_failed(what, addr, err_text);                                                \
-        }                                                                                          \
+#define NN_TRY(call, what, addr, err_text)          \
+    do {                                            \
+        if ((call) < 0) {                           \
+            return nn_failed(what, addr, err_text); \
+        }                                           \
     } while (0)
 
 static void send_answer(coh_gateway_nn_t *gw, uint8_t *control, size_t control_n, coh_bytes_t data)
 {
-    struct nn_iovec iov = {.iov_base = (void *)(uintptr_t)data.p, .iov_len = data.n};
+    struct nn_iovec iov     = {.iov_base = (void *)(uintptr_t)data.p, .iov_len = data.n};
     struct nn_msghdr header = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = control_n};
     if (nn_sendmsg(gw->rep, &header, NN_DONTWAIT) < 0) {
-        COH_LOG_DBG("gateway", "answer not sent", "bytes=%zu text=\"%s\"", data.n,
-                    nn_strerror(nn_errno()));
+        COH_LOG_DBG(
+            "gateway", "answer not sent", "bytes=%zu text=\"%s\"", data.n, nn_strerror(nn_errno()));
     }
 }
 
 static void sink_reply(coh_gateway_sink_t *sink, uint64_t request, coh_bytes_t data)
 {
     coh_gateway_nn_t *gw = (coh_gateway_nn_t *)sink;
-    uint32_t idx = (uint32_t)request;
+    uint32_t idx         = (uint32_t)request;
     COH_ASSERT(idx < gw->slot_cnt);
     slot_t *slot = &gw->slots[idx];
     COH_ASSERT(slot->generation == (uint32_t)(request >> 32) && (slot->generation & 1) == 1);
     send_answer(gw, slot->control, slot->control_n, data);
     slot->generation++;
     slot->next_free = gw->free_slot;
-    gw->free_slot = idx;
+    gw->free_slot   = idx;
 }
 
 static void sink_publish(coh_gateway_sink_t *sink, coh_bytes_t data)
@@ -90,7 +91,10 @@ static void sink_publish(coh_gateway_sink_t *sink, coh_bytes_t data)
     }
     if (nn_send(gw->pub, data.p, data.n, NN_DONTWAIT) < 0) {
         if (!gw->pub_failed) {
-            COH_LOG_WRN("gateway", "publication not sent", "bytes=%zu text=\"%s\"", data.n,
+            COH_LOG_WRN("gateway",
+                        "publication not sent",
+                        "bytes=%zu text=\"%s\"",
+                        data.n,
                         nn_strerror(nn_errno()));
         }
         gw->pub_failed = true;
@@ -106,32 +110,48 @@ static bool sink_has_subscribers(coh_gateway_sink_t *sink)
     return gw->pub >= 0 && nn_get_statistic(gw->pub, NN_STAT_CURRENT_CONNECTIONS) > 0;
 }
 
-static coh_err_t open_socket(int *out, int domain, int protocol, char const *addr,
-                             size_t message_bytes_max, coh_buf_t *err_text)
+static coh_err_t open_socket(int *out,
+                             int domain,
+                             int protocol,
+                             char const *addr,
+                             size_t message_bytes_max,
+                             coh_buf_t *err_text)
 {
     int const buf_bytes = SOCKET_BUF_BYTES;
-    int const message_bytes = (int)message_bytes_max;
+    /* nanomsg counts the return address in. */
+    int const message_bytes = (int)(message_bytes_max + RETURN_BYTES_MAX);
     NN_TRY(*out = nn_socket(domain, protocol), "open a socket for", addr, err_text);
     NN_TRY(nn_setsockopt(*out, NN_SOL_SOCKET, NN_SNDBUF, &buf_bytes, sizeof(buf_bytes)),
-           "set NN_SNDBUF of", addr, err_text);
+           "set NN_SNDBUF of",
+           addr,
+           err_text);
     if (protocol == NN_REP) {
         NN_TRY(nn_setsockopt(*out, NN_SOL_SOCKET, NN_RCVBUF, &buf_bytes, sizeof(buf_bytes)),
-               "set NN_RCVBUF of", addr, err_text);
-        NN_TRY(nn_setsockopt(*out, NN_SOL_SOCKET, NN_RCVMAXSIZE, &message_bytes,
-                             sizeof(message_bytes)),
-               "set NN_RCVMAXSIZE of", addr, err_text);
+               "set NN_RCVBUF of",
+               addr,
+               err_text);
+        NN_TRY(nn_setsockopt(
+                   *out, NN_SOL_SOCKET, NN_RCVMAXSIZE, &message_bytes, sizeof(message_bytes)),
+               "set NN_RCVMAXSIZE of",
+               addr,
+               err_text);
     }
     NN_TRY(nn_bind(*out, addr), "listen on", addr, err_text);
     return COH_OK;
 }
 
-static coh_err_t open_sockets(coh_gateway_nn_t *gw, char const *listen, char const *publish,
-                              size_t message_bytes_max, coh_buf_t *err_text)
+static coh_err_t open_sockets(coh_gateway_nn_t *gw,
+                              char const *listen,
+                              char const *publish,
+                              size_t message_bytes_max,
+                              coh_buf_t *err_text)
 {
     COH_TRY(open_socket(&gw->rep, AF_SP_RAW, NN_REP, listen, message_bytes_max, err_text));
     size_t fd_sz = sizeof(gw->rep_fd);
-    NN_TRY(nn_getsockopt(gw->rep, NN_SOL_SOCKET, NN_RCVFD, &gw->rep_fd, &fd_sz), "get NN_RCVFD of",
-           listen, err_text);
+    NN_TRY(nn_getsockopt(gw->rep, NN_SOL_SOCKET, NN_RCVFD, &gw->rep_fd, &fd_sz),
+           "get NN_RCVFD of",
+           listen,
+           err_text);
     if (*publish != '\0') {
         COH_TRY(open_socket(&gw->pub, AF_SP, NN_PUB, publish, message_bytes_max, err_text));
     }
@@ -148,24 +168,30 @@ static void close_sockets(coh_gateway_nn_t *gw)
     }
 }
 
-coh_err_t coh_gateway_nn_open(coh_gateway_nn_t **out, char const *listen, char const *publish,
-                              size_t message_bytes_max, uint32_t request_max,
-                              coh_metrics_t *metrics, coh_buf_t *err_text)
+coh_err_t coh_gateway_nn_open(coh_gateway_nn_t **out,
+                              char const *listen,
+                              char const *publish,
+                              size_t message_bytes_max,
+                              uint32_t request_max,
+                              coh_metrics_t *metrics,
+                              coh_buf_t *err_text)
 {
-    COH_ASSERT(request_max > 0 && request_max < NO_SLOT && message_bytes_max <= INT32_MAX);
+    COH_ASSERT(request_max > 0 && request_max < NO_SLOT &&
+               message_bytes_max <= INT32_MAX - RETURN_BYTES_MAX);
     coh_gateway_nn_t *gw = coh_calloc(1, sizeof(*gw));
-    gw->sink = (coh_gateway_sink_t){
-        .reply = sink_reply, .publish = sink_publish, .has_subscribers = sink_has_subscribers};
-    gw->rep = -1;
-    gw->pub = -1;
-    gw->metrics = metrics;
-    coh_err_t rc = open_sockets(gw, listen, publish, message_bytes_max, err_text);
+    gw->sink             = (coh_gateway_sink_t){
+                    .reply = sink_reply, .publish = sink_publish, .has_subscribers = sink_has_subscribers};
+    gw->rep               = -1;
+    gw->pub               = -1;
+    gw->metrics           = metrics;
+    gw->message_bytes_max = message_bytes_max;
+    coh_err_t rc          = open_sockets(gw, listen, publish, message_bytes_max, err_text);
     if (rc != COH_OK) {
         close_sockets(gw);
         free(gw);
         return rc;
     }
-    gw->slots = coh_calloc(request_max, sizeof(*gw->slots));
+    gw->slots    = coh_calloc(request_max, sizeof(*gw->slots));
     gw->slot_cnt = request_max;
     for (uint32_t i = 0; i < request_max; i++) {
         gw->slots[i].next_free = i + 1 < request_max ? i + 1 : NO_SLOT;
@@ -174,20 +200,14 @@ coh_err_t coh_gateway_nn_open(coh_gateway_nn_t **out, char const *listen, char c
     return COH_OK;
 }
 
-coh_gateway_sink_t *coh_gateway_nn_sink(coh_gateway_nn_t *gw)
-{
-    return &gw->sink;
-}
+coh_gateway_sink_t *coh_gateway_nn_sink(coh_gateway_nn_t *gw) { return &gw->sink; }
 
-int coh_gateway_nn_fd(coh_gateway_nn_t const *gw)
-{
-    return gw->rep_fd;
-}
+int coh_gateway_nn_fd(coh_gateway_nn_t const *gw) { return gw->rep_fd; }
 
-static void answer_busy(coh_gateway_nn_t *gw, uint8_t *control, size_t control_n)
+static void refuse(coh_gateway_nn_t *gw, uint8_t *control, size_t control_n, coh_err_t err)
 {
     coh_buf_t answer = COH_BUF_INIT;
-    coh_op_put_error(&answer, COH_EBUSY, NULL);
+    coh_op_put_error(&answer, err, NULL);
     send_answer(gw, control, control_n, coh_buf_bytes(&answer));
     coh_buf_free(&answer);
     coh_metric_add(gw->metrics, COH_M_gateway_request, 1);
@@ -207,8 +227,12 @@ static size_t return_address_n(uint8_t *control)
 }
 
 /* Gives the request a slot and hands it over. */
-static void take_request(coh_gateway_nn_t *gw, uint8_t const *control, size_t control_n,
-                         coh_bytes_t data, coh_gateway_nn_fn *fn, void *arg)
+static void take_request(coh_gateway_nn_t *gw,
+                         uint8_t const *control,
+                         size_t control_n,
+                         coh_bytes_t data,
+                         coh_gateway_nn_fn *fn,
+                         void *arg)
 {
     uint32_t idx = gw->free_slot;
     slot_t *slot = &gw->slots[idx];
@@ -225,12 +249,12 @@ bool coh_gateway_nn_poll(coh_gateway_nn_t *gw, coh_gateway_nn_fn *fn, void *arg)
     int taken = 0;
     while (taken < POLL_CNT_MAX) {
         COH_ALIGNED(8) uint8_t control[RETURN_BYTES_MAX] = {0};
-        void *body = NULL;
-        struct nn_iovec iov = {.iov_base = &body, .iov_len = NN_MSG};
-        struct nn_msghdr header = {.msg_iov = &iov,
-                                   .msg_iovlen = 1,
-                                   .msg_control = control,
-                                   .msg_controllen = sizeof(control)};
+        void *body                                       = NULL;
+        struct nn_iovec iov                              = {.iov_base = &body, .iov_len = NN_MSG};
+        struct nn_msghdr header                          = {.msg_iov        = &iov,
+                                                            .msg_iovlen     = 1,
+                                                            .msg_control    = control,
+                                                            .msg_controllen = sizeof(control)};
         int n = nn_recvmsg(gw->rep, &header, NN_DONTWAIT);
         if (n < 0) {
             if (nn_errno() != EAGAIN && nn_errno() != EINTR) {
@@ -242,8 +266,10 @@ bool coh_gateway_nn_poll(coh_gateway_nn_t *gw, coh_gateway_nn_fn *fn, void *arg)
         size_t control_n = return_address_n(control);
         if (control_n == 0) {
             COH_LOG_DBG("gateway", "request without a usable return address", "bytes=%d", n);
+        } else if ((size_t)n > gw->message_bytes_max) {
+            refuse(gw, control, control_n, COH_ETOOBIG);
         } else if (gw->free_slot == NO_SLOT) {
-            answer_busy(gw, control, control_n);
+            refuse(gw, control, control_n, COH_EBUSY);
         } else {
             take_request(gw, control, control_n, coh_bytes(body, (size_t)n), fn, arg);
         }

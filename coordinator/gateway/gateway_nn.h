@@ -19,7 +19,7 @@ typedef struct coh_gateway_nn coh_gateway_nn_t;
 
 /* coh_gateway_nn_open binds both sockets.
    In:      listen, publish   nanomsg addresses ("tcp://127.0.0.1:7545"); publish may be empty: no publications
-            message_bytes_max larger requests close their connection
+            message_bytes_max a larger request is refused; a much larger one closes its connection
             request_max       requests not answered yet
             metrics           borrowed until close; may be NULL
    Returns: COH_OK; COH_EINVAL, COH_EIO with the address and the reason in err_text */

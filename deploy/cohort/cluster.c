@@ -24,17 +24,20 @@ struct coh_cluster {
 /* Runs one rank; if it fails, all others leave too. */
 static void *run_member(void *arg)
 {
-    member_t *member = arg;
+    member_t *member       = arg;
     coh_cluster_t *cluster = member->cluster;
-    coh_buf_t text = COH_BUF_INIT;
-    coh_err_t rc = coh_rank_run(member->rank, &text);
+    coh_buf_t text         = COH_BUF_INIT;
+    coh_err_t rc           = coh_rank_run(member->rank, &text);
     if (rc != COH_OK && rc != COH_ECLOSED) {
         int lock_rc = pthread_mutex_lock(&cluster->lock);
         COH_ASSERT(lock_rc == 0);
         if (cluster->err == COH_OK) {
             cluster->err = rc;
-            coh_buf_printf(&cluster->err_text, "rank %u: %.*s", member->transport->rank,
-                           (int)text.n, (char const *)text.p);
+            coh_buf_printf(&cluster->err_text,
+                           "rank %u: %.*s",
+                           member->transport->rank,
+                           (int)text.n,
+                           (char const *)text.p);
         }
         lock_rc = pthread_mutex_unlock(&cluster->lock);
         COH_ASSERT(lock_rc == 0);
@@ -46,29 +49,31 @@ static void *run_member(void *arg)
     return NULL;
 }
 
-coh_err_t coh_cluster_open(coh_cluster_t **out, coh_config_t const *config, bool serves_clients,
+coh_err_t coh_cluster_open(coh_cluster_t **out,
+                           coh_config_t const *config,
+                           bool serves_clients,
                            coh_buf_t *err_text)
 {
-    uint32_t member_cnt = (uint32_t)config->node_shards + 1;
+    uint32_t member_cnt    = (uint32_t)config->node_shards + 1;
     coh_cluster_t *cluster = coh_calloc(1, sizeof(*cluster) + member_cnt * sizeof(member_t));
-    cluster->member_cnt = member_cnt;
-    int lock_rc = pthread_mutex_init(&cluster->lock, NULL);
+    cluster->member_cnt    = member_cnt;
+    int lock_rc            = pthread_mutex_init(&cluster->lock, NULL);
     COH_ASSERT(lock_rc == 0);
     coh_transport_t **ends = coh_calloc(member_cnt, sizeof(*ends));
-    coh_err_t rc = coh_transport_local_new(ends, member_cnt);
+    coh_err_t rc           = coh_transport_local_new(ends, member_cnt);
     for (uint32_t i = 0; rc == COH_OK && i < member_cnt; i++) {
-        member_t *member = &cluster->members[i];
-        member->cluster = cluster;
+        member_t *member  = &cluster->members[i];
+        member->cluster   = cluster;
         member->transport = ends[i];
     }
     free(ends);
     for (uint32_t i = 0; rc == COH_OK && i < member_cnt; i++) {
         coh_rank_options_t options = {
-            .config = config,
-            .transport = cluster->members[i].transport,
-            .owns_process = i == 0,
+            .config         = config,
+            .transport      = cluster->members[i].transport,
+            .owns_process   = i == 0,
             .serves_clients = serves_clients,
-            .sibling = i == 0 ? NULL : cluster->members[0].rank,
+            .sibling        = i == 0 ? NULL : cluster->members[0].rank,
         };
         rc = coh_rank_open(&cluster->members[i].rank, &options, err_text);
     }
@@ -84,7 +89,7 @@ coh_err_t coh_cluster_run(coh_cluster_t *cluster, coh_buf_t *err_text)
 {
     for (uint32_t i = 1; i < cluster->member_cnt; i++) {
         member_t *member = &cluster->members[i];
-        int rc = pthread_create(&member->thread, NULL, run_member, member);
+        int rc           = pthread_create(&member->thread, NULL, run_member, member);
         COH_ASSERT(rc == 0);
         (void)pthread_setname_np(member->thread, "coh-shard");
     }
@@ -97,10 +102,7 @@ coh_err_t coh_cluster_run(coh_cluster_t *cluster, coh_buf_t *err_text)
     return cluster->err;
 }
 
-void coh_cluster_stop(coh_cluster_t *cluster)
-{
-    coh_rank_stop(cluster->members[0].rank);
-}
+void coh_cluster_stop(coh_cluster_t *cluster) { coh_rank_stop(cluster->members[0].rank); }
 
 coh_rank_t *coh_cluster_rank(coh_cluster_t *cluster, uint32_t rank)
 {
@@ -108,10 +110,7 @@ coh_rank_t *coh_cluster_rank(coh_cluster_t *cluster, uint32_t rank)
     return cluster->members[rank].rank;
 }
 
-uint32_t coh_cluster_rank_cnt(coh_cluster_t const *cluster)
-{
-    return cluster->member_cnt;
-}
+uint32_t coh_cluster_rank_cnt(coh_cluster_t const *cluster) { return cluster->member_cnt; }
 
 void coh_cluster_close(coh_cluster_t *cluster)
 {

@@ -37,8 +37,8 @@ static void on_signal(int number)
 static void catch_signals(coh_rank_t *rank)
 {
     static int const numbers[] = {SIGTERM, SIGINT, SIGUSR1};
-    stoppable = rank;
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    stoppable                  = rank;
+    struct sigaction action    = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     (void)sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < COH_CNT(numbers); i++) {
         int rc = sigaction(numbers[i], &action, NULL);
@@ -65,8 +65,8 @@ static int report_failure(coh_buf_t *text)
 static int run_embedded(coh_config_t const *config)
 {
     coh_cluster_t *cluster = NULL;
-    coh_buf_t text = COH_BUF_INIT;
-    coh_err_t rc = coh_cluster_open(&cluster, config, true, &text);
+    coh_buf_t text         = COH_BUF_INIT;
+    coh_err_t rc           = coh_cluster_open(&cluster, config, true, &text);
     if (rc != COH_OK) {
         return report_failure(&text);
     }
@@ -91,7 +91,7 @@ static int run_rank(coh_config_t const *config, coh_transport_t *transport)
                        "a cluster has at least two ranks: mpirun -n 1+SHARDS cohort node ...");
         return report_failure(&text);
     }
-    coh_rank_t *rank = NULL;
+    coh_rank_t *rank           = NULL;
     coh_rank_options_t options = {
         .config = config, .transport = transport, .owns_process = true, .serves_clients = true};
     if (coh_rank_open(&rank, &options, &text) != COH_OK) {
@@ -113,7 +113,7 @@ static int run_rank(coh_config_t const *config, coh_transport_t *transport)
 static int run_job(coh_config_t const *config)
 {
     coh_transport_t *transport = NULL;
-    coh_err_t rc = coh_transport_mpi_open(&transport);
+    coh_err_t rc               = coh_transport_mpi_open(&transport);
     if (rc != COH_OK) {
         (void)fprintf(stderr, "cohort node: cannot join the MPI job: %s\n", coh_err_str(rc));
         return COH_EXIT_FAILED;
@@ -125,7 +125,9 @@ static int run_job(coh_config_t const *config)
         coh_buf_put_u8(&path, 0);
         rc = coh_log_init(config->log_level, (char const *)path.p);
         if (rc != COH_OK) {
-            (void)fprintf(stderr, "cohort node: cannot log to %s: %s\n", (char const *)path.p,
+            (void)fprintf(stderr,
+                          "cohort node: cannot log to %s: %s\n",
+                          (char const *)path.p,
                           coh_err_str(rc));
         }
         coh_buf_free(&path);
@@ -143,14 +145,14 @@ int coh_cmd_node(int argc, char **argv)
 {
     static coh_config_t config;
     static coh_command_t const command = {
-        .name = "node",
-        .about = "Runs a cluster. Under mpirun this process is one rank of it: rank 0 the "
-                 "coordinator, the others one "
-                 "shard each. Without mpirun it hosts the coordinator and --shards shards. The "
-                 "first start on a data "
-                 "directory needs --genesis; later ones use the copy kept there. SIGTERM, SIGINT "
-                 "or SIGUSR1 end it "
-                 "cleanly; a second one at once.",
+        .name     = "node",
+        .about    = "Runs a cluster. Under mpirun this process is one rank of it: rank 0 the "
+                    "coordinator, the others one "
+                    "shard each. Without mpirun it hosts the coordinator and --shards shards. The "
+                    "first start on a data "
+                    "directory needs --genesis; later ones use the copy kept there. SIGTERM, SIGINT "
+                    "or SIGUSR1 end it "
+                    "cleanly; a second one at once.",
         .examples = "  cohort node --data ./data --genesis genesis.json --shards 2 --threads 2\n"
                     "  mpirun -n 5 cohort node --data /var/lib/cohort --genesis genesis.json\n",
     };
@@ -170,8 +172,11 @@ int coh_cmd_node(int argc, char **argv)
     /* The ranks of a job have a file each, named once they know their number. */
     coh_err_t rc = coh_log_init(config.log_level, job ? "" : config.log_file);
     if (rc != COH_OK) {
-        (void)fprintf(stderr, "cohort node: cannot log to '%s' at level '%s': %s\n",
-                      config.log_file, config.log_level, coh_err_str(rc));
+        (void)fprintf(stderr,
+                      "cohort node: cannot log to '%s' at level '%s': %s\n",
+                      config.log_file,
+                      config.log_level,
+                      coh_err_str(rc));
         return COH_EXIT_USAGE;
     }
     return job ? run_job(&config) : run_embedded(&config);

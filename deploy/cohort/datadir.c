@@ -107,7 +107,7 @@ static coh_err_t copy_file(char const *to, char const *from, coh_buf_t *err_text
     if (in_fd < 0) {
         return io_failed(err_text, "read", from);
     }
-    int out_fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    int out_fd   = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     coh_err_t rc = COH_OK;
     if (out_fd < 0 || copy_fd(out_fd, in_fd) != COH_OK || fsync(out_fd) != 0) {
         rc = io_failed(err_text, "write", to);
@@ -121,17 +121,17 @@ static coh_err_t copy_file(char const *to, char const *from, coh_buf_t *err_text
 
 static coh_err_t lock_folder(coh_datadir_t *dd, coh_buf_t *err_text)
 {
-    char *path = path_of("%s.lock", dd->folder);
+    char *path   = path_of("%s.lock", dd->folder);
     coh_err_t rc = COH_OK;
-    dd->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    dd->lock_fd  = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     if (dd->lock_fd < 0) {
         rc = io_failed(err_text, "open", path);
     } else if (flock(dd->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        char pid[32] = "";
-        ssize_t n = pread(dd->lock_fd, pid, sizeof(pid) - 1, 0);
+        char pid[32]       = "";
+        ssize_t n          = pread(dd->lock_fd, pid, sizeof(pid) - 1, 0);
         pid[n > 0 ? n : 0] = '\0';
-        coh_buf_printf(err_text, "%s is in use by process %s", dd->folder,
-                       pid[0] != '\0' ? pid : "(unknown)");
+        coh_buf_printf(
+            err_text, "%s is in use by process %s", dd->folder, pid[0] != '\0' ? pid : "(unknown)");
         rc = COH_ELOCKED;
     } else {
         /* For the message above only: what locks is flock. */
@@ -145,21 +145,24 @@ static coh_err_t lock_folder(coh_datadir_t *dd, coh_buf_t *err_text)
     return rc;
 }
 
-coh_err_t coh_datadir_open(coh_datadir_t **out, char const *dir, uint32_t rank, uint32_t rank_cnt,
+coh_err_t coh_datadir_open(coh_datadir_t **out,
+                           char const *dir,
+                           uint32_t rank,
+                           uint32_t rank_cnt,
                            coh_buf_t *err_text)
 {
     if (mkdir(dir, 0750) != 0 && errno != EEXIST) {
         return io_failed(err_text, "make the data directory", dir);
     }
     coh_datadir_t *dd = coh_calloc(1, sizeof(*dd));
-    dd->rank = rank;
-    dd->rank_cnt = rank_cnt;
-    dd->dir = coh_strdup(dir);
-    dd->folder = path_of("%s/rank-%u", dir, rank);
-    dd->folder_new = path_of("%s.new", dd->folder);
-    dd->genesis_path = path_of("%s/genesis.json", dd->folder);
-    dd->kv_path = path_of("%s/db", dd->folder);
-    coh_err_t rc = lock_folder(dd, err_text);
+    dd->rank          = rank;
+    dd->rank_cnt      = rank_cnt;
+    dd->dir           = coh_strdup(dir);
+    dd->folder        = path_of("%s/rank-%u", dir, rank);
+    dd->folder_new    = path_of("%s.new", dd->folder);
+    dd->genesis_path  = path_of("%s/genesis.json", dd->folder);
+    dd->kv_path       = path_of("%s/db", dd->folder);
+    coh_err_t rc      = lock_folder(dd, err_text);
     if (rc == COH_OK) {
         struct stat st;
         if (stat(dd->folder, &st) == 0) {
@@ -178,20 +181,14 @@ coh_err_t coh_datadir_open(coh_datadir_t **out, char const *dir, uint32_t rank, 
     return COH_OK;
 }
 
-bool coh_datadir_is_fresh(coh_datadir_t const *dd)
-{
-    return dd->fresh;
-}
+bool coh_datadir_is_fresh(coh_datadir_t const *dd) { return dd->fresh; }
 
-char const *coh_datadir_genesis_path(coh_datadir_t const *dd)
-{
-    return dd->genesis_path;
-}
+char const *coh_datadir_genesis_path(coh_datadir_t const *dd) { return dd->genesis_path; }
 
 /* Makes the store in folder_new with the identity in it. */
 static coh_err_t create_kv(coh_datadir_t *dd, coh_genesis_t const *genesis, coh_buf_t *err_text)
 {
-    char *path = path_of("%s/db", dd->folder_new);
+    char *path   = path_of("%s/db", dd->folder_new);
     coh_kv_t *kv = NULL;
     coh_err_t rc = coh_kv_rocks_open(&kv, path, CREATE_CACHE_BYTES, err_text);
     free(path);
@@ -209,21 +206,23 @@ static coh_err_t create_kv(coh_datadir_t *dd, coh_genesis_t const *genesis, coh_
     coh_kv_batch_free(&batch);
     kv->ops->close(kv);
     if (rc != COH_OK) {
-        coh_buf_printf(err_text, "cannot write the identity into %s: %s", dd->folder_new,
-                       coh_err_str(rc));
+        coh_buf_printf(
+            err_text, "cannot write the identity into %s: %s", dd->folder_new, coh_err_str(rc));
     }
     return rc;
 }
 
-coh_err_t coh_datadir_create(coh_datadir_t *dd, coh_genesis_t const *genesis,
-                             char const *genesis_path, coh_buf_t *err_text)
+coh_err_t coh_datadir_create(coh_datadir_t *dd,
+                             coh_genesis_t const *genesis,
+                             char const *genesis_path,
+                             coh_buf_t *err_text)
 {
     COH_ASSERT(dd->fresh);
     COH_TRY(remove_tree(dd->folder_new, err_text));
     if (mkdir(dd->folder_new, 0750) != 0) {
         return io_failed(err_text, "make", dd->folder_new);
     }
-    char *copy = path_of("%s/genesis.json", dd->folder_new);
+    char *copy   = path_of("%s/genesis.json", dd->folder_new);
     coh_err_t rc = copy_file(copy, genesis_path, err_text);
     free(copy);
     COH_TRY(rc);
@@ -237,13 +236,16 @@ coh_err_t coh_datadir_create(coh_datadir_t *dd, coh_genesis_t const *genesis,
     return COH_OK;
 }
 
-static coh_err_t check_identity(coh_datadir_t const *dd, coh_bytes_t id,
-                                coh_genesis_t const *genesis, coh_buf_t *err_text)
+static coh_err_t check_identity(coh_datadir_t const *dd,
+                                coh_bytes_t id,
+                                coh_genesis_t const *genesis,
+                                coh_buf_t *err_text)
 {
     if (id.n < 4) {
         coh_buf_printf(err_text,
                        "%s: the identity is damaged (%zu bytes); restore the folder from a backup",
-                       dd->folder, id.n);
+                       dd->folder,
+                       id.n);
         return COH_ECORRUPT;
     }
     uint32_t format = coh_load_u32_le(id.p);
@@ -252,22 +254,26 @@ static coh_err_t check_identity(coh_datadir_t const *dd, coh_bytes_t id,
             err_text,
             "%s has data format %u, this program uses %u; start the version that made it, or use "
             "another data directory",
-            dd->folder, format, COH_DATADIR_FORMAT);
+            dd->folder,
+            format,
+            COH_DATADIR_FORMAT);
         return COH_EMISMATCH;
     }
     if (id.n != IDENTITY_BYTES) {
         coh_buf_printf(err_text,
                        "%s: the identity is damaged (%zu bytes); restore the folder from a backup",
-                       dd->folder, id.n);
+                       dd->folder,
+                       id.n);
         return COH_ECORRUPT;
     }
-    uint32_t rank = coh_load_u32_le(id.p + 4);
+    uint32_t rank     = coh_load_u32_le(id.p + 4);
     uint32_t rank_cnt = coh_load_u32_le(id.p + 8);
     uint64_t chain_id = coh_load_u64_le(id.p + 12);
     if (rank != dd->rank) {
         coh_buf_printf(err_text,
                        "%s holds the data of rank %u; give every folder its own name back",
-                       dd->folder, rank);
+                       dd->folder,
+                       rank);
         return COH_EMISMATCH;
     }
     if (rank_cnt != dd->rank_cnt) {
@@ -275,7 +281,10 @@ static coh_err_t check_identity(coh_datadir_t const *dd, coh_bytes_t id,
                        "%s was made for %u shards, this cluster has %u; start it with %u shards, "
                        "or use another "
                        "data directory",
-                       dd->folder, rank_cnt - 1, dd->rank_cnt - 1, rank_cnt - 1);
+                       dd->folder,
+                       rank_cnt - 1,
+                       dd->rank_cnt - 1,
+                       rank_cnt - 1);
         return COH_EMISMATCH;
     }
     if (chain_id != genesis->chain_id ||
@@ -288,15 +297,21 @@ static coh_err_t check_identity(coh_datadir_t const *dd, coh_bytes_t id,
                        "%s was made for chain %llu with genesis 0x%s, the genesis given is of "
                        "chain %llu with 0x%s; "
                        "leave --genesis out to use the stored one, or use another data directory",
-                       dd->folder, (unsigned long long)chain_id, found,
-                       (unsigned long long)genesis->chain_id, expected);
+                       dd->folder,
+                       (unsigned long long)chain_id,
+                       found,
+                       (unsigned long long)genesis->chain_id,
+                       expected);
         return COH_EMISMATCH;
     }
     return COH_OK;
 }
 
-coh_err_t coh_datadir_open_kv(coh_datadir_t *dd, coh_kv_t **out, coh_genesis_t const *genesis,
-                              size_t cache_bytes, coh_buf_t *err_text)
+coh_err_t coh_datadir_open_kv(coh_datadir_t *dd,
+                              coh_kv_t **out,
+                              coh_genesis_t const *genesis,
+                              size_t cache_bytes,
+                              coh_buf_t *err_text)
 {
     COH_ASSERT(!dd->fresh);
     coh_kv_t *kv = NULL;
@@ -312,8 +327,10 @@ coh_err_t coh_datadir_open_kv(coh_datadir_t *dd, coh_kv_t **out, coh_genesis_t c
     if (rc == COH_OK) {
         rc = check_identity(dd, coh_buf_bytes(&id), genesis, err_text);
     } else {
-        coh_buf_printf(err_text, "%s has no identity (%s); restore the folder from a backup",
-                       dd->kv_path, coh_err_str(rc));
+        coh_buf_printf(err_text,
+                       "%s has no identity (%s); restore the folder from a backup",
+                       dd->kv_path,
+                       coh_err_str(rc));
         rc = rc == COH_ENOTFOUND ? COH_ECORRUPT : rc;
     }
     coh_buf_free(&id);

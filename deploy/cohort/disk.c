@@ -69,7 +69,7 @@ static void list_push(list_t *list, coh_disk_req_t *req)
 static coh_disk_req_t *list_pop(list_t *list)
 {
     coh_disk_req_t *req = list->first;
-    list->first = req->next;
+    list->first         = req->next;
     if (list->first == NULL) {
         list->last = NULL;
     }
@@ -100,9 +100,12 @@ static coh_err_t write_batch(coh_disk_t *disk, coh_kv_batch_t const *batch, bool
         return disk->write_err;
     }
     uint64_t start_us = coh_clock_mono_us();
-    disk->write_err = disk->kv->ops->write(disk->kv, batch, sync);
+    disk->write_err   = disk->kv->ops->write(disk->kv, batch, sync);
     if (disk->write_err != COH_OK) {
-        COH_LOG_ERR("disk", "write failed", "error=\"%s\" bytes=%zu", coh_err_str(disk->write_err),
+        COH_LOG_ERR("disk",
+                    "write failed",
+                    "error=\"%s\" bytes=%zu",
+                    coh_err_str(disk->write_err),
                     batch->ops.n);
         return disk->write_err;
     }
@@ -120,7 +123,10 @@ static coh_err_t ingest(coh_disk_t *disk, coh_disk_req_t const *req)
     }
     disk->write_err = disk->kv->ops->ingest(disk->kv, &req->batch);
     if (disk->write_err != COH_OK) {
-        COH_LOG_ERR("disk", "ingest failed", "error=\"%s\" bytes=%zu", coh_err_str(disk->write_err),
+        COH_LOG_ERR("disk",
+                    "ingest failed",
+                    "error=\"%s\" bytes=%zu",
+                    coh_err_str(disk->write_err),
                     req->batch.ops.n);
         return disk->write_err;
     }
@@ -131,10 +137,11 @@ static coh_err_t ingest(coh_disk_t *disk, coh_disk_req_t const *req)
 /* Takes a run of writes off queue and carries it out with one sync, after its last synced write. */
 static void write_group(coh_disk_t *disk, list_t *queue)
 {
-    list_t group = {0};
+    list_t group              = {0};
     coh_disk_req_t *last_sync = NULL;
     for (int i = 0;
-         i < GROUP_CNT_MAX && queue->first != NULL && queue->first->kind != COH_DISK_INGEST; i++) {
+         i < GROUP_CNT_MAX && queue->first != NULL && queue->first->kind != COH_DISK_INGEST;
+         i++) {
         coh_disk_req_t *req = list_pop(queue);
         list_push(&group, req);
         last_sync = req->kind == COH_DISK_WRITE_SYNC ? req : last_sync;
@@ -165,11 +172,11 @@ static void serve_writes(coh_disk_t *disk, list_t *queue)
             write_group(disk, queue);
             continue;
         }
-        list_t one = {0};
+        list_t one          = {0};
         coh_disk_req_t *req = list_pop(queue);
-        uint64_t start_us = coh_clock_mono_us();
-        req->err = ingest(disk, req);
-        req->elapsed_us = coh_clock_mono_us() - start_us;
+        uint64_t start_us   = coh_clock_mono_us();
+        req->err            = ingest(disk, req);
+        req->elapsed_us     = coh_clock_mono_us() - start_us;
         list_push(&one, req);
         finish(disk, &one);
     }
@@ -178,11 +185,11 @@ static void serve_writes(coh_disk_t *disk, list_t *queue)
 static void serve_reads(coh_disk_t *disk, list_t *queue)
 {
     while (queue->first != NULL) {
-        list_t one = {0};
+        list_t one          = {0};
         coh_disk_req_t *req = list_pop(queue);
-        uint64_t start_us = coh_clock_mono_us();
-        req->err = disk->kv->ops->multi_get(disk->kv, req->table, req->key_cnt, req->keys,
-                                            req->errs, req->lens, &req->values);
+        uint64_t start_us   = coh_clock_mono_us();
+        req->err            = disk->kv->ops->multi_get(
+            disk->kv, req->table, req->key_cnt, req->keys, req->errs, req->lens, &req->values);
         req->elapsed_us = coh_clock_mono_us() - start_us;
         list_push(&one, req);
         finish(disk, &one);
@@ -191,7 +198,7 @@ static void serve_reads(coh_disk_t *disk, list_t *queue)
 
 static void *lane_main(void *arg)
 {
-    lane_t *lane = arg;
+    lane_t *lane     = arg;
     coh_disk_t *disk = lane->disk;
     coh_log_set_rank(disk->log_rank);
     uint64_t cpu_ns = coh_clock_thread_cpu_ns();
@@ -201,7 +208,7 @@ static void *lane_main(void *arg)
             (void)pthread_cond_wait(&lane->filled, &lane->lock);
         }
         list_t queue = lane->queue;
-        lane->queue = (list_t){0};
+        lane->queue  = (list_t){0};
         unlock(&lane->lock);
         if (queue.first == NULL) {
             return NULL;
@@ -220,7 +227,7 @@ static void *lane_main(void *arg)
 static void lane_start(lane_t *lane, coh_disk_t *disk, char const *name)
 {
     lane->disk = disk;
-    int rc = pthread_mutex_init(&lane->lock, NULL);
+    int rc     = pthread_mutex_init(&lane->lock, NULL);
     COH_ASSERT(rc == 0);
     rc = pthread_cond_init(&lane->filled, NULL);
     COH_ASSERT(rc == 0);
@@ -241,16 +248,16 @@ static void lane_stop(lane_t *lane)
     (void)pthread_mutex_destroy(&lane->lock);
 }
 
-coh_disk_t *coh_disk_new(coh_kv_t *kv, coh_metrics_t *metrics, int log_rank, coh_disk_wake_fn *wake,
-                         void *arg)
+coh_disk_t *
+coh_disk_new(coh_kv_t *kv, coh_metrics_t *metrics, int log_rank, coh_disk_wake_fn *wake, void *arg)
 {
     coh_disk_t *disk = coh_calloc(1, sizeof(*disk));
-    disk->kv = kv;
-    disk->metrics = metrics;
-    disk->log_rank = log_rank;
-    disk->wake = wake;
-    disk->wake_arg = arg;
-    int rc = pthread_mutex_init(&disk->done_lock, NULL);
+    disk->kv         = kv;
+    disk->metrics    = metrics;
+    disk->log_rank   = log_rank;
+    disk->wake       = wake;
+    disk->wake_arg   = arg;
+    int rc           = pthread_mutex_init(&disk->done_lock, NULL);
     COH_ASSERT(rc == 0);
     lane_start(&disk->writer, disk, "coh-write");
     lane_start(&disk->reader, disk, "coh-read");
@@ -277,7 +284,7 @@ void coh_disk_put(coh_disk_t *disk, coh_disk_req_t *req)
     disk->outstanding_cnt++;
     req->err = COH_OK;
     if (disk->stopped) {
-        req->err = COH_ECLOSED;
+        req->err   = COH_ECLOSED;
         list_t one = {0};
         list_push(&one, req);
         finish(disk, &one);
@@ -300,7 +307,7 @@ coh_disk_req_t *coh_disk_take(coh_disk_t *disk)
     }
     lock(&disk->done_lock);
     coh_disk_req_t *first = disk->done.first;
-    disk->done = (list_t){0};
+    disk->done            = (list_t){0};
     atomic_store_explicit(&disk->done_cnt, 0, memory_order_relaxed);
     unlock(&disk->done_lock);
     for (coh_disk_req_t *req = first; req != NULL; req = req->next) {
@@ -310,7 +317,4 @@ coh_disk_req_t *coh_disk_take(coh_disk_t *disk)
     return first;
 }
 
-bool coh_disk_busy(coh_disk_t const *disk)
-{
-    return disk->outstanding_cnt != 0;
-}
+bool coh_disk_busy(coh_disk_t const *disk) { return disk->outstanding_cnt != 0; }

@@ -46,8 +46,8 @@ static unsigned serve_livez(void *arg, coh_buf_t *body, char const **content_typ
     (void)content_type;
     coh_rank_t *rank = arg;
     uint64_t last_us = coh_runtime_last_round_us(rank->runtime);
-    uint64_t now_us = coh_clock_unix_us();
-    bool alive = now_us < last_us + STUCK_US;
+    uint64_t now_us  = coh_clock_unix_us();
+    bool alive       = now_us < last_us + STUCK_US;
     coh_buf_printf(body, alive ? "alive\n" : "stuck: no round of the event loop in the last 5 s\n");
     return alive ? 200 : 503;
 }
@@ -56,7 +56,7 @@ static unsigned serve_readyz(void *arg, coh_buf_t *body, char const **content_ty
 {
     (void)content_type;
     coh_rank_t *rank = arg;
-    bool ready = atomic_load_explicit(&rank->ready, memory_order_relaxed);
+    bool ready       = atomic_load_explicit(&rank->ready, memory_order_relaxed);
     coh_buf_printf(body, ready ? "ready\n" : "not ready\n");
     return ready ? 200 : 503;
 }
@@ -64,7 +64,7 @@ static unsigned serve_readyz(void *arg, coh_buf_t *body, char const **content_ty
 static unsigned serve_metrics(void *arg, coh_buf_t *body, char const **content_type)
 {
     coh_rank_t *rank = arg;
-    *content_type = "text/plain; version=0.0.4; charset=utf-8";
+    *content_type    = "text/plain; version=0.0.4; charset=utf-8";
     coh_metrics_prometheus(rank->metrics, body);
     return 200;
 }
@@ -78,7 +78,8 @@ static bool node_is_ready(coh_rank_t const *rank)
 static void log_ready(coh_rank_t const *rank)
 {
     if (rank->idx == 0) {
-        COH_LOG_INF("node", "cluster ready",
+        COH_LOG_INF("node",
+                    "cluster ready",
                     "shards=%u chain=%llu head=%llu client=%s publish=%s status_port=%u",
                     rank->options.transport->rank_cnt - 1,
                     (unsigned long long)rank->genesis->chain_id,
@@ -87,7 +88,9 @@ static void log_ready(coh_rank_t const *rank)
                     rank->gateway != NULL ? rank->config->client_publish : "none",
                     rank->httpd != NULL ? coh_httpd_port(rank->httpd) : 0);
     } else {
-        COH_LOG_INF("node", "shard ready", "status_port=%u",
+        COH_LOG_INF("node",
+                    "shard ready",
+                    "status_port=%u",
                     rank->httpd != NULL ? coh_httpd_port(rank->httpd) : 0);
     }
 }
@@ -96,7 +99,7 @@ static void log_ready(coh_rank_t const *rank)
 static bool show(void *arg, uint64_t now_us)
 {
     coh_rank_t *rank = arg;
-    bool ready = node_is_ready(rank);
+    bool ready       = node_is_ready(rank);
     if (ready && !atomic_load_explicit(&rank->was_ready, memory_order_relaxed)) {
         log_ready(rank);
         atomic_store_explicit(&rank->was_ready, true, memory_order_release);
@@ -104,7 +107,7 @@ static bool show(void *arg, uint64_t now_us)
     atomic_store_explicit(&rank->ready, ready, memory_order_relaxed);
     if (rank->httpd != NULL && now_us >= rank->status_us) {
         rank->status_us = now_us + STATUS_US;
-        coh_buf_t json = COH_BUF_INIT;
+        coh_buf_t json  = COH_BUF_INIT;
         if (rank->coordinator != NULL) {
             coh_coordinator_status_json(rank->coordinator, &json);
         } else {
@@ -137,8 +140,8 @@ static bool poll_gateway(void *arg, uint64_t now_us)
 static coh_err_t open_store(coh_rank_t *rank, coh_buf_t *err_text)
 {
     coh_config_t const *config = rank->config;
-    coh_rank_t const *sibling = rank->options.sibling;
-    coh_transport_t const *tp = rank->options.transport;
+    coh_rank_t const *sibling  = rank->options.sibling;
+    coh_transport_t const *tp  = rank->options.transport;
     COH_TRY(coh_datadir_open(&rank->datadir, config->node_data, rank->idx, tp->rank_cnt, err_text));
     if (config->node_genesis[0] != '\0') {
         rank->genesis_path = coh_strdup(config->node_genesis);
@@ -147,8 +150,10 @@ static coh_err_t open_store(coh_rank_t *rank, coh_buf_t *err_text)
     } else if (sibling != NULL) {
         rank->genesis_path = coh_strdup(sibling->genesis_path);
     } else {
-        coh_buf_printf(err_text, "%s holds no data of rank %u yet: the first start needs --genesis",
-                       config->node_data, rank->idx);
+        coh_buf_printf(err_text,
+                       "%s holds no data of rank %u yet: the first start needs --genesis",
+                       config->node_data,
+                       rank->idx);
         return COH_EINVAL;
     }
     if (sibling != NULL) {
@@ -160,8 +165,8 @@ static coh_err_t open_store(coh_rank_t *rank, coh_buf_t *err_text)
     if (coh_datadir_is_fresh(rank->datadir)) {
         COH_TRY(coh_datadir_create(rank->datadir, rank->genesis, rank->genesis_path, err_text));
     }
-    return coh_datadir_open_kv(rank->datadir, &rank->kv, rank->genesis,
-                               config->state_rocksdb_cache_bytes, err_text);
+    return coh_datadir_open_kv(
+        rank->datadir, &rank->kv, rank->genesis, config->state_rocksdb_cache_bytes, err_text);
 }
 
 /* All frames of a cluster carry this number. */
@@ -172,35 +177,38 @@ static uint64_t fingerprint(coh_config_t const *config, coh_genesis_t const *gen
 
 static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
 {
-    coh_config_t const *config = rank->config;
-    uint32_t worker_cnt = (uint32_t)config->node_threads;
+    coh_config_t const *config    = rank->config;
+    uint32_t worker_cnt           = (uint32_t)config->node_threads;
     coh_runtime_options_t options = {
-        .transport = rank->options.transport,
-        .kv = rank->kv,
-        .kv_is_rocks = true,
-        .metrics = rank->metrics,
+        .transport    = rank->options.transport,
+        .kv           = rank->kv,
+        .kv_is_rocks  = true,
+        .metrics      = rank->metrics,
         .owns_process = rank->options.owns_process,
-        .fingerprint = fingerprint(config, rank->genesis),
-        .worker_cnt = worker_cnt,
+        .fingerprint  = fingerprint(config, rank->genesis),
+        .worker_cnt   = worker_cnt,
     };
     COH_TRY(coh_runtime_new(&rank->runtime, &options));
     coh_env_t *env = coh_runtime_env(rank->runtime);
     if (rank->idx != 0) {
-        COH_TRY(coh_shard_new(&rank->shard, config, rank->genesis, env, rank->kv, worker_cnt,
-                              err_text));
+        COH_TRY(coh_shard_new(
+            &rank->shard, config, rank->genesis, env, rank->kv, worker_cnt, err_text));
         coh_runtime_set_node(rank->runtime, coh_shard_node(rank->shard));
         return COH_OK;
     }
     coh_gateway_sink_t *sink = NULL;
     if (rank->options.serves_clients) {
-        COH_TRY(coh_gateway_nn_open(&rank->gateway, config->client_listen, config->client_publish,
+        COH_TRY(coh_gateway_nn_open(&rank->gateway,
+                                    config->client_listen,
+                                    config->client_publish,
                                     config->client_message_bytes_max,
-                                    (uint32_t)config->client_inflight_requests_max, rank->metrics,
+                                    (uint32_t)config->client_inflight_requests_max,
+                                    rank->metrics,
                                     err_text));
         sink = coh_gateway_nn_sink(rank->gateway);
     }
-    COH_TRY(coh_coordinator_new(&rank->coordinator, config, rank->genesis, env, rank->kv, sink,
-                                err_text));
+    COH_TRY(coh_coordinator_new(
+        &rank->coordinator, config, rank->genesis, env, rank->kv, sink, err_text));
     coh_runtime_set_node(rank->runtime, coh_coordinator_node(rank->coordinator));
     if (rank->gateway != NULL) {
         coh_runtime_source_t source = {
@@ -211,16 +219,17 @@ static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
 }
 
 /* Appends "host:port" with rank added to the port, unless that is 0, and a NUL. */
-static coh_err_t status_address(coh_buf_t *out, char const *listen, uint32_t rank,
-                                coh_buf_t *err_text)
+static coh_err_t
+status_address(coh_buf_t *out, char const *listen, uint32_t rank, coh_buf_t *err_text)
 {
-    char const *colon = strrchr(listen, ':');
-    char *end = NULL;
-    errno = 0;
+    char const *colon  = strrchr(listen, ':');
+    char *end          = NULL;
+    errno              = 0;
     unsigned long port = colon != NULL ? strtoul(colon + 1, &end, 10) : 0;
     if (colon == NULL || end == colon + 1 || *end != '\0' || errno != 0 || port > 65535 - rank) {
         coh_buf_printf(err_text,
-                       "status-listen %s: expected host:port, with room for rank %u above", listen,
+                       "status-listen %s: expected host:port, with room for rank %u above",
+                       listen,
                        rank);
         return COH_EINVAL;
     }
@@ -244,12 +253,12 @@ static coh_err_t open_pages(coh_rank_t *rank, coh_buf_t *err_text)
         {.path = "/status", .fn = coh_page_serve, .arg = rank->status_page},
     };
     coh_buf_t addr = COH_BUF_INIT;
-    coh_err_t rc = status_address(&addr, rank->config->status_listen, rank->idx, err_text);
+    coh_err_t rc   = status_address(&addr, rank->config->status_listen, rank->idx, err_text);
     if (rc == COH_OK) {
         rc = coh_httpd_start(&rank->httpd, (char const *)addr.p, routes, COH_CNT(routes));
         if (rc != COH_OK) {
-            coh_buf_printf(err_text, "cannot serve HTTP on %s: %s", (char const *)addr.p,
-                           coh_err_str(rc));
+            coh_buf_printf(
+                err_text, "cannot serve HTTP on %s: %s", (char const *)addr.p, coh_err_str(rc));
         }
     }
     coh_buf_free(&addr);
@@ -259,14 +268,14 @@ static coh_err_t open_pages(coh_rank_t *rank, coh_buf_t *err_text)
 coh_err_t coh_rank_open(coh_rank_t **out, coh_rank_options_t const *options, coh_buf_t *err_text)
 {
     coh_rank_t *rank = coh_calloc(1, sizeof(*rank));
-    rank->options = *options;
-    rank->config = options->config;
-    rank->idx = options->transport->rank;
+    rank->options    = *options;
+    rank->config     = options->config;
+    rank->idx        = options->transport->rank;
     coh_log_set_rank((int)rank->idx);
     coh_err_t rc = open_store(rank, err_text);
     if (rc == COH_OK) {
         rank->metrics = coh_metrics_new(rank->idx);
-        rc = open_node(rank, err_text);
+        rc            = open_node(rank, err_text);
     }
     if (rc == COH_OK) {
         rc = open_pages(rank, err_text);
@@ -297,30 +306,21 @@ void coh_rank_stop(coh_rank_t *rank)
     }
 }
 
-void coh_rank_abandon(coh_rank_t *rank)
-{
-    coh_runtime_abandon(rank->runtime);
-}
+void coh_rank_abandon(coh_rank_t *rank) { coh_runtime_abandon(rank->runtime); }
 
 void coh_rank_add_source(coh_rank_t *rank, coh_runtime_source_t const *source)
 {
     coh_runtime_add_source(rank->runtime, source);
 }
 
-coh_coordinator_t *coh_rank_coordinator(coh_rank_t *rank)
-{
-    return rank->coordinator;
-}
+coh_coordinator_t *coh_rank_coordinator(coh_rank_t *rank) { return rank->coordinator; }
 
 bool coh_rank_is_ready(coh_rank_t const *rank)
 {
     return atomic_load_explicit(&rank->was_ready, memory_order_acquire);
 }
 
-coh_metrics_t *coh_rank_metrics(coh_rank_t *rank)
-{
-    return rank->metrics;
-}
+coh_metrics_t *coh_rank_metrics(coh_rank_t *rank) { return rank->metrics; }
 
 void coh_rank_close(coh_rank_t *rank)
 {

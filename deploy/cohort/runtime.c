@@ -24,17 +24,17 @@
 /* How long a thread without work gives its time slice away before it sleeps. */
 #define SPIN_US UINT64_C(20)
 /* Sleeps of the loop. A transport without a descriptor is polled in between. */
-#define POLLED_SLEEP_US_MIN UINT64_C(50)
-#define POLLED_SLEEP_US_MAX UINT64_C(2000)
+#define POLLED_SLEEP_US_MIN   UINT64_C(50)
+#define POLLED_SLEEP_US_MAX   UINT64_C(2000)
 #define POLLED_IDLE_PER_SLEEP 8
 /* Ticks of a node that did something lately, and of one that did not. */
-#define ACTIVE_US UINT64_C(50000)
+#define ACTIVE_US      UINT64_C(50000)
 #define TICK_US_ACTIVE UINT64_C(1000)
-#define TICK_US_IDLE UINT64_C(10000)
+#define TICK_US_IDLE   UINT64_C(10000)
 /* The kernel may delay a timer by the slack to save wake-ups; the default of 50 us would double the
  * shortest sleep. */
 #define TIMER_SLACK_NS 5000ul
-#define METRICS_US UINT64_C(1000000)
+#define METRICS_US     UINT64_C(1000000)
 /* How long the last frames may take to leave. */
 #define DRAIN_US_MAX UINT64_C(2000000)
 
@@ -81,25 +81,19 @@ struct coh_runtime {
     uint64_t metrics_us; /* next refresh */
 };
 
-static coh_runtime_t *from_env(coh_env_t *env)
-{
-    return (coh_runtime_t *)env;
-}
+static coh_runtime_t *from_env(coh_env_t *env) { return (coh_runtime_t *)env; }
 
 static void wake_loop(coh_runtime_t *rt)
 {
     atomic_store(&rt->pending, true);
     if (atomic_exchange(&rt->sleeping, false)) {
         uint64_t one = 1;
-        ssize_t n = write(rt->event_fd, &one, sizeof(one));
+        ssize_t n    = write(rt->event_fd, &one, sizeof(one));
         (void)n; /* a full counter is readable all the same */
     }
 }
 
-static void wake_from_disk(void *arg)
-{
-    wake_loop(arg);
-}
+static void wake_from_disk(void *arg) { wake_loop(arg); }
 
 static uint64_t env_mono_us(coh_env_t *env)
 {
@@ -143,15 +137,12 @@ static void env_wake_workers(coh_env_t *env)
     }
 }
 
-static void env_wake_node(coh_env_t *env)
-{
-    wake_loop(from_env(env));
-}
+static void env_wake_node(coh_env_t *env) { wake_loop(from_env(env)); }
 
 static void *worker_main(void *arg)
 {
-    worker_t *worker = arg;
-    coh_runtime_t *rt = worker->rt;
+    worker_t *worker          = arg;
+    coh_runtime_t *rt         = worker->rt;
     coh_node_ops_t const *ops = rt->node->ops;
     coh_log_set_rank((int)rt->env.rank);
     while (!atomic_load_explicit(&rt->workers_ending, memory_order_relaxed)) {
@@ -178,30 +169,28 @@ coh_err_t coh_runtime_new(coh_runtime_t **out, coh_runtime_options_t const *opti
     }
     coh_runtime_t *rt = aligned_alloc(COH_CACHE_LINE, sizeof(*rt));
     COH_ASSERT(rt != NULL);
-    *rt = (coh_runtime_t){.options = *options, .tp = options->transport, .event_fd = event_fd};
+    *rt     = (coh_runtime_t){.options = *options, .tp = options->transport, .event_fd = event_fd};
     rt->env = (coh_env_t){
-        .rank = rt->tp->rank,
-        .rank_cnt = rt->tp->rank_cnt,
-        .metrics = options->metrics,
-        .mono_us = env_mono_us,
-        .unix_us = env_unix_us,
-        .outbox = env_outbox,
-        .disk = env_disk,
+        .rank         = rt->tp->rank,
+        .rank_cnt     = rt->tp->rank_cnt,
+        .metrics      = options->metrics,
+        .mono_us      = env_mono_us,
+        .unix_us      = env_unix_us,
+        .outbox       = env_outbox,
+        .disk         = env_disk,
         .wake_workers = env_wake_workers,
-        .wake_node = env_wake_node,
+        .wake_node    = env_wake_node,
     };
     rt->outboxes = coh_calloc(rt->env.rank_cnt, sizeof(*rt->outboxes));
-    coh_wire_put_envelope(&rt->envelope, &(coh_envelope_t){.fingerprint = options->fingerprint,
-                                                           .sender = rt->env.rank});
+    coh_wire_put_envelope(
+        &rt->envelope,
+        &(coh_envelope_t){.fingerprint = options->fingerprint, .sender = rt->env.rank});
     rt->disk = coh_disk_new(options->kv, options->metrics, (int)rt->env.rank, wake_from_disk, rt);
-    *out = rt;
+    *out     = rt;
     return COH_OK;
 }
 
-coh_env_t *coh_runtime_env(coh_runtime_t *rt)
-{
-    return &rt->env;
-}
+coh_env_t *coh_runtime_env(coh_runtime_t *rt) { return &rt->env; }
 
 void coh_runtime_set_node(coh_runtime_t *rt, coh_node_t *node)
 {
@@ -251,10 +240,10 @@ static void drop_frame(void *arg, uint32_t src, coh_bytes_t data)
 static bool finish_disk(coh_runtime_t *rt)
 {
     coh_disk_req_t *req = coh_disk_take(rt->disk);
-    bool any = req != NULL;
+    bool any            = req != NULL;
     while (req != NULL) {
         coh_disk_req_t *next = req->next;
-        req->next = NULL;
+        req->next            = NULL;
         rt->node->ops->on_disk_done(rt->node, req);
         req = next;
     }
@@ -268,7 +257,7 @@ static coh_err_t flush(coh_runtime_t *rt, bool *any)
         if (outbox->n <= rt->envelope.n) {
             continue;
         }
-        size_t n = outbox->n;
+        size_t n     = outbox->n;
         coh_err_t rc = rt->tp->ops->send(rt->tp, dst, outbox);
         if (rc == COH_ECLOSED) {
             /* A rank of this process that has ended: the node hears of it by other ways, or has
@@ -286,9 +275,9 @@ static coh_err_t flush(coh_runtime_t *rt, bool *any)
 
 static uint64_t resident_bytes(void)
 {
-    unsigned long long total = 0;
+    unsigned long long total    = 0;
     unsigned long long resident = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
+    FILE *file                  = fopen("/proc/self/statm", "re");
     if (file == NULL) {
         return 0;
     }
@@ -323,12 +312,12 @@ static void wait_for_work(coh_runtime_t *rt, uint64_t idle_us)
         (void)sched_yield();
         return;
     }
-    int wait_fd = rt->tp->ops->wait_fd(rt->tp);
+    int wait_fd       = rt->tp->ops->wait_fd(rt->tp);
     uint64_t sleep_us = idle_us < ACTIVE_US ? TICK_US_ACTIVE : TICK_US_IDLE;
     if (wait_fd < 0) {
         uint64_t polled_us = idle_us / POLLED_IDLE_PER_SLEEP;
-        polled_us = COH_MAX(polled_us, POLLED_SLEEP_US_MIN);
-        sleep_us = COH_MIN(polled_us, POLLED_SLEEP_US_MAX);
+        polled_us          = COH_MAX(polled_us, POLLED_SLEEP_US_MIN);
+        sleep_us           = COH_MIN(polled_us, POLLED_SLEEP_US_MAX);
     }
     struct pollfd fds[2 + COH_RUNTIME_SOURCE_MAX];
     nfds_t fd_cnt = 0;
@@ -341,7 +330,7 @@ static void wait_for_work(coh_runtime_t *rt, uint64_t idle_us)
     atomic_store(&rt->sleeping, true);
     if (!atomic_load(&rt->pending)) {
         struct timespec timeout = {.tv_nsec = (long)(sleep_us * 1000)};
-        int rc = ppoll(fds, fd_cnt, &timeout, NULL);
+        int rc                  = ppoll(fds, fd_cnt, &timeout, NULL);
         COH_ASSERT(rc >= 0 || errno == EINTR);
     }
     atomic_store(&rt->sleeping, false);
@@ -356,7 +345,7 @@ static void wait_for_work(coh_runtime_t *rt, uint64_t idle_us)
 static coh_err_t run_round(coh_runtime_t *rt, uint64_t now_us, bool *busy)
 {
     coh_node_ops_t const *ops = rt->node->ops;
-    int frames = rt->tp->ops->poll(rt->tp, on_frame, rt);
+    int frames                = rt->tp->ops->poll(rt->tp, on_frame, rt);
     if (frames < 0) {
         return (coh_err_t)frames;
     }
@@ -377,8 +366,8 @@ static coh_err_t run_round(coh_runtime_t *rt, uint64_t now_us, bool *busy)
 static coh_err_t run_loop(coh_runtime_t *rt)
 {
     coh_node_ops_t const *ops = rt->node->ops;
-    bool stopping = false;
-    uint64_t busy_us = coh_clock_mono_us();
+    bool stopping             = false;
+    uint64_t busy_us          = coh_clock_mono_us();
     while (!ops->finished(rt->node)) {
         if (atomic_load(&rt->abandoned)) {
             return COH_ECLOSED;
@@ -406,8 +395,8 @@ static void start_workers(coh_runtime_t *rt)
     rt->workers = coh_calloc(rt->options.worker_cnt, sizeof(*rt->workers));
     for (uint32_t i = 0; i < rt->options.worker_cnt; i++) {
         worker_t *worker = &rt->workers[i];
-        *worker = (worker_t){.rt = rt, .idx = i};
-        int rc = pthread_create(&worker->thread, NULL, worker_main, worker);
+        *worker          = (worker_t){.rt = rt, .idx = i};
+        int rc           = pthread_create(&worker->thread, NULL, worker_main, worker);
         COH_ASSERT(rc == 0);
         (void)pthread_setname_np(worker->thread, "coh-work");
         rt->worker_cnt++;
@@ -440,13 +429,13 @@ static void stop_disk(coh_runtime_t *rt)
  */
 static void drain(coh_runtime_t *rt)
 {
-    bool any = false;
-    coh_err_t rc = flush(rt, &any);
+    bool any        = false;
+    coh_err_t rc    = flush(rt, &any);
     uint64_t end_us = coh_clock_mono_us() + DRAIN_US_MAX;
     while (rc == COH_OK && rt->tp->ops->backlog(rt->tp) != 0 && coh_clock_mono_us() < end_us &&
            !atomic_load(&rt->abandoned)) {
         int frames = rt->tp->ops->poll(rt->tp, drop_frame, NULL);
-        rc = frames < 0 ? (coh_err_t)frames : COH_OK;
+        rc         = frames < 0 ? (coh_err_t)frames : COH_OK;
         (void)usleep(100);
     }
 }

@@ -21,9 +21,9 @@ static void make_frame(coh_buf_t *out, uint64_t seed, uint32_t src, uint32_t dst
     coh_rng_t rng;
     coh_rng_seed(&rng, seed ^ ((uint64_t)src << 48 | (uint64_t)dst << 32 | i));
     uint64_t dice = coh_rng_below(&rng, 100);
-    size_t bound = dice < 60 ? 300 : dice < 85 ? 70000 : dice < 97 ? 300000 : BIG_BYTES;
-    size_t n = coh_rng_below(&rng, bound);
-    uint8_t *p = coh_buf_extend(out, n);
+    size_t bound  = dice < 60 ? 300 : dice < 85 ? 70000 : dice < 97 ? 300000 : BIG_BYTES;
+    size_t n      = coh_rng_below(&rng, bound);
+    uint8_t *p    = coh_buf_extend(out, n);
     uint64_t word = coh_rng_next(&rng);
     for (size_t at = 0; at < n; at++) {
         p[at] = (uint8_t)((word >> (at % 57)) + at);
@@ -52,8 +52,8 @@ static void check_frame(void *arg, uint32_t src, coh_bytes_t data)
     peer_t *peer = &side->peers[src];
     if (!peer->seeded) {
         peer->seeded = true;
-        side->wrong = side->wrong || data.n != 8;
-        peer->seed = data.n == 8 ? coh_load_u64_le(data.p) : 0;
+        side->wrong  = side->wrong || data.n != 8;
+        peer->seed   = data.n == 8 ? coh_load_u64_le(data.p) : 0;
         return;
     }
     coh_buf_t want = COH_BUF_INIT;
@@ -62,7 +62,12 @@ static void check_frame(void *arg, uint32_t src, coh_bytes_t data)
         (void)fprintf(
             stderr,
             "rank %u: frame %u of rank %u (seed %llu): %zu bytes, expected %zu, or other content\n",
-            side->tp->rank, peer->received, src, (unsigned long long)peer->seed, data.n, want.n);
+            side->tp->rank,
+            peer->received,
+            src,
+            (unsigned long long)peer->seed,
+            data.n,
+            want.n);
         side->wrong = true;
     }
     peer->received++;
@@ -74,8 +79,8 @@ static void check_frame(void *arg, uint32_t src, coh_bytes_t data)
 static bool send_seed(side_t *side)
 {
     coh_transport_t *tp = side->tp;
-    coh_buf_t frame = COH_BUF_INIT;
-    bool ok = true;
+    coh_buf_t frame     = COH_BUF_INIT;
+    bool ok             = true;
     for (uint32_t dst = 0; ok && dst < tp->rank_cnt; dst++) {
         if (dst != tp->rank) {
             coh_buf_put_u64_le(&frame, side->seed);
@@ -89,8 +94,8 @@ static bool send_seed(side_t *side)
 static bool exchange(side_t *side)
 {
     coh_transport_t *tp = side->tp;
-    coh_buf_t frame = COH_BUF_INIT;
-    bool ok = send_seed(side);
+    coh_buf_t frame     = COH_BUF_INIT;
+    bool ok             = send_seed(side);
     for (uint32_t i = 0; ok && i < FRAMES; i++) {
         for (uint32_t dst = 0; ok && dst < tp->rank_cnt; dst++) {
             if (dst == tp->rank) {
@@ -118,8 +123,8 @@ int main(int argc, char **argv)
         return 1;
     }
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : (uint64_t)time(NULL);
-    side_t side = {.tp = tp, .seed = seed + tp->rank};
-    side.peers = coh_calloc(tp->rank_cnt, sizeof(*side.peers));
+    side_t side   = {.tp = tp, .seed = seed + tp->rank};
+    side.peers    = coh_calloc(tp->rank_cnt, sizeof(*side.peers));
     (void)fprintf(stderr, "rank %u: seed %llu\n", tp->rank, (unsigned long long)side.seed);
     uint64_t start_us = coh_clock_mono_us();
     if (!exchange(&side)) {
@@ -127,7 +132,9 @@ int main(int argc, char **argv)
         coh_transport_mpi_abort(1);
     }
     if (tp->rank == 0) {
-        (void)fprintf(stderr, "rank 0 received %u frames, %llu bytes in %llu us\n", side.total,
+        (void)fprintf(stderr,
+                      "rank 0 received %u frames, %llu bytes in %llu us\n",
+                      side.total,
                       (unsigned long long)side.bytes,
                       (unsigned long long)(coh_clock_mono_us() - start_us));
     }

@@ -1,10 +1,12 @@
 /* The same cases over both stores, against a model that is an array of slots; and what only a store
    on disk can show: what is there after a crash, a torn log, a damaged log, a second opening. */
 /* links: coh_rocks */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <dirent.h>
@@ -76,10 +78,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static coh_bytes_t str(char const *s)
-{
-    return coh_bytes(s, strlen(s));
-}
+static coh_bytes_t str(char const *s) { return coh_bytes(s, strlen(s)); }
 
 static void put(coh_kv_t *kv, coh_kv_table_t table, char const *key, char const *value, bool sync)
 {
@@ -118,13 +117,17 @@ typedef struct {
 static bool collect(void *arg, coh_bytes_t key, coh_bytes_t value)
 {
     collect_t *c = arg;
-    coh_buf_printf(&c->text, "%.*s=%.*s ", (int)key.n, (char const *)key.p, (int)value.n,
+    coh_buf_printf(&c->text,
+                   "%.*s=%.*s ",
+                   (int)key.n,
+                   (char const *)key.p,
+                   (int)value.n,
                    (char const *)value.p);
     return --c->left != 0;
 }
 
-static void assert_listing(coh_kv_t *kv, char const *first, bool descending, int max,
-                           char const *want)
+static void
+assert_listing(coh_kv_t *kv, char const *first, bool descending, int max, char const *want)
 {
     collect_t c = {.left = max};
     assert_int_equal(kv->ops->iterate(kv, COH_KV_ACCOUNTS, str(first), descending, collect, &c),
@@ -262,7 +265,7 @@ static void kv_equals_model(void **state)
     static uint32_t model[MODEL_KEYS];
     memset(model, 0, sizeof(model));
     char const *given = getenv("COH_TEST_SEED");
-    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+    uint64_t seed     = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
     print_message("COH_TEST_SEED=%llu\n", (unsigned long long)seed);
     coh_rng_t rng;
     coh_rng_seed(&rng, seed);
@@ -276,11 +279,11 @@ static void kv_equals_model(void **state)
             model_key(key, k);
             uint64_t dice = coh_rng_below(&rng, 100);
             if (dice < 70) {
-                model[k] = ++stamp;
+                model[k]          = ++stamp;
                 uint8_t value[64] = {0};
                 coh_store_u32_le(value, stamp);
-                coh_kv_batch_put(&batch, COH_KV_ACCOUNTS, coh_bytes(key, 2),
-                                 coh_bytes(value, 4 + stamp % 50));
+                coh_kv_batch_put(
+                    &batch, COH_KV_ACCOUNTS, coh_bytes(key, 2), coh_bytes(value, 4 + stamp % 50));
             } else if (dice < 97) {
                 model[k] = 0;
                 coh_kv_batch_delete(&batch, COH_KV_ACCOUNTS, coh_bytes(key, 2));
@@ -291,8 +294,8 @@ static void kv_equals_model(void **state)
                 for (int i = k; i < end && i < MODEL_KEYS; i++) {
                     model[i] = 0;
                 }
-                coh_kv_batch_delete_range(&batch, COH_KV_ACCOUNTS, coh_bytes(key, 2),
-                                          coh_bytes(end_key, 2));
+                coh_kv_batch_delete_range(
+                    &batch, COH_KV_ACCOUNTS, coh_bytes(key, 2), coh_bytes(end_key, 2));
             }
         }
         assert_int_equal(kv->ops->write(kv, &batch, false), COH_OK);
@@ -368,7 +371,7 @@ static void reopen(fixture_t *f)
 static void write_and_die(fixture_t *f, int key_cnt)
 {
     f->kv->ops->close(f->kv);
-    f->kv = NULL;
+    f->kv     = NULL;
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
@@ -416,7 +419,7 @@ static int prefix_len(coh_kv_t *kv, int key_cnt)
 static off_t find_log(fixture_t *f, char *log, size_t cap)
 {
     off_t size = -1;
-    DIR *dir = opendir(f->path);
+    DIR *dir   = opendir(f->path);
     assert_non_null(dir);
     for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
         char const *dot = strrchr(entry->d_name, '.');
@@ -461,7 +464,7 @@ static void kv_rocks_refuses_a_damaged_log(void **state)
     write_and_die(f, 100);
     char log[512];
     off_t size = find_log(f, log, sizeof(log));
-    int fd = open(log, O_RDWR);
+    int fd     = open(log, O_RDWR);
     assert_true(fd >= 0);
     uint8_t byte = 0;
     assert_int_equal(pread(fd, &byte, 1, size / 2), 1);
@@ -478,9 +481,9 @@ static void kv_rocks_refuses_a_damaged_log(void **state)
 
 static void kv_rocks_is_opened_once(void **state)
 {
-    fixture_t *f = *state;
+    fixture_t *f     = *state;
     coh_kv_t *second = NULL;
-    coh_buf_t text = COH_BUF_INIT;
+    coh_buf_t text   = COH_BUF_INIT;
     assert_int_equal(coh_kv_rocks_open(&second, f->path, CACHE_BYTES, &text), COH_ELOCKED);
     assert_true(text.n > 0);
     coh_buf_clear(&text);

@@ -2,10 +2,12 @@
    for many, a failing store, workers that sleep and are woken, stopping, abandoning; and the data
    directory's checks. */
 /* links: coh_runtime coh_rocks */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <fcntl.h>
@@ -46,8 +48,12 @@ static coh_err_t spy_write(coh_kv_t *kv, coh_kv_batch_t const *batch, bool sync)
     return spy->under->ops->write(spy->under, batch, sync);
 }
 
-static coh_err_t spy_multi_get(coh_kv_t *kv, coh_kv_table_t table, size_t cnt,
-                               coh_bytes_t const *keys, coh_err_t *errs, size_t *lens,
+static coh_err_t spy_multi_get(coh_kv_t *kv,
+                               coh_kv_table_t table,
+                               size_t cnt,
+                               coh_bytes_t const *keys,
+                               coh_err_t *errs,
+                               size_t *lens,
                                coh_buf_t *out)
 {
     coh_kv_t *under = ((spy_kv_t *)kv)->under;
@@ -60,8 +66,9 @@ static coh_err_t spy_ingest(coh_kv_t *kv, coh_kv_batch_t const *batch)
     return under->ops->ingest(under, batch);
 }
 
-static coh_kv_ops_t const spy_ops = {
-    .write = spy_write, .multi_get = spy_multi_get, .ingest = spy_ingest};
+static coh_kv_ops_t const spy_ops = {.write     = spy_write,
+                                     .multi_get = spy_multi_get,
+                                     .ingest    = spy_ingest};
 
 static void spy_init(spy_kv_t *spy, unsigned fail_from)
 {
@@ -139,15 +146,9 @@ static bool no_work(coh_node_t *node, uint32_t worker)
     return false;
 }
 
-static void ping_stop(coh_node_t *node)
-{
-    ((ping_t *)node)->stopped = true;
-}
+static void ping_stop(coh_node_t *node) { ((ping_t *)node)->stopped = true; }
 
-static bool ping_finished(coh_node_t const *node)
-{
-    return ((ping_t const *)node)->done;
-}
+static bool ping_finished(coh_node_t const *node) { return ((ping_t const *)node)->done; }
 
 static char const *not_failed(coh_node_t const *node)
 {
@@ -155,25 +156,22 @@ static char const *not_failed(coh_node_t const *node)
     return NULL;
 }
 
-static void ping_free(coh_node_t *node)
-{
-    coh_wire_reader_free(((ping_t *)node)->reader);
-}
+static void ping_free(coh_node_t *node) { coh_wire_reader_free(((ping_t *)node)->reader); }
 
 static coh_node_ops_t const ping_ops = {
-    .on_frame = ping_on_frame,
+    .on_frame     = ping_on_frame,
     .on_disk_done = ping_on_disk_done,
-    .on_tick = ping_on_tick,
-    .work = no_work,
-    .stop = ping_stop,
-    .finished = ping_finished,
-    .failed = not_failed,
-    .free = ping_free,
+    .on_tick      = ping_on_tick,
+    .work         = no_work,
+    .stop         = ping_stop,
+    .finished     = ping_finished,
+    .failed       = not_failed,
+    .free         = ping_free,
 };
 
 static coh_runtime_t *runtime_new(coh_transport_t *tp, coh_kv_t *kv, uint32_t worker_cnt)
 {
-    coh_runtime_t *rt = NULL;
+    coh_runtime_t *rt             = NULL;
     coh_runtime_options_t options = {
         .transport = tp, .kv = kv, .fingerprint = FINGERPRINT, .worker_cnt = worker_cnt};
     assert_int_equal(coh_runtime_new(&rt, &options), COH_OK);
@@ -183,7 +181,7 @@ static coh_runtime_t *runtime_new(coh_transport_t *tp, coh_kv_t *kv, uint32_t wo
 static void *run(void *arg)
 {
     coh_buf_t text = COH_BUF_INIT;
-    coh_err_t rc = coh_runtime_run(arg, &text);
+    coh_err_t rc   = coh_runtime_run(arg, &text);
     coh_buf_free(&text);
     return (void *)(intptr_t)rc;
 }
@@ -199,9 +197,9 @@ static void runtime_carries_frames_both_ways(void **state)
     assert_int_equal(coh_kv_mem_open(&kv), COH_OK);
     assert_int_equal(coh_transport_local_new(ends, 2), COH_OK);
     for (uint32_t i = 0; i < 2; i++) {
-        rts[i] = runtime_new(ends[i], kv, 1);
-        pings[i] = (ping_t){.base = {.ops = &ping_ops},
-                            .env = coh_runtime_env(rts[i]),
+        rts[i]   = runtime_new(ends[i], kv, 1);
+        pings[i] = (ping_t){.base   = {.ops = &ping_ops},
+                            .env    = coh_runtime_env(rts[i]),
                             .reader = coh_wire_reader_new()};
         assert_int_equal(pings[i].env->rank, i);
         assert_int_equal(pings[i].env->rank_cnt, 2);
@@ -250,7 +248,7 @@ static void disk_on_frame(coh_node_t *node, uint32_t src, coh_bytes_t frame)
 
 static void disk_on_done(coh_node_t *node, coh_disk_req_t *req)
 {
-    disk_node_t *d = (disk_node_t *)node;
+    disk_node_t *d              = (disk_node_t *)node;
     d->done_tags[d->done_cnt++] = req->tag;
 }
 
@@ -273,7 +271,7 @@ static bool disk_work(coh_node_t *node, uint32_t worker)
 {
     (void)worker;
     disk_node_t *d = (disk_node_t *)node;
-    unsigned todo = atomic_load(&d->todo);
+    unsigned todo  = atomic_load(&d->todo);
     while (todo != 0 && !atomic_compare_exchange_weak(&d->todo, &todo, todo - 1)) {
     }
     if (todo == 0) {
@@ -285,10 +283,7 @@ static bool disk_work(coh_node_t *node, uint32_t worker)
     return true;
 }
 
-static void disk_stop(coh_node_t *node)
-{
-    ((disk_node_t *)node)->stopped = true;
-}
+static void disk_stop(coh_node_t *node) { ((disk_node_t *)node)->stopped = true; }
 
 static bool disk_finished(coh_node_t const *node)
 {
@@ -313,30 +308,30 @@ static void disk_free(coh_node_t *node)
 }
 
 static coh_node_ops_t const disk_ops = {
-    .on_frame = disk_on_frame,
+    .on_frame     = disk_on_frame,
     .on_disk_done = disk_on_done,
-    .on_tick = disk_on_tick,
-    .work = disk_work,
-    .stop = disk_stop,
-    .finished = disk_finished,
-    .failed = disk_failed,
-    .free = disk_free,
+    .on_tick      = disk_on_tick,
+    .work         = disk_work,
+    .stop         = disk_stop,
+    .finished     = disk_finished,
+    .failed       = disk_failed,
+    .free         = disk_free,
 };
 
 static coh_disk_req_t *add_write(disk_node_t *d, coh_disk_kind_t kind, char const *key)
 {
     coh_disk_req_t *req = &d->reqs[d->req_cnt];
-    req->kind = kind;
-    req->tag = d->req_cnt++;
-    coh_kv_batch_put(&req->batch, COH_KV_ACCOUNTS, coh_bytes(key, strlen(key)),
-                     coh_bytes(key, strlen(key)));
+    req->kind           = kind;
+    req->tag            = d->req_cnt++;
+    coh_kv_batch_put(
+        &req->batch, COH_KV_ACCOUNTS, coh_bytes(key, strlen(key)), coh_bytes(key, strlen(key)));
     return req;
 }
 
 static bool has(coh_kv_t *kv, char const *key)
 {
     coh_buf_t out = COH_BUF_INIT;
-    bool found = kv->ops->get(kv, COH_KV_ACCOUNTS, coh_bytes(key, strlen(key)), &out) == COH_OK;
+    bool found    = kv->ops->get(kv, COH_KV_ACCOUNTS, coh_bytes(key, strlen(key)), &out) == COH_OK;
     coh_buf_free(&out);
     return found;
 }
@@ -353,16 +348,13 @@ static void world_init(world_t *w, unsigned fail_from, uint32_t worker_cnt)
     memset(&w->node, 0, sizeof(w->node));
     assert_int_equal(coh_transport_local_new(&w->tp, 1), COH_OK);
     spy_init(&w->spy, fail_from);
-    w->rt = runtime_new(w->tp, &w->spy.base, worker_cnt);
+    w->rt            = runtime_new(w->tp, &w->spy.base, worker_cnt);
     w->node.base.ops = &disk_ops;
-    w->node.env = coh_runtime_env(w->rt);
+    w->node.env      = coh_runtime_env(w->rt);
     coh_runtime_set_node(w->rt, &w->node.base);
 }
 
-static coh_err_t world_run(world_t *w)
-{
-    return (coh_err_t)(intptr_t)run(w->rt);
-}
+static coh_err_t world_run(world_t *w) { return (coh_err_t)(intptr_t)run(w->rt); }
 
 static void world_fini(world_t *w)
 {
@@ -442,12 +434,12 @@ static void runtime_reads_beside_writes(void **state)
     coh_bytes_t keys[3] = {coh_bytes("a", 1), coh_bytes("b", 1), coh_bytes("c", 1)};
     coh_err_t errs[3];
     size_t lens[3];
-    w.node.reqs[0] = (coh_disk_req_t){.kind = COH_DISK_READ,
-                                      .table = COH_KV_ACCOUNTS,
+    w.node.reqs[0] = (coh_disk_req_t){.kind    = COH_DISK_READ,
+                                      .table   = COH_KV_ACCOUNTS,
                                       .key_cnt = 3,
-                                      .keys = keys,
-                                      .errs = errs,
-                                      .lens = lens};
+                                      .keys    = keys,
+                                      .errs    = errs,
+                                      .lens    = lens};
     w.node.req_cnt = 1;
     assert_int_equal(world_run(&w), COH_OK);
     assert_int_equal(w.node.reqs[0].err, COH_OK);
@@ -548,13 +540,16 @@ static int place_teardown(void **state)
     return rc;
 }
 
-static coh_err_t open_as(place_t const *p, uint32_t rank, uint32_t rank_cnt,
-                         coh_genesis_t const *genesis, char const *text_has)
+static coh_err_t open_as(place_t const *p,
+                         uint32_t rank,
+                         uint32_t rank_cnt,
+                         coh_genesis_t const *genesis,
+                         char const *text_has)
 {
     coh_datadir_t *dd = NULL;
-    coh_kv_t *kv = NULL;
-    coh_buf_t text = COH_BUF_INIT;
-    coh_err_t rc = coh_datadir_open(&dd, p->dir, rank, rank_cnt, &text);
+    coh_kv_t *kv      = NULL;
+    coh_buf_t text    = COH_BUF_INIT;
+    coh_err_t rc      = coh_datadir_open(&dd, p->dir, rank, rank_cnt, &text);
     if (rc == COH_OK) {
         if (coh_datadir_is_fresh(dd)) {
             rc = coh_datadir_create(dd, genesis, p->genesis_path, &text);
@@ -585,7 +580,7 @@ static void datadir_knows_its_own(void **state)
     coh_genesis_t other = p->genesis;
     other.hash.b[31] ^= 1;
     assert_int_equal(open_as(p, 1, 3, &other, "ababaa"), COH_EMISMATCH);
-    other = p->genesis;
+    other          = p->genesis;
     other.chain_id = 6;
     assert_int_equal(open_as(p, 1, 3, &other, "chain 5"), COH_EMISMATCH);
     /* A folder under another rank's name. */
@@ -622,9 +617,9 @@ static void datadir_starts_over_after_a_torn_start(void **state)
 
 static void datadir_is_used_by_one(void **state)
 {
-    place_t *p = *state;
+    place_t *p        = *state;
     coh_datadir_t *dd = NULL;
-    coh_buf_t text = COH_BUF_INIT;
+    coh_buf_t text    = COH_BUF_INIT;
     assert_int_equal(coh_datadir_open(&dd, p->dir, 0, 2, &text), COH_OK);
     char want[64];
     (void)snprintf(want, sizeof(want), "in use by process %ld", (long)getpid());
@@ -645,8 +640,8 @@ int main(void)
         cmocka_unit_test(runtime_loses_no_wake_of_workers),
         cmocka_unit_test(runtime_stops_fails_and_abandons),
         cmocka_unit_test_setup_teardown(datadir_knows_its_own, place_setup, place_teardown),
-        cmocka_unit_test_setup_teardown(datadir_starts_over_after_a_torn_start, place_setup,
-                                        place_teardown),
+        cmocka_unit_test_setup_teardown(
+            datadir_starts_over_after_a_torn_start, place_setup, place_teardown),
         cmocka_unit_test_setup_teardown(datadir_is_used_by_one, place_setup, place_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,10 @@
 /* The in-process link: order and content under threads, waking, accounting, closing. */
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <poll.h>
@@ -21,8 +23,8 @@ static void make_frame(coh_buf_t *out, uint64_t seed, uint32_t src, uint32_t dst
 {
     coh_rng_t rng;
     coh_rng_seed(&rng, seed ^ ((uint64_t)src << 48 | (uint64_t)dst << 32 | i));
-    size_t n = coh_rng_below(&rng, FRAME_BYTES_MAX);
-    uint8_t *p = coh_buf_extend(out, n);
+    size_t n     = coh_rng_below(&rng, FRAME_BYTES_MAX);
+    uint8_t *p   = coh_buf_extend(out, n);
     uint8_t byte = (uint8_t)coh_rng_next(&rng);
     for (size_t at = 0; at < n; at++) {
         p[at] = (uint8_t)(byte + at * 7);
@@ -39,7 +41,7 @@ typedef struct {
 
 static void check_frame(void *arg, uint32_t src, coh_bytes_t data)
 {
-    side_t *side = arg;
+    side_t *side   = arg;
     coh_buf_t want = COH_BUF_INIT;
     make_frame(&want, side->seed, src, side->tp->rank, side->received[src]++);
     side->wrong += coh_bytes_eq(data, coh_buf_bytes(&want)) ? 0 : 1;
@@ -49,9 +51,9 @@ static void check_frame(void *arg, uint32_t src, coh_bytes_t data)
 
 static void *exchange(void *arg)
 {
-    side_t *side = arg;
+    side_t *side        = arg;
     coh_transport_t *tp = side->tp;
-    coh_buf_t frame = COH_BUF_INIT;
+    coh_buf_t frame     = COH_BUF_INIT;
     for (uint32_t i = 0; i < FRAMES; i++) {
         for (uint32_t dst = 0; dst < RANKS; dst++) {
             if (dst != tp->rank) {
@@ -75,7 +77,7 @@ static void transport_local_keeps_order_and_content(void **state)
 {
     (void)state;
     char const *given = getenv("COH_TEST_SEED");
-    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+    uint64_t seed     = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
     print_message("COH_TEST_SEED=%llu\n", (unsigned long long)seed);
     coh_transport_t *ends[RANKS];
     assert_int_equal(coh_transport_local_new(ends, RANKS), COH_OK);
