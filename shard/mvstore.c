@@ -12,8 +12,16 @@
 #define SCAN_MAX 64u
 /* Arena memory kept from block to block, per context. */
 #define ARENA_KEEP_BYTES ((size_t)64 << 20)
-#define VERSION_ESTIMATE 16u
-#define SETTER (COH_WRITE_NONCE | COH_WRITE_VALUE)
+#define VERSION_ESTIMATE 32u
+#define SETTER (uint32_t)(COH_WRITE_NONCE | COH_WRITE_VALUE)
+/* What a version keeps of a write's flags. */
+#define WRITTEN (SETTER | COH_WRITE_DELTA | COH_WRITE_NEGATIVE)
+
+/* A sum of deltas: 320 bits, two's complement. Between a retraction and the next incarnation a sum may well be below zero, or above
+   2^256: an order of values that wrapped would let a reader keep what it must lose. */
+typedef struct {
+    uint64_t w[5];
+} sum_t;
 
 typedef struct {
     uint32_t tx_idx;
@@ -37,8 +45,8 @@ typedef struct {
     version_t *setters; /* write nonce or value; sorted by tx_idx */
     version_t *deltas;  /* only add, or tombstones; unsorted: paying a hot account is an append */
     reader_t *readers;
-    coh_u256_t *fenwick; /* sums of deltas by tx_idx, 1-based; NULL until needed */
-    coh_u256_t total;    /* of all deltas, those in setters too */
+    sum_t *fenwick;      /* sums of deltas by tx_idx, 1-based; NULL until needed */
+    sum_t total;         /* of all deltas, those in setters too */
     uint32_t setter_cnt, setter_cap;
     uint32_t delta_cnt, delta_cap;
     uint32_t reader_cnt, reader_cap;
@@ -398,17 +406,66 @@ static uint32_t setters_below(history_t const *h, uint32_t r)
     return lo;
 }
 
-static void add_if_delta(coh_u256_t *sum, version_t const *v)
+static void sum_add(sum_t *sum, sum_t const *v)
 {
-    if (v->flags & COH_WRITE_DELTA) {
-        (void)coh_u256_add(sum, sum, &v->word);
+    coh_u128_t t = 0;
+    for (int i = 0; i < 5; i++) {
+        t += (coh_u128_t)sum->w[i] + v->w[i];
+        sum->w[i] = (uint64_t)t;
+        t >>= 64;
     }
 }
 
-static void fenwick_add(history_t *h, uint32_t tx_cnt, uint32_t tx_idx, coh_u256_t const *delta)
+static void sum_negate(sum_t *sum)
+{
+    uint64_t carry = 1;
+    for (int i = 0; i < 5; i++) {
+        sum->w[i] = ~sum->w[i] + carry;
+        carry = carry != 0 && sum->w[i] == 0;
+    }
+}
+
+static bool sum_is_negative(sum_t const *sum)
+{
+    return sum->w[4] >> 63;
+}
+
+static bool sum_is_zero(sum_t const *sum)
+{
+    return (sum->w[0] | sum->w[1] | sum->w[2] | sum->w[3] | sum->w[4]) == 0;
+}
+
+/* What a version adds: zero unless it is a delta. */
+static sum_t delta_of(version_t const *v)
+{
+    sum_t d = {{0}};
+    if (v->flags & COH_WRITE_DELTA) {
+        memcpy(d.w, v->word.w, sizeof(v->word.w));
+        if (v->flags & COH_WRITE_NEGATIVE) {
+            sum_negate(&d);
+        }
+    }
+    return d;
+}
+
+/* base + sum, held within 0..2^256-1. */
+static coh_u256_t apply(coh_u256_t const *base, sum_t const *sum)
+{
+    sum_t s = {{base->w[0], base->w[1], base->w[2], base->w[3], 0}};
+    sum_add(&s, sum);
+    if (sum_is_negative(&s)) {
+        return COH_U256_ZERO;
+    }
+    if (s.w[4] != 0) {
+        return (coh_u256_t){{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+    }
+    return (coh_u256_t){{s.w[0], s.w[1], s.w[2], s.w[3]}};
+}
+
+static void fenwick_add(history_t *h, uint32_t tx_cnt, uint32_t tx_idx, sum_t const *delta)
 {
     for (uint32_t i = tx_idx + 1; i <= tx_cnt; i += i & -i) {
-        (void)coh_u256_add(&h->fenwick[i], &h->fenwick[i], delta);
+        sum_add(&h->fenwick[i], delta);
     }
 }
 
@@ -416,30 +473,22 @@ static void fenwick_build(history_t *h, coh_arena_t *arena, uint32_t tx_cnt)
 {
     h->fenwick = coh_arena_alloc(arena, ((size_t)tx_cnt + 1) * sizeof(*h->fenwick));
     memset(h->fenwick, 0, ((size_t)tx_cnt + 1) * sizeof(*h->fenwick));
-    for (uint32_t i = 0; i < h->setter_cnt; i++) {
-        if (h->setters[i].flags & COH_WRITE_DELTA) {
-            fenwick_add(h, tx_cnt, h->setters[i].tx_idx, &h->setters[i].word);
-        }
-    }
-    for (uint32_t i = 0; i < h->delta_cnt; i++) {
-        if (h->deltas[i].flags & COH_WRITE_DELTA) {
-            fenwick_add(h, tx_cnt, h->deltas[i].tx_idx, &h->deltas[i].word);
-        }
+    for (uint32_t i = 0; i < h->setter_cnt + h->delta_cnt; i++) {
+        version_t const *v = i < h->setter_cnt ? &h->setters[i] : &h->deltas[i - h->setter_cnt];
+        sum_t delta = delta_of(v);
+        fenwick_add(h, tx_cnt, v->tx_idx, &delta);
     }
 }
 
 /* The sum of deltas of transactions in lo..r-1. */
-static coh_u256_t sum_scan(history_t const *h, uint32_t lo, uint32_t r)
+static sum_t sum_scan(history_t const *h, uint32_t lo, uint32_t r)
 {
-    coh_u256_t sum = COH_U256_ZERO;
-    for (uint32_t i = 0; i < h->setter_cnt && h->setters[i].tx_idx < r; i++) {
-        if (h->setters[i].tx_idx >= lo) {
-            add_if_delta(&sum, &h->setters[i]);
-        }
-    }
-    for (uint32_t i = 0; i < h->delta_cnt; i++) {
-        if (h->deltas[i].tx_idx >= lo && h->deltas[i].tx_idx < r) {
-            add_if_delta(&sum, &h->deltas[i]);
+    sum_t sum = {{0}};
+    for (uint32_t i = 0; i < h->setter_cnt + h->delta_cnt; i++) {
+        version_t const *v = i < h->setter_cnt ? &h->setters[i] : &h->deltas[i - h->setter_cnt];
+        if (v->tx_idx >= lo && v->tx_idx < r) {
+            sum_t delta = delta_of(v);
+            sum_add(&sum, &delta);
         }
     }
     return sum;
@@ -447,7 +496,7 @@ static coh_u256_t sum_scan(history_t const *h, uint32_t lo, uint32_t r)
 
 /* The sum of deltas below r: the running total where r is above all writers (transactions mostly come in order), a scan of few, else a
    Fenwick tree. Trees are for keys written by at least a 64th of the block, so that their memory stays linear in its size. */
-static coh_u256_t sum_below(coh_mvstore_t const *mv, coh_arena_t *arena, history_t *h, uint32_t r)
+static sum_t sum_below(coh_mvstore_t const *mv, coh_arena_t *arena, history_t *h, uint32_t r)
 {
     if (r > h->max_idx) {
         return h->total;
@@ -459,9 +508,9 @@ static coh_u256_t sum_below(coh_mvstore_t const *mv, coh_arena_t *arena, history
     if (h->fenwick == NULL) {
         fenwick_build(h, arena, mv->tx_cnt);
     }
-    coh_u256_t sum = COH_U256_ZERO;
+    sum_t sum = {{0}};
     for (uint32_t i = COH_MIN(r, mv->tx_cnt); i != 0; i -= i & -i) {
-        (void)coh_u256_add(&sum, &sum, &h->fenwick[i]);
+        sum_add(&sum, &h->fenwick[i]);
     }
     return sum;
 }
@@ -485,15 +534,15 @@ static coh_value_t resolve(coh_mvstore_t const *mv, coh_arena_t *arena, entry_t 
         for (uint32_t i = below; i != 0; i--) {
             version_t const *v = &h->setters[i - 1];
             if (v->flags & COH_WRITE_VALUE) {
-                coh_u256_t sum = sum_scan(h, v->tx_idx + 1, r);
-                (void)coh_u256_add(&out.word, &v->word, &sum);
+                sum_t sum = sum_scan(h, v->tx_idx + 1, r);
+                out.word = apply(&v->word, &sum);
                 return out;
             }
         }
     }
     if (h->setter_cnt + h->delta_cnt != 0) {
-        coh_u256_t sum = sum_below(mv, arena, h, r);
-        (void)coh_u256_add(&out.word, &out.word, &sum);
+        sum_t sum = sum_below(mv, arena, h, r);
+        out.word = apply(&out.word, &sum);
     }
     return out;
 }
@@ -552,7 +601,7 @@ coh_mv_status_t coh_mv_read(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_value_t *o
 
 uint64_t coh_mv_effect_digest(coh_write_t const *w, uint32_t tx_idx)
 {
-    uint32_t flags = w->flags & (COH_WRITE_NONCE | COH_WRITE_DELTA | COH_WRITE_VALUE);
+    uint32_t flags = w->flags & WRITTEN;
     if (flags == 0) {
         return 0;
     }
@@ -654,7 +703,7 @@ void coh_mv_publish(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_write_t const *wri
     }
     h->repeated = h->repeated || writer.incarnation != 0;
 
-    uint32_t flags = (write->flags & COH_WRITE_REMOVED) ? 0 : write->flags & (SETTER | COH_WRITE_DELTA);
+    uint32_t flags = (write->flags & COH_WRITE_REMOVED) ? 0 : write->flags & WRITTEN;
     version_t now = {.tx_idx = writer.tx_idx,
                      .incarnation = writer.incarnation,
                      .home = writer.home,
@@ -682,15 +731,12 @@ void coh_mv_publish(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_write_t const *wri
     h->max_idx = COH_MAX(h->max_idx, now.tx_idx);
     h->has_value = h->has_value || (now.flags & COH_WRITE_VALUE);
     h->estimate_cnt -= was_estimate;
-    coh_u256_t change = COH_U256_ZERO;
-    if (now.flags & COH_WRITE_DELTA) {
-        change = now.word;
-    }
-    if (before.flags & COH_WRITE_DELTA) {
-        (void)coh_u256_sub(&change, &change, &before.word);
-    }
-    if (!coh_u256_is_zero(&change)) {
-        (void)coh_u256_add(&h->total, &h->total, &change);
+    sum_t change = delta_of(&before);
+    sum_negate(&change);
+    sum_t added = delta_of(&now);
+    sum_add(&change, &added);
+    if (!sum_is_zero(&change)) {
+        sum_add(&h->total, &change);
         if (h->fenwick != NULL) {
             fenwick_add(h, mv->tx_cnt, now.tx_idx, &change);
         }
@@ -699,8 +745,7 @@ void coh_mv_publish(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_write_t const *wri
     if (h->reader_cnt != 0 && h->reader_max_idx > now.tx_idx) {
         bool sets_changed = ((now.flags ^ before.flags) & SETTER) || ((now.flags & COH_WRITE_NONCE) && now.nonce != before.nonce) ||
                             ((now.flags & COH_WRITE_VALUE) && !coh_u256_eq(&now.word, &before.word));
-        bool decreased = change.w[3] >> 63;
-        bool delta_matters = !coh_u256_is_zero(&change) && (decreased || h->sensitive_cnt != 0);
+        bool delta_matters = !sum_is_zero(&change) && (sum_is_negative(&change) || h->sensitive_cnt != 0);
         if (sets_changed || delta_matters) {
             check_readers(mv, ctx, e, now.tx_idx);
         }

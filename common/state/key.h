@@ -23,10 +23,11 @@ typedef struct {
 /* Fields of a write. */
 enum {
     COH_WRITE_NONCE = 1,   /* nonce is set */
-    COH_WRITE_DELTA = 2,   /* word is added to the balance, modulo 2^256 */
-    COH_WRITE_VALUE = 4,   /* word replaces the value */
-    COH_WRITE_REMOVED = 8, /* the previous incarnation wrote this key, this one did not */
-    COH_WRITE_MASK = 15,
+    COH_WRITE_DELTA = 2,     /* word is added to the balance... */
+    COH_WRITE_NEGATIVE = 16, /* ...or, with this beside it, taken from it */
+    COH_WRITE_VALUE = 4,     /* word replaces the value */
+    COH_WRITE_REMOVED = 8,   /* the previous incarnation wrote this key, this one did not */
+    COH_WRITE_MASK = 31,
 };
 
 /* What a read depends on; only a change of this retracts the reader. */

@@ -29,8 +29,7 @@ static coh_write_t *write_to(coh_outcome_t *out, coh_addr_t const *addr)
 static void credit(coh_outcome_t *out, coh_addr_t const *addr, coh_u256_t const *amount)
 {
     if (!coh_u256_is_zero(amount)) {
-        coh_write_t *w = write_to(out, addr);
-        (void)coh_u256_add(&w->word, &w->word, amount);
+        coh_write_add(write_to(out, addr), amount);
     }
 }
 
@@ -83,7 +82,7 @@ coh_transition_status_t coh_transition_run(coh_outcome_t *out, coh_block_env_t c
     coh_write_t *from = write_to(out, sender);
     coh_u256_t cost;
     (void)coh_u256_add(&cost, &fee, &tx->value);
-    (void)coh_u256_sub(&from->word, &from->word, &cost);
+    coh_write_sub(from, &cost);
     from->flags |= COH_WRITE_NONCE;
     from->nonce = tx->nonce + 1;
     credit(out, &tx->to, &tx->value);

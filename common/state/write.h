@@ -13,6 +13,10 @@ typedef struct {
     coh_u256_t word;
 } coh_write_t;
 
+/* coh_write_add and coh_write_sub add amount to the delta of a write, or take it away. */
+void coh_write_add(coh_write_t *write, coh_u256_t const *amount);
+void coh_write_sub(coh_write_t *write, coh_u256_t const *amount);
+
 /* The outcome of one incarnation. writes is the caller's array of write_max; no key occurs twice. */
 typedef struct {
     coh_tx_err_t verdict; /* not OK: invalid at its turn, no writes */

@@ -1,0 +1,457 @@
+/* The multi-version store against a model that keeps every version in a list and recomputes each read from scratch: what readers see, who is
+   retracted, when estimates make one wait, what settles, commits, aborts, flushes and is evicted. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "common/base/rng.h"
+#include "shard/mvstore.h"
+
+enum { KEYS = 6, TXS = 300, SELF = 1, OTHER = 2, RANKS = 3 };
+
+typedef struct {
+    bool there;
+    bool estimate;
+    uint32_t incarnation;
+    uint32_t flags;
+    uint64_t nonce;
+    uint64_t word; /* small signed numbers: the model needs no 256 bits */
+} model_version_t;
+
+typedef struct {
+    bool there;
+    uint32_t incarnation;
+    uint32_t fields;
+    uint64_t nonce;
+    int64_t word;
+    int64_t bound;
+} model_read_t;
+
+typedef struct {
+    uint64_t nonce;
+    int64_t word;
+} model_value_t;
+
+typedef struct {
+    model_value_t base[KEYS];
+    model_version_t v[KEYS][TXS];
+    model_read_t r[KEYS][TXS];
+    uint32_t incarnation[TXS];
+} model_t;
+
+static model_value_t model_see(model_t const *m, int key, uint32_t tx, bool *wait)
+{
+    model_value_t out = m->base[key];
+    *wait = false;
+    for (uint32_t i = 0; i < tx; i++) {
+        model_version_t const *v = &m->v[key][i];
+        if (!v->there) {
+            continue;
+        }
+        *wait = *wait || v->estimate;
+        if (v->flags & COH_WRITE_NONCE) {
+            out.nonce = v->nonce;
+        }
+        if (v->flags & COH_WRITE_VALUE) {
+            out.word = (int64_t)v->word;
+        }
+        if (v->flags & COH_WRITE_DELTA) {
+            out.word += (int64_t)v->word;
+        }
+    }
+    out.word = out.word < 0 ? 0 : out.word; /* only between incarnations; see sum_t */
+    return out;
+}
+
+static bool model_still_holds(model_read_t const *r, model_value_t now)
+{
+    return (!(r->fields & COH_READ_NONCE) || r->nonce == now.nonce) && (!(r->fields & COH_READ_WORD) || r->word == now.word) &&
+           (!(r->fields & COH_READ_AT_LEAST) || (r->word >= r->bound) == (now.word >= r->bound));
+}
+
+static coh_u256_t word_of(int64_t v)
+{
+    return coh_u256((uint64_t)(v < 0 ? -v : v));
+}
+
+static coh_key_t key_of(int i)
+{
+    coh_addr_t addr = {{0}};
+    addr.b[0] = (uint8_t)(i * 37 + 1);
+    addr.b[19] = (uint8_t)i;
+    return coh_key_account(&addr);
+}
+
+static uint64_t seed_of_run(void)
+{
+    char const *text = getenv("COH_TEST_SEED");
+    uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)time(NULL) * 1000003;
+    print_message("seed: COH_TEST_SEED=%llu\n", (unsigned long long)seed);
+    return seed;
+}
+
+/* Loads what is asked for, with the model's base values. */
+static void load_all(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, model_t const *m)
+{
+    coh_key_t keys[KEYS];
+    size_t cnt;
+    while ((cnt = coh_mv_take_loads(mv, keys, KEYS)) != 0) {
+        for (size_t i = 0; i < cnt; i++) {
+            int k = keys[i].addr.b[19];
+            coh_value_t value = {.nonce = m->base[k].nonce, .word = word_of(m->base[k].word)};
+            coh_mv_loaded(mv, ctx, &keys[i], &value);
+        }
+    }
+}
+
+typedef struct {
+    coh_mvstore_t *mv;
+    coh_mv_ctx_t ctx;
+    model_t *m;
+    coh_rng_t *rng;
+    uint32_t tx_cnt;
+    bool values; /* also writes of kind VALUE */
+} run_t;
+
+static void check_retracted(run_t *t, int key, bool const *expected)
+{
+    bool got[TXS] = {false};
+    for (uint32_t i = 0; i < t->ctx.retracted_cnt; i++) {
+        coh_mv_tx_t tx = t->ctx.retracted[i];
+        /* registrations of incarnations that are over may be retracted as well: the scheduler passes them over */
+        if (t->m->r[key][tx.tx_idx].there && tx.incarnation == t->m->r[key][tx.tx_idx].incarnation) {
+            got[tx.tx_idx] = true;
+            assert_int_equal(tx.home, tx.tx_idx % 2 == 0 ? SELF : OTHER);
+        }
+    }
+    for (uint32_t i = 0; i < t->tx_cnt; i++) {
+        assert_int_equal(got[i], expected[i]);
+        if (got[i]) {
+            t->m->r[key][i].there = false;
+        }
+    }
+    t->ctx.retracted_cnt = 0;
+}
+
+static void do_write(run_t *t)
+{
+    int key = (int)coh_rng_below(t->rng, KEYS);
+    uint32_t tx = (uint32_t)coh_rng_below(t->rng, t->tx_cnt);
+    model_version_t *v = &t->m->v[key][tx];
+    uint32_t incarnation = v->there ? v->incarnation + 1 : (uint32_t)coh_rng_below(t->rng, 2);
+    if (coh_rng_percent(t->rng, 5) && v->there && v->incarnation > 0) {
+        incarnation = v->incarnation - 1; /* overtaken: must change nothing */
+    }
+    model_version_t now = {.there = true, .incarnation = incarnation};
+    uint64_t kind = coh_rng_below(t->rng, 10);
+    coh_write_t w = {.key = key_of(key)};
+    if (kind < 1 && v->there) {
+        w.flags = COH_WRITE_REMOVED;
+    } else {
+        w.flags = kind < 4 ? COH_WRITE_NONCE | COH_WRITE_DELTA : COH_WRITE_DELTA;
+        if (t->values && kind >= 8) {
+            w.flags = COH_WRITE_VALUE;
+        }
+        now.flags = w.flags;
+        now.nonce = coh_rng_below(t->rng, 3);
+        int64_t word = (int64_t)coh_rng_below(t->rng, 21) - ((w.flags & COH_WRITE_VALUE) ? 0 : 10);
+        now.word = (uint64_t)word;
+        w.nonce = now.nonce;
+        w.word = word_of(word);
+        w.flags |= word < 0 ? COH_WRITE_NEGATIVE : 0;
+    }
+    bool stale = v->there && incarnation <= v->incarnation;
+    if (!stale) {
+        *v = now;
+    }
+    bool expected[TXS] = {false};
+    for (uint32_t r = 0; r < t->tx_cnt; r++) {
+        bool wait;
+        expected[r] = !stale && r > tx && t->m->r[key][r].there && !model_still_holds(&t->m->r[key][r], model_see(t->m, key, r, &wait));
+    }
+    coh_mv_publish(t->mv, &t->ctx, &w, (coh_mv_tx_t){.tx_idx = tx, .incarnation = incarnation, .home = tx % 2 == 0 ? SELF : OTHER});
+    check_retracted(t, key, expected);
+}
+
+static void do_read(run_t *t)
+{
+    int key = (int)coh_rng_below(t->rng, KEYS);
+    uint32_t tx = (uint32_t)coh_rng_below(t->rng, t->tx_cnt);
+    static uint32_t const choices[] = {COH_READ_NONCE, COH_READ_WORD, COH_READ_NONCE | COH_READ_AT_LEAST, COH_READ_AT_LEAST,
+                                       COH_READ_NONCE | COH_READ_WORD};
+    uint32_t fields = choices[coh_rng_below(t->rng, COH_CNT(choices))];
+    int64_t bound = (int64_t)coh_rng_below(t->rng, 100);
+    coh_key_t k = key_of(key);
+    coh_u256_t b = word_of(bound);
+    coh_value_t got;
+    coh_mv_tx_t reader = {.tx_idx = tx, .incarnation = t->m->incarnation[tx]++, .home = tx % 2 == 0 ? SELF : OTHER};
+    coh_waiter_t waiter = {.kind = COH_WAIT_CHAIN, .chain = tx};
+    bool wait = false;
+    model_value_t want = model_see(t->m, key, tx, &wait);
+    coh_mv_status_t status = coh_mv_read(t->mv, &t->ctx, &got, &k, reader, fields, &b, &waiter);
+    assert_int_equal(status, wait ? COH_MV_WAIT : COH_MV_OK);
+    if (wait) {
+        t->m->r[key][tx].there = false;
+        return;
+    }
+    coh_u256_t word = word_of(want.word);
+    assert_int_equal(got.nonce, want.nonce);
+    assert_true(coh_u256_eq(&got.word, &word));
+    t->m->r[key][tx] = (model_read_t){
+        .there = true, .incarnation = reader.incarnation, .fields = fields, .nonce = want.nonce, .word = want.word, .bound = bound};
+}
+
+static void do_estimate(run_t *t)
+{
+    int key = (int)coh_rng_below(t->rng, KEYS);
+    uint32_t tx = (uint32_t)coh_rng_below(t->rng, t->tx_cnt);
+    model_version_t *v = &t->m->v[key][tx];
+    if (!v->there) {
+        return;
+    }
+    coh_key_t k = key_of(key);
+    uint32_t incarnation = v->incarnation + (coh_rng_percent(t->rng, 20) ? 1 : 0);
+    coh_mv_estimate(t->mv, &k, (coh_mv_tx_t){.tx_idx = tx, .incarnation = incarnation, .home = SELF});
+    v->estimate = v->estimate || incarnation == v->incarnation;
+}
+
+/* Runs every transaction that is still withdrawn once more, so that the block can settle. */
+static void clear_estimates(run_t *t)
+{
+    for (int key = 0; key < KEYS; key++) {
+        for (uint32_t tx = 0; tx < t->tx_cnt; tx++) {
+            model_version_t *v = &t->m->v[key][tx];
+            if (v->there && v->estimate) {
+                v->estimate = false;
+                v->incarnation++;
+                v->flags = COH_WRITE_DELTA;
+                v->word = 1;
+                coh_write_t w = {.key = key_of(key), .flags = COH_WRITE_DELTA, .word = coh_u256(1)};
+                coh_mv_publish(t->mv, &t->ctx, &w,
+                               (coh_mv_tx_t){.tx_idx = tx, .incarnation = v->incarnation, .home = tx % 2 == 0 ? SELF : OTHER});
+            }
+        }
+    }
+    t->ctx.retracted_cnt = 0;
+    t->ctx.woken_cnt = 0;
+}
+
+static void settle_and_check(run_t *t)
+{
+    model_value_t want[KEYS];
+    for (int key = 0; key < KEYS; key++) {
+        bool wait;
+        want[key] = model_see(t->m, key, t->tx_cnt, &wait);
+        assert_false(wait);
+    }
+    coh_mv_diff_t diff = {0};
+    coh_mv_settle(t->mv, &diff, NULL, NULL);
+    bool changed[KEYS] = {false};
+    for (size_t i = 0; i < diff.cnt; i++) {
+        int key = coh_mv_entry_key(t->mv, diff.v[i].entry)->addr.b[19];
+        coh_u256_t word = word_of(want[key].word);
+        assert_int_equal(diff.v[i].value.nonce, want[key].nonce);
+        assert_true(coh_u256_eq(&diff.v[i].value.word, &word));
+        changed[key] = true;
+    }
+    for (int key = 0; key < KEYS; key++) {
+        bool differs = want[key].nonce != t->m->base[key].nonce || want[key].word != t->m->base[key].word;
+        assert_int_equal(changed[key], differs);
+        t->m->base[key] = want[key];
+    }
+    coh_mv_commit(t->mv, &diff);
+    coh_mv_diff_free(&diff);
+}
+
+static void run_blocks(uint64_t seed, uint32_t tx_cnt, bool values)
+{
+    coh_rng_t rng;
+    coh_rng_seed(&rng, seed);
+    model_t *m = calloc(1, sizeof(*m));
+    for (int k = 0; k < KEYS; k++) {
+        m->base[k] = (model_value_t){.nonce = coh_rng_below(&rng, 3), .word = (int64_t)coh_rng_below(&rng, 200)};
+    }
+    coh_mvstore_t *mv = coh_mvstore_new(64, seed, SELF, RANKS, NULL);
+    run_t t = {.mv = mv, .m = m, .rng = &rng, .tx_cnt = tx_cnt, .values = values};
+    for (int block = 0; block < 4; block++) {
+        memset(m->v, 0, sizeof(m->v));
+        memset(m->r, 0, sizeof(m->r));
+        memset(m->incarnation, 0, sizeof(m->incarnation));
+        coh_mv_ctx_reset(&t.ctx);
+        assert_true(coh_mv_block_begin(mv, tx_cnt, KEYS));
+        for (int k = 0; k < KEYS; k++) {
+            coh_key_t key = key_of(k);
+            coh_mv_touch(mv, &key);
+        }
+        load_all(mv, &t.ctx, m);
+        for (int step = 0; step < 2000; step++) {
+            uint64_t what = coh_rng_below(&rng, 100);
+            if (what < 50) {
+                do_write(&t);
+            } else if (what < 96) {
+                do_read(&t);
+            } else {
+                do_estimate(&t);
+            }
+            if (step % 400 == 399) {
+                clear_estimates(&t);
+                memset(m->r, 0, sizeof(m->r)); /* retractions of that were not compared */
+            }
+        }
+        clear_estimates(&t);
+        settle_and_check(&t);
+    }
+    coh_mv_ctx_free(&t.ctx);
+    coh_mvstore_free(mv);
+    free(m);
+}
+
+static void mvstore_equals_model_over_random_blocks(void **state)
+{
+    (void)state;
+    uint64_t seed = seed_of_run();
+    for (uint64_t i = 0; i < 12; i++) {
+        run_blocks(seed + i, i % 2 == 0 ? 20 : TXS, i % 4 >= 2);
+    }
+}
+
+static void mvstore_wakes_readers_of_an_estimate(void **state)
+{
+    (void)state;
+    coh_mvstore_t *mv = coh_mvstore_new(64, 1, SELF, RANKS, NULL);
+    coh_mv_ctx_t ctx = {0};
+    assert_true(coh_mv_block_begin(mv, 4, 8));
+    coh_key_t key = key_of(0);
+    coh_mv_touch(mv, &key);
+    coh_key_t loads[2];
+    assert_int_equal(coh_mv_take_loads(mv, loads, 2), 1);
+    coh_mv_loaded(mv, &ctx, &key, &(coh_value_t){.word = coh_u256(7)});
+
+    coh_mv_tx_t writer = {.tx_idx = 1, .incarnation = 0, .home = SELF};
+    coh_write_t w = {.key = key, .flags = COH_WRITE_DELTA, .word = coh_u256(5)};
+    coh_mv_publish(mv, &ctx, &w, writer);
+    coh_mv_estimate(mv, &key, writer);
+    coh_value_t value;
+    coh_mv_tx_t reader = {.tx_idx = 3, .home = SELF};
+    coh_waiter_t waiter = {.kind = COH_WAIT_CHAIN, .chain = 42};
+    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, reader, COH_READ_WORD, NULL, &waiter), COH_MV_WAIT);
+    /* a reader below the writer does not wait */
+    coh_mv_tx_t lower = {.tx_idx = 1, .home = SELF};
+    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, lower, COH_READ_WORD, NULL, &waiter), COH_MV_OK);
+    assert_int_equal(value.word.w[0], 7);
+    assert_int_equal(ctx.woken_cnt, 0);
+    writer.incarnation = 1;
+    coh_mv_publish(mv, &ctx, &w, writer);
+    assert_int_equal(ctx.woken_cnt, 1);
+    assert_int_equal(ctx.woken[0].chain, 42);
+    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, reader, COH_READ_WORD, NULL, &waiter), COH_MV_OK);
+    assert_int_equal(value.word.w[0], 12);
+    coh_mv_discard_block(mv);
+    coh_mv_ctx_free(&ctx);
+    coh_mvstore_free(mv);
+}
+
+/* One block that pays amount to key 0, settled. */
+static coh_mv_diff_t pay(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, uint64_t amount)
+{
+    coh_key_t key = key_of(0);
+    assert_true(coh_mv_block_begin(mv, 1, 2));
+    coh_write_t w = {.key = key, .flags = COH_WRITE_DELTA, .word = coh_u256(amount)};
+    coh_mv_publish(mv, ctx, &w, (coh_mv_tx_t){.home = SELF});
+    coh_key_t loads[2];
+    if (coh_mv_take_loads(mv, loads, 2) != 0) {
+        coh_mv_loaded(mv, ctx, &key, &(coh_value_t){.word = coh_u256(100)});
+    }
+    coh_mv_diff_t diff = {0};
+    coh_mv_settle(mv, &diff, NULL, NULL);
+    assert_int_equal(diff.cnt, 1);
+    return diff;
+}
+
+static uint64_t committed(coh_mvstore_t *mv)
+{
+    coh_key_t key = key_of(0);
+    coh_value_t value;
+    assert_true(coh_mv_query_begin(mv, 1));
+    assert_int_equal(coh_mv_committed(mv, &key, &value, NULL), COH_MV_OK);
+    return value.word.w[0];
+}
+
+static void mvstore_shows_committed_and_takes_aborted_blocks_back(void **state)
+{
+    (void)state;
+    coh_mvstore_t *mv = coh_mvstore_new(64, 1, SELF, RANKS, NULL);
+    coh_mv_ctx_t ctx = {0};
+    coh_mv_diff_t a = pay(mv, &ctx, 1);
+    coh_mv_diff_t b = pay(mv, &ctx, 10);
+    coh_mv_diff_t c = pay(mv, &ctx, 1000);
+    assert_int_equal(a.v[0].value.word.w[0], 101);
+    assert_int_equal(b.v[0].value.word.w[0], 111);
+    assert_int_equal(c.v[0].value.word.w[0], 1111);
+    assert_int_equal(committed(mv), 100);
+    /* c and b are discarded while a is undecided: the next block stands on a */
+    coh_mv_diff_t *gone[] = {&b, &c};
+    coh_mv_diff_t *stay[] = {&a};
+    coh_mv_abort(mv, gone, 2, stay, 1);
+    coh_mv_diff_t d = pay(mv, &ctx, 5);
+    assert_int_equal(d.v[0].value.word.w[0], 106);
+    coh_mv_commit(mv, &a);
+    assert_int_equal(committed(mv), 101);
+    coh_mv_commit(mv, &d);
+    assert_int_equal(committed(mv), 106);
+    coh_mv_diff_free(&a);
+    coh_mv_diff_free(&b);
+    coh_mv_diff_free(&c);
+    coh_mv_diff_free(&d);
+    coh_mv_ctx_free(&ctx);
+    coh_mvstore_free(mv);
+}
+
+static void mvstore_evicts_only_what_is_clean_and_decided(void **state)
+{
+    (void)state;
+    coh_mvstore_t *mv = coh_mvstore_new(64, 1, SELF, RANKS, NULL);
+    coh_mv_ctx_t ctx = {0};
+    coh_mv_diff_t a = pay(mv, &ctx, 1);
+    assert_false(coh_mv_block_begin(mv, 1, 64)); /* undecided */
+    coh_mv_commit(mv, &a);
+    assert_false(coh_mv_block_begin(mv, 1, 64)); /* dirty */
+    coh_mv_item_t *items = NULL;
+    assert_int_equal(coh_mv_flush_begin(mv, &items), 1);
+    assert_int_equal(items[0].value.word.w[0], 101);
+    free(items);
+    assert_false(coh_mv_block_begin(mv, 1, 64)); /* being flushed */
+    coh_mv_diff_t b = pay(mv, &ctx, 1);          /* changed meanwhile: stays dirty */
+    coh_mv_commit(mv, &b);
+    coh_mv_flush_end(mv);
+    assert_int_equal(coh_mv_dirty_cnt(mv), 1);
+    assert_false(coh_mv_block_begin(mv, 1, 64));
+    assert_int_equal(coh_mv_flush_begin(mv, &items), 1);
+    assert_int_equal(items[0].value.word.w[0], 102);
+    free(items);
+    coh_mv_flush_end(mv);
+    assert_true(coh_mv_block_begin(mv, 1, 64));
+    assert_int_equal(coh_mv_entry_cnt(mv), 0);
+    coh_mv_diff_free(&a);
+    coh_mv_diff_free(&b);
+    coh_mv_discard_block(mv);
+    coh_mv_ctx_free(&ctx);
+    coh_mvstore_free(mv);
+}
+
+int main(void)
+{
+    struct CMUnitTest const tests[] = {
+        cmocka_unit_test(mvstore_equals_model_over_random_blocks),
+        cmocka_unit_test(mvstore_wakes_readers_of_an_estimate),
+        cmocka_unit_test(mvstore_shows_committed_and_takes_aborted_blocks_back),
+        cmocka_unit_test(mvstore_evicts_only_what_is_clean_and_decided),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
