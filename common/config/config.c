@@ -13,18 +13,33 @@
 
 #define OPTION_SZ 64
 
-/* The table's rows; option is filled in by make_options (a macro cannot turn tx_max into tx-max). */
+/* The table's rows; option is filled in by make_options (a macro cannot turn
+   tx_max into tx-max). */
 static coh_cfg_row_t rows[] = {
 #define COH_CFG_SCOPE_CLUSTER true
-#define COH_CFG_SCOPE_LOCAL false
+#define COH_CFG_SCOPE_LOCAL   false
 #define COH_CFG_U64(scope_, section_, name_, def_, min_, max_, doc_) \
-    {.section = #section_, .name = #name_, .doc = (doc_), .def = #def_, .kind = COH_CFG_KIND_U64, \
-     .cluster = COH_CFG_SCOPE_##scope_, .min = (min_), .max = (max_)},
+    {.section = #section_,                                           \
+     .name    = #name_,                                              \
+     .doc     = (doc_),                                              \
+     .def     = #def_,                                               \
+     .kind    = COH_CFG_KIND_U64,                                    \
+     .cluster = COH_CFG_SCOPE_##scope_,                              \
+     .min     = (min_),                                              \
+     .max     = (max_)},
 #define COH_CFG_BOOL(scope_, section_, name_, def_, doc_) \
-    {.section = #section_, .name = #name_, .doc = (doc_), .def = (def_) ? "true" : "false", \
-     .kind = COH_CFG_KIND_BOOL, .cluster = COH_CFG_SCOPE_##scope_},
+    {.section = #section_,                                \
+     .name    = #name_,                                   \
+     .doc     = (doc_),                                   \
+     .def     = (def_) ? "true" : "false",                \
+     .kind    = COH_CFG_KIND_BOOL,                        \
+     .cluster = COH_CFG_SCOPE_##scope_},
 #define COH_CFG_STR(scope_, section_, name_, def_, doc_) \
-    {.section = #section_, .name = #name_, .doc = (doc_), .def = (def_), .kind = COH_CFG_KIND_STR, \
+    {.section = #section_,                               \
+     .name    = #name_,                                  \
+     .doc     = (doc_),                                  \
+     .def     = (def_),                                  \
+     .kind    = COH_CFG_KIND_STR,                        \
      .cluster = COH_CFG_SCOPE_##scope_},
 #include "common/config/config.def"
 #undef COH_CFG_U64
@@ -36,9 +51,10 @@ static coh_cfg_row_t rows[] = {
 
 /* Where each row's value lies in coh_config_t. */
 static size_t const offsets[ROW_CNT] = {
-#define COH_CFG_U64(scope, section, name, def, min, max, doc) offsetof(coh_config_t, section##_##name),
+#define COH_CFG_U64(scope, section, name, def, min, max, doc) \
+    offsetof(coh_config_t, section##_##name),
 #define COH_CFG_BOOL(scope, section, name, def, doc) offsetof(coh_config_t, section##_##name),
-#define COH_CFG_STR(scope, section, name, def, doc) offsetof(coh_config_t, section##_##name),
+#define COH_CFG_STR(scope, section, name, def, doc)  offsetof(coh_config_t, section##_##name),
 #include "common/config/config.def"
 #undef COH_CFG_U64
 #undef COH_CFG_BOOL
@@ -46,7 +62,8 @@ static size_t const offsets[ROW_CNT] = {
 };
 
 #define COH_CFG_U64(scope, section, name, def, min, max, doc) \
-    _Static_assert((min) <= (def) && (def) <= (max), "default of " #section " " #name " is out of range");
+    _Static_assert((min) <= (def) && (def) <= (max),          \
+                   "default of " #section " " #name " is out of range");
 #define COH_CFG_BOOL(scope, section, name, def, doc)
 #define COH_CFG_STR(scope, section, name, def, doc) \
     _Static_assert(sizeof(def) <= COH_CFG_STR_MAX, "default of " #section " " #name " is too long");
@@ -121,7 +138,7 @@ static void put_value(coh_buf_t *out, char const *value)
 static coh_err_t set_row(coh_config_t *cfg, size_t idx, char const *value, coh_buf_t *err_text)
 {
     coh_cfg_row_t const *row = &rows[idx];
-    void *field = (char *)cfg + offsets[idx];
+    void *field              = (char *)cfg + offsets[idx];
     switch (row->kind) {
     case COH_CFG_KIND_U64: {
         uint64_t v;
@@ -131,7 +148,8 @@ static coh_err_t set_row(coh_config_t *cfg, size_t idx, char const *value, coh_b
         }
         coh_buf_printf(err_text, "%s: ", row->option);
         put_value(err_text, value);
-        coh_buf_printf(err_text, " is not a whole number in %" PRIu64 "..%" PRIu64, row->min, row->max);
+        coh_buf_printf(
+            err_text, " is not a whole number in %" PRIu64 "..%" PRIu64, row->min, row->max);
         return COH_EINVAL;
     }
     case COH_CFG_KIND_BOOL: {
@@ -164,7 +182,7 @@ void coh_config_default(coh_config_t *cfg)
 {
     memset(cfg, 0, sizeof(*cfg)); /* the tails of strings too */
 #define COH_CFG_U64(scope, section, name, def, min, max, doc) cfg->section##_##name = (def);
-#define COH_CFG_BOOL(scope, section, name, def, doc) cfg->section##_##name = (def) != 0;
+#define COH_CFG_BOOL(scope, section, name, def, doc)          cfg->section##_##name = (def) != 0;
 #define COH_CFG_STR(scope, section, name, def, doc) \
     memcpy(cfg->section##_##name, (def), sizeof(def));
 #include "common/config/config.def"
@@ -173,7 +191,10 @@ void coh_config_default(coh_config_t *cfg)
 #undef COH_CFG_STR
 }
 
-coh_err_t coh_config_set(coh_config_t *cfg, char const *option, char const *value, coh_buf_t *err_text)
+coh_err_t coh_config_set(coh_config_t *cfg,
+                         char const *option,
+                         char const *value,
+                         coh_buf_t *err_text)
 {
     size_t cnt;
     coh_cfg_row_t const *row = coh_config_rows(&cnt);
@@ -187,7 +208,8 @@ coh_err_t coh_config_set(coh_config_t *cfg, char const *option, char const *valu
     return COH_ENOTFOUND;
 }
 
-/* State of one run over an INI file. inih's handler is not told the line, so the lines are fed to it by read_line, which counts. */
+/* State of one run over an INI file. inih's handler is not told the line, so the lines are fed to
+   it by read_line, which counts. */
 typedef struct {
     coh_config_t *cfg;
     FILE *file;
@@ -197,7 +219,8 @@ typedef struct {
     coh_buf_t why;       /* its text, owned */
 } ini_run_t;
 
-/* ini_reader: one line of at most num - 1 bytes. A line that does not fit would be taken for two: it is refused. */
+/* ini_reader: one line of at most num - 1 bytes. A line that does not fit would be taken for two:
+   it is refused. */
 static char *read_line(char *line, int num, void *stream)
 {
     ini_run_t *run = stream;
@@ -209,7 +232,10 @@ static char *read_line(char *line, int num, void *stream)
         int next = getc(run->file);
         if (next != EOF) {
             run->err = COH_EINVAL;
-            coh_buf_printf(&run->why, "line is longer than %d bytes; give this value by its environment variable", num - 2);
+            coh_buf_printf(
+                &run->why,
+                "line is longer than %d bytes; give this value by its environment variable",
+                num - 2);
             return NULL;
         }
     }
@@ -235,11 +261,13 @@ static int take_line(void *user, char const *section, char const *name, char con
         put_value(&run->why, section);
     } else if (run->set_at[idx] != 0) {
         run->err = COH_EINVAL;
-        coh_buf_printf(&run->why, "%s is already set in line %d (an indented line continues the one above)", name,
+        coh_buf_printf(&run->why,
+                       "%s is already set in line %d (an indented line continues the one above)",
+                       name,
                        run->set_at[idx]);
     } else {
         run->set_at[idx] = run->line;
-        run->err = set_row(run->cfg, idx, value, &run->why);
+        run->err         = set_row(run->cfg, idx, value, &run->why);
     }
     return run->err == COH_OK;
 }
@@ -255,13 +283,14 @@ coh_err_t coh_config_load_file(coh_config_t *cfg, char const *path, coh_buf_t *e
         return error == ENOENT ? COH_ENOTFOUND : COH_EIO;
     }
     ini_run_t run = {.cfg = cfg, .file = file};
-    int bad_line = ini_parse_stream(read_line, &run, take_line, &run);
-    coh_err_t rc = run.err;
-    if (bad_line != 0 && (rc == COH_OK || bad_line < run.line)) { /* inih goes on after a line that it cannot read */
+    int bad_line  = ini_parse_stream(read_line, &run, take_line, &run);
+    coh_err_t rc  = run.err;
+    if (bad_line != 0 && (rc == COH_OK || bad_line < run.line)) { /* inih goes on after it */
         rc = COH_EMALFORMED;
         coh_buf_printf(err_text, "%s:%d: neither [section] nor name = value", path, bad_line);
     } else if (rc != COH_OK) {
-        coh_buf_printf(err_text, "%s:%d: %.*s", path, run.line, (int)run.why.n, (char const *)run.why.p);
+        coh_buf_printf(
+            err_text, "%s:%d: %.*s", path, run.line, (int)run.why.n, (char const *)run.why.p);
     } else if (ferror(file) != 0) {
         rc = COH_EIO;
         coh_buf_printf(err_text, "%s: cannot be read", path);
@@ -286,7 +315,7 @@ coh_err_t coh_config_load_env(coh_config_t *cfg, coh_buf_t *err_text)
             continue;
         }
         coh_buf_t why = COH_BUF_INIT;
-        coh_err_t rc = set_row(cfg, i, value, &why);
+        coh_err_t rc  = set_row(cfg, i, value, &why);
         if (rc != COH_OK) {
             coh_buf_printf(err_text, "environment variable %s: ", name);
             coh_buf_put(err_text, why.p, why.n);
@@ -301,7 +330,7 @@ uint64_t coh_config_hash(coh_config_t const *cfg)
 {
     size_t cnt;
     coh_cfg_row_t const *row = coh_config_rows(&cnt);
-    coh_buf_t text = COH_BUF_INIT;
+    coh_buf_t text           = COH_BUF_INIT;
     for (size_t i = 0; i < cnt; i++) {
         if (!row[i].cluster) {
             continue;

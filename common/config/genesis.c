@@ -12,14 +12,15 @@
 #include "common/crypto/keccak.h"
 #include "common/obs/log.h"
 
-#define NEVER UINT64_MAX
-#define GWEI UINT64_C(1000000000)
-#define GAS_LIMIT_MIN 5000 /* Yellow Paper, 4.4.4 */
+#define NEVER               UINT64_MAX
+#define GWEI                UINT64_C(1000000000)
+#define GAS_LIMIT_MIN       5000 /* Yellow Paper, 4.4.4 */
 #define HASH_CHUNK_ACCOUNTS 4096
-#define HASH_DOMAIN "cohort genesis 1"
+#define HASH_DOMAIN         "cohort genesis 1"
 
-/* Members of config that activate a rule set, in the order in which they must be active. SPURIOUS has two names
-   (EIP-155 and EIP-158 were activated together); PARIS is derived from two members and comes last of the block numbers. */
+/* Members of config that activate a rule set, in the order in which they must be active. SPURIOUS
+   has two names (EIP-155 and EIP-158 were activated together); PARIS is derived from two members
+   and comes last of the block numbers. */
 typedef struct {
     char const *member;
     coh_fork_t fork;
@@ -43,23 +44,62 @@ static fork_member_t const fork_members[] = {
     {"osakaTime", COH_FORK_OSAKA},
 };
 
-/* Members of config that are read elsewhere, or that change nothing for the rules above: difficulty bombs, the DAO's
-   balance move, blob parameters (only transactions without blobs run here), engines. */
+/* Members of config that are read elsewhere, or that change nothing for the rules above: difficulty
+   bombs, the DAO's balance move, blob parameters (only transactions without blobs run here),
+   engines. */
 static char const *const config_known[] = {
-    "chainId", "terminalTotalDifficulty", "terminalTotalDifficultyPassed", "daoForkBlock", "daoForkSupport", "eip150Hash",
-    "muirGlacierBlock", "arrowGlacierBlock", "grayGlacierBlock", "bpo1Time", "bpo2Time", "bpo3Time", "bpo4Time", "bpo5Time",
-    "depositContractAddress", "blobSchedule", "ethash", "clique",
+    "chainId",
+    "terminalTotalDifficulty",
+    "terminalTotalDifficultyPassed",
+    "daoForkBlock",
+    "daoForkSupport",
+    "eip150Hash",
+    "muirGlacierBlock",
+    "arrowGlacierBlock",
+    "grayGlacierBlock",
+    "bpo1Time",
+    "bpo2Time",
+    "bpo3Time",
+    "bpo4Time",
+    "bpo5Time",
+    "depositContractAddress",
+    "blobSchedule",
+    "ethash",
+    "clique",
 };
 
-/* Members of the genesis itself. Those not read here belong to the first block's header, which Cohort makes itself. */
+/* Members of the genesis itself. Those not read here belong to the first block's header, which
+   Cohort makes itself. */
 static char const *const top_known[] = {
-    "config", "nonce", "timestamp", "extraData", "gasLimit", "difficulty", "mixHash", "mixhash", "coinbase", "alloc",
-    "number", "gasUsed", "parentHash", "baseFeePerGas", "excessBlobGas", "blobGasUsed", "stateRoot", "stateHash",
+    "config",
+    "nonce",
+    "timestamp",
+    "extraData",
+    "gasLimit",
+    "difficulty",
+    "mixHash",
+    "mixhash",
+    "coinbase",
+    "alloc",
+    "number",
+    "gasUsed",
+    "parentHash",
+    "baseFeePerGas",
+    "excessBlobGas",
+    "blobGasUsed",
+    "stateRoot",
+    "stateHash",
 };
 
-/* Members of an account that say nothing about state: some tools keep test keys and remarks there. */
+/* Members of an account. Some tools keep test keys and remarks there. */
 static char const *const account_known[] = {
-    "balance", "nonce", "code", "storage", "secretKey", "privateKey", "comment",
+    "balance",
+    "nonce",
+    "code",
+    "storage",
+    "secretKey",
+    "privateKey",
+    "comment",
 };
 
 static bool is_known(char const *const *names, size_t cnt, char const *name)
@@ -85,19 +125,23 @@ static bool is_fork_member(char const *name)
 static void warn_ignored(char const *where, char const *member)
 {
     char quoted[96];
-    COH_LOG_WRN("genesis", "unknown member ignored", "in=%s member=%s", where,
+    COH_LOG_WRN("genesis",
+                "unknown member ignored",
+                "in=%s member=%s",
+                where,
                 coh_log_quote(quoted, sizeof(quoted), member, strlen(member)));
 }
 
-/* Reads a number as geth does: a JSON integer, or text in decimal or, after 0x, hexadecimal; "0x" and "" are 0.
-   where names the object for err_text. */
-static coh_err_t read_number(coh_u256_t *out, json_t const *v, char const *where, char const *member, coh_buf_t *err_text)
+/* Reads a number as geth does: a JSON integer, or text in decimal or, after 0x, hexadecimal; "0x"
+   and "" are 0. Here and below, why gets the reason of a failure without the object it is about:
+   read_root and read_alloc put that before it. */
+static coh_err_t read_number(coh_u256_t *out, json_t const *v, char const *member, coh_buf_t *why)
 {
     if (json_is_integer(v) && json_integer_value(v) >= 0) {
         *out = coh_u256((uint64_t)json_integer_value(v));
         return COH_OK;
     }
-    double const exact_max = 9007199254740992.0; /* 2^53: doubles below it are whole numbers without a gap */
+    double const exact_max = 9007199254740992.0; /* 2^53: below it doubles have no gaps */
     if (json_is_real(v) && json_real_value(v) >= 0 && json_real_value(v) < exact_max &&
         floor(json_real_value(v)) == json_real_value(v)) {
         *out = coh_u256((uint64_t)json_real_value(v));
@@ -105,7 +149,7 @@ static coh_err_t read_number(coh_u256_t *out, json_t const *v, char const *where
     }
     if (json_is_string(v)) {
         char const *text = json_string_value(v);
-        size_t len = json_string_length(v);
+        size_t len       = json_string_length(v);
         if (len == 0 || strcmp(text, "0x") == 0 || strcmp(text, "0X") == 0) {
             *out = COH_U256_ZERO;
             return COH_OK;
@@ -114,21 +158,27 @@ static coh_err_t read_number(coh_u256_t *out, json_t const *v, char const *where
         if (rc == COH_OK) {
             return COH_OK;
         }
-        coh_buf_printf(err_text, "%s: %s is %s; write a decimal number or hexadecimal digits after 0x, at most 256 bits",
-                       where, member, rc == COH_ETOOBIG ? "above 2^256-1" : "not a number");
+        coh_buf_printf(
+            why,
+            "%s is %s; write a decimal number or hexadecimal digits after 0x, at most 256 bits",
+            member,
+            rc == COH_ETOOBIG ? "above 2^256-1" : "not a number");
         return COH_EINVAL;
     }
-    coh_buf_printf(err_text, "%s: %s is %s; write it as text, \"123\" or \"0x7b\"", where, member,
-                   json_is_number(v) ? "negative, not whole, or too large for a JSON number" : "not a number");
+    coh_buf_printf(why,
+                   "%s is %s; write it as text, \"123\" or \"0x7b\"",
+                   member,
+                   json_is_number(v) ? "negative, not whole, or too large for a JSON number"
+                                     : "not a number");
     return COH_EINVAL;
 }
 
-static coh_err_t read_u64(uint64_t *out, json_t const *v, char const *where, char const *member, coh_buf_t *err_text)
+static coh_err_t read_u64(uint64_t *out, json_t const *v, char const *member, coh_buf_t *why)
 {
     coh_u256_t wide;
-    COH_TRY(read_number(&wide, v, where, member, err_text));
+    COH_TRY(read_number(&wide, v, member, why));
     if ((wide.w[1] | wide.w[2] | wide.w[3]) != 0) {
-        coh_buf_printf(err_text, "%s: %s is above 2^64-1", where, member);
+        coh_buf_printf(why, "%s is above 2^64-1", member);
         return COH_EINVAL;
     }
     *out = wide.w[0];
@@ -136,18 +186,25 @@ static coh_err_t read_u64(uint64_t *out, json_t const *v, char const *where, cha
 }
 
 /* As read_u64, for a member that may be missing or null: *out stays as it is. */
-static coh_err_t read_optional(uint64_t *out, json_t const *object, char const *where, char const *member,
-                               coh_buf_t *err_text)
+static coh_err_t read_optional(uint64_t *out,
+                               json_t const *object,
+                               char const *member,
+                               coh_buf_t *why)
 {
     json_t const *v = json_object_get(object, member);
-    return v == NULL || json_is_null(v) ? COH_OK : read_u64(out, v, where, member, err_text);
+    return v == NULL || json_is_null(v) ? COH_OK : read_u64(out, v, member, why);
 }
 
-static coh_err_t want_object(json_t **out, json_t const *parent, char const *member, coh_buf_t *err_text)
+static coh_err_t want_object(json_t **out,
+                             json_t const *parent,
+                             char const *member,
+                             coh_buf_t *err_text)
 {
     *out = json_object_get(parent, member);
     if (!json_is_object(*out)) {
-        coh_buf_printf(err_text, "genesis: %s is %s; it must be an object", member,
+        coh_buf_printf(err_text,
+                       "genesis: %s is %s; it must be an object",
+                       member,
                        *out == NULL ? "missing" : "something else");
         return COH_EMALFORMED;
     }
@@ -159,63 +216,72 @@ static char const *fork_unit(coh_fork_t fork)
     return fork >= COH_FORK_SHANGHAI ? "time" : "block";
 }
 
-/* A fork must not be active before the one below it. Block numbers and times cannot be compared: there only "never" counts. */
-static coh_err_t check_fork_order(coh_genesis_t const *g, coh_buf_t *err_text)
+/* A fork must not be active before the one below it. Block numbers and times cannot be compared:
+   there only "never" counts. */
+static coh_err_t check_fork_order(coh_genesis_t const *g, coh_buf_t *why)
 {
     for (coh_fork_t fork = COH_FORK_HOMESTEAD; fork < COH_FORK_CNT; fork++) {
         uint64_t below = g->fork_at[fork - 1];
-        uint64_t at = g->fork_at[fork];
+        uint64_t at    = g->fork_at[fork];
         bool same_unit = (fork - 1 >= COH_FORK_SHANGHAI) == (fork >= COH_FORK_SHANGHAI);
         if (at == NEVER || (same_unit ? below <= at : below != NEVER)) {
             continue;
         }
-        coh_buf_printf(err_text, "config: %s is active from %s %" PRIu64 ", but %s, which must come before it, ",
-                       coh_fork_name(fork), fork_unit(fork), at, coh_fork_name(fork - 1));
+        coh_buf_printf(why,
+                       "%s is active from %s %" PRIu64 ", but %s, which must come before it, ",
+                       coh_fork_name(fork),
+                       fork_unit(fork),
+                       at,
+                       coh_fork_name(fork - 1));
         if (below == NEVER) {
-            coh_buf_printf(err_text, "is not activated");
+            coh_buf_printf(why, "is not activated");
         } else {
-            coh_buf_printf(err_text, "only from %s %" PRIu64, fork_unit(fork - 1), below);
+            coh_buf_printf(why, "only from %s %" PRIu64, fork_unit(fork - 1), below);
         }
         return COH_EINVAL;
     }
     return COH_OK;
 }
 
-static coh_err_t read_forks(coh_genesis_t *out, json_t const *config, coh_buf_t *err_text)
+static coh_err_t read_forks(coh_genesis_t *out, json_t const *config, coh_buf_t *why)
 {
     for (size_t i = 0; i < COH_FORK_CNT; i++) {
         out->fork_at[i] = NEVER;
     }
     out->fork_at[COH_FORK_FRONTIER] = 0;
     for (size_t i = 0; i < COH_CNT(fork_members); i++) {
-        COH_TRY(read_optional(&out->fork_at[fork_members[i].fork], config, "config", fork_members[i].member, err_text));
+        COH_TRY(read_optional(
+            &out->fork_at[fork_members[i].fork], config, fork_members[i].member, why));
     }
 
     uint64_t eip155 = NEVER;
     uint64_t eip158 = NEVER;
-    COH_TRY(read_optional(&eip155, config, "config", "eip155Block", err_text));
-    COH_TRY(read_optional(&eip158, config, "config", "eip158Block", err_text));
+    COH_TRY(read_optional(&eip155, config, "eip155Block", why));
+    COH_TRY(read_optional(&eip158, config, "eip158Block", why));
     if (eip155 != eip158) {
-        coh_buf_printf(err_text, "config: eip155Block and eip158Block differ; Cohort knows them as one fork (EIP-607): set both alike");
+        coh_buf_printf(why,
+                       "eip155Block and eip158Block differ; Cohort knows them as one fork "
+                       "(EIP-607): set both alike");
         return COH_EUNSUPPORTED;
     }
-    if (json_object_get(config, "petersburgBlock") == NULL) { /* geth: then it is active together with Constantinople */
+    if (out->fork_at[COH_FORK_PETERSBURG] == NEVER) { /* geth: then together with Constantinople */
         out->fork_at[COH_FORK_PETERSBURG] = out->fork_at[COH_FORK_CONSTANTINOPLE];
     }
     json_t const *ttd = json_object_get(config, "terminalTotalDifficulty");
     if (json_is_string(ttd)) {
         coh_u256_t v;
-        COH_TRY(read_number(&v, ttd, "config", "terminalTotalDifficulty", err_text));
+        COH_TRY(read_number(&v, ttd, "terminalTotalDifficulty", why));
         if (coh_u256_is_zero(&v)) {
             out->fork_at[COH_FORK_PARIS] = 0;
         }
-    } else if (json_is_number(ttd) && json_number_value(ttd) == 0.0) { /* real ones exceed 64 bits: all that counts is 0 */
+    } else if (json_is_number(ttd) &&
+               json_number_value(ttd) == 0.0) { /* 0 or not: all that counts */
         out->fork_at[COH_FORK_PARIS] = 0;
     }
-    return check_fork_order(out, err_text);
+    return check_fork_order(out, why);
 }
 
-static coh_err_t read_config(coh_genesis_t *out, json_t *config, coh_buf_t *err_text)
+static coh_err_t read_config(coh_genesis_t *out, json_t *config, coh_buf_t *why)
 {
     char const *member;
     json_t *v;
@@ -224,36 +290,37 @@ static coh_err_t read_config(coh_genesis_t *out, json_t *config, coh_buf_t *err_
             warn_ignored("config", member);
         }
     }
-    COH_TRY(read_optional(&out->chain_id, config, "config", "chainId", err_text));
+    COH_TRY(read_optional(&out->chain_id, config, "chainId", why));
     if (out->chain_id == 0) {
-        coh_buf_printf(err_text, "config: chainId is missing or 0; give the chain a number above 0 (EIP-155)");
+        coh_buf_printf(why, "chainId is missing or 0; give the chain a number above 0 (EIP-155)");
         return COH_EINVAL;
     }
-    return read_forks(out, config, err_text);
+    return read_forks(out, config, why);
 }
 
-static coh_err_t read_header(coh_genesis_t *out, json_t const *root, coh_buf_t *err_text)
+static coh_err_t read_header(coh_genesis_t *out, json_t const *root, coh_buf_t *why)
 {
-    COH_TRY(read_optional(&out->number, root, "genesis", "number", err_text));
-    COH_TRY(read_optional(&out->timestamp, root, "genesis", "timestamp", err_text));
-    COH_TRY(read_optional(&out->gas_limit, root, "genesis", "gasLimit", err_text));
+    COH_TRY(read_optional(&out->number, root, "number", why));
+    COH_TRY(read_optional(&out->timestamp, root, "timestamp", why));
+    COH_TRY(read_optional(&out->gas_limit, root, "gasLimit", why));
     if (out->gas_limit < GAS_LIMIT_MIN || out->gas_limit > INT64_MAX) {
-        coh_buf_printf(err_text, "genesis: gasLimit is missing or not in %d..2^63-1", GAS_LIMIT_MIN);
+        coh_buf_printf(why, "gasLimit is missing or not in %d..2^63-1", GAS_LIMIT_MIN);
         return COH_EINVAL;
     }
     json_t const *coinbase = json_object_get(root, "coinbase");
     if (coinbase != NULL && !json_is_null(coinbase) &&
-        (!json_is_string(coinbase) ||
-         coh_hex_decode(out->coinbase.b, sizeof(out->coinbase.b), json_string_value(coinbase),
-                        json_string_length(coinbase)) != COH_OK)) {
-        coh_buf_printf(err_text, "genesis: coinbase is no address; write 40 hexadecimal digits");
+        (!json_is_string(coinbase) || coh_hex_decode(out->coinbase.b,
+                                                     sizeof(out->coinbase.b),
+                                                     json_string_value(coinbase),
+                                                     json_string_length(coinbase)) != COH_OK)) {
+        coh_buf_printf(why, "coinbase is no address; write 40 hexadecimal digits");
         return COH_EINVAL;
     }
     if (coh_genesis_fork(out, out->number, out->timestamp) >= COH_FORK_LONDON) { /* EIP-1559 */
-        out->base_fee = coh_u256(GWEI);
+        out->base_fee          = coh_u256(GWEI);
         json_t const *base_fee = json_object_get(root, "baseFeePerGas");
         if (base_fee != NULL && !json_is_null(base_fee)) {
-            COH_TRY(read_number(&out->base_fee, base_fee, "genesis", "baseFeePerGas", err_text));
+            COH_TRY(read_number(&out->base_fee, base_fee, "baseFeePerGas", why));
         }
     }
     return COH_OK;
@@ -263,7 +330,8 @@ static coh_err_t read_header(coh_genesis_t *out, json_t const *root, coh_buf_t *
 static bool is_no_code(json_t const *v)
 {
     return v == NULL || json_is_null(v) ||
-           (json_is_string(v) && (json_string_length(v) == 0 || strcmp(json_string_value(v), "0x") == 0));
+           (json_is_string(v) &&
+            (json_string_length(v) == 0 || strcmp(json_string_value(v), "0x") == 0));
 }
 
 static bool is_no_storage(json_t const *v)
@@ -271,40 +339,52 @@ static bool is_no_storage(json_t const *v)
     return v == NULL || json_is_null(v) || (json_is_object(v) && json_object_size(v) == 0);
 }
 
-static coh_err_t read_account(coh_genesis_account_t *out, char const *key, json_t const *account, coh_buf_t *err_text)
+static coh_err_t read_account(coh_genesis_account_t *out,
+                              char const *key,
+                              json_t const *account,
+                              coh_buf_t *why)
 {
-    char quoted[64];
-    char where[96];
-    (void)snprintf(where, sizeof(where), "alloc: account %s", coh_log_quote(quoted, sizeof(quoted), key, strlen(key)));
     if (coh_hex_decode(out->addr.b, sizeof(out->addr.b), key, strlen(key)) != COH_OK) {
-        coh_buf_printf(err_text, "%s: no address; write 40 hexadecimal digits", where);
+        coh_buf_printf(why, "no address; write 40 hexadecimal digits");
         return COH_EINVAL;
     }
     if (!json_is_object(account)) {
-        coh_buf_printf(err_text, "%s: must be an object with a balance", where);
+        coh_buf_printf(why, "must be an object with a balance");
         return COH_EMALFORMED;
     }
-    if (!is_no_code(json_object_get(account, "code")) || !is_no_storage(json_object_get(account, "storage"))) {
-        coh_buf_printf(err_text, "%s: has code or storage; contracts are not executed yet, leave it out", where);
+    if (!is_no_code(json_object_get(account, "code")) ||
+        !is_no_storage(json_object_get(account, "storage"))) {
+        coh_buf_printf(why, "has code or storage; contracts are not executed yet, leave it out");
         return COH_EUNSUPPORTED;
     }
     json_t const *balance = json_object_get(account, "balance");
     if (balance == NULL) {
-        coh_buf_printf(err_text, "%s: balance is missing", where);
+        coh_buf_printf(why, "balance is missing");
         return COH_EINVAL;
     }
-    COH_TRY(read_number(&out->balance, balance, where, "balance", err_text));
-    return read_optional(&out->nonce, account, where, "nonce", err_text);
+    COH_TRY(read_number(&out->balance, balance, "balance", why));
+    return read_optional(&out->nonce, account, "nonce", why);
 }
 
-static coh_err_t read_alloc(coh_genesis_t *out, json_t *alloc, coh_buf_t *err_text)
+static coh_err_t read_alloc(coh_genesis_t *out, json_t *alloc, coh_buf_t *why)
 {
     out->alloc = coh_calloc(json_object_size(alloc), sizeof(*out->alloc));
     char const *key;
     json_t *account;
     bool warned = false;
     json_object_foreach (alloc, key, account) {
-        COH_TRY(read_account(&out->alloc[out->alloc_cnt], key, account, err_text));
+        coh_buf_t detail = COH_BUF_INIT; /* allocates only on failure */
+        coh_err_t rc     = read_account(&out->alloc[out->alloc_cnt], key, account, &detail);
+        if (rc != COH_OK) {
+            char quoted[64];
+            coh_buf_printf(why,
+                           "account %s: %.*s",
+                           coh_log_quote(quoted, sizeof(quoted), key, strlen(key)),
+                           (int)detail.n,
+                           (char const *)detail.p);
+            coh_buf_free(&detail);
+            return rc;
+        }
         out->alloc_cnt++;
         char const *member;
         json_t *v;
@@ -335,9 +415,22 @@ static coh_err_t read_root(coh_genesis_t *out, json_t *root, coh_buf_t *err_text
             warn_ignored("genesis", member);
         }
     }
-    COH_TRY(read_config(out, config, err_text));
-    COH_TRY(read_header(out, root, err_text));
-    return read_alloc(out, alloc, err_text);
+    coh_buf_t why    = COH_BUF_INIT;
+    char const *part = "config";
+    coh_err_t rc     = read_config(out, config, &why);
+    if (rc == COH_OK) {
+        part = "genesis";
+        rc   = read_header(out, root, &why);
+    }
+    if (rc == COH_OK) {
+        part = "alloc";
+        rc   = read_alloc(out, alloc, &why);
+    }
+    if (rc != COH_OK) {
+        coh_buf_printf(err_text, "%s: %.*s", part, (int)why.n, (char const *)why.p);
+    }
+    coh_buf_free(&why);
+    return rc;
 }
 
 static int compare_accounts(void const *a, void const *b)
@@ -356,7 +449,8 @@ static void hash_account(coh_buf_t *out, coh_genesis_account_t const *account)
     coh_u256_to_be(coh_buf_extend(out, 32), &account->balance);
 }
 
-/* The hash of the fields in order, then folded with the accounts, a chunk at a time: memory stays small however many there are. */
+/* The hash of the fields in order, then folded with the accounts, a chunk at a time: memory stays
+   small however many there are. */
 static coh_hash_t hash_genesis(coh_genesis_t const *g)
 {
     coh_buf_t text = COH_BUF_INIT;
@@ -408,13 +502,15 @@ coh_err_t coh_genesis_finish(coh_genesis_t *g, coh_buf_t *err_text)
     return COH_OK;
 }
 
-/* Integers above 2^63-1 are no text for jansson, but geth writes terminalTotalDifficulty so. Only then are all integers read as
-   doubles; read_number takes those that are exact and asks for text otherwise. */
+/* Integers above 2^63-1 are no text for jansson, but geth writes terminalTotalDifficulty so. Only
+   then are all integers read as doubles; read_number takes those that are exact and asks for text
+   otherwise. */
 static json_t *parse_json(coh_bytes_t json, json_error_t *error)
 {
     json_t *root = json_loadb((char const *)json.p, json.n, JSON_REJECT_DUPLICATES, error);
     if (root == NULL && json_error_code(error) == json_error_numeric_overflow) {
-        root = json_loadb((char const *)json.p, json.n, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, error);
+        root = json_loadb(
+            (char const *)json.p, json.n, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, error);
     }
     return root;
 }
@@ -425,7 +521,8 @@ coh_err_t coh_genesis_parse(coh_genesis_t *out, coh_bytes_t json, coh_buf_t *err
     json_error_t error;
     json_t *root = parse_json(json.p == NULL ? coh_bytes("", 0) : json, &error);
     if (root == NULL) {
-        coh_buf_printf(err_text, "genesis: line %d, column %d: %s", error.line, error.column, error.text);
+        coh_buf_printf(
+            err_text, "genesis: line %d, column %d: %s", error.line, error.column, error.text);
         return COH_EMALFORMED;
     }
     coh_err_t rc = read_root(out, root, err_text);
@@ -464,10 +561,10 @@ static coh_err_t read_file(coh_buf_t *out, char const *path, coh_buf_t *err_text
 
 coh_err_t coh_genesis_load(coh_genesis_t *out, char const *path, coh_buf_t *err_text)
 {
-    *out = (coh_genesis_t){0};
+    *out           = (coh_genesis_t){0};
     coh_buf_t json = COH_BUF_INIT;
-    coh_buf_t why = COH_BUF_INIT;
-    coh_err_t rc = read_file(&json, path, err_text);
+    coh_buf_t why  = COH_BUF_INIT;
+    coh_err_t rc   = read_file(&json, path, err_text);
     if (rc == COH_OK) {
         rc = coh_genesis_parse(out, coh_buf_bytes(&json), &why);
         if (rc != COH_OK) {

@@ -1,4 +1,5 @@
-/* genesis.h: a chain's beginning, from geth's genesis.json: chain id, forks by number and time, first header fields, allocation. */
+/* genesis.h: a chain's beginning, from geth's genesis.json: chain id, forks by number and time,
+   first header fields, allocation. */
 #ifndef COH_GENESIS_H
 #define COH_GENESIS_H
 
@@ -16,8 +17,9 @@ typedef struct {
 
 typedef struct {
     uint64_t chain_id;
-    /* Activation of each fork: block number up to Paris, Unix time from Shanghai on; UINT64_MAX: never. [FRONTIER] is 0.
-       [PARIS]: 0 if terminalTotalDifficulty is 0, else mergeNetsplitBlock, else never. */
+    /* Activation of each fork: block number up to Paris, Unix time from Shanghai on; UINT64_MAX:
+       never. [FRONTIER] is 0. [PARIS]: 0 if terminalTotalDifficulty is 0, else mergeNetsplitBlock,
+       else never. */
     uint64_t fork_at[COH_FORK_CNT];
     uint64_t number;      /* of the genesis block; 0, or the parent of an imported block */
     uint64_t timestamp;
@@ -27,15 +29,19 @@ typedef struct {
     coh_genesis_account_t *alloc; /* owned; sorted by address, no repetition */
     size_t alloc_cnt;
     coh_u256_t supply;    /* sum of alloc's balances */
-    coh_hash_t hash;      /* identity: keccak256 over all of the above in a fixed encoding, alloc included */
+    coh_hash_t hash;      /* identity: keccak256 over all of the above in a fixed encoding */
 } coh_genesis_t;
 
-/* coh_genesis_parse reads JSON text. Errors name the member and the remedy. Accounts with code or storage are refused as long as
-   contracts are not executed. Returns: COH_OK; COH_EMALFORMED, COH_EINVAL, COH_EUNSUPPORTED with err_text */
+/* coh_genesis_parse reads JSON text. Errors name the member and the remedy. Accounts with code or
+   storage are refused as long as contracts are not executed. *out is empty on failure.
+   Returns: COH_OK; COH_EMALFORMED, COH_EINVAL, COH_EUNSUPPORTED with err_text
+   Cost:    a million accounts: about 5 s and 650 MB while reading, 64 MB afterwards */
 coh_err_t coh_genesis_parse(coh_genesis_t *out, coh_bytes_t json, coh_buf_t *err_text);
+/* The same for a file; also COH_ENOTFOUND, COH_EIO. */
 coh_err_t coh_genesis_load(coh_genesis_t *out, char const *path, coh_buf_t *err_text);
 
-/* coh_genesis_finish sorts alloc, checks for repetitions and that the supply fits 256 bits, and computes supply and hash: for one built by hand. */
+/* coh_genesis_finish sorts alloc, checks for repetitions and that the supply fits 256 bits, and
+   computes supply and hash: for one built by hand. */
 coh_err_t coh_genesis_finish(coh_genesis_t *g, coh_buf_t *err_text);
 void coh_genesis_free(coh_genesis_t *g);
 

@@ -13,10 +13,10 @@
 #include "common/base/assert.h"
 #include "common/obs/log.h"
 
-#define HOST_SZ 256
-#define PORT_SZ 6
-#define CONNECTION_MEMORY_BYTES 16384 /* request line and headers; longer ones are answered with 431 */
-#define TEXT_PLAIN "text/plain; charset=utf-8"
+#define HOST_SZ                 256
+#define PORT_SZ                 6
+#define CONNECTION_MEMORY_BYTES 16384 /* request line and headers; longer ones: 431 */
+#define TEXT_PLAIN              "text/plain; charset=utf-8"
 
 struct coh_httpd {
     struct MHD_Daemon *daemon;
@@ -32,16 +32,20 @@ struct coh_page {
 };
 
 /* Hands body over to libmicrohttpd, and queues it. */
-static enum MHD_Result respond(struct MHD_Connection *connection, unsigned http_status, char const *content_type,
+static enum MHD_Result respond(struct MHD_Connection *connection,
+                               unsigned http_status,
+                               char const *content_type,
                                coh_buf_t *body)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(body->n, body->p, MHD_RESPMEM_MUST_FREE);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(body->n, body->p, MHD_RESPMEM_MUST_FREE);
     if (response == NULL) {
         coh_buf_free(body);
         return MHD_NO;
     }
     *body = COH_BUF_INIT;
-    enum MHD_Result rc = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
+    enum MHD_Result rc =
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
     if (rc == MHD_YES) {
         rc = MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     }
@@ -65,9 +69,16 @@ static coh_httpd_route_t const *find_route(coh_httpd_t const *httpd, char const 
     return NULL;
 }
 
-/* MHD_AccessHandlerCallback: called once with the headers, again for each piece of a body, and once more at its end. */
-static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, char const *path, char const *method,
-                                  char const *version, char const *upload, size_t *upload_sz, void **request)
+/* MHD_AccessHandlerCallback: called once with the headers, again for each piece of a body, and once
+   more at its end. */
+static enum MHD_Result on_request(void *user,
+                                  struct MHD_Connection *connection,
+                                  char const *path,
+                                  char const *method,
+                                  char const *version,
+                                  char const *upload,
+                                  size_t *upload_sz,
+                                  void **request)
 {
     static char seen; /* its address marks a request whose headers were seen */
     coh_httpd_t *httpd = user;
@@ -94,11 +105,12 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
         return respond(connection, MHD_HTTP_NOT_FOUND, TEXT_PLAIN, &body);
     }
     char const *content_type = TEXT_PLAIN;
-    unsigned http_status = route->fn(route->arg, &body, &content_type);
+    unsigned http_status     = route->fn(route->arg, &body, &content_type);
     return respond(connection, http_status, content_type, &body);
 }
 
-/* MHD_LogCallback. What it says is about single connections: nothing that an operator must act on. */
+/* MHD_LogCallback. What it says is about single connections: nothing that an operator
+   must act on. */
 COH_PRINTF(2, 0) static void on_log(void *user, char const *fmt, va_list args)
 {
     (void)user;
@@ -107,7 +119,7 @@ COH_PRINTF(2, 0) static void on_log(void *user, char const *fmt, va_list args)
     }
     char text[256];
     char quoted[512];
-    int n = vsnprintf(text, sizeof(text), fmt, args);
+    int n      = vsnprintf(text, sizeof(text), fmt, args);
     size_t len = n < 0 ? 0 : COH_MIN((size_t)n, sizeof(text) - 1);
     while (len > 0 && text[len - 1] == '\n') {
         len--;
@@ -115,7 +127,8 @@ COH_PRINTF(2, 0) static void on_log(void *user, char const *fmt, va_list args)
     COH_LOG_DBG("httpd", "library", "text=%s", coh_log_quote(quoted, sizeof(quoted), text, len));
 }
 
-/* Splits "host:port" or "[v6]:port". The port is checked here: getaddrinfo takes 99999 and keeps its lower 16 bits. */
+/* Splits "host:port" or "[v6]:port". The port is checked here: getaddrinfo takes 99999 and keeps
+   its lower 16 bits. */
 static coh_err_t split_addr(char host[HOST_SZ], char port[PORT_SZ], char const *addr)
 {
     char const *colon = strrchr(addr, ':');
@@ -141,15 +154,19 @@ static coh_err_t split_addr(char host[HOST_SZ], char port[PORT_SZ], char const *
     return COH_OK;
 }
 
-coh_err_t coh_httpd_start(coh_httpd_t **out, char const *addr, coh_httpd_route_t const *routes, size_t route_cnt)
+coh_err_t coh_httpd_start(coh_httpd_t **out,
+                          char const *addr,
+                          coh_httpd_route_t const *routes,
+                          size_t route_cnt)
 {
     COH_ASSERT(route_cnt <= COH_HTTPD_ROUTE_MAX);
     char host[HOST_SZ];
     char port[PORT_SZ];
     COH_TRY(split_addr(host, port, addr));
-    struct addrinfo const hints = {
-        .ai_flags = AI_PASSIVE | AI_NUMERICSERV, .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found = NULL;
+    struct addrinfo const hints = {.ai_flags    = AI_PASSIVE | AI_NUMERICSERV,
+                                   .ai_family   = AF_UNSPEC,
+                                   .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found      = NULL;
     if (getaddrinfo(host, port, &hints, &found) != 0) {
         return COH_EINVAL;
     }
@@ -157,20 +174,38 @@ coh_err_t coh_httpd_start(coh_httpd_t **out, char const *addr, coh_httpd_route_t
     coh_httpd_t *httpd = coh_calloc(1, sizeof(*httpd));
     memcpy(httpd->routes, routes, route_cnt * sizeof(*routes));
     httpd->route_cnt = route_cnt;
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG;
+    unsigned flags   = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG;
     if (found->ai_family == AF_INET6) {
         flags |= MHD_USE_IPv6;
     }
-    httpd->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, on_request, httpd, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_SOCK_ADDR,
-        found->ai_addr, MHD_OPTION_CONNECTION_LIMIT, (unsigned)COH_HTTPD_CONNECTION_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)COH_HTTPD_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_END);
+    struct MHD_OptionItem options[] = {
+        {MHD_OPTION_SOCK_ADDR, 0, found->ai_addr},
+        {MHD_OPTION_CONNECTION_LIMIT, COH_HTTPD_CONNECTION_MAX, NULL},
+        {MHD_OPTION_CONNECTION_TIMEOUT, COH_HTTPD_IDLE_SECONDS, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES, NULL},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    /* The log callback is first: it hears what is wrong with the others. */
+    httpd->daemon = MHD_start_daemon(flags,
+                                     0,
+                                     NULL,
+                                     NULL,
+                                     on_request,
+                                     httpd,
+                                     MHD_OPTION_EXTERNAL_LOGGER,
+                                     on_log,
+                                     NULL,
+                                     MHD_OPTION_ARRAY,
+                                     options,
+                                     MHD_OPTION_END);
     freeaddrinfo(found);
     if (httpd->daemon == NULL) {
         free(httpd);
         char quoted[HOST_SZ];
-        COH_LOG_ERR("httpd", "cannot listen", "addr=%s", coh_log_quote(quoted, sizeof(quoted), addr, strlen(addr)));
+        COH_LOG_ERR("httpd",
+                    "cannot listen",
+                    "addr=%s",
+                    coh_log_quote(quoted, sizeof(quoted), addr, strlen(addr)));
         return COH_EIO;
     }
     *out = httpd;
@@ -179,7 +214,8 @@ coh_err_t coh_httpd_start(coh_httpd_t **out, char const *addr, coh_httpd_route_t
 
 uint16_t coh_httpd_port(coh_httpd_t const *httpd)
 {
-    union MHD_DaemonInfo const *info = MHD_get_daemon_info(httpd->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    union MHD_DaemonInfo const *info =
+        MHD_get_daemon_info(httpd->daemon, MHD_DAEMON_INFO_BIND_PORT);
     COH_ASSERT(info != NULL);
     return info->port;
 }
@@ -207,7 +243,7 @@ static void unlock(coh_page_t *page)
 coh_page_t *coh_page_new(char const *content_type, char const *text, unsigned http_status)
 {
     coh_page_t *page = coh_calloc(1, sizeof(*page));
-    int rc = pthread_mutex_init(&page->lock, NULL);
+    int rc           = pthread_mutex_init(&page->lock, NULL);
     COH_ASSERT(rc == 0);
     page->content_type = content_type;
     coh_page_set(page, http_status, coh_bytes(text, strlen(text)));

@@ -9,18 +9,21 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A longer event is cut, and says so. Below PIPE_BUF, so that lines of several processes on one pipe stay whole. */
+/* A longer event is cut, and says so. Below PIPE_BUF, so that lines of several processes on one
+   pipe stay whole. */
 #define LINE_MAX_SZ 2048
-#define CUT_MARK " cut=1"
+#define CUT_MARK    " cut=1"
 
 _Static_assert(LINE_MAX_SZ <= 4096, "PIPE_BUF on Linux");
 
-static char const *const level_names[] = {
-    [COH_LOG_ERROR] = "error", [COH_LOG_WARN] = "warn", [COH_LOG_INFO] = "info", [COH_LOG_DEBUG] = "debug"};
+static char const *const level_names[] = {[COH_LOG_ERROR] = "error",
+                                          [COH_LOG_WARN]  = "warn",
+                                          [COH_LOG_INFO]  = "info",
+                                          [COH_LOG_DEBUG] = "debug"};
 
 /* Both are only read on their own, no other data hangs on them: relaxed order is enough. */
 static _Atomic int log_level = COH_LOG_INFO;
-static _Atomic int log_fd = STDERR_FILENO;
+static _Atomic int log_fd    = STDERR_FILENO;
 
 static _Thread_local int log_rank = -1;
 
@@ -48,10 +51,7 @@ coh_err_t coh_log_init(char const *level, char const *path)
     return COH_OK;
 }
 
-void coh_log_set_rank(int rank)
-{
-    log_rank = rank;
-}
+void coh_log_set_rank(int rank) { log_rank = rank; }
 
 bool coh_log_enabled(coh_log_level_t level)
 {
@@ -61,17 +61,17 @@ bool coh_log_enabled(coh_log_level_t level)
 char const *coh_log_quote(char *out, size_t out_sz, void const *text, size_t n)
 {
     static char const dots[] = "...";
-    size_t const end_sz = 2; /* closing quote and NUL */
-    uint8_t const *in = text;
-    size_t at = 0;
-    out[at++] = '"';
-    size_t cut_at = at; /* the last place where the dots would fit */
+    size_t const end_sz      = 2; /* closing quote and NUL */
+    uint8_t const *in        = text;
+    size_t at                = 0;
+    out[at++]                = '"';
+    size_t cut_at            = at; /* the last place where the dots would fit */
     for (size_t i = 0; i < n; i++) {
         char piece[8];
         uint8_t c = in[i];
-        int len = c == '"' || c == '\\'  ? snprintf(piece, sizeof(piece), "\\%c", c)
-                  : c < 0x20 || c > 0x7e ? snprintf(piece, sizeof(piece), "\\u%04x", c)
-                                         : snprintf(piece, sizeof(piece), "%c", c);
+        int len   = c == '"' || c == '\\'  ? snprintf(piece, sizeof(piece), "\\%c", c)
+                    : c < 0x20 || c > 0x7e ? snprintf(piece, sizeof(piece), "\\u%04x", c)
+                                           : snprintf(piece, sizeof(piece), "%c", c);
         if (at + (size_t)len + end_sz > out_sz) {
             memcpy(out + cut_at, dots, sizeof(dots) - 1);
             at = cut_at + sizeof(dots) - 1;
@@ -84,7 +84,7 @@ char const *coh_log_quote(char *out, size_t out_sz, void const *text, size_t n)
         }
     }
     out[at++] = '"';
-    out[at] = '\0';
+    out[at]   = '\0';
     return out;
 }
 
@@ -94,12 +94,13 @@ typedef struct {
     size_t n;
 } line_t;
 
-#define LINE_TEXT_MAX (LINE_MAX_SZ - sizeof(CUT_MARK) - 1) /* room for the mark and the newline stays free */
+#define LINE_TEXT_MAX \
+    (LINE_MAX_SZ - sizeof(CUT_MARK) - 1) /* room for the mark and the newline stays free */
 
 COH_PRINTF(2, 0) static void line_vprintf(line_t *line, char const *fmt, va_list args)
 {
     size_t room = LINE_TEXT_MAX - line->n;
-    int len = vsnprintf(line->p + line->n, room + 1, fmt, args);
+    int len     = vsnprintf(line->p + line->n, room + 1, fmt, args);
     if (len > 0) {
         line->n += COH_MIN((size_t)len, room);
     }
@@ -127,12 +128,21 @@ void coh_log(coh_log_level_t level, char const *module, char const *msg, char co
     (void)clock_gettime(CLOCK_REALTIME, &now);
     (void)gmtime_r(&now.tv_sec, &tm);
     char quoted[256];
-    line_printf(&line, "ts=%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ lvl=%s", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec / 1000, level_names[level]);
+    line_printf(&line,
+                "ts=%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ lvl=%s",
+                tm.tm_year + 1900,
+                tm.tm_mon + 1,
+                tm.tm_mday,
+                tm.tm_hour,
+                tm.tm_min,
+                tm.tm_sec,
+                now.tv_nsec / 1000,
+                level_names[level]);
     if (log_rank >= 0) {
         line_printf(&line, " rank=%d", log_rank);
     }
-    line_printf(&line, " mod=%s msg=%s", module, coh_log_quote(quoted, sizeof(quoted), msg, strlen(msg)));
+    line_printf(
+        &line, " mod=%s msg=%s", module, coh_log_quote(quoted, sizeof(quoted), msg, strlen(msg)));
 
     line_printf(&line, " ");
     size_t fields_at = line.n;

@@ -29,7 +29,7 @@ static row_t const rows[COH_METRIC_CNT] = {
 enum {
 #define COUNTER_HIST(module, name)
 #define GAUGE_HIST(module, name)
-#define HISTOGRAM_HIST(module, name) HIST_##module##_##name,
+#define HISTOGRAM_HIST(module, name)              HIST_##module##_##name,
 #define COH_METRIC(KIND, module, name, unit, doc) KIND##_HIST(module, name)
 #include "common/obs/metrics.def"
 #undef COH_METRIC
@@ -38,14 +38,15 @@ enum {
 
 static uint8_t const hist_of[COH_METRIC_CNT] = {
 #undef HISTOGRAM_HIST
-#define HISTOGRAM_HIST(module, name) [COH_M_##module##_##name] = HIST_##module##_##name,
+#define HISTOGRAM_HIST(module, name)              [COH_M_##module##_##name] = HIST_##module##_##name,
 #define COH_METRIC(KIND, module, name, unit, doc) KIND##_HIST(module, name)
 #include "common/obs/metrics.def"
 #undef COH_METRIC
 };
 
-#define COH_METRIC(KIND, module, name, unit, doc) \
-    _Static_assert((KIND == HISTOGRAM) == (unit == SECONDS), #name ": histograms, and they alone, are in SECONDS");
+#define COH_METRIC(KIND, module, name, unit, doc)            \
+    _Static_assert((KIND == HISTOGRAM) == (unit == SECONDS), \
+                   #name ": histograms, and they alone, are in SECONDS");
 #include "common/obs/metrics.def"
 #undef COH_METRIC
 
@@ -54,8 +55,8 @@ typedef struct {
     _Atomic uint64_t sum_us;
 } hist_t;
 
-/* Every access is relaxed: a figure stands for itself, nothing else is published by it. A reader may therefore see an
-   event in one figure and not yet in another. */
+/* Every access is relaxed: a figure stands for itself, nothing else is published by it. A reader
+   may therefore see an event in one figure and not yet in another. */
 typedef struct {
     COH_ALIGNED(COH_CACHE_LINE) _Atomic uint64_t value[COH_METRIC_CNT];
     hist_t hist[HIST_CNT];
@@ -73,7 +74,8 @@ static stripe_t *my_stripe(coh_metrics_t *m)
     static _Atomic unsigned thread_cnt;
     static _Thread_local unsigned thread_no; /* 0: not numbered yet */
     if (COH_UNLIKELY(thread_no == 0)) {
-        thread_no = atomic_fetch_add_explicit(&thread_cnt, 1, memory_order_relaxed) % STRIPE_CNT + 1;
+        thread_no =
+            atomic_fetch_add_explicit(&thread_cnt, 1, memory_order_relaxed) % STRIPE_CNT + 1;
     }
     return &m->stripe[thread_no - 1];
 }
@@ -97,10 +99,7 @@ coh_metrics_t *coh_metrics_new(uint32_t rank)
     return m;
 }
 
-void coh_metrics_free(coh_metrics_t *m)
-{
-    free(m);
-}
+void coh_metrics_free(coh_metrics_t *m) { free(m); }
 
 void coh_metric_add(coh_metrics_t *m, coh_metric_id_t id, uint64_t v)
 {
@@ -188,47 +187,58 @@ uint64_t coh_metric_quantile(coh_metrics_t const *m, coh_metric_id_t id, double 
     if (sum.cnt == 0) {
         return 0;
     }
-    double want = COH_MIN(COH_MAX(q, 0.0), 1.0) * (double)sum.cnt;
+    double want  = COH_MIN(COH_MAX(q, 0.0), 1.0) * (double)sum.cnt;
     double below = 0;
     for (size_t i = 0; i < COH_METRIC_BUCKETS - 1; i++) {
         double here = (double)sum.bucket[i];
         if (here > 0 && below + here >= want) {
-            double low = i == 0 ? 0.0 : (double)(UINT64_C(1) << (i - 1));
+            double low  = i == 0 ? 0.0 : (double)(UINT64_C(1) << (i - 1));
             double high = (double)(UINT64_C(1) << i);
             return (uint64_t)(low + (high - low) * (want - below) / here + 0.5);
         }
         below += here;
     }
-    return UINT64_C(1) << (COH_METRIC_BUCKETS - 2); /* in the open bucket: at least its lower bound */
+    return UINT64_C(1) << (COH_METRIC_BUCKETS -
+                           2); /* in the open bucket: at least its lower bound */
 }
 
-char const *coh_metric_name(coh_metric_id_t id)
-{
-    return rows[id].name;
-}
+char const *coh_metric_name(coh_metric_id_t id) { return rows[id].name; }
 
 static void put_name(coh_buf_t *out, row_t const *row)
 {
     static char const *const units[] = {
         [NONE] = "", [BYTES] = "_bytes", [SECONDS] = "_seconds", [SECONDS_NS] = "_seconds"};
-    coh_buf_printf(out, "cohort_%s%s%s", row->name, units[row->unit], row->kind == COUNTER ? "_total" : "");
+    coh_buf_printf(
+        out, "cohort_%s%s%s", row->name, units[row->unit], row->kind == COUNTER ? "_total" : "");
 }
 
-static void put_histogram(coh_buf_t *out, row_t const *row, coh_metrics_t const *m, coh_metric_id_t id)
+static void put_histogram(coh_buf_t *out,
+                          row_t const *row,
+                          coh_metrics_t const *m,
+                          coh_metric_id_t id)
 {
-    hist_sum_t sum = hist_sum(m, id);
+    hist_sum_t sum      = hist_sum(m, id);
     uint64_t cumulative = 0;
     for (size_t i = 0; i < COH_METRIC_BUCKETS - 1; i++) {
         cumulative += sum.bucket[i];
         uint64_t bound_us = UINT64_C(1) << i;
         put_name(out, row);
-        coh_buf_printf(out, "_bucket{rank=\"%" PRIu32 "\",le=\"%" PRIu64 ".%06" PRIu64 "\"} %" PRIu64 "\n", m->rank,
-                       bound_us / 1000000, bound_us % 1000000, cumulative);
+        coh_buf_printf(out,
+                       "_bucket{rank=\"%" PRIu32 "\",le=\"%" PRIu64 ".%06" PRIu64 "\"} %" PRIu64
+                       "\n",
+                       m->rank,
+                       bound_us / 1000000,
+                       bound_us % 1000000,
+                       cumulative);
     }
     put_name(out, row);
-    coh_buf_printf(out, "_bucket{rank=\"%" PRIu32 "\",le=\"+Inf\"} %" PRIu64 "\n", m->rank, sum.cnt);
+    coh_buf_printf(
+        out, "_bucket{rank=\"%" PRIu32 "\",le=\"+Inf\"} %" PRIu64 "\n", m->rank, sum.cnt);
     put_name(out, row);
-    coh_buf_printf(out, "_sum{rank=\"%" PRIu32 "\"} %" PRIu64 ".%06" PRIu64 "\n", m->rank, sum.sum_us / 1000000,
+    coh_buf_printf(out,
+                   "_sum{rank=\"%" PRIu32 "\"} %" PRIu64 ".%06" PRIu64 "\n",
+                   m->rank,
+                   sum.sum_us / 1000000,
                    sum.sum_us % 1000000);
     put_name(out, row);
     coh_buf_printf(out, "_count{rank=\"%" PRIu32 "\"} %" PRIu64 "\n", m->rank, sum.cnt);
@@ -238,7 +248,9 @@ static void put_value(coh_buf_t *out, row_t const *row, coh_metrics_t const *m, 
 {
     uint64_t v = coh_metric_get(m, id);
     put_name(out, row);
-    coh_buf_printf(out, "{rank=\"%" PRIu32 "\"} %" PRIu64, m->rank,
+    coh_buf_printf(out,
+                   "{rank=\"%" PRIu32 "\"} %" PRIu64,
+                   m->rank,
                    row->unit == SECONDS_NS ? v / 1000000000 : v);
     if (row->unit == SECONDS_NS) {
         coh_buf_printf(out, ".%09" PRIu64, v % 1000000000);
@@ -248,7 +260,8 @@ static void put_value(coh_buf_t *out, row_t const *row, coh_metrics_t const *m, 
 
 void coh_metrics_prometheus_all(coh_metrics_t const *const *sets, size_t cnt, coh_buf_t *out)
 {
-    static char const *const types[] = {[COUNTER] = "counter", [GAUGE] = "gauge", [HISTOGRAM] = "histogram"};
+    static char const *const types[] = {
+        [COUNTER] = "counter", [GAUGE] = "gauge", [HISTOGRAM] = "histogram"};
     for (size_t i = 0; i < COH_METRIC_CNT; i++) {
         row_t const *row = &rows[i];
         coh_buf_printf(out, "# HELP ");

@@ -10,8 +10,9 @@
 #include "common/base/assert.h"
 
 #define HELP_COLUMNS 100
-#define HELP_INDENT 6
-#define LONG_BASE 256 /* getopt returns LONG_BASE + index for long options, characters for short ones */
+#define HELP_INDENT  6
+#define LONG_BASE \
+    256 /* getopt returns LONG_BASE + index for long options, characters for short ones */
 
 /* Every long option that a command understands, in the order of getopt's table. */
 typedef enum { ENTRY_HELP, ENTRY_CONFIG, ENTRY_ARG, ENTRY_ROW } entry_kind_t;
@@ -23,7 +24,7 @@ typedef struct {
 
 typedef struct {
     coh_command_t const *cmd;
-    coh_config_t *cfg; /* NULL: options of config.def are not for this command */
+    coh_config_t *cfg;      /* NULL: options of config.def are not for this command */
     struct option *options; /* cnt entries and getopt's terminator */
     entry_t *entries;
     size_t cnt;
@@ -31,8 +32,8 @@ typedef struct {
 
 static void add_option(parser_t *p, char const *name, int has_arg, entry_kind_t kind, size_t idx)
 {
-    p->options[p->cnt] =
-        (struct option){.name = name, .has_arg = has_arg, .flag = NULL, .val = LONG_BASE + (int)p->cnt};
+    p->options[p->cnt] = (struct option){
+        .name = name, .has_arg = has_arg, .flag = NULL, .val = LONG_BASE + (int)p->cnt};
     p->entries[p->cnt] = (entry_t){.kind = kind, .idx = idx};
     p->cnt++;
 }
@@ -51,22 +52,27 @@ static bool has_option(parser_t const *p, char const *name)
 static char const *bare_name(coh_cfg_row_t const *row)
 {
     static char const prefix[] = "node-";
-    return strncmp(row->option, prefix, sizeof(prefix) - 1) == 0 ? row->option + sizeof(prefix) - 1 : NULL;
+    return strncmp(row->option, prefix, sizeof(prefix) - 1) == 0 ? row->option + sizeof(prefix) - 1
+                                                                 : NULL;
 }
 
 static void parser_init(parser_t *p, coh_command_t const *cmd, coh_config_t *cfg)
 {
-    size_t row_cnt = 0;
+    size_t row_cnt            = 0;
     coh_cfg_row_t const *rows = coh_config_rows(&row_cnt);
-    size_t cnt_max = 2 + cmd->arg_cnt + 2 * row_cnt;
-    *p = (parser_t){.cmd = cmd, .cfg = cfg};
-    p->options = coh_calloc(cnt_max + 1, sizeof(*p->options));
-    p->entries = coh_calloc(cnt_max, sizeof(*p->entries));
+    size_t cnt_max            = 2 + cmd->arg_cnt + 2 * row_cnt;
+    *p                        = (parser_t){.cmd = cmd, .cfg = cfg};
+    p->options                = coh_calloc(cnt_max + 1, sizeof(*p->options));
+    p->entries                = coh_calloc(cnt_max, sizeof(*p->entries));
 
     add_option(p, "help", no_argument, ENTRY_HELP, 0);
     for (size_t i = 0; i < cmd->arg_cnt; i++) {
         COH_ASSERT(!has_option(p, cmd->args[i].name));
-        add_option(p, cmd->args[i].name, cmd->args[i].arg == NULL ? no_argument : required_argument, ENTRY_ARG, i);
+        add_option(p,
+                   cmd->args[i].name,
+                   cmd->args[i].arg == NULL ? no_argument : required_argument,
+                   ENTRY_ARG,
+                   i);
     }
     if (cfg == NULL) {
         return;
@@ -105,11 +111,11 @@ static size_t edit_distance(char const *a, size_t a_len, char const *b)
     }
     for (size_t i = 1; i <= a_len; i++) {
         size_t diagonal = row[0];
-        row[0] = i;
+        row[0]          = i;
         for (size_t j = 1; j <= b_len; j++) {
             size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-            diagonal = row[j];
-            row[j] = COH_MIN(replaced, COH_MIN(row[j], row[j - 1]) + 1);
+            diagonal        = row[j];
+            row[j]          = COH_MIN(replaced, COH_MIN(row[j], row[j - 1]) + 1);
         }
     }
     return row[b_len];
@@ -118,18 +124,19 @@ static size_t edit_distance(char const *a, size_t a_len, char const *b)
 /* The known option that is meant by name (len characters), or NULL if none is near. */
 static char const *nearest_option(parser_t const *p, char const *name, size_t len)
 {
-    char const *best = NULL;
+    char const *best     = NULL;
     size_t best_distance = len / 3 + 2; /* farther is a guess, not a typo */
     for (size_t i = 0; i < p->cnt; i++) {
         char const *option = p->options[i].name;
         /* a name without its section, or the beginning of a name, is as good as a typo */
         size_t option_len = strlen(option);
-        bool part = len >= 4 && option_len > len &&
-                    (strncmp(option, name, len) == 0 || strncmp(option + option_len - len, name, len) == 0);
+        bool part =
+            len >= 4 && option_len > len &&
+            (strncmp(option, name, len) == 0 || strncmp(option + option_len - len, name, len) == 0);
         size_t distance = part ? 1 : edit_distance(name, len, option);
         if (distance < best_distance) {
             best_distance = distance;
-            best = option;
+            best          = option;
         }
     }
     return best;
@@ -155,7 +162,11 @@ static void print_wrapped(FILE *out, char const *text, int indent)
     (void)fputc('\n', out);
 }
 
-static void print_option(FILE *out, char const *option, char const *alias, char const *arg, coh_buf_t *doc)
+static void print_option(FILE *out,
+                         char const *option,
+                         char const *alias,
+                         char const *arg,
+                         coh_buf_t *doc)
 {
     (void)fprintf(out, "  --%s%s%s", option, arg == NULL ? "" : " ", arg == NULL ? "" : arg);
     if (alias != NULL) {
@@ -175,7 +186,10 @@ static void print_args(FILE *out, parser_t const *p)
         coh_arg_t const *arg = &p->cmd->args[i];
         coh_buf_printf(&doc, "%s", arg->doc);
         if (arg->kind == COH_ARG_U64) {
-            coh_buf_printf(&doc, " [%" PRIu64 "; %" PRIu64 "..%" PRIu64 "]", *(uint64_t const *)arg->dst, arg->min,
+            coh_buf_printf(&doc,
+                           " [%" PRIu64 "; %" PRIu64 "..%" PRIu64 "]",
+                           *(uint64_t const *)arg->dst,
+                           arg->min,
                            arg->max);
         } else if (arg->kind == COH_ARG_STR && *(char const *const *)arg->dst != NULL) {
             coh_buf_printf(&doc, " [%s]", *(char const *const *)arg->dst);
@@ -193,12 +207,13 @@ static void print_args(FILE *out, parser_t const *p)
 
 static void print_rows(FILE *out, parser_t const *p)
 {
-    size_t cnt = 0;
+    size_t cnt                = 0;
     coh_cfg_row_t const *rows = coh_config_rows(&cnt);
-    coh_buf_t doc = COH_BUF_INIT;
+    coh_buf_t doc             = COH_BUF_INIT;
     (void)fprintf(out, "\nCONFIGURATION\n");
     print_wrapped(out,
-                  "Defaults, then the file of --config, then the environment (COH_NODE_THREADS for --node-threads), "
+                  "Defaults, then the file of --config, then the environment (COH_NODE_THREADS for "
+                  "--node-threads), "
                   "then the command line; the later wins. In [brackets]: default; range. "
                   "Options marked (cluster) must be equal on all ranks.",
                   2);
@@ -207,18 +222,25 @@ static void print_rows(FILE *out, parser_t const *p)
             (void)fprintf(out, "\n [%s]\n", rows[i].section);
         }
         char const *bare = bare_name(&rows[i]);
-        bool shadowed = false;
+        bool shadowed    = false;
         for (size_t a = 0; bare != NULL && a < p->cmd->arg_cnt; a++) {
             shadowed = shadowed || strcmp(bare, p->cmd->args[a].name) == 0;
         }
         coh_buf_printf(&doc, "%s", rows[i].doc);
         if (rows[i].kind == COH_CFG_KIND_U64) {
-            coh_buf_printf(&doc, " [%s; %" PRIu64 "..%" PRIu64 "]", rows[i].def, rows[i].min, rows[i].max);
+            coh_buf_printf(
+                &doc, " [%s; %" PRIu64 "..%" PRIu64 "]", rows[i].def, rows[i].min, rows[i].max);
         } else if (*rows[i].def != '\0') {
             coh_buf_printf(&doc, " [%s]", rows[i].def);
         }
         coh_buf_printf(&doc, rows[i].cluster ? " (cluster)" : "");
-        print_option(out, rows[i].option, shadowed ? NULL : bare, rows[i].kind == COH_CFG_KIND_U64 ? "N" : rows[i].kind == COH_CFG_KIND_STR ? "TEXT" : NULL, &doc);
+        print_option(out,
+                     rows[i].option,
+                     shadowed ? NULL : bare,
+                     rows[i].kind == COH_CFG_KIND_U64   ? "N"
+                     : rows[i].kind == COH_CFG_KIND_STR ? "TEXT"
+                                                        : NULL,
+                     &doc);
     }
     coh_buf_free(&doc);
 }
@@ -226,7 +248,10 @@ static void print_rows(FILE *out, parser_t const *p)
 static void print_help(FILE *out, parser_t const *p)
 {
     coh_command_t const *cmd = p->cmd;
-    (void)fprintf(out, "usage: cohort %s [OPTION...]%s%s\n\n", cmd->name, cmd->operands == NULL ? "" : " ",
+    (void)fprintf(out,
+                  "usage: cohort %s [OPTION...]%s%s\n\n",
+                  cmd->name,
+                  cmd->operands == NULL ? "" : " ",
                   cmd->operands == NULL ? "" : cmd->operands);
     print_wrapped(out, cmd->about, 0);
     print_args(out, p);
@@ -236,7 +261,9 @@ static void print_help(FILE *out, parser_t const *p)
     if (cmd->examples != NULL) {
         (void)fprintf(out, "\nEXAMPLES\n%s", cmd->examples);
     }
-    (void)fprintf(out, "\nEXIT CODES\n  0 success; 1 failure; 2 wrong command line, environment or configuration file\n");
+    (void)fprintf(out,
+                  "\nEXIT CODES\n  0 success; 1 failure; 2 wrong command line, environment or "
+                  "configuration file\n");
 }
 
 static void complain(parser_t const *p, coh_buf_t const *text)
@@ -244,7 +271,8 @@ static void complain(parser_t const *p, coh_buf_t const *text)
     (void)fprintf(stderr, "cohort %s: %.*s\n", p->cmd->name, (int)text->n, (char const *)text->p);
 }
 
-/* The option as it was typed, of which getopt has just taken value: "--name", "--name=value" or "--name" "value". */
+/* The option as it was typed, of which getopt has just taken value: "--name", "--name=value" or
+   "--name" "value". */
 static char const *typed_option(char *const *argv, char const *value)
 {
     return value != NULL && value == argv[optind - 1] ? argv[optind - 2] : argv[optind - 1];
@@ -252,11 +280,16 @@ static char const *typed_option(char *const *argv, char const *value)
 
 static coh_err_t set_u64(coh_arg_t const *arg, char const *value, coh_buf_t *why)
 {
-    char *end = NULL;
-    errno = 0;
+    char *end            = NULL;
+    errno                = 0;
     unsigned long long v = strtoull(value, &end, 10);
-    if (*value < '0' || *value > '9' || *end != '\0' || errno != 0 || v < arg->min || v > arg->max) {
-        coh_buf_printf(why, "--%s: '%s' is not a whole number in %" PRIu64 "..%" PRIu64, arg->name, value, arg->min,
+    if (*value < '0' || *value > '9' || *end != '\0' || errno != 0 || v < arg->min ||
+        v > arg->max) {
+        coh_buf_printf(why,
+                       "--%s: '%s' is not a whole number in %" PRIu64 "..%" PRIu64,
+                       arg->name,
+                       value,
+                       arg->min,
                        arg->max);
         return COH_EINVAL;
     }
@@ -272,9 +305,10 @@ static coh_err_t set_arg(coh_arg_t const *arg, char const *value, coh_buf_t *why
     case COH_ARG_STR: *(char const **)arg->dst = value; return COH_OK;
     case COH_ARG_CALL: {
         coh_buf_t detail = COH_BUF_INIT;
-        coh_err_t rc = arg->call(arg->dst, value, &detail);
+        coh_err_t rc     = arg->call(arg->dst, value, &detail);
         if (rc != COH_OK) {
-            coh_buf_printf(why, "--%s%s%s: ", arg->name, value == NULL ? "" : " ", value == NULL ? "" : value);
+            coh_buf_printf(
+                why, "--%s%s%s: ", arg->name, value == NULL ? "" : " ", value == NULL ? "" : value);
             if (detail.n != 0) {
                 coh_buf_put(why, detail.p, detail.n);
             } else {
@@ -290,9 +324,9 @@ static coh_err_t set_arg(coh_arg_t const *arg, char const *value, coh_buf_t *why
 
 static coh_err_t set_config_row(coh_config_t *cfg, size_t idx, char const *value, coh_buf_t *why)
 {
-    size_t cnt = 0;
+    size_t cnt               = 0;
     coh_cfg_row_t const *row = &coh_config_rows(&cnt)[idx];
-    coh_buf_t detail = COH_BUF_INIT;
+    coh_buf_t detail         = COH_BUF_INIT;
     coh_err_t rc = coh_config_set(cfg, row->option, value == NULL ? "true" : value, &detail);
     if (rc != COH_OK) {
         coh_buf_printf(why, "--%.*s", (int)detail.n, (char const *)detail.p);
@@ -304,16 +338,17 @@ static coh_err_t set_config_row(coh_config_t *cfg, size_t idx, char const *value
 static void say_unknown(parser_t const *p, char const *typed, coh_buf_t *why)
 {
     char const *name = typed + strspn(typed, "-");
-    size_t len = strcspn(name, "=");
-    coh_buf_printf(why, "unknown option %.*s", (int)(name - typed) + (int)COH_MIN(len, (size_t)80), typed);
+    size_t len       = strcspn(name, "=");
+    coh_buf_printf(
+        why, "unknown option %.*s", (int)(name - typed) + (int)COH_MIN(len, (size_t)80), typed);
     char const *near = len <= 80 ? nearest_option(p, name, len) : NULL;
     if (near != NULL) {
         coh_buf_printf(why, "; did you mean --%s?", near);
     }
 }
 
-/* What one walk over the command line does with an option: the first walk looks for --help and --config only, since the file comes
-   before the environment, and that before the options. */
+/* What one walk over the command line does with an option: the first walk looks for --help and
+   --config only, since the file comes before the environment, and that before the options. */
 typedef enum { WALK_FIND, WALK_SET } walk_t;
 
 typedef struct {
@@ -321,26 +356,39 @@ typedef struct {
     char const *config_file; /* NULL: none */
 } found_t;
 
-static coh_err_t take_option(parser_t const *p, walk_t walk, int option_idx, char **argv, found_t *found, coh_buf_t *why)
+static coh_err_t take_option(parser_t const *p,
+                             walk_t walk,
+                             int option_idx,
+                             char **argv,
+                             found_t *found,
+                             coh_buf_t *why)
 {
     struct option const *option = &p->options[option_idx];
-    entry_t const *entry = &p->entries[option_idx];
-    char const *typed = typed_option(argv, optarg);
-    size_t typed_len = strcspn(typed + 2, "=");
-    if (strlen(option->name) != typed_len) { /* getopt takes abbreviations, which later options would break */
+    entry_t const *entry        = &p->entries[option_idx];
+    char const *typed           = typed_option(argv, optarg);
+    size_t typed_len            = strcspn(typed + 2, "=");
+    if (strlen(option->name) !=
+        typed_len) { /* getopt takes abbreviations, which later options would break */
         say_unknown(p, typed, why);
         return COH_ENOTFOUND;
     }
     switch (entry->kind) {
     case ENTRY_HELP: found->help = true; return COH_OK;
     case ENTRY_CONFIG: found->config_file = optarg; return COH_OK;
-    case ENTRY_ARG: return walk == WALK_SET ? set_arg(&p->cmd->args[entry->idx], optarg, why) : COH_OK;
-    case ENTRY_ROW: return walk == WALK_SET ? set_config_row(p->cfg, entry->idx, optarg, why) : COH_OK;
+    case ENTRY_ARG:
+        return walk == WALK_SET ? set_arg(&p->cmd->args[entry->idx], optarg, why) : COH_OK;
+    case ENTRY_ROW:
+        return walk == WALK_SET ? set_config_row(p->cfg, entry->idx, optarg, why) : COH_OK;
     }
     return COH_EINVAL;
 }
 
-static coh_err_t walk_options(parser_t const *p, walk_t walk, int argc, char **argv, found_t *found, coh_buf_t *why)
+static coh_err_t walk_options(parser_t const *p,
+                              walk_t walk,
+                              int argc,
+                              char **argv,
+                              found_t *found,
+                              coh_buf_t *why)
 {
     optind = 0; /* glibc: start afresh */
     opterr = 0;
@@ -358,7 +406,10 @@ static coh_err_t walk_options(parser_t const *p, walk_t walk, int argc, char **a
         case ':': coh_buf_printf(why, "%s needs a value", argv[optind - 1]); return COH_EINVAL;
         default:
             if (optopt >= LONG_BASE) {
-                coh_buf_printf(why, "%.*s takes no value", (int)strcspn(argv[optind - 1], "="), argv[optind - 1]);
+                coh_buf_printf(why,
+                               "%.*s takes no value",
+                               (int)strcspn(argv[optind - 1], "="),
+                               argv[optind - 1]);
             } else if (optopt != 0) {
                 coh_buf_printf(why, "unknown option -%c", optopt);
             } else {
@@ -387,15 +438,19 @@ static coh_err_t fill(parser_t const *p, int argc, char **argv, found_t *found, 
     return COH_OK;
 }
 
-int coh_args_parse(coh_command_t const *cmd, coh_config_t *cfg, int argc, char **argv, int *exit_code)
+int coh_args_parse(coh_command_t const *cmd,
+                   coh_config_t *cfg,
+                   int argc,
+                   char **argv,
+                   int *exit_code)
 {
     parser_t parser;
     parser_init(&parser, cmd, cfg);
-    coh_buf_t why = COH_BUF_INIT;
-    found_t found = {0};
+    coh_buf_t why   = COH_BUF_INIT;
+    found_t found   = {0};
     int operand_idx = -1;
-    *exit_code = COH_EXIT_USAGE;
-    coh_err_t rc = walk_options(&parser, WALK_FIND, argc, argv, &found, &why);
+    *exit_code      = COH_EXIT_USAGE;
+    coh_err_t rc    = walk_options(&parser, WALK_FIND, argc, argv, &found, &why);
     if (rc == COH_OK && found.help) {
         print_help(stdout, &parser);
         *exit_code = COH_EXIT_OK;
@@ -406,7 +461,7 @@ int coh_args_parse(coh_command_t const *cmd, coh_config_t *cfg, int argc, char *
     }
     if (rc == COH_OK) {
         operand_idx = optind;
-        *exit_code = COH_EXIT_OK;
+        *exit_code  = COH_EXIT_OK;
     } else {
         complain(&parser, &why);
         (void)fprintf(stderr, "Try 'cohort %s --help'.\n", cmd->name);

@@ -1,14 +1,15 @@
-/* cmd.h: the subcommands of the program cohort. main.c finds the command in a table made from COH_COMMANDS and
-   calls it with argv[0] being the command's name; what it returns is the exit code (args.h). */
+/* cmd.h: the subcommands of the program cohort. main.c finds the command in a table made from
+   COH_COMMANDS and calls it with argv[0] being the command's name; what it returns is the exit code
+   (args.h). */
 #ifndef COH_CMD_H
 #define COH_CMD_H
 
 /* X(name, summary): the order is that of the help text. */
-#define COH_COMMANDS(X)                                                                             \
-    X(node, "run a cluster: the ranks of mpirun, or coordinator and shards in one process")         \
-    X(bench, "put load on a running or an embedded cluster and measure it")                         \
-    X(import, "replay signed transactions or blocks and check the result")                          \
-    X(status, "show what a running cluster is doing")                                               \
+#define COH_COMMANDS(X)                                                                     \
+    X(node, "run a cluster: the ranks of mpirun, or coordinator and shards in one process") \
+    X(bench, "put load on a running or an embedded cluster and measure it")                 \
+    X(import, "replay signed transactions or blocks and check the result")                  \
+    X(status, "show what a running cluster is doing")                                       \
     X(version, "show the version of the program and of its libraries")
 
 #define COH_COMMAND_DECLARE(name, summary) int coh_cmd_##name(int argc, char **argv);

@@ -1,7 +1,8 @@
-/* cmd_status.c: asks a running cluster how it is, and shows the answer to a person, or as JSON to a program.
+/* cmd_status.c: asks a running cluster how it is, and shows the answer to a person, or as JSON to a
+   program.
 
-   Two samples a second apart give the rates. A member that the answer does not have is shown as "-": an older or newer
-   server can be asked too. */
+   Two samples a second apart give the rates. A member that the answer does not have is shown as
+   "-": an older or newer server can be asked too. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -62,7 +63,7 @@ static void put(coh_buf_t *out, int width, figure_t f, int decimals, char const 
 static void put_bytes(coh_buf_t *out, int width, figure_t f)
 {
     static char const *const units[] = {" B", " KiB", " MiB", " GiB", " TiB"};
-    size_t i = 0;
+    size_t i                         = 0;
     while (f.v >= 1024 && i + 1 < COH_CNT(units)) {
         f.v /= 1024;
         i++;
@@ -92,7 +93,8 @@ static void put_duration(coh_buf_t *out, figure_t seconds)
     if (s >= 86400) {
         coh_buf_printf(out, "%" PRIu64 " d ", s / 86400);
     }
-    coh_buf_printf(out, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64, s / 3600 % 24, s / 60 % 60, s % 60);
+    coh_buf_printf(
+        out, "%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64, s / 3600 % 24, s / 60 % 60, s % 60);
 }
 
 static void put_head(coh_buf_t *out, json_t const *root)
@@ -117,7 +119,8 @@ static void put_head(coh_buf_t *out, json_t const *root)
     time_t at = timestamp.known && timestamp.v >= 0 && timestamp.v < 1e11 ? (time_t)timestamp.v : 0;
     char text[32];
     struct tm tm;
-    if (at != 0 && gmtime_r(&at, &tm) != NULL && strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm) > 0) {
+    if (at != 0 && gmtime_r(&at, &tm) != NULL &&
+        strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm) > 0) {
         coh_buf_printf(out, "\n                %s", text);
     }
     coh_buf_printf(out, "\npool            ");
@@ -140,7 +143,11 @@ static void put_totals(coh_buf_t *out, json_t const *before, json_t const *after
     put(out, 0, figure(now, "tx"), 0, " tx in ");
     put(out, 0, figure(now, "blocks"), 0, " blocks");
     coh_buf_printf(out, "\ncross-shard     ");
-    put(out, 0, ratio(rate(old, now, "tx_cross", seconds), rate(old, now, "tx", seconds), 100), 1, " %");
+    put(out,
+        0,
+        ratio(rate(old, now, "tx_cross", seconds), rate(old, now, "tx", seconds), 100),
+        1,
+        " %");
     coh_buf_printf(out, " now, ");
     put(out, 0, ratio(figure(now, "tx_cross"), figure(now, "tx"), 100), 1, " %");
     coh_buf_printf(out, " in all\nretractions     ");
@@ -155,8 +162,8 @@ static void put_totals(coh_buf_t *out, json_t const *before, json_t const *after
 static void put_latencies(coh_buf_t *out, json_t const *root)
 {
     static char const *const stages[] = {"settle", "prepare", "decide", "commit"};
-    figure_t const ms = {.v = 1000, .known = true};
-    json_t const *latency = json_object_get(root, "latency_us");
+    figure_t const ms                 = {.v = 1000, .known = true};
+    json_t const *latency             = json_object_get(root, "latency_us");
     coh_buf_printf(out, "\nlatency (ms)  %10s %10s\n", "p50", "p99");
     for (size_t i = 0; i < COH_CNT(stages); i++) {
         json_t const *stage = json_object_get(latency, stages[i]);
@@ -175,20 +182,29 @@ static json_t const *metrics_of(json_t const *root, size_t idx)
 static void put_ranks(coh_buf_t *out, json_t const *before, json_t const *after, double seconds)
 {
     json_t const *ranks = json_object_get(after, "ranks");
-    size_t const cnt = COH_MIN(json_array_size(ranks), (size_t)RANKS_SHOWN_MAX);
-    char const *tx = coh_metric_name(COH_M_executor_tx);
-    figure_t total = {.v = 0, .known = true};
+    size_t const cnt    = COH_MIN(json_array_size(ranks), (size_t)RANKS_SHOWN_MAX);
+    char const *tx      = coh_metric_name(COH_M_executor_tx);
+    figure_t total      = {.v = 0, .known = true};
     for (size_t i = 0; i < cnt; i++) {
         total.v += rate(metrics_of(before, i), metrics_of(after, i), tx, seconds).v;
     }
     coh_buf_printf(out,
                    "\n%4s  %-11s %12s %9s %7s %7s %12s %12s %10s %10s\n",
-                   "rank", "role", "tx", "tx/s", "load", "runs/tx", "retractions", "remote", "entries", "resident");
+                   "rank",
+                   "role",
+                   "tx",
+                   "tx/s",
+                   "load",
+                   "runs/tx",
+                   "retractions",
+                   "remote",
+                   "entries",
+                   "resident");
     for (size_t i = 0; i < cnt; i++) {
         json_t const *rank = json_array_get(ranks, i);
-        json_t const *now = metrics_of(after, i);
-        figure_t tx_rate = rate(metrics_of(before, i), now, tx, seconds);
-        coh_buf_t role = COH_BUF_INIT;
+        json_t const *now  = metrics_of(after, i);
+        figure_t tx_rate   = rate(metrics_of(before, i), now, tx, seconds);
+        coh_buf_t role     = COH_BUF_INIT;
         put_text(&role, rank, "role");
         put(out, 4, figure(rank, "rank"), 0, "");
         coh_buf_printf(out, "  %-11.*s ", (int)COH_MIN(role.n, (size_t)11), (char const *)role.p);
@@ -196,7 +212,11 @@ static void put_ranks(coh_buf_t *out, json_t const *before, json_t const *after,
         put(out, 12, figure(now, tx), 0, "");
         put(out, 10, tx_rate, 0, "");
         put(out, 8, ratio(tx_rate, total, 100), 1, " %");
-        put(out, 8, ratio(figure(now, coh_metric_name(COH_M_executor_incarnation)), figure(now, tx), 1), 2, "");
+        put(out,
+            8,
+            ratio(figure(now, coh_metric_name(COH_M_executor_incarnation)), figure(now, tx), 1),
+            2,
+            "");
         put(out, 13, figure(now, coh_metric_name(COH_M_mvstore_retraction)), 0, "");
         put(out, 13, figure(now, coh_metric_name(COH_M_mvstore_write_remote)), 0, "");
         put(out, 11, figure(now, coh_metric_name(COH_M_mvstore_entry)), 0, "");
@@ -205,7 +225,8 @@ static void put_ranks(coh_buf_t *out, json_t const *before, json_t const *after,
     }
 }
 
-/* Asks once. text, if not NULL, gets the JSON as it came. What is wrong is told to standard error. */
+/* Asks once. text, if not NULL, gets the JSON as it came. What is wrong is told
+   to standard error. */
 static coh_err_t ask(coh_client_t *client, sample_t *out, coh_buf_t *text)
 {
     coh_op_status_answer_t answer;
@@ -216,7 +237,7 @@ static coh_err_t ask(coh_client_t *client, sample_t *out, coh_buf_t *text)
     }
     json_error_t error;
     out->at_us = coh_clock_mono_us();
-    out->root = json_loadb((char const *)answer.json.p, answer.json.n, 0, &error);
+    out->root  = json_loadb((char const *)answer.json.p, answer.json.n, 0, &error);
     if (!json_is_object(out->root)) {
         (void)fprintf(stderr, "cohort status: the answer is no JSON object: %s\n", error.text);
         return COH_EMALFORMED;
@@ -230,8 +251,8 @@ static coh_err_t ask(coh_client_t *client, sample_t *out, coh_buf_t *text)
 static coh_err_t show(coh_client_t *client, bool json, coh_buf_t *out)
 {
     sample_t before = {0};
-    sample_t after = {0};
-    coh_err_t rc = ask(client, &before, json ? out : NULL);
+    sample_t after  = {0};
+    coh_err_t rc    = ask(client, &before, json ? out : NULL);
     if (rc != COH_OK) {
         goto out;
     }
@@ -239,7 +260,8 @@ static coh_err_t show(coh_client_t *client, bool json, coh_buf_t *out)
         coh_buf_put_u8(out, '\n');
         goto out;
     }
-    (void)nanosleep(&(struct timespec){.tv_sec = 1}, NULL); /* a signal makes the sample shorter: it is measured */
+    (void)nanosleep(&(struct timespec){.tv_sec = 1},
+                    NULL); /* a signal makes the sample shorter: it is measured */
     rc = ask(client, &after, NULL);
     if (rc != COH_OK) {
         goto out;
@@ -257,32 +279,35 @@ out:
 
 int coh_cmd_status(int argc, char **argv)
 {
-    char const *connect = "tcp://127.0.0.1:7545";
-    uint64_t timeout_ms = 5000;
-    bool json = false;
+    char const *connect    = "tcp://127.0.0.1:7545";
+    uint64_t timeout_ms    = 5000;
+    bool json              = false;
     coh_arg_t const args[] = {
-        COH_ARG_STR_ROW("connect", "ADDRESS", &connect, "nanomsg address of the cluster (its client-listen)"),
-        COH_ARG_U64_ROW("timeout-ms", "N", &timeout_ms, 1, 3600000, "how long to wait for an answer, in ms"),
+        COH_ARG_STR_ROW(
+            "connect", "ADDRESS", &connect, "nanomsg address of the cluster (its client-listen)"),
+        COH_ARG_U64_ROW(
+            "timeout-ms", "N", &timeout_ms, 1, 3600000, "how long to wait for an answer, in ms"),
         COH_ARG_FLAG_ROW("json", &json, "print the cluster's answer as JSON, without rates"),
     };
     coh_command_t const command = {
-        .name = "status",
-        .about = "Asks a running cluster what it is doing, and shows its head, throughput, latencies, cross-shard share "
-                 "and the load of each shard. Rates are taken over one second.",
+        .name     = "status",
+        .about    = "Asks a running cluster what it is doing, and shows its head, throughput, "
+                    "latencies, cross-shard share "
+                    "and the load of each shard. Rates are taken over one second.",
         .examples = "  cohort status\n"
                     "  cohort status --connect tcp://10.0.0.1:7545\n"
                     "  cohort status --json | jq .head.number\n",
-        .args = args,
-        .arg_cnt = COH_CNT(args),
+        .args     = args,
+        .arg_cnt  = COH_CNT(args),
     };
     int exit_code;
     if (coh_args_parse(&command, NULL, argc, argv, &exit_code) < 0) {
         return exit_code;
     }
     coh_client_options_t options = COH_CLIENT_OPTIONS_DEFAULT;
-    options.timeout_ms = (uint32_t)timeout_ms;
-    coh_client_t *client = NULL;
-    coh_buf_t text = COH_BUF_INIT;
+    options.timeout_ms           = (uint32_t)timeout_ms;
+    coh_client_t *client         = NULL;
+    coh_buf_t text               = COH_BUF_INIT;
     if (coh_client_open(&client, connect, &options, &text) != COH_OK) {
         (void)fprintf(stderr, "cohort status: %.*s\n", (int)text.n, (char const *)text.p);
         coh_buf_free(&text);

@@ -1,5 +1,5 @@
-/* cmd_version.c: what was built, from what, with what. Versions of libraries are those at run time where a library can tell,
-   else those at build time. */
+/* cmd_version.c: what was built, from what, with what. Versions of libraries are those at run time
+   where a library can tell, else those at build time. */
 #include <jansson.h>
 #include <microhttpd.h>
 #include <stdio.h>
@@ -19,7 +19,10 @@ typedef struct {
     char const *value;
 } fact_t;
 
-static void print_facts(fact_t const *facts, size_t cnt, fact_t const *libraries, size_t library_cnt)
+static void print_facts(fact_t const *facts,
+                        size_t cnt,
+                        fact_t const *libraries,
+                        size_t library_cnt)
 {
     (void)printf("cohort %s\n", COHORT_VERSION);
     for (size_t i = 1; i < cnt; i++) {
@@ -33,7 +36,7 @@ static void print_facts(fact_t const *facts, size_t cnt, fact_t const *libraries
 static bool print_json(fact_t const *facts, size_t cnt, fact_t const *libraries, size_t library_cnt)
 {
     json_t *root = json_object();
-    json_t *sub = json_object();
+    json_t *sub  = json_object();
     for (size_t i = 0; i < cnt; i++) {
         (void)json_object_set_new(root, facts[i].name, json_string(facts[i].value));
     }
@@ -48,14 +51,15 @@ static bool print_json(fact_t const *facts, size_t cnt, fact_t const *libraries,
 
 int coh_cmd_version(int argc, char **argv)
 {
-    bool json = false;
-    coh_arg_t const args[] = {COH_ARG_FLAG_ROW("json", &json, "print one JSON object")};
+    bool json                   = false;
+    coh_arg_t const args[]      = {COH_ARG_FLAG_ROW("json", &json, "print one JSON object")};
     coh_command_t const command = {
-        .name = "version",
-        .about = "Shows the version of the program, the commit that it was configured from, its compiler and its libraries.",
+        .name     = "version",
+        .about    = "Shows the version of the program, the commit that it was configured from, its "
+                    "compiler and its libraries.",
         .examples = "  cohort version\n  cohort version --json | jq -r .commit\n",
-        .args = args,
-        .arg_cnt = COH_CNT(args),
+        .args     = args,
+        .arg_cnt  = COH_CNT(args),
     };
     int exit_code;
     if (coh_args_parse(&command, NULL, argc, argv, &exit_code) < 0) {

@@ -19,13 +19,16 @@ static command_t const commands[] = {
 
 static void print_usage(FILE *out)
 {
-    (void)fprintf(out, "usage: cohort COMMAND [OPTION...]\n\n"
-                       "A sharded execution cluster for Ethereum transactions.\n\n");
+    (void)fprintf(out,
+                  "usage: cohort COMMAND [OPTION...]\n\n"
+                  "A sharded execution cluster for Ethereum transactions.\n\n");
     for (size_t i = 0; i < COH_CNT(commands); i++) {
         (void)fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].summary);
     }
-    (void)fprintf(out, "\n'cohort COMMAND --help' explains a command and its options.\n"
-                       "Exit codes: 0 success; 1 failure; 2 wrong command line, environment or configuration file.\n");
+    (void)fprintf(out,
+                  "\n'cohort COMMAND --help' explains a command and its options.\n"
+                  "Exit codes: 0 success; 1 failure; 2 wrong command line, environment or "
+                  "configuration file.\n");
 }
 
 int main(int argc, char **argv)

@@ -39,16 +39,19 @@ static coh_arg_t const rows[] = {
     COH_ARG_CALL_ROW("add", "NAME", take, &call_cnt, "add one; may be repeated"),
 };
 
-static coh_command_t command = {
-    .name = "try", .about = "Tries what there is.", .examples = "  cohort try it\n", .args = rows, .arg_cnt = COH_CNT(rows)};
+static coh_command_t command = {.name     = "try",
+                                .about    = "Tries what there is.",
+                                .examples = "  cohort try it\n",
+                                .args     = rows,
+                                .arg_cnt  = COH_CNT(rows)};
 
 static int setup(void **state)
 {
     (void)state;
-    flag = false;
-    number = 7;
-    text = "here";
-    call_cnt = 0;
+    flag             = false;
+    number           = 7;
+    text             = "here";
+    call_cnt         = 0;
     command.operands = NULL;
     coh_config_default(&cfg);
     return 0;
@@ -77,15 +80,15 @@ static void restore(int fd, int saved, FILE *file, char *out, size_t out_sz)
 /* Parses the words after "try"; the last one is NULL. */
 static int run(coh_config_t *with, char const *const *words)
 {
-    int argc = 0;
+    int argc            = 0;
     args_of_run[argc++] = (char[]){"try"};
     for (; *words != NULL; words++) {
         args_of_run[argc++] = (char *)(uintptr_t)*words;
     }
     args_of_run[argc] = NULL;
     int saved[2];
-    FILE *files[2] = {redirect(STDOUT_FILENO, &saved[0]), redirect(STDERR_FILENO, &saved[1])};
-    exit_code = -1;
+    FILE *files[2]  = {redirect(STDOUT_FILENO, &saved[0]), redirect(STDERR_FILENO, &saved[1])};
+    exit_code       = -1;
     int operand_idx = coh_args_parse(&command, with, argc, args_of_run, &exit_code);
     restore(STDERR_FILENO, saved[1], files[1], printed[1], sizeof(printed[1]));
     restore(STDOUT_FILENO, saved[0], files[0], printed[0], sizeof(printed[0]));
@@ -114,7 +117,8 @@ static void assert_refused(int operand_idx, char const *part)
 static void args_of_a_command(void **state)
 {
     (void)state;
-    assert_int_equal(RUN(NULL, "--verbose", "--count", "12", "--target=there", "--add", "a", "--add=b"), 8);
+    assert_int_equal(
+        RUN(NULL, "--verbose", "--count", "12", "--target=there", "--add", "a", "--add=b"), 8);
     assert_int_equal(exit_code, COH_EXIT_OK);
     assert_true(flag);
     assert_int_equal(number, 12);
@@ -129,7 +133,7 @@ static void args_operands(void **state)
     (void)state;
     assert_refused(RUN(NULL, "file"), "unexpected argument 'file'");
     command.operands = "FILE...";
-    int first = RUN(NULL, "a", "--verbose", "b", "--", "--count");
+    int first        = RUN(NULL, "a", "--verbose", "b", "--", "--count");
     assert_true(flag);
     assert_int_equal(number, 7);
     assert_string_equal(args_of_run[first], "a");
@@ -160,10 +164,12 @@ static void args_unknown_options(void **state)
     assert_refused(RUN(NULL, "--conut=4"), "unknown option --conut; did you mean --count?");
     assert_refused(RUN(NULL, "--xyzzyxyzzy"), "unknown option --xyzzyxyzzy\n");
     assert_refused(RUN(NULL, "-x"), "unknown option -x");
-    assert_refused(RUN(NULL, "--node-threads", "2"), "unknown option --node-threads"); /* not without a configuration */
+    assert_refused(RUN(NULL, "--node-threads", "2"),
+                   "unknown option --node-threads");               /* not without a configuration */
     assert_refused(RUN(&cfg, "--tx-max", "2"), "did you mean --"); /* the section is missing */
     assert_refused(RUN(&cfg, "--block-txmax", "2"), "did you mean --block-tx-max?");
-    assert_refused(RUN(&cfg, "--shard", "2"), "unknown option --shard; did you mean --shards?"); /* no abbreviations */
+    assert_refused(RUN(&cfg, "--shard", "2"),
+                   "unknown option --shard; did you mean --shards?"); /* no abbreviations */
     assert_refused(RUN(&cfg, "--block", "2"), "unknown option --block");
     assert_false(flag);
 }
@@ -171,25 +177,34 @@ static void args_unknown_options(void **state)
 static void args_configuration(void **state)
 {
     (void)state;
-    assert_int_equal(RUN(&cfg, "--block-tx-max", "5", "--shards=3", "--node-threads", "4", "--pool-allow-unprotected"), 7);
+    assert_int_equal(RUN(&cfg,
+                         "--block-tx-max",
+                         "5",
+                         "--shards=3",
+                         "--node-threads",
+                         "4",
+                         "--pool-allow-unprotected"),
+                     7);
     assert_int_equal(cfg.block_tx_max, 5);
     assert_int_equal(cfg.node_shards, 3);
     assert_int_equal(cfg.node_threads, 4);
     assert_true(cfg.pool_allow_unprotected);
     assert_int_equal(RUN(&cfg, "--pool-allow-unprotected=false"), 2);
     assert_false(cfg.pool_allow_unprotected);
-    assert_refused(RUN(&cfg, "--block-tx-max", "0"), "--block-tx-max: '0' is not a whole number in 1..65536");
+    assert_refused(RUN(&cfg, "--block-tx-max", "0"),
+                   "--block-tx-max: '0' is not a whole number in 1..65536");
     assert_refused(RUN(&cfg, "--shards", "0"), "--node-shards: '0' is not a whole number");
 }
 
 static void args_own_option_hides_a_bare_name(void **state)
 {
     (void)state;
-    coh_arg_t const own[] = {COH_ARG_U64_ROW("threads", "N", &number, 1, 100, "threads that make load")};
-    command.args = own;
+    coh_arg_t const own[] = {
+        COH_ARG_U64_ROW("threads", "N", &number, 1, 100, "threads that make load")};
+    command.args    = own;
     command.arg_cnt = COH_CNT(own);
     assert_int_equal(RUN(&cfg, "--threads", "9", "--node-threads", "2"), 5);
-    command.args = rows;
+    command.args    = rows;
     command.arg_cnt = COH_CNT(rows);
     assert_int_equal(number, 9);
     assert_int_equal(cfg.node_threads, 2);
@@ -200,7 +215,7 @@ static void args_order_of_sources(void **state)
 {
     (void)state;
     char path[] = "/tmp/coh_test_args_XXXXXX";
-    int fd = mkstemp(path);
+    int fd      = mkstemp(path);
     assert_true(fd >= 0);
     static char const ini[] = "[node]\nshards = 2\nthreads = 2\n[block]\ntx_max = 2\n";
     assert_int_equal(write(fd, ini, sizeof(ini) - 1), sizeof(ini) - 1);
@@ -213,7 +228,8 @@ static void args_order_of_sources(void **state)
     assert_int_equal(cfg.node_threads, 3);
     assert_int_equal(cfg.block_tx_max, 4);
     assert_int_equal(setenv("COH_NODE_THREADS", "none", 1), 0);
-    assert_refused(RUN(&cfg, "--verbose"), "environment variable COH_NODE_THREADS: node-threads: 'none'");
+    assert_refused(RUN(&cfg, "--verbose"),
+                   "environment variable COH_NODE_THREADS: node-threads: 'none'");
     assert_int_equal(unsetenv("COH_NODE_THREADS"), 0);
     assert_int_equal(unsetenv("COH_BLOCK_TX_MAX"), 0);
     assert_int_equal(unlink(path), 0);
@@ -231,7 +247,8 @@ static void args_help(void **state)
         "--count N\n      how many [7; 1..100]\n",
         "--target ADDRESS\n      where to [here]\n",
         "--config FILE",
-        " [block]\n  --block-tx-max N\n      transactions in one block [8192; 1..65536] (cluster)\n",
+        " [block]\n  --block-tx-max N\n",
+        "\n      transactions in one block [8192; 1..65536] (cluster)\n",
         "--node-shards N, --shards\n",
         "EXAMPLES\n  cohort try it\n",
         "EXIT CODES",
@@ -249,7 +266,8 @@ static void args_help(void **state)
         column = *p == '\n' ? 0 : column + 1;
         assert_true(column <= 100);
     }
-    assert_int_equal(RUN(&cfg, "--count", "nonsense", "-h"), -1); /* help comes before complaints about values */
+    assert_int_equal(RUN(&cfg, "--count", "nonsense", "-h"),
+                     -1); /* help comes before complaints about values */
     assert_int_equal(exit_code, COH_EXIT_OK);
 }
 

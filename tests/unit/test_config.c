@@ -39,7 +39,7 @@ static void assert_why_has(char const *part)
 static coh_err_t load_text(char const *text)
 {
     char path[] = "/tmp/coh_test_config_XXXXXX";
-    int fd = mkstemp(path);
+    int fd      = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, strlen(text)), strlen(text));
     assert_int_equal(close(fd), 0);
@@ -64,7 +64,7 @@ static void config_rows_describe_every_option(void **state)
     (void)state;
     size_t cnt;
     coh_cfg_row_t const *rows = coh_config_rows(&cnt);
-    bool found = false;
+    bool found                = false;
     for (size_t i = 0; i < cnt; i++) {
         assert_null(strchr(rows[i].option, '_'));
         assert_true(strlen(rows[i].doc) > 0);
@@ -91,7 +91,16 @@ static void config_set_checks_ranges(void **state)
     (void)state;
     assert_int_equal(coh_config_set(&cfg, "block-tx-max", "65536", &why), COH_OK);
     assert_int_equal(cfg.block_tx_max, 65536);
-    static char const *const bad[] = {"0", "65537", "", " 1", "1 ", "-1", "+1", "0x10", "1e3", "18446744073709551616",
+    static char const *const bad[] = {"0",
+                                      "65537",
+                                      "",
+                                      " 1",
+                                      "1 ",
+                                      "-1",
+                                      "+1",
+                                      "0x10",
+                                      "1e3",
+                                      "18446744073709551616",
                                       "99999999999999999999999"};
     for (size_t i = 0; i < COH_CNT(bad); i++) {
         coh_buf_clear(&why);
@@ -131,7 +140,8 @@ static void config_set_refuses_what_does_not_fit(void **state)
 static void config_file(void **state)
 {
     (void)state;
-    assert_int_equal(load_text("; remark\n[node]\nshards = 4\ndata = /var/lib/c # no remark\n\n[block]\ninterval_ms=0\n"
+    assert_int_equal(load_text("; remark\n[node]\nshards = 4\ndata = /var/lib/c # no "
+                               "remark\n\n[block]\ninterval_ms=0\n"
                                "[pool]\nallow_unprotected = true"),
                      COH_OK);
     assert_int_equal(cfg.node_shards, 4);
@@ -153,7 +163,9 @@ static void config_file_errors_name_file_and_line(void **state)
         {"[node]\n\nshard = 4\n", COH_ENOTFOUND, ":3: 'shard' is not an option of section 'node'"},
         {"[knot]\nshards = 4\n", COH_ENOTFOUND, ":2: 'shards' is not an option of section 'knot'"},
         {"shards = 4\n", COH_ENOTFOUND, ":1: 'shards' is not an option of section ''"},
-        {"[node]\nshards = 4000\n", COH_EINVAL, ":2: node-shards: '4000' is not a whole number in 1..1024"},
+        {"[node]\nshards = 4000\n",
+         COH_EINVAL,
+         ":2: node-shards: '4000' is not a whole number in 1..1024"},
         {"[node]\nshards = 4\nshards = 5\n", COH_EINVAL, ":3: shards is already set in line 2"},
         {"[node]\nshards = 4\n  5\n", COH_EINVAL, ":3: shards is already set in line 2"},
         {"[node]\nrubbish\n", COH_EMALFORMED, ":2: neither [section] nor name = value"},
@@ -199,8 +211,11 @@ static void config_hash_covers_cluster_options_only(void **state)
         char text[32];
         char const *value = "else";
         if (rows[i].kind == COH_CFG_KIND_U64) {
-            (void)snprintf(text, sizeof(text), "%lu",
-                           strtoul(rows[i].def, NULL, 10) == rows[i].max ? rows[i].min : rows[i].max);
+            (void)snprintf(text,
+                           sizeof(text),
+                           "%lu",
+                           strtoul(rows[i].def, NULL, 10) == rows[i].max ? rows[i].min
+                                                                         : rows[i].max);
             value = text;
         } else if (rows[i].kind == COH_CFG_KIND_BOOL) {
             value = strcmp(rows[i].def, "true") == 0 ? "false" : "true";

@@ -50,32 +50,41 @@ static void assert_parses(char const *json)
     }
 }
 
-/* Forks as in geth's genesis of the Sepolia test network (times shortened to three), all of the allocation made up. */
-#define FULL                                                                                                     \
-    "{\"config\": {\"chainId\": 11155111, \"homesteadBlock\": 0, \"daoForkSupport\": true, \"eip150Block\": 0,"     \
-    "\"eip155Block\": 0, \"eip158Block\": 0, \"byzantiumBlock\": 0, \"constantinopleBlock\": 0,"                  \
-    "\"petersburgBlock\": 0, \"istanbulBlock\": 0, \"muirGlacierBlock\": 0, \"berlinBlock\": 0, \"londonBlock\": 0," \
-    "\"mergeNetsplitBlock\": 1735371, \"shanghaiTime\": 1677557088, \"cancunTime\": 1706655072,"                 \
-    "\"pragueTime\": 1741159776, \"terminalTotalDifficulty\": 17000000000000000,"                                \
-    "\"depositContractAddress\": \"0x7f02c3e3c98b133055b8b348b2ac625669ed295d\","                                \
-    "\"blobSchedule\": {\"cancun\": {\"target\": 3, \"max\": 6, \"baseFeeUpdateFraction\": 3338477}}, \"ethash\": {}}," \
-    "\"nonce\": \"0x0\", \"timestamp\": \"0x6159af19\", \"extraData\": \"0x5365706f6c6961\","                     \
-    "\"gasLimit\": \"0x1c9c380\", \"difficulty\": \"0x20000\", \"mixHash\":"                                     \
-    "\"0x0000000000000000000000000000000000000000000000000000000000000000\","                                    \
-    "\"coinbase\": \"0x00000000000000000000000000000000000000aa\", \"number\": \"0x0\", \"gasUsed\": \"0x0\","      \
-    "\"baseFeePerGas\": null, \"alloc\": {"                                                                      \
-    "\"0xa2a6d93439144ffe4d27c9e088dcd8b783946263\": {\"balance\": \"0xd3c21bcecceda1000000\"},"                  \
-    "\"8BC11295936AA79D594139DE1B2E12629414F3BD\": {\"balance\": \"17\", \"nonce\": \"0x05\", \"code\": \"0x\","   \
-    "\"storage\": {}},"                                                                                          \
+/* Forks as in geth's genesis of the Sepolia test network (times shortened to three), all of the
+   allocation made up. */
+#define FULL                                                                                      \
+    "{\"config\": {\"chainId\": 11155111, \"homesteadBlock\": 0, \"daoForkSupport\": true, "      \
+    "\"eip150Block\": 0,"                                                                         \
+    "\"eip155Block\": 0, \"eip158Block\": 0, \"byzantiumBlock\": 0, \"constantinopleBlock\": 0,"  \
+    "\"petersburgBlock\": 0, \"istanbulBlock\": 0, \"muirGlacierBlock\": 0, \"berlinBlock\": 0, " \
+    "\"londonBlock\": 0,"                                                                         \
+    "\"mergeNetsplitBlock\": 1735371, \"shanghaiTime\": 1677557088, \"cancunTime\": 1706655072,"  \
+    "\"pragueTime\": 1741159776, \"terminalTotalDifficulty\": 17000000000000000,"                 \
+    "\"depositContractAddress\": \"0x7f02c3e3c98b133055b8b348b2ac625669ed295d\","                 \
+    "\"blobSchedule\": {\"cancun\": {\"target\": 3, \"max\": 6, \"baseFeeUpdateFraction\": "      \
+    "3338477}}, \"ethash\": {}},"                                                                 \
+    "\"nonce\": \"0x0\", \"timestamp\": \"0x6159af19\", \"extraData\": \"0x5365706f6c6961\","     \
+    "\"gasLimit\": \"0x1c9c380\", \"difficulty\": \"0x20000\", \"mixHash\":"                      \
+    "\"0x0000000000000000000000000000000000000000000000000000000000000000\","                     \
+    "\"coinbase\": \"0x00000000000000000000000000000000000000aa\", \"number\": \"0x0\", "         \
+    "\"gasUsed\": \"0x0\","                                                                       \
+    "\"baseFeePerGas\": null, \"alloc\": {"                                                       \
+    "\"0xa2a6d93439144ffe4d27c9e088dcd8b783946263\": {\"balance\": \"0xd3c21bcecceda1000000\"},"  \
+    "\"8BC11295936AA79D594139DE1B2E12629414F3BD\": {\"balance\": \"17\", \"nonce\": \"0x05\", "   \
+    "\"code\": \"0x\","                                                                           \
+    "\"storage\": {}},"                                                                           \
     "\"0x0000000000000000000000000000000000000001\": {\"balance\": 9, \"nonce\": 3}}}"
 
 /* The smallest genesis, with room for members of config and accounts. */
-#define SMALL(config, top, alloc) \
-    "{\"config\": {\"chainId\": 7" config "}, \"gasLimit\": 30000000" top ", \"alloc\": {" alloc "}}"
+#define SMALL(config, top, alloc)                                                                \
+    "{\"config\": {\"chainId\": 7" config "}, \"gasLimit\": 30000000" top ", \"alloc\": {" alloc \
+    "}}"
 #define ADDR_1 "\"0x0000000000000000000000000000000000000001\""
-#define TO_LONDON                                                                                            \
-    ", \"homesteadBlock\": 0, \"eip150Block\": 0, \"eip155Block\": 0, \"eip158Block\": 0, \"byzantiumBlock\": 0," \
-    "\"constantinopleBlock\": 0, \"petersburgBlock\": 0, \"istanbulBlock\": 0, \"berlinBlock\": 0,"              \
+#define TO_LONDON                                                                                 \
+    ", \"homesteadBlock\": 0, \"eip150Block\": 0, \"eip155Block\": 0, \"eip158Block\": 0, "       \
+    "\"byzantiumBlock\": 0,"                                                                      \
+    "\"constantinopleBlock\": 0, \"petersburgBlock\": 0, \"istanbulBlock\": 0, \"berlinBlock\": " \
+    "0,"                                                                                          \
     "\"londonBlock\": 0"
 #define TO_PARIS TO_LONDON ", \"terminalTotalDifficulty\": 0"
 
@@ -110,7 +119,8 @@ static void genesis_reads_geths_file(void **state)
     assert_string_equal(dec, "1000000000000000000000026");
 }
 
-/* The identity that data directories carry. Computed by an independent program from the encoding described in genesis.c. */
+/* The identity that data directories carry. Computed by an independent program from the encoding
+   described in genesis.c. */
 static void genesis_hash_is_fixed(void **state)
 {
     (void)state;
@@ -158,10 +168,16 @@ static void genesis_numbers_as_geth_takes_them(void **state)
     static char const *const same[] = {"255", "\"255\"", "\"0xff\"", "\"0xFF\"", "\"0x00ff\""};
     for (size_t i = 0; i < COH_CNT(same); i++) {
         char json[512];
-        (void)snprintf(json, sizeof(json), SMALL("", ", \"timestamp\": %s", ADDR_1 ": {\"balance\": %s, \"nonce\": %s}"),
-                       same[i], same[i], same[i]);
+        (void)snprintf(
+            json,
+            sizeof(json),
+            SMALL("", ", \"timestamp\": %s", ADDR_1 ": {\"balance\": %s, \"nonce\": %s}"),
+            same[i],
+            same[i],
+            same[i]);
         assert_parses(json);
-        assert_true(g.timestamp == 255 && g.alloc[0].balance.w[0] == 255 && g.alloc[0].nonce == 255);
+        assert_true(g.timestamp == 255 && g.alloc[0].balance.w[0] == 255 &&
+                    g.alloc[0].nonce == 255);
     }
     static char const *const zero[] = {"0", "\"0\"", "\"0x\"", "\"0x0\"", "\"\""};
     for (size_t i = 0; i < COH_CNT(zero); i++) {
@@ -170,7 +186,15 @@ static void genesis_numbers_as_geth_takes_them(void **state)
         assert_parses(json);
         assert_true(coh_u256_is_zero(&g.alloc[0].balance));
     }
-    static char const *const bad[] = {"-1", "1.5", "true", "null", "[]", "\"-1\"", "\"12a\"", "\"0xgg\"", "\" 1\"",
+    static char const *const bad[] = {"-1",
+                                      "1.5",
+                                      "true",
+                                      "null",
+                                      "[]",
+                                      "\"-1\"",
+                                      "\"12a\"",
+                                      "\"0xgg\"",
+                                      "\" 1\"",
                                       "99999999999999999999"};
     for (size_t i = 0; i < COH_CNT(bad); i++) {
         char json[512];
@@ -179,20 +203,27 @@ static void genesis_numbers_as_geth_takes_them(void **state)
         assert_why_has("balance");
         assert_why_has("0x0000000000000000000000000000000000000001");
     }
-    assert_int_equal(parse(SMALL("", "", ADDR_1 ": {\"balance\": 1, \"nonce\": \"0x10000000000000000\"}")), COH_EINVAL);
+    assert_int_equal(
+        parse(SMALL("", "", ADDR_1 ": {\"balance\": 1, \"nonce\": \"0x10000000000000000\"}")),
+        COH_EINVAL);
     assert_why_has("nonce is above 2^64-1");
 }
 
-/* geth writes this member as a bare number that no 64-bit integer holds (here: the main network's). */
+/* geth writes this member as a bare number that no 64-bit integer holds (here:
+   the main network's). */
 static void genesis_huge_total_difficulty(void **state)
 {
     (void)state;
-    assert_parses(SMALL(TO_LONDON ", \"terminalTotalDifficulty\": 58750000000000000000000, \"mergeNetsplitBlock\": 5", "",
-                        ADDR_1 ": {\"balance\": 9007199254740991}"));
+    assert_parses(
+        SMALL(TO_LONDON
+              ", \"terminalTotalDifficulty\": 58750000000000000000000, \"mergeNetsplitBlock\": 5",
+              "",
+              ADDR_1 ": {\"balance\": 9007199254740991}"));
     assert_true(g.fork_at[COH_FORK_PARIS] == 5);
     assert_true(g.alloc[0].balance.w[0] == 9007199254740991);
     /* other numbers in such a file must not lose digits quietly */
-    assert_int_equal(parse(SMALL(TO_LONDON ", \"terminalTotalDifficulty\": 58750000000000000000000", "",
+    assert_int_equal(parse(SMALL(TO_LONDON ", \"terminalTotalDifficulty\": 58750000000000000000000",
+                                 "",
                                  ADDR_1 ": {\"balance\": 9007199254740993}")),
                      COH_EINVAL);
     assert_why_has("write it as text");
@@ -205,7 +236,8 @@ static void genesis_paris(void **state)
     assert_true(g.fork_at[COH_FORK_PARIS] == UINT64_MAX);
     assert_parses(SMALL(TO_LONDON ", \"terminalTotalDifficulty\": \"0x0\"", "", ""));
     assert_true(g.fork_at[COH_FORK_PARIS] == 0);
-    assert_parses(SMALL(TO_LONDON ", \"terminalTotalDifficulty\": 0, \"mergeNetsplitBlock\": 8", "", ""));
+    assert_parses(
+        SMALL(TO_LONDON ", \"terminalTotalDifficulty\": 0, \"mergeNetsplitBlock\": 8", "", ""));
     assert_true(g.fork_at[COH_FORK_PARIS] == 0);
     assert_parses(SMALL(TO_LONDON ", \"terminalTotalDifficulty\": 5", "", ""));
     assert_true(g.fork_at[COH_FORK_PARIS] == UINT64_MAX);
@@ -214,15 +246,19 @@ static void genesis_paris(void **state)
 static void genesis_petersburg_defaults_to_constantinople(void **state)
 {
     (void)state;
-    assert_parses(SMALL(", \"homesteadBlock\": 0, \"eip150Block\": 0, \"eip155Block\": 0, \"eip158Block\": 0,"
-                        "\"byzantiumBlock\": 0, \"constantinopleBlock\": 4", "", ""));
+    assert_parses(
+        SMALL(", \"homesteadBlock\": 0, \"eip150Block\": 0, \"eip155Block\": 0, \"eip158Block\": 0,"
+              "\"byzantiumBlock\": 0, \"constantinopleBlock\": 4",
+              "",
+              ""));
     assert_true(g.fork_at[COH_FORK_PETERSBURG] == 4);
 }
 
 static void genesis_fork_order_errors_name_both(void **state)
 {
     (void)state;
-    assert_int_equal(parse(SMALL(", \"homesteadBlock\": 5, \"eip150Block\": 4", "", "")), COH_EINVAL);
+    assert_int_equal(parse(SMALL(", \"homesteadBlock\": 5, \"eip150Block\": 4", "", "")),
+                     COH_EINVAL);
     assert_why_has(coh_fork_name(COH_FORK_TANGERINE));
     assert_why_has("block 4");
     assert_why_has("Homestead");
@@ -232,13 +268,17 @@ static void genesis_fork_order_errors_name_both(void **state)
     assert_int_equal(parse(SMALL(TO_LONDON ", \"shanghaiTime\": 0", "", "")), COH_EINVAL);
     assert_why_has("Shanghai");
     assert_why_has("Paris");
-    assert_int_equal(parse(SMALL(TO_PARIS ", \"shanghaiTime\": 9, \"cancunTime\": 8", "", "")), COH_EINVAL);
+    assert_int_equal(parse(SMALL(TO_PARIS ", \"shanghaiTime\": 9, \"cancunTime\": 8", "", "")),
+                     COH_EINVAL);
     assert_why_has("Cancun is active from time 8");
     assert_why_has("Shanghai");
     assert_int_equal(parse(SMALL(TO_PARIS ", \"cancunTime\": 8", "", "")), COH_EINVAL);
-    assert_int_equal(parse(SMALL(", \"homesteadBlock\": 0, \"eip150Block\": 0, \"eip155Block\": 1, \"eip158Block\": 2",
-                                 "", "")),
-                     COH_EUNSUPPORTED);
+    assert_int_equal(
+        parse(SMALL(
+            ", \"homesteadBlock\": 0, \"eip150Block\": 0, \"eip155Block\": 1, \"eip158Block\": 2",
+            "",
+            "")),
+        COH_EUNSUPPORTED);
     assert_why_has("eip155Block");
     assert_why_has("eip158Block");
 }
@@ -252,7 +292,8 @@ static void genesis_fork_of_a_block(void **state)
     assert_int_equal(coh_genesis_fork(&g, 1735371, 0), COH_FORK_PARIS);
     assert_int_equal(coh_genesis_fork(&g, 1735371, 1677557087), COH_FORK_PARIS);
     assert_int_equal(coh_genesis_fork(&g, 1735371, 1677557088), COH_FORK_SHANGHAI);
-    assert_int_equal(coh_genesis_fork(&g, 0, 1677557088), COH_FORK_LONDON); /* no Shanghai without Paris */
+    assert_int_equal(coh_genesis_fork(&g, 0, 1677557088),
+                     COH_FORK_LONDON); /* no Shanghai without Paris */
     assert_int_equal(coh_genesis_fork(&g, 9999999, UINT64_MAX), COH_FORK_PRAGUE);
     assert_parses(SMALL("", "", ""));
     assert_int_equal(coh_genesis_fork(&g, UINT64_MAX, UINT64_MAX), COH_FORK_FRONTIER);
@@ -287,7 +328,10 @@ static void genesis_refuses_contracts(void **state)
         assert_why_has("code or storage");
         assert_null(g.alloc);
     }
-    assert_parses(SMALL("", "", ADDR_1 ": {\"balance\": 1, \"code\": \"\", \"storage\": null, \"comment\": \"x\"}"));
+    assert_parses(
+        SMALL("",
+              "",
+              ADDR_1 ": {\"balance\": 1, \"code\": \"\", \"storage\": null, \"comment\": \"x\"}"));
 }
 
 static void genesis_refuses_what_is_wrong(void **state)
@@ -302,26 +346,45 @@ static void genesis_refuses_what_is_wrong(void **state)
         {"{", COH_EMALFORMED, "line 1"},
         {"[]", COH_EMALFORMED, "one JSON object"},
         {"{}", COH_EMALFORMED, "config is missing"},
-        {"{\"config\": {\"chainId\": 1}, \"gasLimit\": 30000000}", COH_EMALFORMED, "alloc is missing"},
+        {"{\"config\": {\"chainId\": 1}, \"gasLimit\": 30000000}",
+         COH_EMALFORMED,
+         "alloc is missing"},
         {"{\"config\": [], \"alloc\": {}}", COH_EMALFORMED, "config is something else"},
         {"{\"config\": {}, \"gasLimit\": 30000000, \"alloc\": {}}", COH_EINVAL, "chainId"},
-        {"{\"config\": {\"chainId\": 0}, \"gasLimit\": 30000000, \"alloc\": {}}", COH_EINVAL, "chainId"},
+        {"{\"config\": {\"chainId\": 0}, \"gasLimit\": 30000000, \"alloc\": {}}",
+         COH_EINVAL,
+         "chainId"},
         {"{\"config\": {\"chainId\": 1}, \"alloc\": {}}", COH_EINVAL, "gasLimit"},
-        {"{\"config\": {\"chainId\": 1}, \"gasLimit\": 4999, \"alloc\": {}}", COH_EINVAL, "gasLimit"},
+        {"{\"config\": {\"chainId\": 1}, \"gasLimit\": 4999, \"alloc\": {}}",
+         COH_EINVAL,
+         "gasLimit"},
         {SMALL("", ", \"coinbase\": \"0x12\"", ""), COH_EINVAL, "coinbase"},
         {SMALL("", "", "\"0x12\": {\"balance\": 1}"), COH_EINVAL, "0x12"},
         {SMALL("", "", ADDR_1 ": 5"), COH_EMALFORMED, "must be an object"},
         {SMALL("", "", ADDR_1 ": {}"), COH_EINVAL, "balance is missing"},
-        {SMALL("", "", ADDR_1 ": {\"balance\": 1}," ADDR_1 ": {\"balance\": 1}"), COH_EMALFORMED, "duplicate"},
-        {SMALL("", "", ADDR_1 ": {\"balance\": 1}, \"0000000000000000000000000000000000000001\": {\"balance\": 1}"),
-         COH_EINVAL, "there twice"},
-        {SMALL("", "",
-               ADDR_1 ": {\"balance\": \"0xffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\"},"
+        {SMALL("", "", ADDR_1 ": {\"balance\": 1}," ADDR_1 ": {\"balance\": 1}"),
+         COH_EMALFORMED,
+         "duplicate"},
+        {SMALL(
+             "",
+             "",
+             ADDR_1
+             ": {\"balance\": 1}, \"0000000000000000000000000000000000000001\": {\"balance\": 1}"),
+         COH_EINVAL,
+         "there twice"},
+        {SMALL("",
+               "",
+               ADDR_1 ": {\"balance\": "
+                      "\"0xffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff\"},"
                       "\"0x0000000000000000000000000000000000000002\": {\"balance\": 1}"),
-         COH_EINVAL, "sum of all balances"},
-        {SMALL("", "",
-               ADDR_1 ": {\"balance\": \"0x10000000000000000000000000000000000000000000000000000000000000000\"}"),
-         COH_EINVAL, "above 2^256-1"},
+         COH_EINVAL,
+         "sum of all balances"},
+        {SMALL("",
+               "",
+               ADDR_1 ": {\"balance\": "
+                      "\"0x10000000000000000000000000000000000000000000000000000000000000000\"}"),
+         COH_EINVAL,
+         "above 2^256-1"},
         {SMALL("", "", "\"a\\n\": {\"balance\": 1}"), COH_EINVAL, "\"a\\u000a\""},
     };
     for (size_t i = 0; i < COH_CNT(cases); i++) {
@@ -329,7 +392,8 @@ static void genesis_refuses_what_is_wrong(void **state)
         assert_why_has(cases[i].says);
         assert_null(g.alloc);
     }
-    assert_parses(SMALL(", \"someNewTime\": 5", ", \"someNewField\": 5", ADDR_1 ": {\"balance\": 1, \"tag\": 2}"));
+    assert_parses(SMALL(
+        ", \"someNewTime\": 5", ", \"someNewField\": 5", ADDR_1 ": {\"balance\": 1, \"tag\": 2}"));
 }
 
 /* More accounts than one chunk of the hash, in no order: sorted, and each counted once. */
@@ -337,10 +401,12 @@ static void genesis_many_accounts(void **state)
 {
     (void)state;
     uint32_t const cnt = 10000;
-    coh_buf_t json = COH_BUF_INIT;
+    coh_buf_t json     = COH_BUF_INIT;
     coh_buf_printf(&json, "{\"config\": {\"chainId\": 7}, \"gasLimit\": 30000000, \"alloc\": {");
     for (uint32_t i = 0; i < cnt; i++) {
-        coh_buf_printf(&json, "%s\"0x%08x00000000000000000000000000000000\": {\"balance\": \"2\"}", i == 0 ? "" : ",",
+        coh_buf_printf(&json,
+                       "%s\"0x%08x00000000000000000000000000000000\": {\"balance\": \"2\"}",
+                       i == 0 ? "" : ",",
                        i * 2654435761U);
     }
     coh_buf_printf(&json, "}}");
@@ -361,7 +427,7 @@ static void genesis_load_from_file(void **state)
 {
     (void)state;
     char path[] = "/tmp/coh_test_genesis_XXXXXX";
-    int fd = mkstemp(path);
+    int fd      = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, FULL, sizeof(FULL) - 1), sizeof(FULL) - 1);
     assert_int_equal(coh_genesis_load(&g, path, &why), COH_OK);
@@ -387,7 +453,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(genesis_numbers_as_geth_takes_them, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_huge_total_difficulty, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_paris, setup, teardown),
-        cmocka_unit_test_setup_teardown(genesis_petersburg_defaults_to_constantinople, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            genesis_petersburg_defaults_to_constantinople, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_fork_order_errors_name_both, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_fork_of_a_block, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_base_fee, setup, teardown),

@@ -40,9 +40,10 @@ static unsigned calls;
 static int setup(void **state)
 {
     (void)state;
-    calls = 0;
-    page = coh_page_new("text/html", "first", 503);
-    coh_httpd_route_t const routes[] = {{"/hello", hello, &calls}, {"/empty", empty, NULL}, {"/page", coh_page_serve, page}};
+    calls                            = 0;
+    page                             = coh_page_new("text/html", "first", 503);
+    coh_httpd_route_t const routes[] = {
+        {"/hello", hello, &calls}, {"/empty", empty, NULL}, {"/page", coh_page_serve, page}};
     return coh_httpd_start(&httpd, "127.0.0.1:0", routes, COH_CNT(routes)) == COH_OK ? 0 : -1;
 }
 
@@ -62,7 +63,7 @@ static int connect_to(uint16_t port)
     struct timeval const patience = {.tv_sec = 20};
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to.sin_addr.s_addr    = htonl(INADDR_LOOPBACK);
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
     return fd;
 }
@@ -70,7 +71,7 @@ static int connect_to(uint16_t port)
 /* Sends request bytes and reads until the server closes; the answer is a string. */
 static char const *ask_raw(char const *request)
 {
-    int fd = connect_to(coh_httpd_port(httpd));
+    int fd   = connect_to(coh_httpd_port(httpd));
     size_t n = strlen(request);
     assert_int_equal(send(fd, request, n, MSG_NOSIGNAL), n);
     coh_buf_clear(&answer);
@@ -88,7 +89,11 @@ static char const *ask_raw(char const *request)
 static char const *ask(char const *method, char const *path)
 {
     char request[512];
-    (void)snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", method, path);
+    (void)snprintf(request,
+                   sizeof(request),
+                   "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+                   method,
+                   path);
     return ask_raw(request);
 }
 
@@ -158,14 +163,18 @@ static void httpd_other_methods(void **state)
         assert_status(text, 405);
         assert_non_null(strstr(text, "Allow: GET, HEAD\r\n"));
     }
-    assert_status(ask_raw("POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"), 405);
+    assert_status(
+        ask_raw(
+            "POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"),
+        405);
     assert_int_equal(calls, 0);
 }
 
 static void httpd_get_with_body(void **state)
 {
     (void)state;
-    char const *text = ask_raw("GET /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+    char const *text = ask_raw(
+        "GET /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
     assert_status(text, 200);
     assert_int_equal(calls, 1);
 }
@@ -179,7 +188,8 @@ static void httpd_survives_garbage(void **state)
     memcpy(request, "GET /", 5);
     memcpy(request + sizeof(request) - 13, " HTTP/1.1\r\n\r\n", 13);
     int fd = connect_to(coh_httpd_port(httpd));
-    (void)send(fd, request, sizeof(request), MSG_NOSIGNAL); /* the server may refuse before all is sent */
+    (void)send(
+        fd, request, sizeof(request), MSG_NOSIGNAL); /* the server may refuse before all is sent */
     assert_int_equal(close(fd), 0);
     assert_status(ask("GET", "/hello"), 200);
 }
@@ -217,14 +227,15 @@ static void httpd_page_is_whole(void **state)
     assert_int_equal(pthread_create(&writer, NULL, rewrite, page), 0);
     for (int i = 0; i < 50; i++) {
         char const *body = body_of(ask("GET", "/page"));
-        size_t n = strlen(body);
+        size_t n         = strlen(body);
         assert_true(n == 0 || n == 4000);
         assert_int_equal(strspn(body, n == 0 ? "" : (char const[]){body[0], '\0'}), n);
     }
     assert_int_equal(pthread_join(writer, NULL), 0);
 }
 
-/* With every place taken by an idle client the next one waits, and is served when a place is free. */
+/* With every place taken by an idle client the next one waits, and is served when a
+   place is free. */
 static void httpd_bounds_connections(void **state)
 {
     (void)state;
@@ -232,11 +243,12 @@ static void httpd_bounds_connections(void **state)
     for (size_t i = 0; i < COH_CNT(idle); i++) {
         idle[i] = connect_to(coh_httpd_port(httpd));
     }
-    int fd = connect_to(coh_httpd_port(httpd));
+    int fd                      = connect_to(coh_httpd_port(httpd));
     static char const request[] = "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n";
     assert_int_equal(send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL), sizeof(request) - 1);
     struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-    assert_int_equal(poll(&poll_fd, 1, 300), 0); /* a right server never answers here, however slow the machine */
+    assert_int_equal(poll(&poll_fd, 1, 300),
+                     0); /* a right server never answers here, however slow the machine */
     for (size_t i = 0; i < COH_CNT(idle); i++) {
         assert_int_equal(close(idle[i]), 0);
     }
@@ -249,10 +261,18 @@ static void httpd_bounds_connections(void **state)
 static void httpd_start_errors(void **state)
 {
     (void)state;
-    coh_httpd_t *other = NULL;
+    coh_httpd_t *other               = NULL;
     coh_httpd_route_t const routes[] = {{"/hello", hello, &calls}};
-    static char const *const bad[] = {"", "localhost", ":", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:99999", ":80",
-                                      "127.0.0.1:1234567890", "no such host:80", "300.1.1.1:80"};
+    static char const *const bad[]   = {"",
+                                        "localhost",
+                                        ":",
+                                        "127.0.0.1:",
+                                        "127.0.0.1:http",
+                                        "127.0.0.1:99999",
+                                        ":80",
+                                        "127.0.0.1:1234567890",
+                                        "no such host:80",
+                                        "300.1.1.1:80"};
     for (size_t i = 0; i < COH_CNT(bad); i++) {
         assert_int_equal(coh_httpd_start(&other, bad[i], routes, 1), COH_EINVAL);
     }

@@ -37,7 +37,7 @@ static char const *logged(void)
     FILE *file = fopen(path, "re");
     assert_non_null(file);
     size_t n = fread(text, 1, sizeof(text) - 1, file);
-    text[n] = '\0';
+    text[n]  = '\0';
     assert_int_equal(fclose(file), 0);
     return text;
 }
@@ -59,7 +59,8 @@ static void log_line_is_logfmt(void **state)
     (void)state;
     coh_log_set_rank(2);
     COH_LOG_INF("participant", "vote sent", "block=%d yes=%d", 7, 1);
-    assert_matches(logged(), TS "lvl=info rank=2 mod=participant msg=\"vote sent\" block=7 yes=1\n$");
+    assert_matches(logged(),
+                   TS "lvl=info rank=2 mod=participant msg=\"vote sent\" block=7 yes=1\n$");
 }
 
 static void log_without_rank_or_fields(void **state)
@@ -91,7 +92,9 @@ static void log_hostile_text_stays_on_one_line(void **state)
 {
     (void)state;
     COH_LOG_INF("m", "a \"b\"\nc", "raw=%s", "x\nts=1 lvl=error\r\x1b[2J");
-    assert_matches(logged(), TS "lvl=info mod=m msg=\"a \\\\\"b\\\\\"\\\\u000ac\" raw=x[?]ts=1 lvl=error[?][?]\\[2J\n$");
+    assert_matches(
+        logged(),
+        TS "lvl=info mod=m msg=\"a \\\\\"b\\\\\"\\\\u000ac\" raw=x[?]ts=1 lvl=error[?][?]\\[2J\n$");
 }
 
 static void log_quote(void **state)
@@ -100,7 +103,8 @@ static void log_quote(void **state)
     char out[64];
     assert_string_equal(coh_log_quote(out, sizeof(out), "", 0), "\"\"");
     assert_string_equal(coh_log_quote(out, sizeof(out), "a b", 3), "\"a b\"");
-    assert_string_equal(coh_log_quote(out, sizeof(out), "\"\\\n\0\xff", 5), "\"\\\"\\\\\\u000a\\u0000\\u00ff\"");
+    assert_string_equal(coh_log_quote(out, sizeof(out), "\"\\\n\0\xff", 5),
+                        "\"\\\"\\\\\\u000a\\u0000\\u00ff\"");
     /* exactly full, then one too many: the cut is visible, and never in the middle of an escape */
     assert_string_equal(coh_log_quote(out, 8, "abcde", 5), "\"abcde\"");
     assert_string_equal(coh_log_quote(out, 8, "abcdef", 6), "\"ab...\"");
@@ -108,7 +112,12 @@ static void log_quote(void **state)
     assert_string_equal(coh_log_quote(out, 12, "ab\n", 3), "\"ab\\u000a\"");
     for (size_t sz = 8; sz <= sizeof(out); sz++) {
         memset(out, '#', sizeof(out));
-        coh_log_quote(out, sz, "\x01" "bc\"d\x02" "efghijklmnopqrstuvwxyz", 28);
+        coh_log_quote(out,
+                      sz,
+                      "\x01"
+                      "bc\"d\x02"
+                      "efghijklmnopqrstuvwxyz",
+                      28);
         assert_true(strlen(out) < sz);
         assert_int_equal(out[strlen(out) - 1], '"');
     }
@@ -148,15 +157,21 @@ static void log_threads_do_not_mix_lines(void **state)
     for (int i = 0; i < 4; i++) {
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     }
-    int next[4] = {0};
+    int next[4]  = {0};
     int line_cnt = 0;
-    char *rest = NULL;
+    char *rest   = NULL;
     (void)logged();
-    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
-        int rank = -1;
-        int i = -1;
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+         line       = strtok_r(NULL, "\n", &rest)) {
+        int rank   = -1;
+        int i      = -1;
         int thread = -1;
-        assert_int_equal(sscanf(line, "ts=%*s lvl=info rank=%d mod=m msg=\"line\" i=%d thread=%d", &rank, &i, &thread), 3);
+        assert_int_equal(sscanf(line,
+                                "ts=%*s lvl=info rank=%d mod=m msg=\"line\" i=%d thread=%d",
+                                &rank,
+                                &i,
+                                &thread),
+                         3);
         assert_in_range(rank, 0, 3);
         assert_int_equal(rank, thread);
         assert_int_equal(i, next[rank]++);

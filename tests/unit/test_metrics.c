@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #define THREAD_CNT 12 /* more than there are copies of the counters */
-#define ROUND_CNT 10000
+#define ROUND_CNT  10000
 
 static bool text_has(coh_buf_t const *text, char const *part)
 {
@@ -30,7 +30,7 @@ static void *count(void *arg)
 static void metrics_sum_over_threads(void **state)
 {
     (void)state;
-    coh_metrics_t *m = coh_metrics_new(0);
+    coh_metrics_t *m     = coh_metrics_new(0);
     coh_metrics_t *other = coh_metrics_new(1);
     pthread_t threads[THREAD_CNT];
     for (size_t i = 0; i < THREAD_CNT; i++) {
@@ -87,15 +87,19 @@ static void metrics_buckets_are_inclusive_powers_of_two(void **state)
     };
     for (size_t i = 0; i < COH_CNT(cases); i++) {
         coh_metrics_t *m = coh_metrics_new(0);
-        coh_buf_t text = COH_BUF_INIT;
+        coh_buf_t text   = COH_BUF_INIT;
         coh_metric_observe(m, COH_M_disk_sync_latency, cases[i].us);
         coh_metrics_prometheus(m, &text);
         char line[128];
-        (void)snprintf(line, sizeof(line), "cohort_disk_sync_latency_seconds_bucket{rank=\"0\",%s",
+        (void)snprintf(line,
+                       sizeof(line),
+                       "cohort_disk_sync_latency_seconds_bucket{rank=\"0\",%s",
                        cases[i].first_bucket_with_it);
         assert_true(text_has(&text, line));
         if (cases[i].bucket_before != NULL) {
-            (void)snprintf(line, sizeof(line), "cohort_disk_sync_latency_seconds_bucket{rank=\"0\",%s",
+            (void)snprintf(line,
+                           sizeof(line),
+                           "cohort_disk_sync_latency_seconds_bucket{rank=\"0\",%s",
                            cases[i].bucket_before);
             assert_true(text_has(&text, line));
         }
@@ -107,7 +111,7 @@ static void metrics_buckets_are_inclusive_powers_of_two(void **state)
 static void metrics_quantile_interpolates(void **state)
 {
     (void)state;
-    coh_metrics_t *m = coh_metrics_new(0);
+    coh_metrics_t *m         = coh_metrics_new(0);
     coh_metric_id_t const id = COH_M_chain_settle_latency;
     assert_int_equal(coh_metric_quantile(m, id, 0.5), 0);
     for (int i = 0; i < 100; i++) {
@@ -131,20 +135,23 @@ static void metrics_prometheus_units(void **state)
 {
     (void)state;
     coh_metrics_t *m = coh_metrics_new(3);
-    coh_buf_t text = COH_BUF_INIT;
+    coh_buf_t text   = COH_BUF_INIT;
     coh_metric_add(m, COH_M_chain_block, 7);
     coh_metric_add(m, COH_M_net_sent, 1234);
     coh_metric_add(m, COH_M_executor_cpu, 1500000001);
     coh_metric_set(m, COH_M_process_resident, 42);
     coh_metric_observe(m, COH_M_chain_decide_latency, 1500000);
     coh_metrics_prometheus(m, &text);
-    assert_true(text_has(&text, "# HELP cohort_chain_block_total blocks committed\n"
-                                "# TYPE cohort_chain_block_total counter\ncohort_chain_block_total{rank=\"3\"} 7\n"));
+    assert_true(text_has(
+        &text,
+        "# HELP cohort_chain_block_total blocks committed\n"
+        "# TYPE cohort_chain_block_total counter\ncohort_chain_block_total{rank=\"3\"} 7\n"));
     assert_true(text_has(&text, "\ncohort_net_sent_bytes_total{rank=\"3\"} 1234\n"));
     assert_true(text_has(&text, "\ncohort_executor_cpu_seconds_total{rank=\"3\"} 1.500000001\n"));
     assert_true(text_has(&text, "\ncohort_process_resident_bytes{rank=\"3\"} 42\n"));
     assert_true(text_has(&text, "# TYPE cohort_chain_decide_latency_seconds histogram\n"));
-    assert_true(text_has(&text, "\ncohort_chain_decide_latency_seconds_sum{rank=\"3\"} 1.500000\n"));
+    assert_true(
+        text_has(&text, "\ncohort_chain_decide_latency_seconds_sum{rank=\"3\"} 1.500000\n"));
     assert_true(text_has(&text, "\ncohort_chain_decide_latency_seconds_count{rank=\"3\"} 1\n"));
     assert_string_equal(coh_metric_name(COH_M_chain_tx_cross), "chain_tx_cross");
     coh_buf_free(&text);
@@ -156,7 +163,8 @@ static void metrics_promtool_accepts(void **state)
 {
     (void)state;
     if (system("command -v promtool > /dev/null 2>&1") != 0) {
-        print_message("!!! promtool is not installed: the metrics text is NOT checked by Prometheus' own tool !!!\n");
+        print_message("!!! promtool is not installed: the metrics text is NOT checked by "
+                      "Prometheus' own tool !!!\n");
         skip();
     }
     coh_metrics_t *sets[3];
