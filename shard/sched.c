@@ -279,17 +279,18 @@ bool coh_sched_retract(coh_sched_t *s, uint32_t pos, uint32_t incarnation)
     if (tx->incarnation == incarnation) {
         if (tx->state == TX_RUNNING) {
             tx->state = TX_RETRACTED;
-        } else if (tx->state == TX_DONE) {
-            was_done = true;
-            atomic_fetch_sub_explicit(&s->done_cnt, 1, memory_order_relaxed);
-            again(chain, tx, pos);
-            if (chain->state == CHAIN_IDLE || chain->state == CHAIN_PARKED) {
-                chain->state = CHAIN_QUEUED;
-                queue = true;
+        } else if (tx->state != TX_RETRACTED) {
+            /* DONE; or READY, parked in mid-execution, when what it read before may be what changed: it starts over under its next
+               incarnation, and does not wait for keys that the old one asked for. */
+            was_done = tx->state == TX_DONE;
+            if (was_done) {
+                atomic_fetch_sub_explicit(&s->done_cnt, 1, memory_order_relaxed);
             }
-        } else if (tx->state == TX_READY) {
-            /* Parked in mid-execution: what it read before may be what changed. It starts over under a new name. */
             again(chain, tx, pos);
+            queue = chain->state == CHAIN_IDLE || chain->state == CHAIN_PARKED;
+            if (queue) {
+                chain->state = CHAIN_QUEUED;
+            }
         }
     }
     coh_spin_unlock(&chain->lock);

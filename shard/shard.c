@@ -882,7 +882,7 @@ static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
             send_ready(s);
         }
         break;
-    default: COH_ASSERT(!"a disk request of an unknown tag");
+    default: COH_ASSERT(false); /* no other tag is handed out */
     }
     free_req(req);
 }
