@@ -17,6 +17,13 @@
 
 #define RANKS_SHOWN_MAX 1024
 
+/* Whom to ask. */
+typedef struct {
+    coh_client_t *client;
+    char const *addr;
+    uint64_t timeout_ms;
+} server_t;
+
 /* One answer, and when it came. */
 typedef struct {
     json_t *root;
@@ -50,12 +57,14 @@ static figure_t ratio(figure_t a, figure_t b, double factor)
     return (figure_t){.v = known ? factor * a.v / b.v : 0, .known = known};
 }
 
-/* Appends the figure right-aligned with decimals digits after the point. */
+/* Appends the figure and its unit, right-aligned in width, with decimals digits after the point. */
 static void put(coh_buf_t *out, int width, figure_t f, int decimals, char const *unit)
 {
-    char text[48] = "-";
+    char text[48];
     if (f.known) {
         (void)snprintf(text, sizeof(text), "%.*f%s", decimals, f.v, unit);
+    } else {
+        (void)snprintf(text, sizeof(text), "-%s", unit);
     }
     coh_buf_printf(out, "%*s", width, text);
 }
@@ -68,7 +77,7 @@ static void put_bytes(coh_buf_t *out, int width, figure_t f)
         f.v /= 1024;
         i++;
     }
-    put(out, width, f, i == 0 ? 0 : 1, units[i]);
+    put(out, width, f, i == 0 ? 0 : 1, f.known ? units[i] : "");
 }
 
 /* Text from the server goes to a terminal: only what is printable. */
@@ -225,21 +234,30 @@ static void put_ranks(coh_buf_t *out, json_t const *before, json_t const *after,
     }
 }
 
-/* Asks once. text, if not NULL, gets the JSON as it came. What is wrong is told
-   to standard error. */
-static coh_err_t ask(coh_client_t *client, sample_t *out, coh_buf_t *text)
+/* Asks once. text, if not NULL, gets the JSON as it came. What is wrong is told to standard error. */
+static coh_err_t ask(server_t const *server, sample_t *out, coh_buf_t *text)
 {
     coh_op_status_answer_t answer;
-    coh_err_t rc = coh_client_status(client, &answer, &(coh_op_status_request_t){.none_ = 0});
+    coh_op_status_request_t const request = {.none_ = 0};
+    coh_err_t rc                          = coh_client_status(server->client, &answer, &request);
+    if (rc == COH_ETIMEOUT) {
+        (void)fprintf(stderr,
+                      "cohort status: no answer from %s in %" PRIu64
+                      " ms; is the cluster running, and is this its client-listen?\n",
+                      server->addr,
+                      server->timeout_ms);
+        return rc;
+    }
     if (rc != COH_OK) {
-        (void)fprintf(stderr, "cohort status: %s\n", coh_client_error(client));
+        (void)fprintf(
+            stderr, "cohort status: %s: %s\n", server->addr, coh_client_error(server->client));
         return rc;
     }
     json_error_t error;
     out->at_us = coh_clock_mono_us();
     out->root  = json_loadb((char const *)answer.json.p, answer.json.n, 0, &error);
     if (!json_is_object(out->root)) {
-        (void)fprintf(stderr, "cohort status: the answer is no JSON object: %s\n", error.text);
+        (void)fprintf(stderr, "cohort status: %s: the answer is no JSON object\n", server->addr);
         return COH_EMALFORMED;
     }
     if (text != NULL) {
@@ -248,11 +266,11 @@ static coh_err_t ask(coh_client_t *client, sample_t *out, coh_buf_t *text)
     return COH_OK;
 }
 
-static coh_err_t show(coh_client_t *client, bool json, coh_buf_t *out)
+static coh_err_t show(server_t const *server, bool json, coh_buf_t *out)
 {
     sample_t before = {0};
     sample_t after  = {0};
-    coh_err_t rc    = ask(client, &before, json ? out : NULL);
+    coh_err_t rc    = ask(server, &before, json ? out : NULL);
     if (rc != COH_OK) {
         goto out;
     }
@@ -262,7 +280,7 @@ static coh_err_t show(coh_client_t *client, bool json, coh_buf_t *out)
     }
     (void)nanosleep(&(struct timespec){.tv_sec = 1},
                     NULL); /* a signal makes the sample shorter: it is measured */
-    rc = ask(client, &after, NULL);
+    rc = ask(server, &after, NULL);
     if (rc != COH_OK) {
         goto out;
     }
@@ -306,18 +324,18 @@ int coh_cmd_status(int argc, char **argv)
     }
     coh_client_options_t options = COH_CLIENT_OPTIONS_DEFAULT;
     options.timeout_ms           = (uint32_t)timeout_ms;
-    coh_client_t *client         = NULL;
+    server_t server              = {.addr = connect, .timeout_ms = timeout_ms};
     coh_buf_t text               = COH_BUF_INIT;
-    if (coh_client_open(&client, connect, &options, &text) != COH_OK) {
+    if (coh_client_open(&server.client, connect, &options, &text) != COH_OK) {
         (void)fprintf(stderr, "cohort status: %.*s\n", (int)text.n, (char const *)text.p);
         coh_buf_free(&text);
         return COH_EXIT_FAILED;
     }
-    coh_err_t rc = show(client, json, &text);
+    coh_err_t rc = show(&server, json, &text);
     if (rc == COH_OK && (fwrite(text.p, 1, text.n, stdout) != text.n || fflush(stdout) != 0)) {
         rc = COH_EIO;
     }
     coh_buf_free(&text);
-    coh_client_close(client);
+    coh_client_close(server.client);
     return rc == COH_OK ? COH_EXIT_OK : COH_EXIT_FAILED;
 }
