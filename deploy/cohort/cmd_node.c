@@ -1,6 +1,5 @@
 /* cmd_node.c: runs a node: one rank of a cluster under mpirun, or a whole cluster in this process
  * without. */
-#include <malloc.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,12 +11,6 @@
 #include "deploy/cohort/args.h"
 #include "deploy/cohort/cluster.h"
 #include "deploy/cohort/cmd.h"
-
-/* Blocks and frames come and go in pieces of up to some MB. Left to its defaults, malloc would map
-   and unmap each, page faults included; with these it keeps them in the heap. 32 MiB is the highest
-   threshold that glibc takes. */
-#define MMAP_THRESHOLD_BYTES (32 << 20)
-#define TRIM_THRESHOLD_BYTES (256 << 20)
 
 /* What a signal stops. Set before the handlers are installed; the counter is all that they write.
  */
@@ -165,8 +158,6 @@ int coh_cmd_node(int argc, char **argv)
                       "cohort node: --data DIR is needed: where the cluster keeps its state\n");
         return COH_EXIT_USAGE;
     }
-    (void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
-    (void)mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES);
     (void)signal(SIGPIPE, SIG_IGN);
     bool job = coh_transport_mpi_is_job();
     /* The ranks of a job have a file each, named once they know their number. */

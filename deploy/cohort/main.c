@@ -1,4 +1,5 @@
 /* main.c: finds the subcommand and calls it. */
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,8 +32,16 @@ static void print_usage(FILE *out)
                   "configuration file.\n");
 }
 
+/* Blocks and frames come and go in pieces of up to some MB. Left to its defaults, malloc maps and unmaps each of them, and on
+   a virtual machine the page faults cost several times the work; with these it keeps them in the heap. 32 MiB is the highest threshold that
+   glibc takes. */
+#define MMAP_THRESHOLD_BYTES (32 << 20)
+#define TRIM_THRESHOLD_BYTES (256 << 20)
+
 int main(int argc, char **argv)
 {
+    (void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES);
     if (argc < 2) {
         print_usage(stderr);
         return COH_EXIT_USAGE;

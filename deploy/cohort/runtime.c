@@ -26,7 +26,7 @@
 /* Sleeps of the loop. A transport without a descriptor is polled in between. */
 #define POLLED_SLEEP_US_MIN   UINT64_C(50)
 #define POLLED_SLEEP_US_MAX   UINT64_C(2000)
-#define POLLED_IDLE_PER_SLEEP 8
+#define POLLED_IDLE_PER_SLEEP 16
 /* Ticks of a node that did something lately, and of one that did not. */
 #define ACTIVE_US      UINT64_C(50000)
 #define TICK_US_ACTIVE UINT64_C(1000)

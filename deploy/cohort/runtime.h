@@ -3,8 +3,8 @@
 
    The loop calls the node with arrived frames, finished disk requests and ticks, then sends what the node put into its
    outboxes: one frame for each destination and round. With nothing to do it first spins a little, then sleeps in ppoll;
-   where the transport has no descriptor to wait on (MPI), for an eighth of the time that it has been idle, at most 2 ms: so a
-   pause is prolonged by an eighth at most, and an idle rank costs well under 2 % of a core. */
+   where the transport has no descriptor to wait on (MPI), for a sixteenth of the time that it has been idle, 50 us to 2 ms: so a
+   pause is hardly prolonged, and an idle rank costs well under 2 % of a core. */
 #ifndef COH_RUNTIME_H
 #define COH_RUNTIME_H
 
