@@ -1,0 +1,357 @@
+#include "deploy/cohort/realblock.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/hex.h"
+#include "common/crypto/keccak.h"
+
+/* Names of rule sets in recordings; several are names of one. */
+static struct {
+    char const *name;
+    coh_fork_t fork;
+} const fork_names[] = {
+    {"chainstart", COH_FORK_FRONTIER},
+    {"homestead", COH_FORK_HOMESTEAD},
+    {"dao", COH_FORK_HOMESTEAD},
+    {"tangerineWhistle", COH_FORK_TANGERINE},
+    {"spuriousDragon", COH_FORK_SPURIOUS},
+    {"byzantium", COH_FORK_BYZANTIUM},
+    {"constantinople", COH_FORK_CONSTANTINOPLE},
+    {"petersburg", COH_FORK_PETERSBURG},
+    {"istanbul", COH_FORK_ISTANBUL},
+    {"muirGlacier", COH_FORK_ISTANBUL},
+    {"berlin", COH_FORK_BERLIN},
+    {"london", COH_FORK_LONDON},
+    {"arrowGlacier", COH_FORK_LONDON},
+    {"grayGlacier", COH_FORK_LONDON},
+    {"paris", COH_FORK_PARIS},
+    {"shanghai", COH_FORK_SHANGHAI},
+    {"cancun", COH_FORK_CANCUN},
+    {"prague", COH_FORK_PRAGUE},
+    {"osaka", COH_FORK_OSAKA},
+    {"bpo1", COH_FORK_OSAKA},
+    {"bpo2", COH_FORK_OSAKA},
+};
+
+/* Reading members. The first failure is kept; later reads return zeros. */
+typedef struct {
+    coh_buf_t *err_text;
+    coh_err_t err;
+} reader_t;
+
+static void fail(reader_t *rd, char const *member, char const *what)
+{
+    if (rd->err == COH_OK) {
+        rd->err = COH_EMALFORMED;
+        coh_buf_printf(rd->err_text, "member %s %s", member, what);
+    }
+}
+
+static json_t *member(reader_t *rd, json_t *obj, char const *key)
+{
+    json_t *v = json_object_get(obj, key);
+    if (v == NULL) {
+        fail(rd, key, "is missing");
+    }
+    return v;
+}
+
+static coh_u256_t quantity_value(reader_t *rd, json_t *v, char const *what)
+{
+    coh_u256_t out = COH_U256_ZERO;
+    if (!json_is_string(v) || coh_u256_parse(&out, json_string_value(v), json_string_length(v)) != COH_OK) {
+        fail(rd, what, "is no quantity");
+        return COH_U256_ZERO;
+    }
+    return out;
+}
+
+static coh_u256_t quantity(reader_t *rd, json_t *obj, char const *key)
+{
+    return quantity_value(rd, member(rd, obj, key), key);
+}
+
+static uint64_t quantity_u64(reader_t *rd, json_t *obj, char const *key)
+{
+    coh_u256_t v = quantity(rd, obj, key);
+    if ((v.w[1] | v.w[2] | v.w[3]) != 0) {
+        fail(rd, key, "exceeds 64 bits");
+    }
+    return v.w[0];
+}
+
+static void fixed_text(reader_t *rd, void *out, size_t n, char const *text, size_t len, char const *what)
+{
+    if (text == NULL || coh_hex_decode(out, n, text, len) != COH_OK) {
+        memset(out, 0, n);
+        fail(rd, what, "is not hexadecimal of the right length");
+    }
+}
+
+static void fixed(reader_t *rd, void *out, size_t n, json_t *v, char const *what)
+{
+    fixed_text(rd, out, n, json_string_value(v), json_string_length(v), what);
+}
+
+static void load_header(reader_t *rd, coh_realblock_t *out, json_t *root)
+{
+    json_t *header = member(rd, root, "header");
+    out->chain_id = quantity_u64(rd, root, "chainId");
+    out->number = quantity_u64(rd, header, "number");
+    out->timestamp = quantity_u64(rd, header, "timestamp");
+    out->gas_limit = quantity_u64(rd, header, "gasLimit");
+    out->gas_used = quantity_u64(rd, header, "gasUsed");
+    fixed(rd, out->coinbase.b, sizeof(out->coinbase.b), member(rd, header, "coinbase"), "coinbase");
+    if (json_object_get(header, "baseFeePerGas") != NULL) {
+        out->base_fee = quantity(rd, header, "baseFeePerGas");
+    }
+
+    fixed(rd, out->hash.b, sizeof(out->hash.b), member(rd, root, "hash"), "hash");
+    json_t *rlp = member(rd, root, "headerRlp");
+    coh_buf_t raw = COH_BUF_INIT;
+    coh_hash_t hash = {{0}};
+    if (rlp != NULL && coh_hex_append(&raw, json_string_value(rlp), json_string_length(rlp)) == COH_OK) {
+        coh_keccak256(&hash, raw.p, raw.n);
+    }
+    coh_buf_free(&raw);
+    if (!coh_hash_eq(&hash, &out->hash)) {
+        fail(rd, "headerRlp", "does not have the recorded hash");
+    }
+
+    char const *fork = json_string_value(member(rd, root, "fork"));
+    for (size_t i = 0; i < COH_CNT(fork_names); i++) {
+        if (fork != NULL && strcmp(fork, fork_names[i].name) == 0) {
+            out->fork = fork_names[i].fork;
+            return;
+        }
+    }
+    fail(rd, "fork", "names an unknown rule set");
+}
+
+static void load_txs(reader_t *rd, coh_realblock_t *out, json_t *root)
+{
+    json_t *raws = member(rd, root, "transactions");
+    json_t *senders = member(rd, root, "senders");
+    json_t *outcomes = member(rd, member(rd, root, "txOnly"), "txs");
+    size_t cnt = json_array_size(raws);
+    if (json_array_size(senders) != cnt || json_array_size(outcomes) != cnt) {
+        fail(rd, "senders", "or txOnly has another length than transactions");
+        return;
+    }
+    out->tx_cnt = cnt;
+    out->txs = coh_calloc(cnt + 1, sizeof(*out->txs));
+    out->errs = coh_calloc(cnt + 1, sizeof(*out->errs));
+    out->senders = coh_calloc(cnt + 1, sizeof(*out->senders));
+    out->gas = coh_calloc(cnt + 1, sizeof(*out->gas));
+    size_t *ends = coh_calloc(cnt + 1, sizeof(*ends));
+    for (size_t i = 0; i < cnt; i++) {
+        json_t *raw = json_array_get(raws, i);
+        if (!json_is_string(raw) ||
+            coh_hex_append(&out->bytes, json_string_value(raw), json_string_length(raw)) != COH_OK) {
+            fail(rd, "transactions", "holds something that is not hexadecimal");
+        }
+        ends[i + 1] = out->bytes.n;
+        fixed(rd, out->senders[i].b, sizeof(out->senders[i].b), json_array_get(senders, i), "senders");
+        out->gas[i] = quantity_u64(rd, json_array_get(outcomes, i), "gasUsed");
+    }
+    for (size_t i = 0; i < cnt; i++) {
+        out->errs[i] = coh_tx_decode(&out->txs[i], coh_bytes(out->bytes.p + ends[i], ends[i + 1] - ends[i]));
+    }
+    free(ends);
+}
+
+static int compare_accounts(void const *a, void const *b)
+{
+    coh_realblock_account_t const *x = a;
+    coh_realblock_account_t const *y = b;
+    return memcmp(x->addr.b, y->addr.b, sizeof(x->addr.b));
+}
+
+static coh_realblock_account_t *find_account(coh_realblock_account_t *accounts, size_t cnt, coh_addr_t const *addr)
+{
+    coh_realblock_account_t key = {.addr = *addr};
+    return cnt == 0 ? NULL : bsearch(&key, accounts, cnt, sizeof(*accounts), compare_accounts);
+}
+
+static void load_accounts(reader_t *rd, coh_realblock_t *out, json_t *root)
+{
+    json_t *pre = member(rd, root, "pre");
+    json_t *omitted = member(rd, root, "codeOmitted");
+    out->accounts = coh_calloc(json_object_size(pre) + 1, sizeof(*out->accounts));
+    char const *key;
+    json_t *v;
+    json_object_foreach(pre, key, v)
+    {
+        coh_realblock_account_t *a = &out->accounts[out->account_cnt++];
+        fixed_text(rd, a->addr.b, sizeof(a->addr.b), key, strlen(key), "pre");
+        a->nonce = quantity_u64(rd, v, "nonce");
+        a->balance = quantity(rd, v, "balance");
+        a->has_code = json_object_get(v, "codeHash") != NULL;
+    }
+    qsort(out->accounts, out->account_cnt, sizeof(*out->accounts), compare_accounts);
+    size_t i;
+    json_array_foreach(omitted, i, v)
+    {
+        coh_addr_t addr;
+        fixed(rd, addr.b, sizeof(addr.b), v, "codeOmitted");
+        coh_realblock_account_t *a = find_account(out->accounts, out->account_cnt, &addr);
+        if (a != NULL) {
+            a->has_code = true;
+        }
+    }
+}
+
+coh_err_t coh_realblock_load(coh_realblock_t *out, char const *path, coh_buf_t *err_text)
+{
+    *out = (coh_realblock_t){0};
+    json_error_t error;
+    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+    if (root == NULL) {
+        coh_buf_printf(err_text, "%s", error.text);
+        return json_error_code(&error) == json_error_cannot_open_file ? COH_EIO : COH_EMALFORMED;
+    }
+    reader_t rd = {.err_text = err_text};
+    char const *format = json_string_value(member(&rd, root, "format"));
+    if (format == NULL || strcmp(format, "realblock-1") != 0) {
+        fail(&rd, "format", "is not realblock-1");
+    }
+    load_header(&rd, out, root);
+    load_txs(&rd, out, root);
+    load_accounts(&rd, out, root);
+    json_decref(root);
+    return rd.err;
+}
+
+void coh_realblock_free(coh_realblock_t *block)
+{
+    free(block->txs);
+    free(block->errs);
+    free(block->senders);
+    free(block->gas);
+    free(block->accounts);
+    coh_buf_free(&block->bytes);
+    *block = (coh_realblock_t){0};
+}
+
+coh_realblock_kind_t coh_realblock_kind(coh_realblock_t const *block)
+{
+    coh_realblock_kind_t kind = block->tx_cnt == 0 ? COH_REALBLOCK_EMPTY : COH_REALBLOCK_TRANSFERS;
+    for (size_t i = 0; i < block->tx_cnt; i++) {
+        if (block->errs[i] != COH_TX_OK) {
+            return COH_REALBLOCK_TYPE;
+        }
+        coh_tx_t const *tx = &block->txs[i];
+        coh_realblock_account_t const *to = find_account(block->accounts, block->account_cnt, &tx->to);
+        if (tx->is_create || coh_fork_is_precompile(block->fork, &tx->to) || (to != NULL && to->has_code)) {
+            kind = COH_REALBLOCK_CODE;
+        }
+    }
+    return kind;
+}
+
+char const *coh_realblock_kind_str(coh_realblock_kind_t kind)
+{
+    switch (kind) {
+    case COH_REALBLOCK_TRANSFERS: return "plain transfers";
+    case COH_REALBLOCK_EMPTY: return "no transactions";
+    case COH_REALBLOCK_CODE: return "needs contract execution";
+    case COH_REALBLOCK_TYPE: return "transaction type not supported";
+    }
+    return "?";
+}
+
+coh_err_t coh_realblock_genesis(coh_genesis_t *out, coh_realblock_t const *block, coh_buf_t *err_text)
+{
+    *out = (coh_genesis_t){
+        .chain_id = block->chain_id,
+        .number = block->number - 1,
+        .gas_limit = block->gas_limit,
+        .base_fee = block->base_fee,
+        .coinbase = block->coinbase,
+        .alloc_cnt = block->account_cnt,
+    };
+    /* The block's rule set has been in force since the beginning, the later ones never come. */
+    for (int fork = 0; fork < COH_FORK_CNT; fork++) {
+        out->fork_at[fork] = fork <= (int)block->fork ? 0 : UINT64_MAX;
+    }
+    out->alloc = coh_calloc(block->account_cnt + 1, sizeof(*out->alloc));
+    for (size_t i = 0; i < block->account_cnt; i++) {
+        coh_realblock_account_t const *a = &block->accounts[i];
+        out->alloc[i] = (coh_genesis_account_t){.addr = a->addr, .nonce = a->nonce, .balance = a->balance};
+    }
+    return coh_genesis_finish(out, err_text);
+}
+
+/* price = what a transaction pays for each gas (EIP-1559; the gas price before); false if it cannot pay the base fee. */
+static bool gas_price(coh_u256_t *price, coh_tx_t const *tx, coh_u256_t const *base_fee)
+{
+    if (coh_u256_lt(&tx->max_fee, base_fee)) {
+        return false;
+    }
+    *price = tx->max_fee;
+    if (tx->type == COH_TX_DYNAMIC_FEE) {
+        coh_u256_t with_tip;
+        bool carry = coh_u256_add(&with_tip, base_fee, &tx->max_tip);
+        if (!carry && coh_u256_lt(&with_tip, price)) {
+            *price = with_tip;
+        }
+    }
+    return true;
+}
+
+coh_err_t coh_realblock_expect(coh_realblock_account_t **out, size_t *out_cnt, coh_realblock_t const *block, coh_buf_t *err_text)
+{
+    /* Every account that the block may touch, once, sorted. */
+    size_t room = block->account_cnt + 2 * block->tx_cnt + 1;
+    coh_realblock_account_t *all = coh_calloc(room, sizeof(*all));
+    size_t cnt = 0;
+    for (size_t i = 0; i < block->account_cnt; i++) {
+        all[cnt++] = block->accounts[i];
+    }
+    for (size_t i = 0; i < block->tx_cnt; i++) {
+        all[cnt++].addr = block->senders[i];
+        all[cnt++].addr = block->txs[i].to;
+    }
+    all[cnt++].addr = block->coinbase;
+    qsort(all, cnt, sizeof(*all), compare_accounts);
+    size_t kept = 0;
+    for (size_t i = 0; i < cnt; i++) {
+        if (kept > 0 && coh_addr_eq(&all[kept - 1].addr, &all[i].addr)) {
+            /* Of equals at most one is not all zero: that of the pre-state. */
+            all[kept - 1].nonce |= all[i].nonce;
+            for (int w = 0; w < 4; w++) {
+                all[kept - 1].balance.w[w] |= all[i].balance.w[w];
+            }
+        } else {
+            all[kept++] = all[i];
+        }
+    }
+    *out = all;
+    *out_cnt = kept;
+
+    coh_realblock_account_t *coinbase = find_account(all, kept, &block->coinbase);
+    for (size_t i = 0; i < block->tx_cnt; i++) {
+        coh_tx_t const *tx = &block->txs[i];
+        coh_realblock_account_t *from = find_account(all, kept, &block->senders[i]);
+        coh_realblock_account_t *to = find_account(all, kept, &tx->to);
+        coh_u256_t price;
+        coh_u256_t tip;
+        coh_u256_t cost;
+        bool bad = from->nonce != tx->nonce || !gas_price(&price, tx, &block->base_fee);
+        if (!bad) {
+            (void)coh_u256_sub(&tip, &price, &block->base_fee);
+            bad = coh_u256_mul_u64(&tip, &tip, block->gas[i]) || coh_u256_mul_u64(&cost, &price, block->gas[i]) ||
+                  coh_u256_add(&cost, &cost, &tx->value) || coh_u256_sub(&from->balance, &from->balance, &cost) ||
+                  coh_u256_add(&to->balance, &to->balance, &tx->value) ||
+                  coh_u256_add(&coinbase->balance, &coinbase->balance, &tip);
+        }
+        if (bad) {
+            coh_buf_printf(err_text, "transaction %zu does not fit the recorded state", i);
+            return COH_EINVAL;
+        }
+        from->nonce++;
+    }
+    return COH_OK;
+}

@@ -1,0 +1,67 @@
+/* realblock.h: recorded blocks of real Ethereum networks (JSON, format "realblock-1"): header, signed transactions with
+   their recorded senders and gas, and the state that they read as of the parent block.
+
+   A recording is taken apart into plain values; whether Cohort can execute it is decided from them alone
+   (coh_realblock_kind), and what must come out is computed from them alone (coh_realblock_expect), by sums over the
+   transactions that use nothing of the executor. */
+#ifndef COH_REALBLOCK_H
+#define COH_REALBLOCK_H
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/codec/tx.h"
+#include "common/config/genesis.h"
+
+typedef struct {
+    coh_addr_t addr;
+    uint64_t nonce;
+    coh_u256_t balance;
+    bool has_code;
+} coh_realblock_account_t;
+
+typedef struct {
+    uint64_t chain_id;
+    uint64_t number;
+    uint64_t timestamp;
+    uint64_t gas_limit;
+    uint64_t gas_used;   /* the header's */
+    coh_u256_t base_fee; /* 0 before London */
+    coh_addr_t coinbase;
+    coh_hash_t hash;
+    coh_fork_t fork;
+    size_t tx_cnt;
+    coh_tx_t *txs;       /* borrow from bytes */
+    coh_tx_err_t *errs;  /* of decoding each */
+    coh_addr_t *senders; /* as recorded */
+    uint64_t *gas;       /* of each alone, as recorded */
+    size_t account_cnt;
+    coh_realblock_account_t *accounts; /* before the block; sorted by address, no repetition */
+    coh_buf_t bytes;
+} coh_realblock_t;
+
+/* coh_realblock_load reads a file. out need not be initialised; release it with coh_realblock_free, also after a failure.
+   Returns: COH_OK; COH_EIO, COH_EMALFORMED with what is wrong in err_text */
+coh_err_t coh_realblock_load(coh_realblock_t *out, char const *path, coh_buf_t *err_text);
+void coh_realblock_free(coh_realblock_t *block);
+
+typedef enum {
+    COH_REALBLOCK_TRANSFERS, /* only plain transfers between accounts without code */
+    COH_REALBLOCK_EMPTY,     /* no transactions */
+    COH_REALBLOCK_CODE,      /* some transaction creates, or calls a contract or precompile */
+    COH_REALBLOCK_TYPE,      /* some transaction is of a type that this build does not decode */
+} coh_realblock_kind_t;
+
+coh_realblock_kind_t coh_realblock_kind(coh_realblock_t const *block);
+/* What a kind means, for people. */
+char const *coh_realblock_kind_str(coh_realblock_kind_t kind);
+
+/* coh_realblock_genesis makes the chain whose genesis state is the block's pre-state, numbered as its parent.
+   Release out with coh_genesis_free. */
+coh_err_t coh_realblock_genesis(coh_genesis_t *out, coh_realblock_t const *block, coh_buf_t *err_text);
+
+/* coh_realblock_expect computes accounts after the block (sorted by address; the caller frees *out): senders pay value and
+   recorded gas at the effective price, receivers get value, the coinbase what is above the base fee. Only for kind TRANSFERS.
+   Returns: COH_OK; COH_EINVAL the recording contradicts itself: a nonce or a balance does not fit, with err_text */
+coh_err_t coh_realblock_expect(coh_realblock_account_t **out, size_t *out_cnt, coh_realblock_t const *block, coh_buf_t *err_text);
+
+#endif

@@ -1,0 +1,67 @@
+# lib.sh: what run.sh, test.sh and the test scripts share. Sourced; expects the repository's root as current folder.
+# shellcheck disable=SC2034
+. deploy/mpi-env.sh
+
+die() {
+    echo "${0##*/}: $*" >&2
+    exit 1
+}
+
+# build_preset PRESET: configures and builds, quietly; on failure shows the end of the log.
+build_preset() {
+    local log="build/$1.log"
+    mkdir -p build
+    if ! { cmake --preset "$1" && cmake --build --preset "$1"; } >"$log" 2>&1; then
+        tail -n 40 "$log" >&2
+        die "build of preset $1 failed; whole log: $log"
+    fi
+}
+
+# free_port_range CNT: prints the first of CNT neighbouring ports of 127.0.0.1 on which nobody listens. It lies below the range
+# that the kernel hands out to outgoing connections.
+free_port_range() {
+    local try base port
+    for try in $(seq 200); do
+        base=$((12000 + (RANDOM * 32768 + RANDOM) % 18000))
+        for port in $(seq "$base" $((base + $1 - 1))); do
+            if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+                continue 2
+            fi
+        done
+        echo "$base"
+        return 0
+    done
+    die "found no $1 free neighbouring ports on 127.0.0.1"
+}
+
+# ranks_of MPIRUN_PID: the processes that mpirun started on this machine, coordinator first.
+ranks_of() {
+    cat "/proc/$1/task/$1/children" 2>/dev/null || true
+}
+
+# wait_ready MPIRUN_PID PORT SECONDS: waits until rank 0 says that the cluster takes work. False if the job ends before or time is up.
+wait_ready() {
+    local end=$((SECONDS + $3))
+    while kill -0 "$1" 2>/dev/null && [ $SECONDS -le $end ]; do
+        if curl -fs -o /dev/null --max-time 2 "http://127.0.0.1:$2/readyz"; then
+            return 0
+        fi
+        sleep 0.05
+    done
+    return 1
+}
+
+# stop_cluster MPIRUN_PID: asks the ranks to finish the block in hand and leave; returns the job's exit code. The ranks are asked
+# themselves, because mpirun calls a job that it was told to end a failed one.
+stop_cluster() {
+    local ranks
+    ranks=$(ranks_of "$1")
+    # shellcheck disable=SC2086
+    if [ -n "$ranks" ]; then kill -TERM $ranks 2>/dev/null || true; fi
+    wait "$1"
+}
+
+# cohort_of PRESET: the program that build_preset made.
+cohort_of() {
+    echo "build/$1/bin/cohort"
+}

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# test.sh: installs what is missing, builds, and runs the tests: everything with the release preset, then all but the
+# tests of label mpi with the asan preset (address and undefined-behaviour sanitizers, clang). Quiet but for ctest's closing lines.
+#
+#   deploy/test.sh [--preset NAME]... [--long] [--lint]
+#
+#   --preset NAME   only this preset, or these: release debug asan tsan coverage
+#   --long          longer runs: more simulator seeds, 20 rounds of kill -9
+#   --lint          also check formatting (clang-format) and run clang-tidy
+set -euo pipefail
+self=$(realpath "$0")
+cd "$(dirname "$self")/.."
+. deploy/lib.sh
+
+presets=() lint=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --preset)
+        [ -n "${2-}" ] || die "--preset needs a name"
+        presets+=("$2")
+        shift
+        ;;
+    --long) export COHORT_TEST_LONG=1 ;;
+    --lint) lint=1 ;;
+    -h | --help)
+        sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$self"
+        exit 0
+        ;;
+    *) die "unknown option $1 (try --help)" ;;
+    esac
+    shift
+done
+[ ${#presets[@]} -gt 0 ] || presets=(release asan)
+
+deploy/setup.sh --test ${lint:+--lint}
+export PATH=$PWD/build/tools:$PATH
+
+failed=0
+for preset in "${presets[@]}"; do
+    started=$SECONDS
+    build_preset "$preset"
+    echo "== $preset: built in $((SECONDS - started)) s"
+    exclude=()
+    case $preset in asan | tsan) exclude=(-LE mpi) ;; esac
+    log=build/$preset.ctest.log
+    if ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$(nproc)" "${exclude[@]}" >"$log" 2>&1; then
+        sed -n '/tests passed/,$p' "$log"
+    else
+        failed=1
+        grep -v -E '^ *[0-9]+/[0-9]+ Test.* Passed |^ *Start +[0-9]+:' "$log" | tail -n 120
+    fi
+done
+
+if [ -n "$lint" ]; then
+    mapfile -t sources < <(git ls-files '*.c' '*.h')
+    clang-format --dry-run --Werror "${sources[@]}" || failed=1
+    [ -f build/release/compile_commands.json ] || build_preset release
+    printf '%s\n' "${sources[@]}" | grep '\.c$' | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p build/release || failed=1
+fi
+exit $failed

@@ -1,0 +1,151 @@
+/* Recorded blocks: reading them, what kind they are, what they must come to. Expected balances were computed with Python from the recordings. */
+/* links: coh_tools */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "deploy/cohort/realblock.h"
+#include "tests/support/data.h"
+
+static bool load(coh_realblock_t *out, char const *name)
+{
+    char const *dir = coh_test_data_dir();
+    if (dir == NULL) {
+        coh_test_skip("recorded blocks");
+        return false;
+    }
+    coh_buf_t path = COH_BUF_INIT;
+    coh_buf_t err_text = COH_BUF_INIT;
+    coh_buf_printf(&path, "%s/realblocks/%s.json", dir, name);
+    coh_buf_put_u8(&path, 0);
+    coh_err_t err = coh_realblock_load(out, (char const *)path.p, &err_text);
+    coh_buf_put_u8(&err_text, 0);
+    if (err != COH_OK) {
+        fail_msg("%s: %s", name, (char const *)err_text.p);
+    }
+    coh_buf_free(&path);
+    coh_buf_free(&err_text);
+    return true;
+}
+
+static void expect_balance(coh_realblock_account_t const *accounts, size_t cnt, char const *addr_text, uint64_t nonce, char const *balance)
+{
+    coh_addr_t addr = coh_test_addr(addr_text);
+    coh_u256_t want = coh_test_u256(balance);
+    for (size_t i = 0; i < cnt; i++) {
+        if (coh_addr_eq(&accounts[i].addr, &addr)) {
+            assert_int_equal(accounts[i].nonce, nonce);
+            assert_true(coh_u256_eq(&accounts[i].balance, &want));
+            return;
+        }
+    }
+    fail_msg("%s is not among the accounts", addr_text);
+}
+
+static void realblock_first_transfers_add_up(void **state)
+{
+    (void)state;
+    coh_realblock_t block;
+    if (!load(&block, "mainnet-46400w")) {
+        return;
+    }
+    assert_int_equal(block.number, 46400);
+    assert_int_equal(block.fork, COH_FORK_FRONTIER);
+    assert_int_equal(coh_realblock_kind(&block), COH_REALBLOCK_TRANSFERS);
+    coh_realblock_account_t *after;
+    size_t cnt;
+    coh_buf_t err_text = COH_BUF_INIT;
+    assert_int_equal(coh_realblock_expect(&after, &cnt, &block, &err_text), COH_OK);
+    assert_int_equal(cnt, 3);
+    expect_balance(after, cnt, "0xf55cdbdf978f539ea4eee0621f7f1a0f9f00f7d9", 1, "34500000000000000");
+    expect_balance(after, cnt, "0x6baf48e1c966d16559ce2dddb616ffa72004851e", 1, "41197913606445900000");
+    expect_balance(after, cnt, "0x123843545fb525c8e134c9a5f15ada6865cc3848", 0, "1544073000000000000000");
+    free(after);
+
+    /* A sender that cannot pay is found. */
+    for (size_t i = 0; i < block.account_cnt; i++) {
+        block.accounts[i].balance = coh_u256(5);
+    }
+    assert_int_equal(coh_realblock_expect(&after, &cnt, &block, &err_text), COH_EINVAL);
+    free(after);
+    coh_buf_free(&err_text);
+    coh_realblock_free(&block);
+}
+
+static void realblock_kinds_are_told_apart(void **state)
+{
+    (void)state;
+    static struct {
+        char const *name;
+        coh_realblock_kind_t kind;
+    } const cases[] = {
+        {"mainnet-930196", COH_REALBLOCK_TRANSFERS}, {"mainnet-1149999", COH_REALBLOCK_TRANSFERS}, {"mainnet-1920000w", COH_REALBLOCK_TRANSFERS},
+        {"mainnet-48712w", COH_REALBLOCK_TRANSFERS}, {"mainnet-98w", COH_REALBLOCK_EMPTY},         {"mainnet-47205w", COH_REALBLOCK_CODE},
+        {"mainnet-49439w", COH_REALBLOCK_CODE},      {"mainnet-19426587", COH_REALBLOCK_TYPE},
+    };
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        coh_realblock_t block;
+        if (!load(&block, cases[i].name)) {
+            return;
+        }
+        if (coh_realblock_kind(&block) != cases[i].kind) {
+            fail_msg("%s: %s", cases[i].name, coh_realblock_kind_str(coh_realblock_kind(&block)));
+        }
+        coh_realblock_free(&block);
+    }
+}
+
+static void realblock_genesis_is_the_parent(void **state)
+{
+    (void)state;
+    coh_realblock_t block;
+    if (!load(&block, "mainnet-1920000w")) {
+        return;
+    }
+    coh_genesis_t genesis;
+    coh_buf_t err_text = COH_BUF_INIT;
+    assert_int_equal(coh_realblock_genesis(&genesis, &block, &err_text), COH_OK);
+    assert_int_equal(genesis.number, 1919999);
+    assert_int_equal(coh_genesis_fork(&genesis, block.number, block.timestamp), COH_FORK_HOMESTEAD);
+    assert_int_equal(genesis.alloc_cnt, block.account_cnt);
+    coh_genesis_free(&genesis);
+    coh_buf_free(&err_text);
+    coh_realblock_free(&block);
+}
+
+static void realblock_refuses_what_is_no_recording(void **state)
+{
+    (void)state;
+    coh_realblock_t block;
+    coh_buf_t err_text = COH_BUF_INIT;
+    assert_int_equal(coh_realblock_load(&block, "/nonexistent/block.json", &err_text), COH_EIO);
+    coh_realblock_free(&block);
+    static char const *const texts[] = {"", "[]", "{}", "{\"format\":\"realblock-1\"}", "{\"format\":\"realblock-1\",\"header\":{\"number\":\"0xzz\"}}"};
+    for (size_t i = 0; i < COH_CNT(texts); i++) {
+        char path[] = "/tmp/test_realblock.XXXXXX";
+        int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        FILE *file = fdopen(fd, "w");
+        fputs(texts[i], file);
+        fclose(file);
+        assert_int_equal(coh_realblock_load(&block, path, &err_text), COH_EMALFORMED);
+        coh_realblock_free(&block);
+        remove(path);
+    }
+    assert_true(err_text.n > 0);
+    coh_buf_free(&err_text);
+}
+
+int main(void)
+{
+    struct CMUnitTest const tests[] = {
+        cmocka_unit_test(realblock_first_transfers_add_up),
+        cmocka_unit_test(realblock_kinds_are_told_apart),
+        cmocka_unit_test(realblock_genesis_is_the_parent),
+        cmocka_unit_test(realblock_refuses_what_is_no_recording),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
