@@ -120,7 +120,7 @@ The cluster keeps running.
   requests       $client
   subscriptions  $publish
   status         http://$status/status  (rank r: port + r; also /metrics /livez /readyz)
-  people         $cohort status --status-listen $status
+  people         $cohort status --client-listen $client
   data, logs     $work
   stop           kill $mpirun_pid; then rm -r $work
 END

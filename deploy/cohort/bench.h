@@ -7,6 +7,7 @@
 typedef struct {
     char const *requests;     /* address of the coordinator for requests */
     char const *publications; /* and for publications */
+    char const *placement;    /* policy by which the cluster's accounts were placed */
     char const *json_path;    /* NULL: none */
     uint64_t seed;
     uint64_t account_cnt;

@@ -321,7 +321,8 @@ static void put_addr(char out[2 * sizeof(coh_addr_t) + 1], coh_bench_accounts_t 
     coh_hex_encode(out, addr->b, sizeof(addr->b));
 }
 
-void coh_bench_ledger_close(coh_bench_ledger_t *ledger, coh_op_account_t const *state, coh_u256_t const *supply, coh_u256_t const *burnt_before)
+void coh_bench_ledger_close(coh_bench_ledger_t *ledger, coh_op_account_t const *state, coh_u256_t const *supply, coh_u256_t const *burnt_before,
+                            coh_u256_t const *burnt_after)
 {
     for (size_t i = 0; i < ledger->load->cnt; i++) {
         entry_t const *e = &ledger->entries[i];
@@ -333,6 +334,13 @@ void coh_bench_ledger_close(coh_bench_ledger_t *ledger, coh_op_account_t const *
     }
     coh_u256_t sum = *burnt_before;
     bool carry = coh_u256_add(&sum, &sum, &ledger->burnt);
+    if (!coh_u256_eq(&sum, burnt_after)) {
+        char is[COH_U256_DEC_SZ];
+        char want[COH_U256_DEC_SZ];
+        coh_u256_to_dec(is, burnt_after);
+        coh_u256_to_dec(want, &sum);
+        fault(ledger, COH_BENCH_CHECK_SUPPLY, "the cluster says that %s wei were burnt, expected %s", is, want);
+    }
     for (size_t i = 0; i <= ledger->accounts->cnt; i++) {
         char addr[2 * sizeof(coh_addr_t) + 1];
         put_addr(addr, ledger->accounts, i);
@@ -350,7 +358,7 @@ void coh_bench_ledger_close(coh_bench_ledger_t *ledger, coh_op_account_t const *
         }
         carry |= coh_u256_add(&sum, &sum, &state[i].balance);
     }
-    if (supply != NULL && (carry || !coh_u256_eq(&sum, supply))) {
+    if (carry || !coh_u256_eq(&sum, supply)) {
         char is[COH_U256_DEC_SZ];
         char want[COH_U256_DEC_SZ];
         coh_u256_to_dec(is, &sum);

@@ -62,9 +62,10 @@ uint64_t coh_bench_ledger_open_cnt(coh_bench_ledger_t const *ledger);
 uint32_t coh_bench_ledger_latency(coh_bench_ledger_t *ledger, double quantile);
 void coh_bench_ledger_recent(coh_bench_ledger_t *ledger, uint32_t *p50, uint32_t *p99);
 
-/* coh_bench_ledger_close compares the books with what the cluster says of every account of the load (state, in their order, followed by the coinbase),
-   and, with supply not NULL, the sum of all balances and of all fees ever burnt with it. */
-void coh_bench_ledger_close(coh_bench_ledger_t *ledger, coh_op_account_t const *state, coh_u256_t const *supply, coh_u256_t const *burnt_before);
+/* coh_bench_ledger_close compares the books with what the cluster says: of every account of the load (state, in their order, followed by the coinbase), and of
+   the fees burnt since genesis (when the books were opened, and now). Balances and burnt fees must add up to supply. */
+void coh_bench_ledger_close(coh_bench_ledger_t *ledger, coh_op_account_t const *state, coh_u256_t const *supply, coh_u256_t const *burnt_before,
+                            coh_u256_t const *burnt_after);
 coh_bench_verdict_t const *coh_bench_ledger_verdict(coh_bench_ledger_t const *ledger, coh_bench_check_t check);
 char const *coh_bench_check_str(coh_bench_check_t check);
 /* Fees burnt in the blocks entered. */

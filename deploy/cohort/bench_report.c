@@ -19,8 +19,12 @@ coh_err_t coh_bench_stats_parse(coh_bench_stats_t *out, coh_bytes_t json, coh_bu
         json_decref(root);
         return COH_EMALFORMED;
     }
-    char const *placement = json_string_value(json_object_get(root, "placement"));
-    (void)snprintf(out->placement, sizeof(out->placement), "%s", placement != NULL ? placement : "hash");
+    json_t const *burnt = json_object_get(json_object_get(root, "totals"), "burnt");
+    if (!json_is_string(burnt) || coh_u256_parse(&out->burnt, json_string_value(burnt), json_string_length(burnt)) != COH_OK) {
+        coh_buf_printf(err_text, "status: no totals.burnt");
+        json_decref(root);
+        return COH_EMALFORMED;
+    }
     out->rank_cnt = (uint32_t)cnt;
     out->v = coh_calloc(cnt, sizeof(*out->v));
     for (size_t rank = 0; rank < cnt; rank++) {

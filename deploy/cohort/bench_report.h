@@ -13,7 +13,7 @@ typedef struct {
     uint32_t rank_cnt;
     uint64_t (*v)[COH_METRIC_CNT]; /* owned; by rank, coordinator first */
     uint64_t taken_us;             /* when the status was asked for */
-    char placement[64];            /* policy of the first assignment of accounts to shards */
+    coh_u256_t burnt;              /* fees burnt since genesis, in wei */
 } coh_bench_stats_t;
 
 /* coh_bench_stats_parse reads the answer to STATUS. Returns: COH_OK; COH_EMALFORMED with what is missing in err_text */

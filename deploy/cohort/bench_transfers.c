@@ -42,7 +42,6 @@ typedef struct {
     coh_bench_accounts_t accounts;
     coh_bench_load_t load;
     coh_bench_report_t report;
-    coh_u256_t supply; /* what all balances and later burnt fees must add up to */
     /* of the run */
     batch_t *batches;
     size_t batch_tx_max;
@@ -121,7 +120,7 @@ static bool place_accounts(bench_t *b)
 {
     coh_directory_t dir;
     coh_buf_t err_text = COH_BUF_INIT;
-    bool ok = coh_placement_initial(&dir, b->report.idle.placement, b->report.idle.rank_cnt - 1, &err_text) == COH_OK;
+    bool ok = coh_placement_initial(&dir, b->options->placement, b->report.idle.rank_cnt - 1, &err_text) == COH_OK;
     if (!ok) {
         fail("%.*s", (int)err_text.n, (char const *)err_text.p);
     } else {
@@ -164,15 +163,6 @@ static bool prepare(bench_t *b)
     if (!ok) {
         return false;
     }
-    /* On a chain that already has blocks, what is there now is the measure. */
-    b->supply = coh_bench_supply(&b->accounts);
-    if (head.number > 0) {
-        b->supply = coinbase;
-        for (size_t i = 0; i < b->accounts.cnt; i++) {
-            (void)coh_u256_add(&b->supply, &b->supply, &b->accounts.v[i].balance);
-        }
-    }
-
     b->report.recover_rate = coh_bench_recover_rate(o->thread_cnt);
     size_t cnt = o->tx_cnt != 0 ? o->tx_cnt : (size_t)((double)o->seconds * b->report.recover_rate * 1.1);
     coh_bench_load_plan(&b->load, &b->accounts, o->seed, cnt, (uint32_t)o->cross_percent, o->spot);
@@ -445,8 +435,8 @@ static bool close_books(bench_t *b)
         ok = fail("the cluster is at block %" PRIu64 ", the last receipts were of block %" PRIu64, block, coh_bench_ledger_head(b->report.ledger));
     }
     if (ok) {
-        coh_u256_t none = COH_U256_ZERO;
-        coh_bench_ledger_close(b->report.ledger, state, &b->supply, &none);
+        coh_u256_t supply = coh_bench_supply(&b->accounts);
+        coh_bench_ledger_close(b->report.ledger, state, &supply, &b->report.before.burnt, &b->report.after.burnt);
     }
     free(state);
     return ok;

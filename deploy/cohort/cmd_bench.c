@@ -64,7 +64,7 @@ static int cmd_transfers(int argc, char **argv)
         .about = "Drives a running cluster with signed transfers (legacy, EIP-2930 and EIP-1559 in turn) and prints a report: throughput, latency, cost by "
                  "stage. All is signed before the clock starts. Checks that every transaction taken has exactly one receipt, that receipts, nonces "
                  "and balances are right, and that no money appeared or vanished; exits with 1 if not. The cluster's addresses are --client-listen and "
-                 "--client-publish.",
+                 "--client-publish, and --placement-policy is what it was first started with.",
         .examples = "  cohort bench transfers --write-genesis genesis.json\n"
                     "  cohort bench transfers --seconds 10 --cross 100\n"
                     "  cohort bench transfers --hot to --json report.json\n",
@@ -83,6 +83,7 @@ static int cmd_transfers(int argc, char **argv)
     }
     options.requests = config.client_listen;
     options.publications = config.client_publish;
+    options.placement = config.placement_policy;
     options.batch = COH_MIN(options.batch, options.window);
     return coh_bench_transfers(&options);
 }

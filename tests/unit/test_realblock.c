@@ -84,7 +84,7 @@ static void realblock_kinds_are_told_apart(void **state)
     } const cases[] = {
         {"mainnet-930196", COH_REALBLOCK_TRANSFERS}, {"mainnet-1149999", COH_REALBLOCK_TRANSFERS}, {"mainnet-1920000w", COH_REALBLOCK_TRANSFERS},
         {"mainnet-48712w", COH_REALBLOCK_TRANSFERS}, {"mainnet-98w", COH_REALBLOCK_EMPTY},         {"mainnet-47205w", COH_REALBLOCK_CODE},
-        {"mainnet-49439w", COH_REALBLOCK_CODE},      {"mainnet-19426587", COH_REALBLOCK_TYPE},
+        {"mainnet-49439w", COH_REALBLOCK_CODE},      {"mainnet-19933122", COH_REALBLOCK_TYPE},
     };
     for (size_t i = 0; i < COH_CNT(cases); i++) {
         coh_realblock_t block;

@@ -1,0 +1,170 @@
+/* kill -9 of a random rank, or of all, under load: what was acknowledged is there afterwards, no money appeared or vanished, and the cluster
+   recovers without help. Three rounds; twenty, and restart to ready within 3 s, with COHORT_TEST_LONG=1. COHORT_TEST_SEED repeats a run. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/rng.h"
+#include "common/codec/block.h"
+#include "tests/mpi/cluster.h"
+
+#define SHARDS 2u
+#define ACCOUNTS 500u
+#define ROUND_TXS 6000u
+#define BATCH 200u
+#define READY_MS_MAX 3000
+
+/* Receipts that were published, over all rounds. */
+typedef struct {
+    coh_op_receipt_t *v;
+    size_t cnt;
+    size_t cap;
+} acknowledged_t;
+
+static void acknowledge(acknowledged_t *acks, coh_pub_t const *pub)
+{
+    for (uint32_t i = 0; pub->topic == COH_PUB_RECEIPTS && i < pub->u.receipts.receipts.cnt; i++) {
+        if (acks->cnt == acks->cap) {
+            acks->cap = 2 * acks->cap + 1024;
+            acks->v = coh_realloc(acks->v, acks->cap * sizeof(*acks->v));
+        }
+        acks->v[acks->cnt++] = pub->u.receipts.receipts.v[i];
+    }
+}
+
+/* Loads the cluster for load_ms, then kills while requests are on their way. */
+static void load_and_kill(coh_test_cluster_t *c, coh_bench_accounts_t const *accounts, acknowledged_t *acks, coh_rng_t *rng, uint32_t load_ms, int victim)
+{
+    coh_bench_load_t load;
+    coh_bench_load_plan(&load, accounts, coh_rng_next(rng), ROUND_TXS, 0, COH_BENCH_UNIFORM);
+    coh_bench_load_sign(&load, accounts, 2);
+    coh_client_t *client = coh_test_client(c, 5000);
+    coh_client_subscription_t *subscription;
+    assert_int_equal(coh_client_subscribe(&subscription, c->publications, "R", 64u << 20, NULL), COH_OK);
+    uint64_t end_us = coh_clock_mono_us() + (uint64_t)load_ms * 1000;
+    size_t next = 0;
+    coh_pub_t pub;
+    while (coh_clock_mono_us() < end_us) {
+        if (next + BATCH <= load.cnt) {
+            coh_bytes_t raws[BATCH];
+            for (size_t i = 0; i < BATCH; i++) {
+                raws[i] = load.v[next + i].raw;
+            }
+            next += BATCH;
+            coh_op_submit_request_t request = {.raws = {.v = raws, .cnt = BATCH}};
+            coh_op_submit_answer_t answer;
+            assert_int_equal(coh_client_submit(client, &answer, &request), COH_OK);
+        }
+        while (coh_client_next(subscription, &pub, 0) == COH_OK) {
+            acknowledge(acks, &pub);
+        }
+    }
+    coh_test_cluster_kill(c, victim);
+    while (coh_client_next(subscription, &pub, 50) == COH_OK) {
+        acknowledge(acks, &pub);
+    }
+    coh_client_unsubscribe(subscription);
+    coh_client_close(client);
+    coh_bench_load_free(&load);
+}
+
+/* Fees burnt in blocks 1..head, from their headers. */
+static coh_u256_t burnt_of(coh_client_t *client)
+{
+    coh_op_head_request_t head_request = {0};
+    coh_op_head_answer_t head;
+    assert_int_equal(coh_client_head(client, &head, &head_request), COH_OK);
+    uint64_t last = head.number;
+    coh_u256_t sum = COH_U256_ZERO;
+    for (uint64_t number = 1; number <= last; number++) {
+        coh_op_block_request_t request = {.number = number};
+        coh_op_block_answer_t block;
+        assert_int_equal(coh_client_block(client, &block, &request), COH_OK);
+        coh_header_t header;
+        coh_fork_t fork;
+        assert_int_equal(coh_header_decode(&header, &fork, block.header), COH_OK);
+        coh_u256_t burnt;
+        assert_false(coh_u256_mul_u64(&burnt, &header.base_fee, header.gas_used));
+        (void)coh_u256_add(&sum, &sum, &burnt);
+    }
+    return sum;
+}
+
+static void check_acknowledged(coh_client_t *client, acknowledged_t const *acks)
+{
+    for (size_t i = 0; i < acks->cnt; i++) {
+        coh_op_receipt_request_t request = {.hash = acks->v[i].tx_hash};
+        coh_op_receipt_answer_t answer;
+        assert_int_equal(coh_client_receipt(client, &answer, &request), COH_OK);
+        if (answer.state != COH_OP_TX_COMMITTED || answer.receipts.cnt != 1) {
+            fail_msg("receipt %zu of %zu, acknowledged in block %llu, is gone (state %u)", i, acks->cnt, (unsigned long long)acks->v[i].block,
+                     answer.state);
+        }
+        assert_int_equal(answer.receipts.v[0].block, acks->v[i].block);
+        assert_int_equal(answer.receipts.v[0].tx_idx, acks->v[i].tx_idx);
+        assert_int_equal(answer.receipts.v[0].cumulative_gas, acks->v[i].cumulative_gas);
+    }
+}
+
+static void kill_loses_nothing_acknowledged(void **state)
+{
+    (void)state;
+    bool is_long = getenv("COHORT_TEST_LONG") != NULL;
+    char const *seed_text = getenv("COHORT_TEST_SEED");
+    uint64_t seed = seed_text != NULL ? strtoull(seed_text, NULL, 0) : coh_clock_unix_us();
+    printf("repeat with COHORT_TEST_SEED=%llu\n", (unsigned long long)seed);
+    coh_rng_t rng;
+    coh_rng_seed(&rng, seed);
+
+    coh_bench_accounts_t accounts;
+    coh_bench_accounts_new(&accounts, seed, ACCOUNTS, 2);
+    coh_u256_t supply = coh_bench_supply(&accounts);
+    coh_test_cluster_t cluster;
+    coh_test_cluster_init(&cluster, SHARDS, &accounts);
+    acknowledged_t acks = {0};
+    size_t checked = 0; /* of acks, before the last round */
+    int rounds = is_long ? 20 : 3;
+    for (int round = 0; round <= rounds; round++) {
+        coh_test_cluster_start(&cluster);
+        int ready_ms = coh_test_cluster_wait_ready(&cluster);
+        if (ready_ms < 0) {
+            char *log = coh_test_cluster_log(&cluster);
+            fail_msg("round %d: not ready\n%s", round, log);
+        }
+        coh_client_t *client = coh_test_client(&cluster, 10000);
+        check_acknowledged(client, &acks);
+        coh_u256_t sum = coh_test_refresh(client, &accounts);
+        coh_u256_t burnt = burnt_of(client);
+        coh_client_close(client);
+        (void)coh_u256_add(&sum, &sum, &burnt);
+        assert_true(coh_u256_eq(&sum, &supply));
+        printf("round %d: ready after %d ms, %zu receipts acknowledged in all, %zu in the round before, none lost\n", round, ready_ms, acks.cnt,
+               acks.cnt - checked);
+        checked = acks.cnt;
+        if (is_long) {
+            assert_true(ready_ms < READY_MS_MAX);
+        }
+        if (round == rounds) {
+            break;
+        }
+        int victim = (int)coh_rng_below(&rng, SHARDS + 2) - 1;
+        load_and_kill(&cluster, &accounts, &acks, &rng, 100 + (uint32_t)coh_rng_below(&rng, 900), victim);
+    }
+    assert_true(acks.cnt > 0);
+    assert_int_equal(coh_test_cluster_stop(&cluster), 0);
+    free(acks.v);
+    coh_test_cluster_fini(&cluster);
+    coh_bench_accounts_free(&accounts);
+}
+
+int main(void)
+{
+    struct CMUnitTest const tests[] = {cmocka_unit_test(kill_loses_nothing_acknowledged)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
