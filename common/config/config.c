@@ -81,7 +81,9 @@ static void make_options(void)
         int n = snprintf(options[i], OPTION_SZ, "%s-%s", rows[i].section, rows[i].name);
         COH_ASSERT(n > 0 && n < OPTION_SZ);
         for (char *p = options[i]; *p != '\0'; p++) {
-            *p = *p == '_' ? '-' : *p;
+            if (*p == '_') {
+                *p = '-';
+            }
         }
         rows[i].option = options[i];
     }
