@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # mpi-env.sh: Open MPI settings for ranks on one machine, as environment; sourced by every script here.
 # Each may be overridden by setting the variable before. For several hosts see deploy/README.md.
 

@@ -18,12 +18,12 @@
 # Examples: deploy/run.sh --cross 0      deploy/run.sh --shards 8 --seconds 60 --json report.json
 set -euo pipefail
 self=$(realpath "$0")
-json=
+json=''
 invoked_from=$PWD
 cd "$(dirname "$self")/.."
 . deploy/lib.sh
 
-seconds=20 shards=2 threads= cross=33 accounts=10000 hot= count= seed=1 keep=
+seconds=20 shards=2 threads='' cross=33 accounts=10000 hot='' count='' seed=1 keep=''
 while [ $# -gt 0 ]; do
     case $1 in
     --seconds | --shards | --threads | --cross | --accounts | --count | --seed)
@@ -94,10 +94,13 @@ port=$(free_port_range $((2 + ranks)))
 client=tcp://127.0.0.1:$port
 publish=tcp://127.0.0.1:$((port + 1))
 status=127.0.0.1:$((port + 2))
+# One sender may fill the bench's window.
+options=()
+[ "$hot" != from ] || options+=(--pool-sender-tx-max 65536)
 started_ms=$(date +%s%3N)
 setsid mpirun -n "$ranks" "$cohort" node --node-data "$work/data" --node-genesis "$work/genesis.json" \
     --node-threads "$threads" --client-listen "$client" --client-publish "$publish" --status-listen "$status" \
-    --log-file "$work/log" </dev/null >"$work/mpirun.log" 2>&1 &
+    --log-file "$work/log" "${options[@]}" </dev/null >"$work/mpirun.log" 2>&1 &
 mpirun_pid=$!
 if ! wait_ready "$mpirun_pid" "${status##*:}" 30; then
     show_logs
@@ -122,7 +125,7 @@ The cluster keeps running.
   status         http://$status/status  (rank r: port + r; also /metrics /livez /readyz)
   people         $cohort status --client-listen $client
   data, logs     $work
-  stop           kill $mpirun_pid; then rm -r $work
+  stop           kill -USR1 $mpirun_pid; then rm -r $work
 END
     disown "$mpirun_pid"
     trap - EXIT

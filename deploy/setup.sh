@@ -10,7 +10,7 @@ self=$(realpath "$0")
 cd "$(dirname "$self")/.."
 
 groups=build
-list_only=
+list_only=''
 while [ $# -gt 0 ]; do
     case $1 in
     --test) groups+=" test" ;;
@@ -40,7 +40,7 @@ done <deploy/packages.txt
 
 # promtool checks our metrics. Its package also starts a monitoring server, which nobody asked for: so only the
 # tool is taken out of the package, into the build folder, and nothing is installed.
-promtool=
+promtool=''
 case " $groups " in
 *" test "*)
     if ! command -v promtool >/dev/null && [ ! -x build/tools/promtool ]; then

@@ -12,7 +12,7 @@ self=$(realpath "$0")
 cd "$(dirname "$self")/.."
 . deploy/lib.sh
 
-presets=() lint=
+presets=() lint=''
 while [ $# -gt 0 ]; do
     case $1 in
     --preset)

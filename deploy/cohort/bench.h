@@ -11,14 +11,14 @@ typedef struct {
     char const *json_path;    /* NULL: none */
     uint64_t seed;
     uint64_t account_cnt;
-    uint64_t tx_cnt;          /* 0: as many as could be recovered in seconds, and a tenth more */
-    uint64_t seconds;         /* submissions end after them; ignored if tx_cnt is given */
+    uint64_t tx_cnt;  /* 0: as many as could be recovered in seconds, and a tenth more */
+    uint64_t seconds; /* submissions end after them; ignored if tx_cnt is given */
     uint64_t cross_percent;
     coh_bench_spot_t spot;
-    uint64_t batch;           /* transactions in a request */
-    uint64_t pipeline;        /* requests on their way */
-    uint64_t window;          /* transactions without a receipt, at most */
-    uint32_t thread_cnt;      /* for signing and calibration */
+    uint64_t batch;      /* transactions in a request */
+    uint64_t pipeline;   /* requests on their way */
+    uint64_t window;     /* transactions without a receipt, at most */
+    uint32_t thread_cnt; /* for signing and calibration */
 } coh_bench_options_t;
 
 /* coh_bench_transfers drives a running cluster with signed transfers and prints the report to standard output.

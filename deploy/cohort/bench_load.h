@@ -31,7 +31,10 @@ typedef struct {
 } coh_bench_accounts_t;
 
 /* coh_bench_accounts_new derives cnt accounts from seed on thread_cnt threads; shards, nonces and balances are left zero. */
-void coh_bench_accounts_new(coh_bench_accounts_t *out, uint64_t seed, size_t cnt, uint32_t thread_cnt);
+void coh_bench_accounts_new(coh_bench_accounts_t *out,
+                            uint64_t seed,
+                            size_t cnt,
+                            uint32_t thread_cnt);
 void coh_bench_accounts_free(coh_bench_accounts_t *accounts);
 
 /* coh_bench_genesis_put appends geth's genesis.json: every fork active from the start, each account funded with a million ether, a gas limit that
@@ -47,8 +50,8 @@ typedef struct {
     uint64_t value;
     uint32_t from; /* positions in accounts */
     uint32_t to;
-    uint32_t gas;  /* that it will use */
-    uint8_t type;  /* coh_tx_type_t */
+    uint32_t gas; /* that it will use */
+    uint8_t type; /* coh_tx_type_t */
     bool is_cross;
 } coh_bench_tx_t;
 
@@ -62,11 +65,17 @@ typedef struct {
 
 /* coh_bench_load_plan lays out cnt transfers between accounts whose shards and nonces are filled in: of any run of them cross_percent per cent, rounded
    down, pay an account on another shard (all stay on one shard where there is only one). */
-void coh_bench_load_plan(coh_bench_load_t *out, coh_bench_accounts_t const *accounts, uint64_t seed, size_t cnt, uint32_t cross_percent,
+void coh_bench_load_plan(coh_bench_load_t *out,
+                         coh_bench_accounts_t const *accounts,
+                         uint64_t seed,
+                         size_t cnt,
+                         uint32_t cross_percent,
                          coh_bench_spot_t spot);
 
 /* coh_bench_load_sign signs and hashes what was planned on thread_cnt threads, and says how far it is on standard error. */
-void coh_bench_load_sign(coh_bench_load_t *load, coh_bench_accounts_t const *accounts, uint32_t thread_cnt);
+void coh_bench_load_sign(coh_bench_load_t *load,
+                         coh_bench_accounts_t const *accounts,
+                         uint32_t thread_cnt);
 void coh_bench_load_free(coh_bench_load_t *load);
 
 /* Fees that transactions offer; the same for all of a type. */

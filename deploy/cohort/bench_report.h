@@ -28,11 +28,11 @@ typedef struct {
     coh_bench_spot_t spot;
     uint32_t core_cnt;
     /* What happened. */
-    double seconds;        /* from the first submission to the last receipt */
-    double recover_rate;   /* senders a second that libsecp256k1 recovers on all cores */
-    uint64_t busy_cnt;     /* answers "busy", each tried again */
-    uint64_t gap_cnt;      /* publications missed and fetched */
-    uint64_t cross_cnt;    /* of the transactions with a receipt, by plan */
+    double seconds;      /* from the first submission to the last receipt */
+    double recover_rate; /* senders a second that libsecp256k1 recovers on all cores */
+    uint64_t busy_cnt;   /* answers "busy", each tried again */
+    uint64_t gap_cnt;    /* publications missed and fetched */
+    uint64_t cross_cnt;  /* of the transactions with a receipt, by plan */
     coh_bench_counts_t counts;
     coh_bench_ledger_t *ledger; /* closed */
     coh_bench_stats_t idle;     /* at the start, */

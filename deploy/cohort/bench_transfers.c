@@ -22,16 +22,16 @@
 /* A run without any receipt for so long has failed. */
 #define STALL_US UINT64_C(30000000)
 /* So long without a publication, the head is asked for: publications may be lost. */
-#define SILENCE_US UINT64_C(1000000)
-#define BACKOFF_US_MIN UINT64_C(2000)
-#define BACKOFF_US_MAX UINT64_C(100000)
+#define SILENCE_US            UINT64_C(1000000)
+#define BACKOFF_US_MIN        UINT64_C(2000)
+#define BACKOFF_US_MAX        UINT64_C(100000)
 #define PUBLICATION_BYTES_MAX (UINT32_C(64) << 20)
 
 /* A request on its way. */
 typedef struct {
     uint32_t *txs; /* positions in the load */
     uint32_t cnt;
-    bool is_busy;  /* on its way; else free */
+    bool is_busy; /* on its way; else free */
 } batch_t;
 
 typedef struct {
@@ -45,16 +45,16 @@ typedef struct {
     /* of the run */
     batch_t *batches;
     size_t batch_tx_max;
-    size_t next_tx;      /* of the load, not handed in yet */
-    uint32_t *again;     /* ring of load.cnt + 1: to be handed in again, oldest first */
+    size_t next_tx;  /* of the load, not handed in yet */
+    uint32_t *again; /* ring of load.cnt + 1: to be handed in again, oldest first */
     size_t again_first;
     size_t again_cnt;
-    bool *is_unsure;     /* by transaction: a request with it was lost, perhaps after it was taken */
+    bool *is_unsure; /* by transaction: a request with it was lost, perhaps after it was taken */
     uint64_t backoff_us; /* 0: none */
     uint64_t resume_us;
-    uint64_t first_us;   /* first submission */
-    uint64_t last_us;    /* last receipt, or the start */
-    char const *fatal;   /* why the run cannot go on */
+    uint64_t first_us; /* first submission */
+    uint64_t last_us;  /* last receipt, or the start */
+    char const *fatal; /* why the run cannot go on */
 } bench_t;
 
 /* Says what failed on standard error; returns false. */
@@ -79,7 +79,7 @@ static bool take_stats(bench_t *b, coh_bench_stats_t *out)
         return fail("%s", coh_client_error(b->client));
     }
     coh_buf_t err_text = COH_BUF_INIT;
-    coh_err_t err = coh_bench_stats_parse(out, answer.json, &err_text);
+    coh_err_t err      = coh_bench_stats_parse(out, answer.json, &err_text);
     if (err != COH_OK) {
         fail("%.*s", (int)err_text.n, (char const *)err_text.p);
     }
@@ -91,20 +91,22 @@ static bool take_stats(bench_t *b, coh_bench_stats_t *out)
 /* All accounts of the load, then the coinbase; *block is the committed block that they belong to. */
 static bool read_accounts(bench_t *b, coh_op_account_t *out, uint64_t *block)
 {
-    size_t cnt = b->accounts.cnt + 1;
+    size_t cnt        = b->accounts.cnt + 1;
     coh_addr_t *addrs = coh_calloc(cnt, sizeof(*addrs));
     for (size_t i = 0; i < b->accounts.cnt; i++) {
         addrs[i] = b->accounts.v[i].addr;
     }
     addrs[b->accounts.cnt] = b->accounts.coinbase;
-    bool ok = true;
+    bool ok                = true;
     for (size_t at = 0; ok && at < cnt;) {
         coh_op_accounts_answer_t answer;
-        coh_op_accounts_request_t request = {.addrs = {.v = addrs + at, .cnt = (uint32_t)COH_MIN(cnt - at, b->batch_tx_max)}};
+        coh_op_accounts_request_t request = {
+            .addrs = {.v = addrs + at, .cnt = (uint32_t)COH_MIN(cnt - at, b->batch_tx_max)}};
         if (coh_client_accounts(b->client, &answer, &request) != COH_OK) {
             ok = fail("%s", coh_client_error(b->client));
         } else if (answer.accounts.cnt != request.addrs.cnt || (at > 0 && answer.block != *block)) {
-            ok = fail("accounts changed while they were read: is something else loading this cluster?");
+            ok = fail(
+                "accounts changed while they were read: is something else loading this cluster?");
         } else {
             memcpy(out + at, answer.accounts.v, answer.accounts.cnt * sizeof(*out));
             *block = answer.block;
@@ -120,13 +122,15 @@ static bool place_accounts(bench_t *b)
 {
     coh_directory_t dir;
     coh_buf_t err_text = COH_BUF_INIT;
-    bool ok = coh_placement_initial(&dir, b->options->placement, b->report.idle.rank_cnt - 1, &err_text) == COH_OK;
+    bool ok            = coh_placement_initial(
+                  &dir, b->options->placement, b->report.idle.rank_cnt - 1, &err_text) == COH_OK;
     if (!ok) {
         fail("%.*s", (int)err_text.n, (char const *)err_text.p);
     } else {
         for (size_t i = 0; i < b->accounts.cnt; i++) {
             coh_addr_t const *addr = &b->accounts.v[i].addr;
-            b->accounts.v[i].shard = (uint16_t)coh_directory_owner(&dir, addr, coh_directory_bucket(addr));
+            b->accounts.v[i].shard =
+                (uint16_t)coh_directory_owner(&dir, addr, coh_directory_bucket(addr));
         }
     }
     coh_buf_free(&err_text);
@@ -143,20 +147,24 @@ static bool prepare(bench_t *b)
         return fail("%s: %s", o->requests, coh_client_error(b->client));
     }
     if (head.chain_id != COH_BENCH_CHAIN_ID) {
-        return fail("the cluster runs chain %" PRIu64 ", not one made by --write-genesis", head.chain_id);
+        return fail("the cluster runs chain %" PRIu64 ", not one made by --write-genesis",
+                    head.chain_id);
     }
     b->batch_tx_max = COH_MIN(o->batch, (uint64_t)head.max_batch);
     coh_bench_accounts_new(&b->accounts, o->seed, o->account_cnt, o->thread_cnt);
     coh_op_account_t *state = coh_calloc(b->accounts.cnt + 1, sizeof(*state));
-    uint64_t block = 0;
-    bool ok = take_stats(b, &b->report.idle) && place_accounts(b) && read_accounts(b, state, &block);
+    uint64_t block          = 0;
+    bool ok =
+        take_stats(b, &b->report.idle) && place_accounts(b) && read_accounts(b, state, &block);
     if (ok && block != head.number) {
         ok = fail("blocks are being made: is something else loading this cluster?");
     }
     for (size_t i = 0; ok && i < b->accounts.cnt; i++) {
-        b->accounts.v[i].nonce = state[i].nonce;
+        b->accounts.v[i].nonce   = state[i].nonce;
         b->accounts.v[i].balance = state[i].balance;
-        ok = !coh_u256_is_zero(&state[i].balance) || fail("account %zu has no funds: same --seed and --accounts as for --write-genesis?", i);
+        ok =
+            !coh_u256_is_zero(&state[i].balance) ||
+            fail("account %zu has no funds: same --seed and --accounts as for --write-genesis?", i);
     }
     coh_u256_t coinbase = state[b->accounts.cnt].balance;
     free(state);
@@ -164,10 +172,12 @@ static bool prepare(bench_t *b)
         return false;
     }
     b->report.recover_rate = coh_bench_recover_rate(o->thread_cnt);
-    size_t cnt = o->tx_cnt != 0 ? o->tx_cnt : (size_t)((double)o->seconds * b->report.recover_rate * 1.1);
+    size_t cnt =
+        o->tx_cnt != 0 ? o->tx_cnt : (size_t)((double)o->seconds * b->report.recover_rate * 1.1);
     coh_bench_load_plan(&b->load, &b->accounts, o->seed, cnt, (uint32_t)o->cross_percent, o->spot);
     coh_bench_load_sign(&b->load, &b->accounts, o->thread_cnt);
-    b->report.ledger = coh_bench_ledger_new(&b->load, &b->accounts, &coinbase, head.number, &head.base_fee, head.gas_limit);
+    b->report.ledger = coh_bench_ledger_new(
+        &b->load, &b->accounts, &coinbase, head.number, &head.base_fee, head.gas_limit);
     return true;
 }
 
@@ -182,7 +192,7 @@ static void push_again(bench_t *b, uint32_t tx)
 static uint32_t pop_again(bench_t *b)
 {
     COH_ASSERT(b->again_cnt > 0);
-    uint32_t tx = b->again[b->again_first];
+    uint32_t tx    = b->again[b->again_first];
     b->again_first = (b->again_first + 1) % (b->load.cnt + 1);
     b->again_cnt--;
     return tx;
@@ -195,7 +205,8 @@ static void back_off(bench_t *b)
     if (b->resume_us > now) {
         return; /* an answer to a request sent before the first busy one */
     }
-    b->backoff_us = b->backoff_us == 0 ? BACKOFF_US_MIN : COH_MIN(2 * b->backoff_us, BACKOFF_US_MAX);
+    b->backoff_us =
+        b->backoff_us == 0 ? BACKOFF_US_MIN : COH_MIN(2 * b->backoff_us, BACKOFF_US_MAX);
     b->resume_us = now + b->backoff_us;
 }
 
@@ -204,9 +215,12 @@ static bool is_busy_err(coh_tx_err_t err)
     return err == COH_TX_BUSY || err == COH_TX_POOL_FULL || err == COH_TX_SENDER_LIMIT;
 }
 
-static void on_answer(void *arg, uint64_t ticket, coh_err_t err, coh_op_submit_answer_t const *answer)
+static void on_answer(void *arg,
+                      uint64_t ticket,
+                      coh_err_t err,
+                      coh_op_submit_answer_t const *answer)
 {
-    bench_t *b = arg;
+    bench_t *b     = arg;
     batch_t *batch = &b->batches[ticket];
     batch->is_busy = false;
     if (err == COH_OK && answer->txs.cnt != batch->cnt) {
@@ -227,7 +241,7 @@ static void on_answer(void *arg, uint64_t ticket, coh_err_t err, coh_op_submit_a
     }
     bool was_busy = false;
     for (uint32_t i = 0; i < batch->cnt; i++) {
-        uint32_t tx = batch->txs[i];
+        uint32_t tx         = batch->txs[i];
         coh_tx_err_t tx_err = (coh_tx_err_t)answer->txs.v[i].err;
         if (is_busy_err(tx_err)) {
             was_busy = true;
@@ -253,7 +267,8 @@ static void on_answer(void *arg, uint64_t ticket, coh_err_t err, coh_op_submit_a
 static bool sending_is_over(bench_t const *b, uint64_t now)
 {
     return b->next_tx == b->load.cnt || b->fatal != NULL ||
-           (b->options->tx_cnt == 0 && b->first_us != 0 && now - b->first_us > b->options->seconds * 1000000);
+           (b->options->tx_cnt == 0 && b->first_us != 0 &&
+            now - b->first_us > b->options->seconds * 1000000);
 }
 
 /* Hands in what there is room for; true if anything. */
@@ -262,14 +277,14 @@ static bool submit_some(bench_t *b)
     bool did = false;
     for (size_t slot = 0; slot < b->options->pipeline; slot++) {
         batch_t *batch = &b->batches[slot];
-        uint64_t now = coh_clock_mono_us();
+        uint64_t now   = coh_clock_mono_us();
         if (batch->is_busy || now < b->resume_us) {
             continue;
         }
         uint64_t open = coh_bench_ledger_open_cnt(b->report.ledger);
         uint64_t room = open < b->options->window ? b->options->window - open : 0;
-        size_t left = sending_is_over(b, now) ? 0 : b->load.cnt - b->next_tx;
-        size_t fresh = COH_MIN(left, b->batch_tx_max - COH_MIN(b->again_cnt, b->batch_tx_max));
+        size_t left   = sending_is_over(b, now) ? 0 : b->load.cnt - b->next_tx;
+        size_t fresh  = COH_MIN(left, b->batch_tx_max - COH_MIN(b->again_cnt, b->batch_tx_max));
         if (fresh > room) {
             fresh = 0; /* whole batches: wait for room */
         }
@@ -288,7 +303,7 @@ static bool submit_some(bench_t *b)
             raws[i] = b->load.v[batch->txs[i]].raw;
         }
         coh_op_submit_request_t request = {.raws = {.v = raws, .cnt = batch->cnt}};
-        coh_err_t err = coh_client_pipeline_submit(b->pipeline, &request, slot);
+        coh_err_t err                   = coh_client_pipeline_submit(b->pipeline, &request, slot);
         free(raws);
         if (err != COH_OK) {
             for (uint32_t i = 0; i < batch->cnt - fresh; i++) {
@@ -300,10 +315,10 @@ static bool submit_some(bench_t *b)
             break;
         }
         batch->is_busy = true;
-        did = true;
+        did            = true;
         if (b->first_us == 0) {
             b->first_us = now;
-            b->last_us = now;
+            b->last_us  = now;
         }
         for (size_t i = 0; i < fresh; i++) {
             coh_bench_ledger_sent(b->report.ledger, b->next_tx++, now);
@@ -315,7 +330,9 @@ static bool submit_some(bench_t *b)
 /* Enters the receipts of all blocks after the ledger's head up to last, asking for each. */
 static void fetch_blocks(bench_t *b, uint64_t last)
 {
-    for (uint64_t number = coh_bench_ledger_head(b->report.ledger) + 1; number <= last && b->fatal == NULL; number++) {
+    for (uint64_t number = coh_bench_ledger_head(b->report.ledger) + 1;
+         number <= last && b->fatal == NULL;
+         number++) {
         coh_op_block_receipts_answer_t answer;
         coh_op_block_receipts_request_t request = {.number = number};
         if (coh_client_block_receipts(b->client, &answer, &request) != COH_OK) {
@@ -324,7 +341,8 @@ static void fetch_blocks(bench_t *b, uint64_t last)
         }
         b->report.gap_cnt++;
         b->last_us = coh_clock_mono_us();
-        coh_bench_ledger_block(b->report.ledger, number, answer.receipts.v, answer.receipts.cnt, b->last_us);
+        coh_bench_ledger_block(
+            b->report.ledger, number, answer.receipts.v, answer.receipts.cnt, b->last_us);
     }
 }
 
@@ -332,14 +350,21 @@ static void on_publication(bench_t *b, coh_pub_t const *pub)
 {
     if (pub->topic == COH_PUB_DROPPED) {
         for (uint32_t i = 0; i < pub->u.dropped.txs.cnt; i++) {
-            coh_bench_ledger_dropped(b->report.ledger, &pub->u.dropped.txs.v[i].tx_hash, pub->u.dropped.txs.v[i].verdict);
+            coh_bench_ledger_dropped(b->report.ledger,
+                                     &pub->u.dropped.txs.v[i].tx_hash,
+                                     pub->u.dropped.txs.v[i].verdict);
         }
-    } else if (pub->topic == COH_PUB_RECEIPTS && pub->u.receipts.number > coh_bench_ledger_head(b->report.ledger)) {
+    } else if (pub->topic == COH_PUB_RECEIPTS &&
+               pub->u.receipts.number > coh_bench_ledger_head(b->report.ledger)) {
         uint64_t now = coh_clock_mono_us();
         fetch_blocks(b, pub->u.receipts.number - 1);
         if (b->fatal == NULL) {
             b->last_us = now;
-            coh_bench_ledger_block(b->report.ledger, pub->u.receipts.number, pub->u.receipts.receipts.v, pub->u.receipts.receipts.cnt, now);
+            coh_bench_ledger_block(b->report.ledger,
+                                   pub->u.receipts.number,
+                                   pub->u.receipts.receipts.v,
+                                   pub->u.receipts.receipts.cnt,
+                                   now);
         }
     }
 }
@@ -376,22 +401,28 @@ static void show_progress(bench_t *b, uint64_t *shown_us, uint64_t *shown_cnt, b
     uint64_t cnt = coh_bench_ledger_counts(b->report.ledger).receipts;
     coh_bench_ledger_recent(b->report.ledger, &p50, &p99);
     coh_bench_group(rate, (cnt - *shown_cnt) * 1000000 / COH_MAX(now - *shown_us, UINT64_C(1)));
-    coh_bench_progress(final, "running   %5.1f s  %9s tx/s  p50 %6.1f ms  p99 %6.1f ms  %" PRIu64 " without receipt  %" PRIu64 " busy",
-                       (double)(now - b->first_us) / 1e6, rate, p50 / 1e3, p99 / 1e3, coh_bench_ledger_open_cnt(b->report.ledger),
+    coh_bench_progress(final,
+                       "running   %5.1f s  %9s tx/s  p50 %6.1f ms  p99 %6.1f ms  %" PRIu64
+                       " without receipt  %" PRIu64 " busy",
+                       (double)(now - b->first_us) / 1e6,
+                       rate,
+                       p50 / 1e3,
+                       p99 / 1e3,
+                       coh_bench_ledger_open_cnt(b->report.ledger),
                        b->report.busy_cnt);
-    *shown_us = now;
+    *shown_us  = now;
     *shown_cnt = cnt;
 }
 
 /* Drives the load through the cluster until everything that was handed in is closed. */
 static void run(bench_t *b)
 {
-    uint64_t shown_us = coh_clock_mono_us();
+    uint64_t shown_us  = coh_clock_mono_us();
     uint64_t shown_cnt = 0;
-    uint64_t asked_us = shown_us;
+    uint64_t asked_us  = shown_us;
     while (b->fatal == NULL || coh_client_pipeline_in_flight(b->pipeline) > 0) {
-        uint64_t now = coh_clock_mono_us();
-        bool did = submit_some(b);
+        uint64_t now       = coh_clock_mono_us();
+        bool did           = submit_some(b);
         uint32_t in_flight = coh_client_pipeline_in_flight(b->pipeline);
         if (coh_client_pipeline_poll(b->pipeline, 0) != COH_OK) {
             b->fatal = "the connection for requests failed";
@@ -399,7 +430,8 @@ static void run(bench_t *b)
         }
         did |= coh_client_pipeline_in_flight(b->pipeline) != in_flight;
         did |= drain_publications(b, did ? 0 : 1);
-        bool all_closed = b->again_cnt == 0 && coh_client_pipeline_in_flight(b->pipeline) == 0 && coh_bench_ledger_open_cnt(b->report.ledger) == 0;
+        bool all_closed = b->again_cnt == 0 && coh_client_pipeline_in_flight(b->pipeline) == 0 &&
+                          coh_bench_ledger_open_cnt(b->report.ledger) == 0;
         if (sending_is_over(b, now) && all_closed) {
             break;
         }
@@ -417,7 +449,7 @@ static void run(bench_t *b)
         }
         show_progress(b, &shown_us, &shown_cnt, false);
     }
-    shown_us = b->first_us;
+    shown_us  = b->first_us;
     shown_cnt = 0;
     show_progress(b, &shown_us, &shown_cnt, true);
 }
@@ -429,14 +461,17 @@ static bool close_books(bench_t *b)
         return false;
     }
     coh_op_account_t *state = coh_calloc(b->accounts.cnt + 1, sizeof(*state));
-    uint64_t block = 0;
-    bool ok = read_accounts(b, state, &block);
+    uint64_t block          = 0;
+    bool ok                 = read_accounts(b, state, &block);
     if (ok && block != coh_bench_ledger_head(b->report.ledger)) {
-        ok = fail("the cluster is at block %" PRIu64 ", the last receipts were of block %" PRIu64, block, coh_bench_ledger_head(b->report.ledger));
+        ok = fail("the cluster is at block %" PRIu64 ", the last receipts were of block %" PRIu64,
+                  block,
+                  coh_bench_ledger_head(b->report.ledger));
     }
     if (ok) {
         coh_u256_t supply = coh_bench_supply(&b->accounts);
-        coh_bench_ledger_close(b->report.ledger, state, &supply, &b->report.before.burnt, &b->report.after.burnt);
+        coh_bench_ledger_close(
+            b->report.ledger, state, &supply, &b->report.before.burnt, &b->report.after.burnt);
     }
     free(state);
     return ok;
@@ -447,8 +482,8 @@ static bool write_json(bench_t *b)
     coh_buf_t text = COH_BUF_INIT;
     coh_bench_report_json(&text, &b->report);
     FILE *file = fopen(b->options->json_path, "w");
-    bool ok = file != NULL && fwrite(text.p, 1, text.n, file) == text.n;
-    ok = (file != NULL && fclose(file) == 0) && ok;
+    bool ok    = file != NULL && fwrite(text.p, 1, text.n, file) == text.n;
+    ok         = (file != NULL && fclose(file) == 0) && ok;
     coh_buf_free(&text);
     return ok || fail("cannot write %s", b->options->json_path);
 }
@@ -463,13 +498,16 @@ static void count_cross(bench_t *b)
 
 static bool connect_all(bench_t *b)
 {
-    coh_bench_options_t const *o = b->options;
+    coh_bench_options_t const *o        = b->options;
     coh_client_options_t client_options = COH_CLIENT_OPTIONS_DEFAULT;
-    client_options.in_flight_max = (uint32_t)o->pipeline;
-    coh_buf_t err_text = COH_BUF_INIT;
-    bool ok = coh_client_open(&b->client, o->requests, &client_options, &err_text) == COH_OK &&
-              coh_client_pipeline_open(&b->pipeline, o->requests, &client_options, &err_text, on_answer, b) == COH_OK &&
-              coh_client_subscribe(&b->subscription, o->publications, "RD", PUBLICATION_BYTES_MAX, &err_text) == COH_OK;
+    client_options.in_flight_max        = (uint32_t)o->pipeline;
+    coh_buf_t err_text                  = COH_BUF_INIT;
+    bool ok =
+        coh_client_open(&b->client, o->requests, &client_options, &err_text) == COH_OK &&
+        coh_client_pipeline_open(
+            &b->pipeline, o->requests, &client_options, &err_text, on_answer, b) == COH_OK &&
+        coh_client_subscribe(
+            &b->subscription, o->publications, "RD", PUBLICATION_BYTES_MAX, &err_text) == COH_OK;
     if (!ok) {
         fail("%.*s", (int)err_text.n, (char const *)err_text.p);
     }
@@ -487,7 +525,7 @@ static int bench(bench_t *b)
     for (size_t i = 0; i < o->pipeline; i++) {
         b->batches[i].txs = coh_calloc(b->batch_tx_max, sizeof(*b->batches[i].txs));
     }
-    b->again = coh_calloc(b->load.cnt + 1, sizeof(*b->again));
+    b->again     = coh_calloc(b->load.cnt + 1, sizeof(*b->again));
     b->is_unsure = coh_calloc(b->load.cnt + 1, sizeof(*b->is_unsure));
     if (!take_stats(b, &b->report.before)) {
         return COH_EXIT_FAILED;
@@ -496,7 +534,7 @@ static int bench(bench_t *b)
     if (b->fatal != NULL) {
         fail("%s", b->fatal);
     }
-    b->report.counts = coh_bench_ledger_counts(b->report.ledger);
+    b->report.counts  = coh_bench_ledger_counts(b->report.ledger);
     b->report.seconds = (double)(b->last_us - b->first_us) / 1e6;
     count_cross(b);
     if (!close_books(b)) {
@@ -516,11 +554,11 @@ int coh_bench_transfers(coh_bench_options_t const *options)
 {
     bench_t b = {
         .options = options,
-        .report = {.seed = options->seed,
-                   .account_cnt = options->account_cnt,
-                   .cross_percent = (uint32_t)options->cross_percent,
-                   .spot = options->spot,
-                   .core_cnt = options->thread_cnt},
+        .report  = {.seed          = options->seed,
+                    .account_cnt   = options->account_cnt,
+                    .cross_percent = (uint32_t)options->cross_percent,
+                    .spot          = options->spot,
+                    .core_cnt      = options->thread_cnt},
     };
     int exit_code = bench(&b);
     if (b.pipeline != NULL) {

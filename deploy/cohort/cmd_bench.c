@@ -13,8 +13,8 @@ static int write_genesis(char const *path, coh_bench_options_t const *options)
     coh_bench_accounts_new(&accounts, options->seed, options->account_cnt, options->thread_cnt);
     coh_bench_genesis_put(&text, &accounts);
     FILE *file = fopen(path, "w");
-    bool ok = file != NULL && fwrite(text.p, 1, text.n, file) == text.n;
-    ok = (file != NULL && fclose(file) == 0) && ok;
+    bool ok    = file != NULL && fwrite(text.p, 1, text.n, file) == text.n;
+    ok         = (file != NULL && fclose(file) == 0) && ok;
     coh_buf_free(&text);
     coh_bench_accounts_free(&accounts);
     if (!ok) {
@@ -40,40 +40,88 @@ static coh_err_t set_spot(void *dst, char const *value, coh_buf_t *err_text)
 
 static int cmd_transfers(int argc, char **argv)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    coh_bench_options_t options = {.seed = 1, .account_cnt = 10000, .seconds = 20, .cross_percent = 33, .batch = 512, .pipeline = 16, .window = 16384};
-    uint64_t thread_cnt = cores > 0 ? (uint64_t)cores : 1;
-    char const *genesis_path = NULL;
-    coh_arg_t const args[] = {
-        COH_ARG_STR_ROW("write-genesis", "FILE", &genesis_path, "only write a genesis.json that funds the accounts, for cohort node"),
-        COH_ARG_U64_ROW("seed", "S", &options.seed, 0, UINT64_MAX, "keys and traffic follow from it; as for --write-genesis"),
-        COH_ARG_U64_ROW("accounts", "N", &options.account_cnt, 2, 100000000, "accounts that pay and are paid; as for --write-genesis"),
-        COH_ARG_U64_ROW("seconds", "S", &options.seconds, 1, 86400, "hand in transactions for so long"),
-        COH_ARG_U64_ROW("count", "N", &options.tx_cnt, 0, 1000000000, "hand in N transactions instead; 0: as --seconds says"),
-        COH_ARG_U64_ROW("cross", "PERCENT", &options.cross_percent, 0, 100, "share of transfers that pay an account on another shard"),
-        COH_ARG_CALL_ROW("hot", "from|to", set_spot, &options.spot, "every transfer comes from (pays) one account"),
-        COH_ARG_U64_ROW("batch", "N", &options.batch, 1, 65536, "transactions in a request"),
-        COH_ARG_U64_ROW("pipeline", "N", &options.pipeline, 1, 1024, "requests on their way at a time"),
-        COH_ARG_U64_ROW("window", "N", &options.window, 1, 16777216,
-                        "transactions without a receipt at a time; with --hot from, keep it below the cluster's pool-sender-tx-max"),
-        COH_ARG_U64_ROW("sign-threads", "N", &thread_cnt, 1, 1024, "threads for signing and for measuring recovery; default: all cores"),
-        COH_ARG_STR_ROW("json", "FILE", &options.json_path, "also write the report as JSON"),
+    long cores                  = sysconf(_SC_NPROCESSORS_ONLN);
+    coh_bench_options_t options = {.seed          = 1,
+                                   .account_cnt   = 10000,
+                                   .seconds       = 20,
+                                   .cross_percent = 33,
+                                   .batch         = 512,
+                                   .pipeline      = 16,
+                                   .window        = 16384};
+    uint64_t thread_cnt         = cores > 0 ? (uint64_t)cores : 1;
+    char const *genesis_path    = NULL;
+    coh_arg_t const args[]      = {
+             COH_ARG_STR_ROW("write-genesis",
+                        "FILE",
+                        &genesis_path,
+                        "only write a genesis.json that funds the accounts, for cohort node"),
+             COH_ARG_U64_ROW("seed",
+                        "S",
+                        &options.seed,
+                        0,
+                        UINT64_MAX,
+                        "keys and traffic follow from it; as for --write-genesis"),
+             COH_ARG_U64_ROW("accounts",
+                        "N",
+                        &options.account_cnt,
+                        2,
+                        100000000,
+                        "accounts that pay and are paid; as for --write-genesis"),
+             COH_ARG_U64_ROW(
+            "seconds", "S", &options.seconds, 1, 86400, "hand in transactions for so long"),
+             COH_ARG_U64_ROW("count",
+                        "N",
+                        &options.tx_cnt,
+                        0,
+                        1000000000,
+                        "hand in N transactions instead; 0: as --seconds says"),
+             COH_ARG_U64_ROW("cross",
+                        "PERCENT",
+                        &options.cross_percent,
+                        0,
+                        100,
+                        "share of transfers that pay an account on another shard"),
+             COH_ARG_CALL_ROW("hot",
+                         "from|to",
+                         set_spot,
+                         &options.spot,
+                         "every transfer comes from (pays) one account"),
+             COH_ARG_U64_ROW("batch", "N", &options.batch, 1, 65536, "transactions in a request"),
+             COH_ARG_U64_ROW(
+            "pipeline", "N", &options.pipeline, 1, 1024, "requests on their way at a time"),
+             COH_ARG_U64_ROW("window",
+                        "N",
+                        &options.window,
+                        1,
+                        16777216,
+                        "transactions without a receipt at a time; with --hot from, keep it below "
+                             "the cluster's pool-sender-tx-max"),
+             COH_ARG_U64_ROW("sign-threads",
+                        "N",
+                        &thread_cnt,
+                        1,
+                        1024,
+                        "threads for signing and for measuring recovery; default: all cores"),
+             COH_ARG_STR_ROW("json", "FILE", &options.json_path, "also write the report as JSON"),
     };
     coh_command_t const command = {
-        .name = "bench transfers",
-        .about = "Drives a running cluster with signed transfers (legacy, EIP-2930 and EIP-1559 in turn) and prints a report: throughput, latency, cost by "
-                 "stage. All is signed before the clock starts. Checks that every transaction taken has exactly one receipt, that receipts, nonces "
-                 "and balances are right, and that no money appeared or vanished; exits with 1 if not. The cluster's addresses are --client-listen and "
+        .name  = "bench transfers",
+        .about = "Drives a running cluster with signed transfers (legacy, EIP-2930 and EIP-1559 in "
+                 "turn) and prints a report: throughput, latency, cost by "
+                 "stage. All is signed before the clock starts. Checks that every transaction "
+                 "taken has exactly one receipt, that receipts, nonces "
+                 "and balances are right, and that no money appeared or vanished; exits with 1 if "
+                 "not. The cluster's addresses are --client-listen and "
                  "--client-publish, and --placement-policy is what it was first started with.",
         .examples = "  cohort bench transfers --write-genesis genesis.json\n"
                     "  cohort bench transfers --seconds 10 --cross 100\n"
                     "  cohort bench transfers --hot to --json report.json\n",
-        .args = args,
-        .arg_cnt = COH_CNT(args),
+        .args     = args,
+        .arg_cnt  = COH_CNT(args),
     };
     static coh_config_t config;
     int exit_code = COH_EXIT_OK;
-    int at = coh_args_parse(&command, &config, argc, argv, &exit_code);
+    int at        = coh_args_parse(&command, &config, argc, argv, &exit_code);
     if (at < 0) {
         return exit_code;
     }
@@ -81,10 +129,10 @@ static int cmd_transfers(int argc, char **argv)
     if (genesis_path != NULL) {
         return write_genesis(genesis_path, &options);
     }
-    options.requests = config.client_listen;
+    options.requests     = config.client_listen;
     options.publications = config.client_publish;
-    options.placement = config.placement_policy;
-    options.batch = COH_MIN(options.batch, options.window);
+    options.placement    = config.placement_policy;
+    options.batch        = COH_MIN(options.batch, options.window);
     return coh_bench_transfers(&options);
 }
 
@@ -94,8 +142,9 @@ int coh_cmd_bench(int argc, char **argv)
         return cmd_transfers(argc - 1, argv + 1);
     }
     bool help = argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-    (void)fprintf(help ? stdout : stderr, "usage: cohort bench KIND [OPTION...]\n\n"
-                                          "  transfers  signed value transfers between accounts\n\n"
-                                          "'cohort bench KIND --help' explains a kind and its options, with examples.\n");
+    (void)fprintf(help ? stdout : stderr,
+                  "usage: cohort bench KIND [OPTION...]\n\n"
+                  "  transfers  signed value transfers between accounts\n\n"
+                  "'cohort bench KIND --help' explains a kind and its options, with examples.\n");
     return help ? COH_EXIT_OK : COH_EXIT_USAGE;
 }

@@ -37,7 +37,7 @@ typedef struct {
 
 static void add_path(paths_t *paths, char *path)
 {
-    paths->v = coh_realloc(paths->v, (paths->cnt + 1) * sizeof(*paths->v));
+    paths->v               = coh_realloc(paths->v, (paths->cnt + 1) * sizeof(*paths->v));
     paths->v[paths->cnt++] = path;
 }
 
@@ -84,9 +84,11 @@ static int remove_entry(char const *path, struct stat const *st, int type, struc
 /* A fresh folder for one block's stores: below --data, or a temporary one. */
 static bool make_dir(import_t const *im, char out[PATH_MAX])
 {
-    char const *tmp = getenv("TMPDIR");
-    char const *parent = im->config.node_data[0] != '\0' ? im->config.node_data : tmp != NULL && tmp[0] != '\0' ? tmp : "/tmp";
-    int n = snprintf(out, PATH_MAX, "%s/cohort-import.XXXXXX", parent);
+    char const *tmp    = getenv("TMPDIR");
+    char const *parent = im->config.node_data[0] != '\0' ? im->config.node_data
+                         : tmp != NULL && tmp[0] != '\0' ? tmp
+                                                         : "/tmp";
+    int n              = snprintf(out, PATH_MAX, "%s/cohort-import.XXXXXX", parent);
     return n > 0 && n < PATH_MAX && mkdtemp(out) != NULL;
 }
 
@@ -96,7 +98,7 @@ static bool make_dir(import_t const *im, char out[PATH_MAX])
 static bool recover_senders(coh_realblock_t const *block, coh_buf_t *why)
 {
     coh_tx_recover_t *batch = coh_calloc(block->tx_cnt, sizeof(*batch));
-    coh_buf_t scratch = COH_BUF_INIT;
+    coh_buf_t scratch       = COH_BUF_INIT;
     for (size_t i = 0; i < block->tx_cnt; i++) {
         batch[i].tx = &block->txs[i];
     }
@@ -113,16 +115,24 @@ static bool recover_senders(coh_realblock_t const *block, coh_buf_t *why)
     return ok;
 }
 
-static bool check_outcome(coh_realblock_t const *block, coh_import_outcome_t const *outcome, coh_realblock_account_t const *expected,
-                          size_t expected_cnt, coh_buf_t *why)
+static bool check_outcome(coh_realblock_t const *block,
+                          coh_import_outcome_t const *outcome,
+                          coh_realblock_account_t const *expected,
+                          size_t expected_cnt,
+                          coh_buf_t *why)
 {
     coh_import_result_t const *r = &outcome->result;
     if (r->err != COH_OK) {
-        coh_buf_printf(why, "%s: transaction %u: %s", coh_err_str(r->err), r->bad_tx_idx, coh_tx_err_str((coh_tx_err_t)r->bad_verdict));
+        coh_buf_printf(why,
+                       "%s: transaction %u: %s",
+                       coh_err_str(r->err),
+                       r->bad_tx_idx,
+                       coh_tx_err_str((coh_tx_err_t)r->bad_verdict));
         return false;
     }
     if (r->gas_used != block->gas_used) {
-        coh_buf_printf(why, "gas used %" PRIu64 ", header has %" PRIu64, r->gas_used, block->gas_used);
+        coh_buf_printf(
+            why, "gas used %" PRIu64 ", header has %" PRIu64, r->gas_used, block->gas_used);
         return false;
     }
     for (size_t i = 0; i < expected_cnt; i++) {
@@ -132,27 +142,39 @@ static bool check_outcome(coh_realblock_t const *block, coh_import_outcome_t con
             char want[COH_U256_DEC_SZ];
             coh_u256_to_dec(have, &is->balance);
             coh_u256_to_dec(want, &expected[i].balance);
-            coh_buf_printf(why, "account %zu of %zu: nonce %" PRIu64 " balance %s, expected %" PRIu64 " and %s", i, expected_cnt, is->nonce, have,
-                           expected[i].nonce, want);
+            coh_buf_printf(why,
+                           "account %zu of %zu: nonce %" PRIu64 " balance %s, expected %" PRIu64
+                           " and %s",
+                           i,
+                           expected_cnt,
+                           is->nonce,
+                           have,
+                           expected[i].nonce,
+                           want);
             return false;
         }
     }
     return true;
 }
 
-static bool execute(import_t const *im, coh_realblock_t const *block, coh_genesis_t const *genesis, uint64_t *elapsed_us, coh_buf_t *why)
+static bool execute(import_t const *im,
+                    coh_realblock_t const *block,
+                    coh_genesis_t const *genesis,
+                    uint64_t *elapsed_us,
+                    coh_buf_t *why)
 {
     coh_realblock_account_t *expected = NULL;
-    size_t expected_cnt = 0;
-    coh_bytes_t *raws = coh_calloc(block->tx_cnt, sizeof(*raws));
-    coh_addr_t *addrs = NULL;
-    coh_import_outcome_t outcome = {0};
-    char dir[PATH_MAX] = "";
-    bool ok = recover_senders(block, why) && coh_realblock_expect(&expected, &expected_cnt, block, why) == COH_OK;
+    size_t expected_cnt               = 0;
+    coh_bytes_t *raws                 = coh_calloc(block->tx_cnt, sizeof(*raws));
+    coh_addr_t *addrs                 = NULL;
+    coh_import_outcome_t outcome      = {0};
+    char dir[PATH_MAX]                = "";
+    bool ok                           = recover_senders(block, why) &&
+              coh_realblock_expect(&expected, &expected_cnt, block, why) == COH_OK;
     if (ok && !make_dir(im, dir)) {
         coh_buf_printf(why, "cannot make a folder for the stores");
         dir[0] = '\0';
-        ok = false;
+        ok     = false;
     }
     if (ok) {
         for (size_t i = 0; i < block->tx_cnt; i++) {
@@ -163,18 +185,20 @@ static bool execute(import_t const *im, coh_realblock_t const *block, coh_genesi
             addrs[i] = expected[i].addr;
         }
         coh_import_block_t const import = {
-            .number = block->number,
-            .fork = block->fork,
+            .number    = block->number,
+            .fork      = block->fork,
             .timestamp = block->timestamp,
             .gas_limit = block->gas_limit,
-            .base_fee = block->base_fee,
-            .coinbase = block->coinbase,
-            .tx_cnt = (uint32_t)block->tx_cnt,
-            .raws = raws,
-            .senders = block->senders,
+            .base_fee  = block->base_fee,
+            .coinbase  = block->coinbase,
+            .tx_cnt    = (uint32_t)block->tx_cnt,
+            .raws      = raws,
+            .senders   = block->senders,
         };
-        ok = coh_import_cluster_run(&outcome, dir, &im->config, genesis, &import, addrs, expected_cnt, why) == COH_OK &&
-             check_outcome(block, &outcome, expected, expected_cnt, why);
+        ok =
+            coh_import_cluster_run(
+                &outcome, dir, &im->config, genesis, &import, addrs, expected_cnt, why) == COH_OK &&
+            check_outcome(block, &outcome, expected, expected_cnt, why);
         *elapsed_us = outcome.elapsed_us;
     }
     if (dir[0] != '\0' && im->config.node_data[0] == '\0') {
@@ -187,9 +211,15 @@ static bool execute(import_t const *im, coh_realblock_t const *block, coh_genesi
     return ok;
 }
 
-static void print_row(import_t const *im, char const *name, coh_realblock_t const *block, verdict_t verdict, uint64_t elapsed_us, coh_buf_t const *why)
+static void print_row(import_t const *im,
+                      char const *name,
+                      coh_realblock_t const *block,
+                      verdict_t verdict,
+                      uint64_t elapsed_us,
+                      coh_buf_t const *why)
 {
-    static char const *const words[] = {[PASSED] = "passed", [FAILED] = "FAILED", [OTHER] = "skipped"};
+    static char const *const words[] = {
+        [PASSED] = "passed", [FAILED] = "FAILED", [OTHER] = "skipped"};
     if (im->json) {
         /* Names and reasons are ours and hold nothing that JSON escapes but what file names may bring. */
         printf("{\"file\":\"");
@@ -200,12 +230,26 @@ static void print_row(import_t const *im, char const *name, coh_realblock_t cons
                 putchar(*p);
             }
         }
-        printf("\",\"number\":%" PRIu64 ",\"fork\":\"%s\",\"txs\":%zu,\"gas\":%" PRIu64 ",\"shards\":%" PRIu64 ",\"threads\":%" PRIu64
-               ",\"result\":\"%s\",\"us\":%" PRIu64 ",\"reason\":\"%.*s\"}\n",
-               block->number, coh_fork_name(block->fork), block->tx_cnt, block->gas_used, im->config.node_shards, im->config.node_threads, words[verdict],
-               elapsed_us, (int)why->n, (char const *)why->p);
+        printf("\",\"number\":%" PRIu64 ",\"fork\":\"%s\",\"txs\":%zu,\"gas\":%" PRIu64
+               ",\"shards\":%" PRIu64 ",\"threads\":%" PRIu64 ",\"result\":\"%s\",\"us\":%" PRIu64
+               ",\"reason\":\"%.*s\"}\n",
+               block->number,
+               coh_fork_name(block->fork),
+               block->tx_cnt,
+               block->gas_used,
+               im->config.node_shards,
+               im->config.node_threads,
+               words[verdict],
+               elapsed_us,
+               (int)why->n,
+               (char const *)why->p);
     } else {
-        printf("%-28s %-16s %5zu %10" PRIu64 "  %-8s", name, coh_fork_name(block->fork), block->tx_cnt, block->gas_used, words[verdict]);
+        printf("%-28s %-16s %5zu %10" PRIu64 "  %-8s",
+               name,
+               coh_fork_name(block->fork),
+               block->tx_cnt,
+               block->gas_used,
+               words[verdict]);
         if (verdict == PASSED) {
             printf(" %7.1f ms\n", (double)elapsed_us / 1e3);
         } else {
@@ -219,15 +263,16 @@ static void import_file(import_t *im, char const *path)
 {
     coh_realblock_t block;
     coh_genesis_t genesis = {0};
-    coh_buf_t why = COH_BUF_INIT;
-    uint64_t elapsed_us = 0;
-    verdict_t verdict = FAILED;
+    coh_buf_t why         = COH_BUF_INIT;
+    uint64_t elapsed_us   = 0;
+    verdict_t verdict     = FAILED;
     if (coh_realblock_load(&block, path, &why) == COH_OK) {
         coh_realblock_kind_t kind = coh_realblock_kind(&block);
         if (kind != COH_REALBLOCK_TRANSFERS) {
             verdict = OTHER;
             coh_buf_printf(&why, "%s", coh_realblock_kind_str(kind));
-        } else if (coh_realblock_genesis(&genesis, &block, &why) == COH_OK && execute(im, &block, &genesis, &elapsed_us, &why)) {
+        } else if (coh_realblock_genesis(&genesis, &block, &why) == COH_OK &&
+                   execute(im, &block, &genesis, &elapsed_us, &why)) {
             verdict = PASSED;
         }
     }
@@ -253,19 +298,22 @@ int coh_cmd_import(int argc, char **argv)
         COH_ARG_FLAG_ROW("all", &im.all, "count blocks that need contract execution as failures"),
     };
     coh_command_t const command = {
-        .name = "import",
+        .name     = "import",
         .operands = "PATH...",
-        .about = "Replays recorded blocks (JSON files of format realblock-1, or folders of them) through an embedded cluster: pre-state in, signed transactions in order, "
-                 "one block. A block passes if the recovered senders are the recorded ones, gas is the header's, and every balance and nonce is what the "
-                 "transactions themselves add up to. Blocks that need more than plain transfers are named and skipped. Exits with 0 if at least one block "
+        .about = "Replays recorded blocks (JSON files of format realblock-1, or folders of them) "
+                 "through an embedded cluster: pre-state in, signed transactions in order, "
+                 "one block. A block passes if the recovered senders are the recorded ones, gas is "
+                 "the header's, and every balance and nonce is what the "
+                 "transactions themselves add up to. Blocks that need more than plain transfers "
+                 "are named and skipped. Exits with 0 if at least one block "
                  "was executed and none failed. With --data the stores are kept there.",
         .examples = "  cohort import realblocks/mainnet-930196.json\n"
                     "  cohort import --shards 8 --threads 2 realblocks\n",
-        .args = args,
-        .arg_cnt = COH_CNT(args),
+        .args     = args,
+        .arg_cnt  = COH_CNT(args),
     };
     int exit_code = COH_EXIT_OK;
-    int at = coh_args_parse(&command, &im.config, argc, argv, &exit_code);
+    int at        = coh_args_parse(&command, &im.config, argc, argv, &exit_code);
     if (at < 0) {
         return exit_code;
     }
@@ -297,9 +345,15 @@ int coh_cmd_import(int argc, char **argv)
     }
     free(paths.v);
     if (!im.json) {
-        printf("\n%" PRIu64 " passed (%" PRIu64 " transactions, %" PRIu64 " gas), %" PRIu64 " failed, %" PRIu64 " skipped; %" PRIu64 " shards x %" PRIu64
-               " threads\n",
-               im.passed, im.tx_cnt, im.gas, im.failed, im.others, im.config.node_shards, im.config.node_threads);
+        printf("\n%" PRIu64 " passed (%" PRIu64 " transactions, %" PRIu64 " gas), %" PRIu64
+               " failed, %" PRIu64 " skipped; %" PRIu64 " shards x %" PRIu64 " threads\n",
+               im.passed,
+               im.tx_cnt,
+               im.gas,
+               im.failed,
+               im.others,
+               im.config.node_shards,
+               im.config.node_threads);
     }
     if (im.failed > 0 || im.passed == 0 || (im.all && im.others > 0)) {
         exit_code = COH_EXIT_FAILED;

@@ -40,7 +40,7 @@ struct cluster {
     size_t asked_cnt; /* accounts answered so far */
     size_t batch_max;
     step_t step;
-    bool is_asked;    /* a request is open */
+    bool is_asked; /* a request is open */
     coh_err_t err;
     uint64_t start_us;
     coh_op_reader_t *reader;
@@ -50,16 +50,16 @@ struct cluster {
 static void end(cluster_t *c, coh_err_t err)
 {
     c->step = ENDING;
-    c->err = err;
+    c->err  = err;
     coh_runtime_stop(c->ranks[0].runtime);
 }
 
 static void on_imported(void *arg, coh_import_result_t const *result)
 {
-    cluster_t *c = arg;
-    c->out->result = *result;
+    cluster_t *c       = arg;
+    c->out->result     = *result;
     c->out->elapsed_us = coh_clock_mono_us() - c->start_us;
-    c->step = ASKING;
+    c->step            = ASKING;
 }
 
 static void on_reply(coh_gateway_sink_t *sink, uint64_t request, coh_bytes_t data)
@@ -68,8 +68,8 @@ static void on_reply(coh_gateway_sink_t *sink, uint64_t request, coh_bytes_t dat
     cluster_t *c = (cluster_t *)sink;
     coh_op_answer_t answer;
     coh_err_t err = coh_op_read_answer(c->reader, &answer, COH_OP_ACCOUNTS, data);
-    err = err == COH_OK ? answer.err : err;
-    size_t cnt = COH_MIN(c->addr_cnt - c->asked_cnt, c->batch_max);
+    err           = err == COH_OK ? answer.err : err;
+    size_t cnt    = COH_MIN(c->addr_cnt - c->asked_cnt, c->batch_max);
     if (err == COH_OK && answer.u.accounts.accounts.cnt != cnt) {
         err = COH_EPROTO;
     }
@@ -77,7 +77,9 @@ static void on_reply(coh_gateway_sink_t *sink, uint64_t request, coh_bytes_t dat
         end(c, err);
         return;
     }
-    memcpy(c->out->accounts + c->asked_cnt, answer.u.accounts.accounts.v, cnt * sizeof(*c->out->accounts));
+    memcpy(c->out->accounts + c->asked_cnt,
+           answer.u.accounts.accounts.v,
+           cnt * sizeof(*c->out->accounts));
     c->asked_cnt += cnt;
     c->is_asked = false;
 }
@@ -97,7 +99,8 @@ static bool has_subscribers(coh_gateway_sink_t *sink)
 static void ask_accounts(cluster_t *c)
 {
     coh_op_accounts_request_t request = {
-        .addrs = {.v = c->addrs + c->asked_cnt, .cnt = (uint32_t)COH_MIN(c->addr_cnt - c->asked_cnt, c->batch_max)}};
+        .addrs = {.v   = c->addrs + c->asked_cnt,
+                  .cnt = (uint32_t)COH_MIN(c->addr_cnt - c->asked_cnt, c->batch_max)}};
     coh_buf_t data = COH_BUF_INIT;
     coh_op_put_accounts_request(&data, &request);
     c->is_asked = true;
@@ -116,8 +119,8 @@ static bool poll_work(void *arg, uint64_t now_us)
         return true;
     }
     if (c->step == STARTING && coh_coordinator_is_ready(c->coordinator)) {
-        c->start_us = now;
-        c->step = IMPORTING;
+        c->start_us   = now;
+        c->step       = IMPORTING;
         coh_err_t err = coh_coordinator_import(c->coordinator, c->block, on_imported, c);
         if (err != COH_OK) {
             end(c, err);
@@ -154,31 +157,38 @@ static void *shard_main(void *arg)
     return NULL;
 }
 
-static coh_err_t open_rank(rank_t *r, char const *dir, coh_config_t const *config, coh_genesis_t const *genesis, coh_buf_t *err_text)
+static coh_err_t open_rank(rank_t *r,
+                           char const *dir,
+                           coh_config_t const *config,
+                           coh_genesis_t const *genesis,
+                           coh_buf_t *err_text)
 {
-    cluster_t *c = r->cluster;
+    cluster_t *c   = r->cluster;
     coh_buf_t path = COH_BUF_INIT;
     coh_buf_printf(&path, "%s/rank-%u", dir, r->rank);
     coh_buf_put_u8(&path, 0);
-    coh_err_t err = coh_kv_rocks_open(&r->kv, (char const *)path.p, config->state_rocksdb_cache_bytes, err_text);
+    coh_err_t err = coh_kv_rocks_open(
+        &r->kv, (char const *)path.p, config->state_rocksdb_cache_bytes, err_text);
     coh_buf_free(&path);
     COH_TRY(err);
-    r->metrics = coh_metrics_new(r->rank);
+    r->metrics                    = coh_metrics_new(r->rank);
     coh_runtime_options_t options = {
-        .transport = r->transport,
-        .kv = r->kv,
-        .kv_is_rocks = true,
-        .metrics = r->metrics,
+        .transport    = r->transport,
+        .kv           = r->kv,
+        .kv_is_rocks  = true,
+        .metrics      = r->metrics,
         .owns_process = r->rank == 0,
-        .fingerprint = coh_load_u64_le(genesis->hash.b) ^ coh_config_hash(config),
-        .worker_cnt = (uint32_t)config->node_threads,
+        .fingerprint  = coh_load_u64_le(genesis->hash.b) ^ coh_config_hash(config),
+        .worker_cnt   = (uint32_t)config->node_threads,
     };
     COH_TRY(coh_runtime_new(&r->runtime, &options));
     coh_env_t *env = coh_runtime_env(r->runtime);
     if (r->rank == 0) {
-        COH_TRY(coh_coordinator_new(&c->coordinator, config, genesis, env, r->kv, &c->sink, err_text));
+        COH_TRY(
+            coh_coordinator_new(&c->coordinator, config, genesis, env, r->kv, &c->sink, err_text));
         coh_runtime_set_node(r->runtime, coh_coordinator_node(c->coordinator));
-        coh_runtime_add_source(r->runtime, &(coh_runtime_source_t){.poll = poll_work, .arg = c, .fd = -1});
+        coh_runtime_add_source(r->runtime,
+                               &(coh_runtime_source_t){.poll = poll_work, .arg = c, .fd = -1});
     } else {
         coh_shard_t *shard;
         COH_TRY(coh_shard_new(&shard, config, genesis, env, r->kv, options.worker_cnt, err_text));
@@ -218,7 +228,8 @@ static coh_err_t run_all(cluster_t *c, coh_buf_t *err_text)
             COH_ASSERT(pthread_join(r->thread, NULL) == 0);
         }
         if (r->err != COH_OK && r->err != COH_ECLOSED) {
-            coh_buf_printf(err_text, "rank %u: %.*s", i, (int)r->err_text.n, (char const *)r->err_text.p);
+            coh_buf_printf(
+                err_text, "rank %u: %.*s", i, (int)r->err_text.n, (char const *)r->err_text.p);
             err = r->err;
         }
     }
@@ -228,24 +239,30 @@ static coh_err_t run_all(cluster_t *c, coh_buf_t *err_text)
     return err;
 }
 
-coh_err_t coh_import_cluster_run(coh_import_outcome_t *out, char const *dir, coh_config_t const *config, coh_genesis_t const *genesis,
-                                 coh_import_block_t const *block, coh_addr_t const *addrs, size_t addr_cnt, coh_buf_t *err_text)
+coh_err_t coh_import_cluster_run(coh_import_outcome_t *out,
+                                 char const *dir,
+                                 coh_config_t const *config,
+                                 coh_genesis_t const *genesis,
+                                 coh_import_block_t const *block,
+                                 coh_addr_t const *addrs,
+                                 size_t addr_cnt,
+                                 coh_buf_t *err_text)
 {
     uint32_t rank_cnt = 1 + (uint32_t)config->node_shards;
     *out = (coh_import_outcome_t){.accounts = coh_calloc(addr_cnt + 1, sizeof(*out->accounts))};
     cluster_t c = {
-        .sink = {.reply = on_reply, .publish = on_publish, .has_subscribers = has_subscribers},
-        .ranks = coh_calloc(rank_cnt, sizeof(*c.ranks)),
-        .rank_cnt = rank_cnt,
-        .block = block,
-        .addrs = addrs,
-        .addr_cnt = addr_cnt,
+        .sink      = {.reply = on_reply, .publish = on_publish, .has_subscribers = has_subscribers},
+        .ranks     = coh_calloc(rank_cnt, sizeof(*c.ranks)),
+        .rank_cnt  = rank_cnt,
+        .block     = block,
+        .addrs     = addrs,
+        .addr_cnt  = addr_cnt,
         .batch_max = config->client_batch_tx_max,
-        .reader = coh_op_reader_new(),
-        .out = out,
+        .reader    = coh_op_reader_new(),
+        .out       = out,
     };
     coh_transport_t **ends = coh_calloc(rank_cnt, sizeof(*ends));
-    coh_err_t err = coh_transport_local_new(ends, rank_cnt);
+    coh_err_t err          = coh_transport_local_new(ends, rank_cnt);
     for (uint32_t i = 0; i < rank_cnt; i++) {
         c.ranks[i] = (rank_t){.cluster = &c, .rank = i, .transport = ends[i]};
     }

@@ -17,7 +17,13 @@ typedef struct {
 /* coh_import_cluster_run starts config->node_shards shards with config->node_threads threads each on fresh stores in dir (which exists and is empty),
    imports block on top of genesis, and reads accounts. All arguments are borrowed for the call.
    Returns: COH_OK (look at out->result.err); else the cluster failed, with err_text, and out->accounts is NULL */
-coh_err_t coh_import_cluster_run(coh_import_outcome_t *out, char const *dir, coh_config_t const *config, coh_genesis_t const *genesis,
-                                 coh_import_block_t const *block, coh_addr_t const *addrs, size_t addr_cnt, coh_buf_t *err_text);
+coh_err_t coh_import_cluster_run(coh_import_outcome_t *out,
+                                 char const *dir,
+                                 coh_config_t const *config,
+                                 coh_genesis_t const *genesis,
+                                 coh_import_block_t const *block,
+                                 coh_addr_t const *addrs,
+                                 size_t addr_cnt,
+                                 coh_buf_t *err_text);
 
 #endif

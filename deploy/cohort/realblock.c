@@ -61,7 +61,8 @@ static json_t *member(reader_t *rd, json_t *obj, char const *key)
 static coh_u256_t quantity_value(reader_t *rd, json_t *v, char const *what)
 {
     coh_u256_t out = COH_U256_ZERO;
-    if (!json_is_string(v) || coh_u256_parse(&out, json_string_value(v), json_string_length(v)) != COH_OK) {
+    if (!json_is_string(v) ||
+        coh_u256_parse(&out, json_string_value(v), json_string_length(v)) != COH_OK) {
         fail(rd, what, "is no quantity");
         return COH_U256_ZERO;
     }
@@ -82,7 +83,12 @@ static uint64_t quantity_u64(reader_t *rd, json_t *obj, char const *key)
     return v.w[0];
 }
 
-static void fixed_text(reader_t *rd, void *out, size_t n, char const *text, size_t len, char const *what)
+static void fixed_text(reader_t *rd,
+                       void *out,
+                       size_t n,
+                       char const *text,
+                       size_t len,
+                       char const *what)
 {
     if (text == NULL || coh_hex_decode(out, n, text, len) != COH_OK) {
         memset(out, 0, n);
@@ -98,21 +104,22 @@ static void fixed(reader_t *rd, void *out, size_t n, json_t *v, char const *what
 static void load_header(reader_t *rd, coh_realblock_t *out, json_t *root)
 {
     json_t *header = member(rd, root, "header");
-    out->chain_id = quantity_u64(rd, root, "chainId");
-    out->number = quantity_u64(rd, header, "number");
+    out->chain_id  = quantity_u64(rd, root, "chainId");
+    out->number    = quantity_u64(rd, header, "number");
     out->timestamp = quantity_u64(rd, header, "timestamp");
     out->gas_limit = quantity_u64(rd, header, "gasLimit");
-    out->gas_used = quantity_u64(rd, header, "gasUsed");
+    out->gas_used  = quantity_u64(rd, header, "gasUsed");
     fixed(rd, out->coinbase.b, sizeof(out->coinbase.b), member(rd, header, "coinbase"), "coinbase");
     if (json_object_get(header, "baseFeePerGas") != NULL) {
         out->base_fee = quantity(rd, header, "baseFeePerGas");
     }
 
     fixed(rd, out->hash.b, sizeof(out->hash.b), member(rd, root, "hash"), "hash");
-    json_t *rlp = member(rd, root, "headerRlp");
-    coh_buf_t raw = COH_BUF_INIT;
+    json_t *rlp     = member(rd, root, "headerRlp");
+    coh_buf_t raw   = COH_BUF_INIT;
     coh_hash_t hash = {{0}};
-    if (rlp != NULL && coh_hex_append(&raw, json_string_value(rlp), json_string_length(rlp)) == COH_OK) {
+    if (rlp != NULL &&
+        coh_hex_append(&raw, json_string_value(rlp), json_string_length(rlp)) == COH_OK) {
         coh_keccak256(&hash, raw.p, raw.n);
     }
     coh_buf_free(&raw);
@@ -132,32 +139,38 @@ static void load_header(reader_t *rd, coh_realblock_t *out, json_t *root)
 
 static void load_txs(reader_t *rd, coh_realblock_t *out, json_t *root)
 {
-    json_t *raws = member(rd, root, "transactions");
-    json_t *senders = member(rd, root, "senders");
+    json_t *raws     = member(rd, root, "transactions");
+    json_t *senders  = member(rd, root, "senders");
     json_t *outcomes = member(rd, member(rd, root, "txOnly"), "txs");
-    size_t cnt = json_array_size(raws);
+    size_t cnt       = json_array_size(raws);
     if (json_array_size(senders) != cnt || json_array_size(outcomes) != cnt) {
         fail(rd, "senders", "or txOnly has another length than transactions");
         return;
     }
-    out->tx_cnt = cnt;
-    out->txs = coh_calloc(cnt + 1, sizeof(*out->txs));
-    out->errs = coh_calloc(cnt + 1, sizeof(*out->errs));
+    out->tx_cnt  = cnt;
+    out->txs     = coh_calloc(cnt + 1, sizeof(*out->txs));
+    out->errs    = coh_calloc(cnt + 1, sizeof(*out->errs));
     out->senders = coh_calloc(cnt + 1, sizeof(*out->senders));
-    out->gas = coh_calloc(cnt + 1, sizeof(*out->gas));
+    out->gas     = coh_calloc(cnt + 1, sizeof(*out->gas));
     size_t *ends = coh_calloc(cnt + 1, sizeof(*ends));
     for (size_t i = 0; i < cnt; i++) {
         json_t *raw = json_array_get(raws, i);
         if (!json_is_string(raw) ||
-            coh_hex_append(&out->bytes, json_string_value(raw), json_string_length(raw)) != COH_OK) {
+            coh_hex_append(&out->bytes, json_string_value(raw), json_string_length(raw)) !=
+                COH_OK) {
             fail(rd, "transactions", "holds something that is not hexadecimal");
         }
         ends[i + 1] = out->bytes.n;
-        fixed(rd, out->senders[i].b, sizeof(out->senders[i].b), json_array_get(senders, i), "senders");
+        fixed(rd,
+              out->senders[i].b,
+              sizeof(out->senders[i].b),
+              json_array_get(senders, i),
+              "senders");
         out->gas[i] = quantity_u64(rd, json_array_get(outcomes, i), "gasUsed");
     }
     for (size_t i = 0; i < cnt; i++) {
-        out->errs[i] = coh_tx_decode(&out->txs[i], coh_bytes(out->bytes.p + ends[i], ends[i + 1] - ends[i]));
+        out->errs[i] =
+            coh_tx_decode(&out->txs[i], coh_bytes(out->bytes.p + ends[i], ends[i + 1] - ends[i]));
     }
     free(ends);
 }
@@ -169,7 +182,9 @@ static int compare_accounts(void const *a, void const *b)
     return memcmp(x->addr.b, y->addr.b, sizeof(x->addr.b));
 }
 
-static coh_realblock_account_t *find_account(coh_realblock_account_t *accounts, size_t cnt, coh_addr_t const *addr)
+static coh_realblock_account_t *find_account(coh_realblock_account_t *accounts,
+                                             size_t cnt,
+                                             coh_addr_t const *addr)
 {
     coh_realblock_account_t key = {.addr = *addr};
     return cnt == 0 ? NULL : bsearch(&key, accounts, cnt, sizeof(*accounts), compare_accounts);
@@ -177,23 +192,21 @@ static coh_realblock_account_t *find_account(coh_realblock_account_t *accounts, 
 
 static void load_accounts(reader_t *rd, coh_realblock_t *out, json_t *root)
 {
-    json_t *pre = member(rd, root, "pre");
+    json_t *pre     = member(rd, root, "pre");
     json_t *omitted = member(rd, root, "codeOmitted");
-    out->accounts = coh_calloc(json_object_size(pre) + 1, sizeof(*out->accounts));
+    out->accounts   = coh_calloc(json_object_size(pre) + 1, sizeof(*out->accounts));
     char const *key;
     json_t *v;
-    json_object_foreach(pre, key, v)
-    {
+    json_object_foreach (pre, key, v) {
         coh_realblock_account_t *a = &out->accounts[out->account_cnt++];
         fixed_text(rd, a->addr.b, sizeof(a->addr.b), key, strlen(key), "pre");
-        a->nonce = quantity_u64(rd, v, "nonce");
-        a->balance = quantity(rd, v, "balance");
+        a->nonce    = quantity_u64(rd, v, "nonce");
+        a->balance  = quantity(rd, v, "balance");
         a->has_code = json_object_get(v, "codeHash") != NULL;
     }
     qsort(out->accounts, out->account_cnt, sizeof(*out->accounts), compare_accounts);
     size_t i;
-    json_array_foreach(omitted, i, v)
-    {
+    json_array_foreach (omitted, i, v) {
         coh_addr_t addr;
         fixed(rd, addr.b, sizeof(addr.b), v, "codeOmitted");
         coh_realblock_account_t *a = find_account(out->accounts, out->account_cnt, &addr);
@@ -212,7 +225,7 @@ coh_err_t coh_realblock_load(coh_realblock_t *out, char const *path, coh_buf_t *
         coh_buf_printf(err_text, "%s", error.text);
         return json_error_code(&error) == json_error_cannot_open_file ? COH_EIO : COH_EMALFORMED;
     }
-    reader_t rd = {.err_text = err_text};
+    reader_t rd        = {.err_text = err_text};
     char const *format = json_string_value(member(&rd, root, "format"));
     if (format == NULL || strcmp(format, "realblock-1") != 0) {
         fail(&rd, "format", "is not realblock-1");
@@ -243,8 +256,10 @@ coh_realblock_kind_t coh_realblock_kind(coh_realblock_t const *block)
             return COH_REALBLOCK_TYPE;
         }
         coh_tx_t const *tx = &block->txs[i];
-        coh_realblock_account_t const *to = find_account(block->accounts, block->account_cnt, &tx->to);
-        if (tx->is_create || coh_fork_is_precompile(block->fork, &tx->to) || (to != NULL && to->has_code)) {
+        coh_realblock_account_t const *to =
+            find_account(block->accounts, block->account_cnt, &tx->to);
+        if (tx->is_create || coh_fork_is_precompile(block->fork, &tx->to) ||
+            (to != NULL && to->has_code)) {
             kind = COH_REALBLOCK_CODE;
         }
     }
@@ -262,14 +277,16 @@ char const *coh_realblock_kind_str(coh_realblock_kind_t kind)
     return "?";
 }
 
-coh_err_t coh_realblock_genesis(coh_genesis_t *out, coh_realblock_t const *block, coh_buf_t *err_text)
+coh_err_t coh_realblock_genesis(coh_genesis_t *out,
+                                coh_realblock_t const *block,
+                                coh_buf_t *err_text)
 {
     *out = (coh_genesis_t){
-        .chain_id = block->chain_id,
-        .number = block->number - 1,
+        .chain_id  = block->chain_id,
+        .number    = block->number - 1,
         .gas_limit = block->gas_limit,
-        .base_fee = block->base_fee,
-        .coinbase = block->coinbase,
+        .base_fee  = block->base_fee,
+        .coinbase  = block->coinbase,
         .alloc_cnt = block->account_cnt,
     };
     /* The block's rule set has been in force since the beginning, the later ones never come. */
@@ -279,7 +296,8 @@ coh_err_t coh_realblock_genesis(coh_genesis_t *out, coh_realblock_t const *block
     out->alloc = coh_calloc(block->account_cnt + 1, sizeof(*out->alloc));
     for (size_t i = 0; i < block->account_cnt; i++) {
         coh_realblock_account_t const *a = &block->accounts[i];
-        out->alloc[i] = (coh_genesis_account_t){.addr = a->addr, .nonce = a->nonce, .balance = a->balance};
+        out->alloc[i] =
+            (coh_genesis_account_t){.addr = a->addr, .nonce = a->nonce, .balance = a->balance};
     }
     return coh_genesis_finish(out, err_text);
 }
@@ -301,12 +319,15 @@ static bool gas_price(coh_u256_t *price, coh_tx_t const *tx, coh_u256_t const *b
     return true;
 }
 
-coh_err_t coh_realblock_expect(coh_realblock_account_t **out, size_t *out_cnt, coh_realblock_t const *block, coh_buf_t *err_text)
+coh_err_t coh_realblock_expect(coh_realblock_account_t **out,
+                               size_t *out_cnt,
+                               coh_realblock_t const *block,
+                               coh_buf_t *err_text)
 {
     /* Every account that the block may touch, once, sorted. */
-    size_t room = block->account_cnt + 2 * block->tx_cnt + 1;
+    size_t room                  = block->account_cnt + 2 * block->tx_cnt + 1;
     coh_realblock_account_t *all = coh_calloc(room, sizeof(*all));
-    size_t cnt = 0;
+    size_t cnt                   = 0;
     for (size_t i = 0; i < block->account_cnt; i++) {
         all[cnt++] = block->accounts[i];
     }
@@ -328,22 +349,24 @@ coh_err_t coh_realblock_expect(coh_realblock_account_t **out, size_t *out_cnt, c
             all[kept++] = all[i];
         }
     }
-    *out = all;
+    *out     = all;
     *out_cnt = kept;
 
     coh_realblock_account_t *coinbase = find_account(all, kept, &block->coinbase);
     for (size_t i = 0; i < block->tx_cnt; i++) {
-        coh_tx_t const *tx = &block->txs[i];
+        coh_tx_t const *tx            = &block->txs[i];
         coh_realblock_account_t *from = find_account(all, kept, &block->senders[i]);
-        coh_realblock_account_t *to = find_account(all, kept, &tx->to);
+        coh_realblock_account_t *to   = find_account(all, kept, &tx->to);
         coh_u256_t price;
         coh_u256_t tip;
         coh_u256_t cost;
         bool bad = from->nonce != tx->nonce || !gas_price(&price, tx, &block->base_fee);
         if (!bad) {
             (void)coh_u256_sub(&tip, &price, &block->base_fee);
-            bad = coh_u256_mul_u64(&tip, &tip, block->gas[i]) || coh_u256_mul_u64(&cost, &price, block->gas[i]) ||
-                  coh_u256_add(&cost, &cost, &tx->value) || coh_u256_sub(&from->balance, &from->balance, &cost) ||
+            bad = coh_u256_mul_u64(&tip, &tip, block->gas[i]) ||
+                  coh_u256_mul_u64(&cost, &price, block->gas[i]) ||
+                  coh_u256_add(&cost, &cost, &tx->value) ||
+                  coh_u256_sub(&from->balance, &from->balance, &cost) ||
                   coh_u256_add(&to->balance, &to->balance, &tx->value) ||
                   coh_u256_add(&coinbase->balance, &coinbase->balance, &tip);
         }

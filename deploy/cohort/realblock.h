@@ -57,11 +57,16 @@ char const *coh_realblock_kind_str(coh_realblock_kind_t kind);
 
 /* coh_realblock_genesis makes the chain whose genesis state is the block's pre-state, numbered as its parent.
    Release out with coh_genesis_free. */
-coh_err_t coh_realblock_genesis(coh_genesis_t *out, coh_realblock_t const *block, coh_buf_t *err_text);
+coh_err_t coh_realblock_genesis(coh_genesis_t *out,
+                                coh_realblock_t const *block,
+                                coh_buf_t *err_text);
 
 /* coh_realblock_expect computes accounts after the block (sorted by address; the caller frees *out): senders pay value and
    recorded gas at the effective price, receivers get value, the coinbase what is above the base fee. Only for kind TRANSFERS.
    Returns: COH_OK; COH_EINVAL the recording contradicts itself: a nonce or a balance does not fit, with err_text */
-coh_err_t coh_realblock_expect(coh_realblock_account_t **out, size_t *out_cnt, coh_realblock_t const *block, coh_buf_t *err_text);
+coh_err_t coh_realblock_expect(coh_realblock_account_t **out,
+                               size_t *out_cnt,
+                               coh_realblock_t const *block,
+                               coh_buf_t *err_text);
 
 #endif

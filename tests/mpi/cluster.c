@@ -17,15 +17,18 @@
 #include "common/base/assert.h"
 #include "common/base/clock.h"
 
-#define RANK_MAX 16
+#define RANK_MAX    16
 #define PATIENCE_US UINT64_C(30000000)
 
 static int connect_to(int port)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd                  = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in addr = {.sin_family      = AF_INET,
+                               .sin_port        = htons((uint16_t)port),
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct timeval patience = {.tv_sec = 2};
-    COH_ASSERT(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0);
+    COH_ASSERT(fd >= 0 &&
+               setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0);
     if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
         close(fd);
         return -1;
@@ -38,7 +41,7 @@ static int free_ports(int cnt)
 {
     for (;;) {
         int base = 12000 + (int)(coh_mix64(coh_clock_mono_us() ^ (uint64_t)getpid()) % 18000);
-        int i = 0;
+        int i    = 0;
         for (; i < cnt; i++) {
             int fd = connect_to(base + i);
             if (fd >= 0) {
@@ -63,7 +66,9 @@ void coh_test_sh(char const *fmt, ...)
     COH_ASSERT(system(command) == 0);
 }
 
-void coh_test_cluster_init(coh_test_cluster_t *c, uint32_t shard_cnt, coh_bench_accounts_t const *accounts)
+void coh_test_cluster_init(coh_test_cluster_t *c,
+                           uint32_t shard_cnt,
+                           coh_bench_accounts_t const *accounts)
 {
     *c = (coh_test_cluster_t){.shard_cnt = shard_cnt};
     (void)snprintf(c->dir, sizeof(c->dir), "/tmp/cohort-test.XXXXXX");
@@ -96,9 +101,18 @@ void coh_test_cluster_start(coh_test_cluster_t *c)
 
     coh_buf_t cmd = COH_BUF_INIT;
     coh_buf_printf(&cmd,
-                   ". %s/deploy/mpi-env.sh && exec mpirun -n %u %s node --data '%s' --genesis '%s' --client-listen %s --client-publish %s "
+                   ". %s/deploy/mpi-env.sh && exec mpirun -n %u %s node --data '%s' --genesis '%s' "
+                   "--client-listen %s --client-publish %s "
                    "--status-listen 127.0.0.1:%d --log-file '%s/logs/log'",
-                   COH_SOURCE_DIR, c->shard_cnt + 1, COHORT_PROGRAM, c->data, c->genesis, c->requests, c->publications, c->status_port, c->dir);
+                   COH_SOURCE_DIR,
+                   c->shard_cnt + 1,
+                   COHORT_PROGRAM,
+                   c->data,
+                   c->genesis,
+                   c->requests,
+                   c->publications,
+                   c->status_port,
+                   c->dir);
     for (size_t i = 0; c->options[i] != NULL; i++) {
         coh_buf_printf(&cmd, " %s", c->options[i]);
     }
@@ -133,7 +147,7 @@ static int poll_end(coh_test_cluster_t *c)
 int coh_test_cluster_wait_ready(coh_test_cluster_t *c)
 {
     static char const request[] = "GET /readyz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
-    uint64_t start = coh_clock_mono_us();
+    uint64_t start              = coh_clock_mono_us();
     while (coh_clock_mono_us() - start < PATIENCE_US) {
         if (coh_test_http(c, coh_bytes(request, sizeof(request) - 1)) == 200) {
             return (int)((coh_clock_mono_us() - start) / 1000);
@@ -236,9 +250,14 @@ char *coh_test_cluster_log(coh_test_cluster_t const *c)
 
 bool coh_test_cluster_crashed(coh_test_cluster_t const *c)
 {
-    static char const *const signs[] = {"exited on signal", "Signal code:", "COH_ASSERT", "assertion", "AddressSanitizer", "runtime error:"};
-    char *log = coh_test_cluster_log(c);
-    bool crashed = false;
+    static char const *const signs[] = {"exited on signal",
+                                        "Signal code:",
+                                        "COH_ASSERT",
+                                        "assertion",
+                                        "AddressSanitizer",
+                                        "runtime error:"};
+    char *log                        = coh_test_cluster_log(c);
+    bool crashed                     = false;
     for (size_t i = 0; i < COH_CNT(signs); i++) {
         crashed |= strstr(log, signs[i]) != NULL;
     }
@@ -256,8 +275,9 @@ int coh_test_http(coh_test_cluster_t const *c, coh_bytes_t request)
         return 0;
     }
     char answer[64] = "";
-    int status = 0;
-    if (send(fd, request.p, request.n, MSG_NOSIGNAL) == (ssize_t)request.n && recv(fd, answer, sizeof(answer) - 1, MSG_WAITALL) > 12) {
+    int status      = 0;
+    if (send(fd, request.p, request.n, MSG_NOSIGNAL) == (ssize_t)request.n &&
+        recv(fd, answer, sizeof(answer) - 1, MSG_WAITALL) > 12) {
         (void)sscanf(answer, "HTTP/1.1 %d", &status);
     }
     close(fd);
@@ -278,7 +298,7 @@ bool coh_test_tcp(int port, coh_bytes_t bytes)
 coh_client_t *coh_test_client(coh_test_cluster_t const *c, uint32_t timeout_ms)
 {
     coh_client_options_t options = COH_CLIENT_OPTIONS_DEFAULT;
-    options.timeout_ms = timeout_ms;
+    options.timeout_ms           = timeout_ms;
     coh_client_t *client;
     COH_ASSERT(coh_client_open(&client, c->requests, &options, NULL) == COH_OK);
     return client;
@@ -286,12 +306,12 @@ coh_client_t *coh_test_client(coh_test_cluster_t const *c, uint32_t timeout_ms)
 
 coh_u256_t coh_test_refresh(coh_client_t *client, coh_bench_accounts_t *accounts)
 {
-    size_t cnt = accounts->cnt + 1;
+    size_t cnt        = accounts->cnt + 1;
     coh_addr_t *addrs = coh_calloc(cnt, sizeof(*addrs));
     for (size_t i = 0; i < accounts->cnt; i++) {
         addrs[i] = accounts->v[i].addr;
     }
-    addrs[accounts->cnt] = accounts->coinbase;
+    addrs[accounts->cnt]              = accounts->coinbase;
     coh_op_accounts_request_t request = {.addrs = {.v = addrs, .cnt = (uint32_t)cnt}};
     coh_op_accounts_answer_t answer;
     coh_err_t err = coh_client_accounts(client, &answer, &request);
@@ -304,7 +324,7 @@ coh_u256_t coh_test_refresh(coh_client_t *client, coh_bench_accounts_t *accounts
         coh_op_account_t const *a = &answer.accounts.v[i];
         COH_ASSERT(!coh_u256_add(&sum, &sum, &a->balance));
         if (i < accounts->cnt) {
-            accounts->v[i].nonce = a->nonce;
+            accounts->v[i].nonce   = a->nonce;
             accounts->v[i].balance = a->balance;
         }
     }

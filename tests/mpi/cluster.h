@@ -11,19 +11,22 @@
 #define COH_TEST_OPTIONS_MAX 16
 
 typedef struct {
-    char dir[64];        /* temporary folder: genesis.json, data/, logs */
-    char data[128];      /* data directory to start on */
-    char genesis[128];   /* genesis to start with */
-    char requests[64];   /* addresses, new at each start */
+    char dir[64];      /* temporary folder: genesis.json, data/, logs */
+    char data[128];    /* data directory to start on */
+    char genesis[128]; /* genesis to start with */
+    char requests[64]; /* addresses, new at each start */
     char publications[64];
     int status_port;
     uint32_t shard_cnt;
-    char const *options[COH_TEST_OPTIONS_MAX]; /* further options of `cohort node`, NULL-terminated; borrowed */
-    pid_t mpirun;        /* 0: not running */
+    char const *options
+        [COH_TEST_OPTIONS_MAX]; /* further options of `cohort node`, NULL-terminated; borrowed */
+    pid_t mpirun;               /* 0: not running */
 } coh_test_cluster_t;
 
 /* coh_test_cluster_init makes the folder and a genesis that funds accounts (bench_load.h); nothing is started. */
-void coh_test_cluster_init(coh_test_cluster_t *c, uint32_t shard_cnt, coh_bench_accounts_t const *accounts);
+void coh_test_cluster_init(coh_test_cluster_t *c,
+                           uint32_t shard_cnt,
+                           coh_bench_accounts_t const *accounts);
 /* coh_test_cluster_fini kills what still runs and removes the folder. */
 void coh_test_cluster_fini(coh_test_cluster_t *c);
 

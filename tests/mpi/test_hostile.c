@@ -15,8 +15,8 @@
 #include "common/base/rng.h"
 #include "tests/mpi/cluster.h"
 
-#define SHARDS 2u
-#define ACCOUNTS 20u
+#define SHARDS      2u
+#define ACCOUNTS    20u
 #define POOL_TX_MAX 64u
 
 static coh_rng_t rng;
@@ -33,7 +33,7 @@ static void random_bytes(coh_buf_t *out, size_t n)
 /* The cluster answers and its ranks are all there. */
 static void assert_alive(void)
 {
-    coh_client_t *client = coh_test_client(&cluster, 10000);
+    coh_client_t *client          = coh_test_client(&cluster, 10000);
     coh_op_head_request_t request = {0};
     coh_op_head_answer_t head;
     coh_err_t err = coh_client_head(client, &head, &request);
@@ -49,7 +49,7 @@ static int start_cluster(void **state)
 {
     (void)state;
     static char const *const options[] = {"--pool-tx-max 64", "--block-interval-ms 5", NULL};
-    char const *seed_text = getenv("COHORT_TEST_SEED");
+    char const *seed_text              = getenv("COHORT_TEST_SEED");
     uint64_t seed = seed_text != NULL ? strtoull(seed_text, NULL, 0) : coh_clock_unix_us();
     printf("repeat with COHORT_TEST_SEED=%llu\n", (unsigned long long)seed);
     coh_rng_seed(&rng, seed);
@@ -76,19 +76,21 @@ static int stop_cluster(void **state)
 
 /* ---- Bytes on sockets ------------------------------------------------------------------------------------------------------- */
 
-static int port_of(char const *addr)
-{
-    return atoi(strrchr(addr, ':') + 1);
-}
+static int port_of(char const *addr) { return atoi(strrchr(addr, ':') + 1); }
 
 static void hostile_garbage_on_tcp_ports(void **state)
 {
     (void)state;
     /* nanomsg's handshake: protocol REQ. Then a length that is far too large, or a frame that ends early. */
-    static uint8_t const huge[] = {0, 'S', 'P', 0, 0, 48, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-    static uint8_t const early[] = {0, 'S', 'P', 0, 0, 48, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0x80, 0, 0, 1};
-    int const ports[] = {port_of(cluster.requests), port_of(cluster.publications), cluster.status_port, cluster.status_port + 1,
-                         cluster.status_port + 2};
+    static uint8_t const huge[] = {
+        0, 'S', 'P', 0, 0, 48, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    static uint8_t const early[] = {0, 'S', 'P', 0, 0, 48, 0,    0, 0, 0,
+                                    0, 0,   0,   0, 1, 0,  0x80, 0, 0, 1};
+    int const ports[]            = {port_of(cluster.requests),
+                                    port_of(cluster.publications),
+                                    cluster.status_port,
+                                    cluster.status_port + 1,
+                                    cluster.status_port + 2};
     for (size_t i = 0; i < COH_CNT(ports); i++) {
         assert_true(coh_test_tcp(ports[i], coh_bytes(huge, sizeof(huge))));
         assert_true(coh_test_tcp(ports[i], coh_bytes(early, sizeof(early))));
@@ -120,7 +122,9 @@ static void hostile_http_requests(void **state)
         {"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 200},
     };
     for (size_t i = 0; i < COH_CNT(cases); i++) {
-        assert_int_equal(coh_test_http(&cluster, coh_bytes(cases[i].request, strlen(cases[i].request))), cases[i].status);
+        assert_int_equal(
+            coh_test_http(&cluster, coh_bytes(cases[i].request, strlen(cases[i].request))),
+            cases[i].status);
     }
     assert_alive();
 }
@@ -130,13 +134,14 @@ static int64_t raw_request(int sock, coh_bytes_t body)
 {
     assert_int_equal(nn_send(sock, body.p, body.n, 0), body.n);
     void *data = NULL;
-    int n = nn_recv(sock, &data, NN_MSG, 0);
+    int n      = nn_recv(sock, &data, NN_MSG, 0);
     if (n < 0) {
         fail_msg("no answer to a request of %zu bytes: %s", body.n, nn_strerror(nn_errno()));
     }
     coh_op_reader_t *reader = coh_op_reader_new();
     coh_op_answer_t answer;
-    assert_int_equal(coh_op_read_answer(reader, &answer, COH_OP_HEAD, coh_bytes(data, (size_t)n)), COH_OK);
+    assert_int_equal(coh_op_read_answer(reader, &answer, COH_OP_HEAD, coh_bytes(data, (size_t)n)),
+                     COH_OK);
     if (answer.err != COH_OK) {
         assert_true(answer.text.n > 0);
     }
@@ -148,10 +153,11 @@ static int64_t raw_request(int sock, coh_bytes_t body)
 static void hostile_request_bodies(void **state)
 {
     (void)state;
-    int sock = nn_socket(AF_SP, NN_REQ);
+    int sock     = nn_socket(AF_SP, NN_REQ);
     int patience = 10000;
     assert_true(sock >= 0 && nn_connect(sock, cluster.requests) >= 0);
-    assert_int_equal(nn_setsockopt(sock, NN_SOL_SOCKET, NN_RCVTIMEO, &patience, sizeof(patience)), 0);
+    assert_int_equal(nn_setsockopt(sock, NN_SOL_SOCKET, NN_RCVTIMEO, &patience, sizeof(patience)),
+                     0);
 
     coh_buf_t body = COH_BUF_INIT;
     assert_int_not_equal(raw_request(sock, coh_bytes("", 0)), COH_OK);
@@ -162,15 +168,15 @@ static void hostile_request_bodies(void **state)
     /* Arrays, maps, strings and bytes that claim 2^32-1 members; as the request, and as SUBMIT's list. */
     static uint8_t const kinds[] = {0xdd, 0xdf, 0xdb, 0xc6, 0xc9};
     for (size_t i = 0; i < COH_CNT(kinds); i++) {
-        uint8_t const whole[] = {kinds[i], 0xff, 0xff, 0xff, 0xff, 0};
-        uint8_t const inner[] = {0x92, 1, kinds[i], 0xff, 0xff, 0xff, 0xff, 0};
+        uint8_t const whole[]  = {kinds[i], 0xff, 0xff, 0xff, 0xff, 0};
+        uint8_t const inner[]  = {0x92, 1, kinds[i], 0xff, 0xff, 0xff, 0xff, 0};
         uint8_t const member[] = {0x92, 1, 0x91, kinds[i], 0xff, 0xff, 0xff, 0xff, 0};
         assert_int_not_equal(raw_request(sock, coh_bytes(whole, sizeof(whole))), COH_OK);
         assert_int_not_equal(raw_request(sock, coh_bytes(inner, sizeof(inner))), COH_OK);
         assert_int_not_equal(raw_request(sock, coh_bytes(member, sizeof(member))), COH_OK);
     }
     /* Every beginning of a good request, and the good request with one byte more. */
-    coh_addr_t addrs[3] = {accounts.v[0].addr, accounts.v[1].addr, accounts.coinbase};
+    coh_addr_t addrs[3]            = {accounts.v[0].addr, accounts.v[1].addr, accounts.coinbase};
     coh_op_accounts_request_t good = {.addrs = {.v = addrs, .cnt = 3}};
     coh_buf_clear(&body);
     coh_op_put_accounts_request(&body, &good);
@@ -181,7 +187,8 @@ static void hostile_request_bodies(void **state)
     assert_int_not_equal(raw_request(sock, coh_buf_bytes(&body)), COH_OK);
     for (int round = 0; round < 300; round++) {
         coh_buf_clear(&body);
-        if (coh_rng_percent(&rng, 70)) { /* the outer shape of a request, so that more is looked at */
+        if (coh_rng_percent(&rng,
+                            70)) { /* the outer shape of a request, so that more is looked at */
             coh_buf_put_u8(&body, (uint8_t)(0x90 + coh_rng_below(&rng, 4)));
             coh_buf_put_u8(&body, (uint8_t)coh_rng_below(&rng, 9));
         }
@@ -202,15 +209,15 @@ static void hostile_request_bodies(void **state)
 static coh_tx_t good_tx(uint64_t nonce)
 {
     return (coh_tx_t){
-        .type = COH_TX_DYNAMIC_FEE,
+        .type         = COH_TX_DYNAMIC_FEE,
         .has_chain_id = true,
-        .chain_id = COH_BENCH_CHAIN_ID,
-        .nonce = nonce,
-        .gas_limit = 21000,
-        .max_fee = coh_bench_max_fee(),
-        .max_tip = coh_bench_max_tip(),
-        .value = coh_u256(1),
-        .to = accounts.v[1].addr,
+        .chain_id     = COH_BENCH_CHAIN_ID,
+        .nonce        = nonce,
+        .gas_limit    = 21000,
+        .max_fee      = coh_bench_max_fee(),
+        .max_tip      = coh_bench_max_tip(),
+        .value        = coh_u256(1),
+        .to           = accounts.v[1].addr,
     };
 }
 
@@ -242,7 +249,10 @@ static coh_tx_err_t sign_and_submit(coh_client_t *client, coh_tx_t *tx)
 static void raise_s(coh_tx_t *tx)
 {
     uint8_t order[32];
-    assert_int_equal(coh_hex_decode(order, 32, "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141", 64), COH_OK);
+    assert_int_equal(
+        coh_hex_decode(
+            order, 32, "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141", 64),
+        COH_OK);
     coh_u256_t n = coh_u256_from_be(order, 32);
     coh_u256_t s = coh_u256_from_be(tx->s, 32);
     assert_false(coh_u256_sub(&s, &n, &s));
@@ -288,16 +298,16 @@ static void hostile_transactions(void **state)
     memset(forged.r, 0xff, 32);
     assert_int_equal(submit(client, &forged), COH_TX_SIGNATURE);
 
-    tx = good_tx(nonce);
+    tx           = good_tx(nonce);
     tx.gas_limit = 20999;
     assert_int_equal(sign_and_submit(client, &tx), COH_TX_INTRINSIC_GAS);
-    tx = good_tx(nonce);
+    tx         = good_tx(nonce);
     tx.max_tip = coh_u256(200000000000);
     assert_int_equal(sign_and_submit(client, &tx), COH_TX_TIP_ABOVE_CAP);
-    tx = good_tx(nonce);
+    tx       = good_tx(nonce);
     tx.value = coh_bench_supply(&accounts);
     assert_int_equal(sign_and_submit(client, &tx), COH_TX_FUNDS);
-    tx = good_tx(nonce);
+    tx       = good_tx(nonce);
     tx.value = (coh_u256_t){{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
     assert_int_equal(sign_and_submit(client, &tx), COH_TX_FEE_OVERFLOW);
     tx = good_tx(UINT64_MAX);
@@ -306,13 +316,13 @@ static void hostile_transactions(void **state)
     tx = good_tx(nonce);
     assert_int_equal(sign_and_submit(client, &tx), COH_TX_OK);
     wait_nonce(client, nonce + 1);
-    tx = good_tx(nonce);
+    tx       = good_tx(nonce);
     tx.value = coh_u256(2);
     assert_int_equal(sign_and_submit(client, &tx), COH_TX_NONCE_TOO_LOW);
 
     /* Bytes that are no transaction, and every beginning of one. */
     coh_buf_t raw = COH_BUF_INIT;
-    tx = good_tx(nonce + 1);
+    tx            = good_tx(nonce + 1);
     assert_int_equal(coh_tx_sign(&tx, accounts.v[0].secret), COH_OK);
     coh_tx_encode(&raw, &tx);
     for (size_t n = 0; n < raw.n; n++) {
@@ -337,11 +347,11 @@ static void hostile_full_pool(void **state)
     uint64_t nonce = accounts.v[0].nonce;
     /* Behind a gap they wait, until the pool is full; what was refused is not taken. */
     coh_tx_err_t err = COH_TX_OK;
-    uint64_t taken = 0;
+    uint64_t taken   = 0;
     while (err == COH_TX_OK) {
         assert_true(taken <= POOL_TX_MAX);
         coh_tx_t tx = good_tx(nonce + 1 + taken);
-        err = sign_and_submit(client, &tx);
+        err         = sign_and_submit(client, &tx);
         taken += err == COH_TX_OK;
     }
     assert_int_equal(err, COH_TX_POOL_FULL);
@@ -358,10 +368,11 @@ static void hostile_full_pool(void **state)
 static void expect_refusal(coh_test_cluster_t *c, char const *word)
 {
     coh_test_cluster_start(c);
-    int code = coh_test_cluster_wait(c);
+    int code  = coh_test_cluster_wait(c);
     char *log = coh_test_cluster_log(c);
     if (code != 1 || strstr(log, word) == NULL || coh_test_cluster_crashed(c)) {
-        fail_msg("expected exit code 1 and a text with \"%s\"; got code %d and\n%s", word, code, log);
+        fail_msg(
+            "expected exit code 1 and a text with \"%s\"; got code %d and\n%s", word, code, log);
     }
     free(log);
 }
@@ -404,11 +415,12 @@ static void hostile_damaged_data(void **state)
 {
     (void)state;
     coh_client_t *client = coh_test_client(&cluster, 10000);
-    coh_u256_t sum = coh_test_refresh(client, &accounts);
+    coh_u256_t sum       = coh_test_refresh(client, &accounts);
     coh_client_close(client);
     assert_int_equal(coh_test_cluster_stop(&cluster), 0);
 
-    static char const *const patterns[] = {"*.log", "*.sst", "MANIFEST*", "CURRENT", "genesis.json"};
+    static char const *const patterns[] = {
+        "*.log", "*.sst", "MANIFEST*", "CURRENT", "genesis.json"};
     coh_test_cluster_t damaged;
     coh_test_cluster_init(&damaged, SHARDS, &accounts);
     int refused = 0;
@@ -416,14 +428,18 @@ static void hostile_damaged_data(void **state)
         for (uint32_t rank = 0; rank < 2; rank++) {
             coh_test_sh("rm -rf '%s' && cp -r '%s' '%s'", damaged.data, cluster.data, damaged.data);
             /* The middle of the largest such file of the rank; sixteen bytes. */
-            coh_test_sh("f=$(find '%s/rank-%u' -name '%s' -size +0 -printf '%%s %%p\\n' | sort -n | tail -n 1 | cut -d' ' -f2-); [ -z \"$f\" ] || "
-                        "printf 'DAMAGED-DAMAGED-' | dd of=\"$f\" bs=1 seek=$(($(stat -c %%s \"$f\") / 2)) conv=notrunc status=none",
-                        damaged.data, rank, patterns[i]);
+            coh_test_sh("f=$(find '%s/rank-%u' -name '%s' -size +0 -printf '%%s %%p\\n' | sort -n "
+                        "| tail -n 1 | cut -d' ' -f2-); [ -z \"$f\" ] || "
+                        "printf 'DAMAGED-DAMAGED-' | dd of=\"$f\" bs=1 seek=$(($(stat -c %%s "
+                        "\"$f\") / 2)) conv=notrunc status=none",
+                        damaged.data,
+                        rank,
+                        patterns[i]);
             coh_test_cluster_start(&damaged);
             int ready = coh_test_cluster_wait_ready(&damaged);
             assert_false(coh_test_cluster_crashed(&damaged));
             if (ready >= 0) {
-                client = coh_test_client(&damaged, 10000);
+                client         = coh_test_client(&damaged, 10000);
                 coh_u256_t now = coh_test_refresh(client, &accounts);
                 coh_client_close(client);
                 assert_true(coh_u256_eq(&now, &sum));
@@ -432,7 +448,8 @@ static void hostile_damaged_data(void **state)
             }
             if (damaged.mpirun != 0) {
                 char *log = coh_test_cluster_log(&damaged);
-                fail_msg("%s of rank %u damaged: neither ready nor ended\n%s", patterns[i], rank, log);
+                fail_msg(
+                    "%s of rank %u damaged: neither ready nor ended\n%s", patterns[i], rank, log);
             }
             char *log = coh_test_cluster_log(&damaged);
             assert_non_null(strstr(log, "lvl=error"));
@@ -440,7 +457,9 @@ static void hostile_damaged_data(void **state)
             refused++;
         }
     }
-    printf("%d of %zu damaged directories were refused, the rest came up whole\n", refused, 2 * COH_CNT(patterns));
+    printf("%d of %zu damaged directories were refused, the rest came up whole\n",
+           refused,
+           2 * COH_CNT(patterns));
     assert_true(refused > 0);
     coh_test_cluster_fini(&damaged);
     coh_test_cluster_start(&cluster);

@@ -14,10 +14,10 @@
 #include "common/codec/block.h"
 #include "tests/mpi/cluster.h"
 
-#define SHARDS 2u
-#define ACCOUNTS 500u
-#define ROUND_TXS 6000u
-#define BATCH 200u
+#define SHARDS       2u
+#define ACCOUNTS     500u
+#define ROUND_TXS    6000u
+#define BATCH        200u
 #define READY_MS_MAX 3000
 
 /* Receipts that were published, over all rounds. */
@@ -32,23 +32,29 @@ static void acknowledge(acknowledged_t *acks, coh_pub_t const *pub)
     for (uint32_t i = 0; pub->topic == COH_PUB_RECEIPTS && i < pub->u.receipts.receipts.cnt; i++) {
         if (acks->cnt == acks->cap) {
             acks->cap = 2 * acks->cap + 1024;
-            acks->v = coh_realloc(acks->v, acks->cap * sizeof(*acks->v));
+            acks->v   = coh_realloc(acks->v, acks->cap * sizeof(*acks->v));
         }
         acks->v[acks->cnt++] = pub->u.receipts.receipts.v[i];
     }
 }
 
 /* Loads the cluster for load_ms, then kills while requests are on their way. */
-static void load_and_kill(coh_test_cluster_t *c, coh_bench_accounts_t const *accounts, acknowledged_t *acks, coh_rng_t *rng, uint32_t load_ms, int victim)
+static void load_and_kill(coh_test_cluster_t *c,
+                          coh_bench_accounts_t const *accounts,
+                          acknowledged_t *acks,
+                          coh_rng_t *rng,
+                          uint32_t load_ms,
+                          int victim)
 {
     coh_bench_load_t load;
     coh_bench_load_plan(&load, accounts, coh_rng_next(rng), ROUND_TXS, 0, COH_BENCH_UNIFORM);
     coh_bench_load_sign(&load, accounts, 2);
     coh_client_t *client = coh_test_client(c, 5000);
     coh_client_subscription_t *subscription;
-    assert_int_equal(coh_client_subscribe(&subscription, c->publications, "R", 64u << 20, NULL), COH_OK);
+    assert_int_equal(coh_client_subscribe(&subscription, c->publications, "R", 64u << 20, NULL),
+                     COH_OK);
     uint64_t end_us = coh_clock_mono_us() + (uint64_t)load_ms * 1000;
-    size_t next = 0;
+    size_t next     = 0;
     coh_pub_t pub;
     while (coh_clock_mono_us() < end_us) {
         if (next + BATCH <= load.cnt) {
@@ -80,7 +86,7 @@ static coh_u256_t burnt_of(coh_client_t *client)
     coh_op_head_request_t head_request = {0};
     coh_op_head_answer_t head;
     assert_int_equal(coh_client_head(client, &head, &head_request), COH_OK);
-    uint64_t last = head.number;
+    uint64_t last  = head.number;
     coh_u256_t sum = COH_U256_ZERO;
     for (uint64_t number = 1; number <= last; number++) {
         coh_op_block_request_t request = {.number = number};
@@ -103,7 +109,10 @@ static void check_acknowledged(coh_client_t *client, acknowledged_t const *acks)
         coh_op_receipt_answer_t answer;
         assert_int_equal(coh_client_receipt(client, &answer, &request), COH_OK);
         if (answer.state != COH_OP_TX_COMMITTED || answer.receipts.cnt != 1) {
-            fail_msg("receipt %zu of %zu, acknowledged in block %llu, is gone (state %u)", i, acks->cnt, (unsigned long long)acks->v[i].block,
+            fail_msg("receipt %zu of %zu, acknowledged in block %llu, is gone (state %u)",
+                     i,
+                     acks->cnt,
+                     (unsigned long long)acks->v[i].block,
                      answer.state);
         }
         assert_int_equal(answer.receipts.v[0].block, acks->v[i].block);
@@ -115,9 +124,9 @@ static void check_acknowledged(coh_client_t *client, acknowledged_t const *acks)
 static void kill_loses_nothing_acknowledged(void **state)
 {
     (void)state;
-    bool is_long = getenv("COHORT_TEST_LONG") != NULL;
+    bool is_long          = getenv("COHORT_TEST_LONG") != NULL;
     char const *seed_text = getenv("COHORT_TEST_SEED");
-    uint64_t seed = seed_text != NULL ? strtoull(seed_text, NULL, 0) : coh_clock_unix_us();
+    uint64_t seed         = seed_text != NULL ? strtoull(seed_text, NULL, 0) : coh_clock_unix_us();
     printf("repeat with COHORT_TEST_SEED=%llu\n", (unsigned long long)seed);
     coh_rng_t rng;
     coh_rng_seed(&rng, seed);
@@ -128,8 +137,8 @@ static void kill_loses_nothing_acknowledged(void **state)
     coh_test_cluster_t cluster;
     coh_test_cluster_init(&cluster, SHARDS, &accounts);
     acknowledged_t acks = {0};
-    size_t checked = 0; /* of acks, before the last round */
-    int rounds = is_long ? 20 : 3;
+    size_t checked      = 0; /* of acks, before the last round */
+    int rounds          = is_long ? 20 : 3;
     for (int round = 0; round <= rounds; round++) {
         coh_test_cluster_start(&cluster);
         int ready_ms = coh_test_cluster_wait_ready(&cluster);
@@ -139,12 +148,16 @@ static void kill_loses_nothing_acknowledged(void **state)
         }
         coh_client_t *client = coh_test_client(&cluster, 10000);
         check_acknowledged(client, &acks);
-        coh_u256_t sum = coh_test_refresh(client, &accounts);
+        coh_u256_t sum   = coh_test_refresh(client, &accounts);
         coh_u256_t burnt = burnt_of(client);
         coh_client_close(client);
         (void)coh_u256_add(&sum, &sum, &burnt);
         assert_true(coh_u256_eq(&sum, &supply));
-        printf("round %d: ready after %d ms, %zu receipts acknowledged in all, %zu in the round before, none lost\n", round, ready_ms, acks.cnt,
+        printf("round %d: ready after %d ms, %zu receipts acknowledged in all, %zu in the round "
+               "before, none lost\n",
+               round,
+               ready_ms,
+               acks.cnt,
                acks.cnt - checked);
         checked = acks.cnt;
         if (is_long) {
@@ -154,7 +167,8 @@ static void kill_loses_nothing_acknowledged(void **state)
             break;
         }
         int victim = (int)coh_rng_below(&rng, SHARDS + 2) - 1;
-        load_and_kill(&cluster, &accounts, &acks, &rng, 100 + (uint32_t)coh_rng_below(&rng, 900), victim);
+        load_and_kill(
+            &cluster, &accounts, &acks, &rng, 100 + (uint32_t)coh_rng_below(&rng, 900), victim);
     }
     assert_true(acks.cnt > 0);
     assert_int_equal(coh_test_cluster_stop(&cluster), 0);

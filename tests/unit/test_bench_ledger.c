@@ -8,7 +8,7 @@
 
 #include "deploy/cohort/bench_ledger.h"
 
-#define GWEI UINT64_C(1000000000)
+#define GWEI  UINT64_C(1000000000)
 #define FUNDS (GWEI * GWEI)
 
 /* Two accounts and a coinbase; account 0 sends three transactions, one of each type, to account 1. Prices at a base fee of 1 gwei are 100, 100 and
@@ -28,41 +28,48 @@ typedef struct {
 static void expect_after(fixture_t *f)
 {
     uint64_t const fees[3] = {21000 * 100 * GWEI, 23400 * 100 * GWEI, 21000 * 3 * GWEI};
-    uint64_t const burnt = 65400 * GWEI;
-    f->after[0] = (coh_op_account_t){.nonce = 3, .balance = coh_u256(FUNDS - fees[0] - fees[1] - fees[2] - 3 * GWEI)};
+    uint64_t const burnt   = 65400 * GWEI;
+    f->after[0]            = (coh_op_account_t){
+                   .nonce = 3, .balance = coh_u256(FUNDS - fees[0] - fees[1] - fees[2] - 3 * GWEI)};
     f->after[1] = (coh_op_account_t){.balance = coh_u256(FUNDS + 3 * GWEI)};
     f->after[2] = (coh_op_account_t){.balance = coh_u256(fees[0] + fees[1] + fees[2] - burnt)};
-    f->supply = coh_u256(2 * FUNDS);
-    f->burnt = coh_u256(burnt);
+    f->supply   = coh_u256(2 * FUNDS);
+    f->burnt    = coh_u256(burnt);
 }
 
 static int setup(void **state)
 {
     fixture_t *f = calloc(1, sizeof(*f));
-    f->accounts = (coh_bench_accounts_t){.cnt = 2, .v = f->account, .coinbase = {{0xcc}}};
-    f->load = (coh_bench_load_t){.cnt = 3, .v = f->tx};
+    f->accounts  = (coh_bench_accounts_t){.cnt = 2, .v = f->account, .coinbase = {{0xcc}}};
+    f->load      = (coh_bench_load_t){.cnt = 3, .v = f->tx};
     uint64_t gas = 0;
     for (uint32_t i = 0; i < 3; i++) {
         if (i < 2) {
-            f->account[i] = (coh_bench_account_t){.addr = {{(uint8_t)(i + 1)}}, .balance = coh_u256(FUNDS)};
+            f->account[i] =
+                (coh_bench_account_t){.addr = {{(uint8_t)(i + 1)}}, .balance = coh_u256(FUNDS)};
         }
-        f->tx[i] = (coh_bench_tx_t){.hash = {{(uint8_t)(10 + i)}}, .nonce = i, .value = GWEI, .to = 1, .gas = i == 1 ? 23400 : 21000, .type = (uint8_t)i};
+        f->tx[i] = (coh_bench_tx_t){.hash  = {{(uint8_t)(10 + i)}},
+                                    .nonce = i,
+                                    .value = GWEI,
+                                    .to    = 1,
+                                    .gas   = i == 1 ? 23400 : 21000,
+                                    .type  = (uint8_t)i};
         gas += f->tx[i].gas;
         f->receipt[i] = (coh_op_receipt_t){
-            .tx_hash = f->tx[i].hash,
-            .block = 1,
-            .tx_idx = i,
-            .type = i,
-            .from = {{1}},
-            .to = {{2}},
-            .status = 1,
-            .gas_used = f->tx[i].gas,
-            .cumulative_gas = gas,
+            .tx_hash         = f->tx[i].hash,
+            .block           = 1,
+            .tx_idx          = i,
+            .type            = i,
+            .from            = {{1}},
+            .to              = {{2}},
+            .status          = 1,
+            .gas_used        = f->tx[i].gas,
+            .cumulative_gas  = gas,
             .effective_price = coh_u256((i == 2 ? 3 : 100) * GWEI),
         };
     }
     expect_after(f);
-    coh_u256_t none = COH_U256_ZERO;
+    coh_u256_t none     = COH_U256_ZERO;
     coh_u256_t base_fee = coh_u256(GWEI);
     f->ledger = coh_bench_ledger_new(&f->load, &f->accounts, &none, 0, &base_fee, 400000000);
     for (size_t i = 0; i < 3; i++) {
@@ -133,13 +140,13 @@ static void bench_ledger_finds_stranger_and_dropped(void **state)
 
 static void bench_ledger_finds_wrong_fields(void **state)
 {
-    fixture_t *f = *state;
+    fixture_t *f        = *state;
     coh_op_receipt_t *r = &f->receipt[1];
     r->from.b[0]++;
     coh_bench_ledger_block(f->ledger, 1, f->receipt, 2, 2000);
     assert_int_equal(faults(f, COH_BENCH_CHECK_FIELDS), 1);
     f->receipt[2].status = 0;
-    f->receipt[2].block = 2;
+    f->receipt[2].block  = 2;
     f->receipt[2].tx_idx = 0;
     coh_bench_ledger_block(f->ledger, 2, &f->receipt[2], 1, 2000);
     assert_int_equal(faults(f, COH_BENCH_CHECK_FIELDS), 2);
@@ -147,7 +154,7 @@ static void bench_ledger_finds_wrong_fields(void **state)
 
 static void bench_ledger_finds_wrong_price(void **state)
 {
-    fixture_t *f = *state;
+    fixture_t *f                  = *state;
     f->receipt[2].effective_price = coh_u256(100 * GWEI);
     coh_bench_ledger_block(f->ledger, 1, f->receipt, 3, 2000);
     assert_int_equal(faults(f, COH_BENCH_CHECK_FIELDS), 1);
@@ -155,12 +162,12 @@ static void bench_ledger_finds_wrong_price(void **state)
 
 static void bench_ledger_finds_wrong_order(void **state)
 {
-    fixture_t *f = *state;
+    fixture_t *f                 = *state;
     coh_op_receipt_t const first = f->receipt[0];
-    f->receipt[0] = f->receipt[2];
-    f->receipt[2] = first;
-    f->receipt[0].tx_idx = 0;
-    f->receipt[2].tx_idx = 2;
+    f->receipt[0]                = f->receipt[2];
+    f->receipt[2]                = first;
+    f->receipt[0].tx_idx         = 0;
+    f->receipt[2].tx_idx         = 2;
     f->receipt[0].cumulative_gas = 21000;
     f->receipt[2].cumulative_gas = 65400;
     coh_bench_ledger_block(f->ledger, 1, f->receipt, 3, 2000);

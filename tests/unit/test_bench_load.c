@@ -11,7 +11,7 @@
 #include "deploy/cohort/bench_load.h"
 
 #define ACCOUNTS 300u
-#define SHARDS 3u
+#define SHARDS   3u
 
 static coh_bench_accounts_t make_accounts(void)
 {
@@ -48,8 +48,8 @@ static void bench_load_genesis_parses(void **state)
 {
     (void)state;
     coh_bench_accounts_t accounts = make_accounts();
-    coh_buf_t json = COH_BUF_INIT;
-    coh_buf_t err_text = COH_BUF_INIT;
+    coh_buf_t json                = COH_BUF_INIT;
+    coh_buf_t err_text            = COH_BUF_INIT;
     coh_bench_genesis_put(&json, &accounts);
     coh_genesis_t genesis;
     coh_err_t err = coh_genesis_parse(&genesis, coh_buf_bytes(&json), &err_text);
@@ -69,7 +69,9 @@ static void bench_load_genesis_parses(void **state)
     coh_bench_accounts_free(&accounts);
 }
 
-static void check_plan(coh_bench_accounts_t const *accounts, uint32_t percent, coh_bench_spot_t spot)
+static void check_plan(coh_bench_accounts_t const *accounts,
+                       uint32_t percent,
+                       coh_bench_spot_t spot)
 {
     coh_bench_load_t load;
     coh_bench_load_plan(&load, accounts, 3, 1000, percent, spot);
@@ -80,7 +82,7 @@ static void check_plan(coh_bench_accounts_t const *accounts, uint32_t percent, c
     size_t cross = 0;
     for (size_t i = 0; i < load.cnt; i++) {
         coh_bench_tx_t const *tx = &load.v[i];
-        bool elsewhere = accounts->v[tx->from].shard != accounts->v[tx->to].shard;
+        bool elsewhere           = accounts->v[tx->from].shard != accounts->v[tx->to].shard;
         assert_int_equal(tx->is_cross, elsewhere);
         assert_int_not_equal(tx->from, tx->to);
         assert_int_equal(tx->nonce, nonces[tx->from]++);
@@ -100,7 +102,7 @@ static void bench_load_plan_has_asked_share_across_shards(void **state)
 {
     (void)state;
     coh_bench_accounts_t accounts = make_accounts();
-    uint32_t const percents[] = {0, 1, 33, 50, 99, 100};
+    uint32_t const percents[]     = {0, 1, 33, 50, 99, 100};
     for (size_t i = 0; i < COH_CNT(percents); i++) {
         check_plan(&accounts, percents[i], COH_BENCH_UNIFORM);
         check_plan(&accounts, percents[i], COH_BENCH_HOT_FROM);
@@ -132,7 +134,8 @@ static void bench_load_signs_what_was_planned(void **state)
         coh_bench_tx_t const *plan = &load.v[i];
         coh_tx_t tx;
         assert_int_equal(coh_tx_decode(&tx, plan->raw), COH_TX_OK);
-        assert_int_equal(coh_tx_check_static(&tx, COH_FORK_OSAKA, COH_BENCH_CHAIN_ID, false), COH_TX_OK);
+        assert_int_equal(coh_tx_check_static(&tx, COH_FORK_OSAKA, COH_BENCH_CHAIN_ID, false),
+                         COH_TX_OK);
         assert_int_equal(tx.type, i % 3);
         assert_int_equal(tx.nonce, plan->nonce);
         assert_int_equal(tx.value.w[0], plan->value);
@@ -142,7 +145,7 @@ static void bench_load_signs_what_was_planned(void **state)
         coh_keccak256(&hash, plan->raw.p, plan->raw.n);
         assert_true(coh_hash_eq(&hash, &plan->hash));
         coh_tx_recover_t recover = {.tx = &tx};
-        coh_buf_t scratch = COH_BUF_INIT;
+        coh_buf_t scratch        = COH_BUF_INIT;
         coh_tx_recover_batch(&recover, 1, &scratch);
         coh_buf_free(&scratch);
         assert_int_equal(recover.err, COH_TX_OK);

@@ -17,7 +17,7 @@ static bool load(coh_realblock_t *out, char const *name)
         coh_test_skip("recorded blocks");
         return false;
     }
-    coh_buf_t path = COH_BUF_INIT;
+    coh_buf_t path     = COH_BUF_INIT;
     coh_buf_t err_text = COH_BUF_INIT;
     coh_buf_printf(&path, "%s/realblocks/%s.json", dir, name);
     coh_buf_put_u8(&path, 0);
@@ -31,7 +31,11 @@ static bool load(coh_realblock_t *out, char const *name)
     return true;
 }
 
-static void expect_balance(coh_realblock_account_t const *accounts, size_t cnt, char const *addr_text, uint64_t nonce, char const *balance)
+static void expect_balance(coh_realblock_account_t const *accounts,
+                           size_t cnt,
+                           char const *addr_text,
+                           uint64_t nonce,
+                           char const *balance)
 {
     coh_addr_t addr = coh_test_addr(addr_text);
     coh_u256_t want = coh_test_u256(balance);
@@ -60,9 +64,12 @@ static void realblock_first_transfers_add_up(void **state)
     coh_buf_t err_text = COH_BUF_INIT;
     assert_int_equal(coh_realblock_expect(&after, &cnt, &block, &err_text), COH_OK);
     assert_int_equal(cnt, 3);
-    expect_balance(after, cnt, "0xf55cdbdf978f539ea4eee0621f7f1a0f9f00f7d9", 1, "34500000000000000");
-    expect_balance(after, cnt, "0x6baf48e1c966d16559ce2dddb616ffa72004851e", 1, "41197913606445900000");
-    expect_balance(after, cnt, "0x123843545fb525c8e134c9a5f15ada6865cc3848", 0, "1544073000000000000000");
+    expect_balance(
+        after, cnt, "0xf55cdbdf978f539ea4eee0621f7f1a0f9f00f7d9", 1, "34500000000000000");
+    expect_balance(
+        after, cnt, "0x6baf48e1c966d16559ce2dddb616ffa72004851e", 1, "41197913606445900000");
+    expect_balance(
+        after, cnt, "0x123843545fb525c8e134c9a5f15ada6865cc3848", 0, "1544073000000000000000");
     free(after);
 
     /* A sender that cannot pay is found. */
@@ -82,9 +89,14 @@ static void realblock_kinds_are_told_apart(void **state)
         char const *name;
         coh_realblock_kind_t kind;
     } const cases[] = {
-        {"mainnet-930196", COH_REALBLOCK_TRANSFERS}, {"mainnet-1149999", COH_REALBLOCK_TRANSFERS}, {"mainnet-1920000w", COH_REALBLOCK_TRANSFERS},
-        {"mainnet-48712w", COH_REALBLOCK_TRANSFERS}, {"mainnet-98w", COH_REALBLOCK_EMPTY},         {"mainnet-47205w", COH_REALBLOCK_CODE},
-        {"mainnet-49439w", COH_REALBLOCK_CODE},      {"mainnet-19933122", COH_REALBLOCK_TYPE},
+        {"mainnet-930196", COH_REALBLOCK_TRANSFERS},
+        {"mainnet-1149999", COH_REALBLOCK_TRANSFERS},
+        {"mainnet-1920000w", COH_REALBLOCK_TRANSFERS},
+        {"mainnet-48712w", COH_REALBLOCK_TRANSFERS},
+        {"mainnet-98w", COH_REALBLOCK_EMPTY},
+        {"mainnet-47205w", COH_REALBLOCK_CODE},
+        {"mainnet-49439w", COH_REALBLOCK_CODE},
+        {"mainnet-19933122", COH_REALBLOCK_TYPE},
     };
     for (size_t i = 0; i < COH_CNT(cases); i++) {
         coh_realblock_t block;
@@ -123,10 +135,15 @@ static void realblock_refuses_what_is_no_recording(void **state)
     coh_buf_t err_text = COH_BUF_INIT;
     assert_int_equal(coh_realblock_load(&block, "/nonexistent/block.json", &err_text), COH_EIO);
     coh_realblock_free(&block);
-    static char const *const texts[] = {"", "[]", "{}", "{\"format\":\"realblock-1\"}", "{\"format\":\"realblock-1\",\"header\":{\"number\":\"0xzz\"}}"};
+    static char const *const texts[] = {
+        "",
+        "[]",
+        "{}",
+        "{\"format\":\"realblock-1\"}",
+        "{\"format\":\"realblock-1\",\"header\":{\"number\":\"0xzz\"}}"};
     for (size_t i = 0; i < COH_CNT(texts); i++) {
         char path[] = "/tmp/test_realblock.XXXXXX";
-        int fd = mkstemp(path);
+        int fd      = mkstemp(path);
         assert_true(fd >= 0);
         FILE *file = fdopen(fd, "w");
         fputs(texts[i], file);
