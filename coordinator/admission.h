@@ -1,0 +1,68 @@
+/* admission.h: from the bytes that a client submits to verdicts and pooled transactions.
+
+   SUBMIT ─▶ pieces of at most 256 ─RECOVERING (own workers or a shard's)─▶ hash, sender ─▶ add to the pool
+                                                                  unknown account │  ▲ balance may be out of date
+                                                                                  ▼  │ (once)
+                                                                              ASKING its owner
+   When every transaction of the request has its verdict, the request is answered.
+
+   Bounds: transactions between SUBMIT and verdict (client.inflight_tx_max; the rest is answered BUSY at once), and requests (the gateway's). Signature
+   recovery goes to the rank with the fewest transactions outstanding. A rank's word on hash and sender is trusted; form and static
+   checks of what it recovered are done here, because the pool needs the decoded transaction anyway.
+
+   Communication thread only, but for coh_admission_work. */
+#ifndef COH_ADMISSION_H
+#define COH_ADMISSION_H
+
+#include "common/client/ops.h"
+#include "common/codec/fork.h"
+#include "common/node/env.h"
+#include "common/node/recover.h"
+#include "common/wire/wire.h"
+#include "coordinator/chain.h"
+#include "coordinator/gateway/gateway.h"
+#include "coordinator/lookup.h"
+#include "coordinator/pool.h"
+
+/* Transactions that one RECOVER carries, or one local job. */
+#define COH_ADMISSION_PIECE 256u
+
+typedef struct coh_admission coh_admission_t;
+
+/* What admission works with; all borrowed. */
+typedef struct {
+    coh_env_t *env;
+    coh_pool_t *pool;
+    coh_chain_t *chain;
+    coh_gateway_t *gateway;
+    coh_lookups_t *lookups;
+    coh_directory_t const *dir;
+    coh_lookup_outbox_fn *outbox;
+    void *outbox_arg;
+    uint64_t chain_id;
+    uint64_t gas_limit; /* of a block */
+    bool allow_unprotected;
+    uint32_t inflight_tx_max;
+    uint32_t batch_tx_max;
+} coh_admission_deps_t;
+
+coh_admission_t *coh_admission_new(coh_admission_deps_t const *deps);
+void coh_admission_free(coh_admission_t *adm);
+
+/* coh_admission_submit takes a request's transactions (borrowed for the call); rules: fork of the next block. The ticket is answered now or later. */
+void coh_admission_submit(coh_admission_t *adm,
+                          uint64_t ticket,
+                          coh_op_submit_request_t const *req,
+                          coh_fork_t fork);
+/* coh_admission_recovered takes a shard's results. COH_EPROTO if it was not asked for them. */
+coh_err_t coh_admission_recovered(coh_admission_t *adm,
+                                  uint32_t shard,
+                                  coh_msg_recovered_t const *msg);
+/* coh_admission_poll goes on with what the own workers have finished; true if there was something. */
+bool coh_admission_poll(coh_admission_t *adm);
+/* coh_admission_work: one piece of work for a worker thread; false if there is none. Any thread. */
+bool coh_admission_work(coh_admission_t *adm);
+/* coh_admission_stop: from now on every transaction not in the pool yet is answered BUSY. */
+void coh_admission_stop(coh_admission_t *adm);
+
+#endif

@@ -1,0 +1,421 @@
+/* What clients ask: the gateway's backend. Answers are made of committed state only: a block and its receipts are in the chain from the moment that its decision
+   is durable, not before (P5). */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+#include "common/base/hex.h"
+#include "common/node/version.h"
+#include "coordinator/coordinator_private.h"
+#include "coordinator/decision_log.h"
+
+/* A question whose answer is on disk: where the transaction is, then its block; or a block at once. One allocation with its request, so that whoever
+   ends with the request in hand frees both. */
+typedef struct {
+    coh_disk_req_t req;
+    uint64_t ticket;
+    coh_op_id_t op;
+    bool index_read; /* the read under way is of TX_INDEX */
+    coh_hash_t hash; /* RECEIPT */
+    uint64_t number;
+    uint32_t tx_idx;
+    /* Of the request under way. */
+    uint8_t key[COH_DECISION_KEY_SZ];
+    coh_bytes_t key_bytes;
+    coh_err_t err;
+    size_t len;
+} coh_disk_query_t;
+
+static void answer_block(coh_coordinator_t *c, uint64_t ticket, coh_sealed_t const *b)
+{
+    coh_hash_t *hashes = coh_calloc(b->tx_cnt, sizeof(*hashes));
+    for (uint32_t i = 0; i < b->tx_cnt; i++) {
+        hashes[i] = b->receipts[i].tx_hash;
+    }
+    coh_op_block_answer_t m = {
+        .number = b->header.number,
+        .hash   = b->hash,
+        .header = coh_buf_bytes(&b->header_rlp),
+        .txs    = {.v = hashes, .cnt = b->tx_cnt},
+    };
+    coh_gateway_answer_block(c->gateway, ticket, &m);
+    free(hashes);
+}
+
+static void answer_block_receipts(coh_coordinator_t *c, uint64_t ticket, coh_sealed_t const *b)
+{
+    coh_op_block_receipts_answer_t m = {
+        .number   = b->header.number,
+        .hash     = b->hash,
+        .receipts = {.v = b->receipts, .cnt = b->tx_cnt},
+    };
+    coh_gateway_answer_block_receipts(c->gateway, ticket, &m);
+}
+
+static void answer_state(coh_coordinator_t *c,
+                         uint64_t ticket,
+                         coh_op_tx_state_t state,
+                         coh_tx_err_t verdict)
+{
+    coh_gateway_answer_receipt(
+        c->gateway,
+        ticket,
+        &(coh_op_receipt_answer_t){.state = (uint32_t)state, .verdict = (uint32_t)verdict});
+}
+
+/* answer_from answers q from its block. */
+static void answer_from(coh_coordinator_t *c,
+                        uint64_t ticket,
+                        coh_op_id_t op,
+                        coh_hash_t const *hash,
+                        uint32_t tx_idx,
+                        coh_sealed_t const *b)
+{
+    if (op == COH_OP_BLOCK) {
+        answer_block(c, ticket, b);
+    } else if (op == COH_OP_BLOCK_RECEIPTS) {
+        answer_block_receipts(c, ticket, b);
+    } else if (tx_idx < b->tx_cnt && coh_hash_eq(&b->receipts[tx_idx].tx_hash, hash)) {
+        coh_op_receipt_answer_t m = {.state    = COH_OP_TX_COMMITTED,
+                                     .receipts = {.v = &b->receipts[tx_idx], .cnt = 1}};
+        coh_gateway_answer_receipt(c->gateway, ticket, &m);
+    } else {
+        coh_gateway_refuse(c->gateway,
+                           ticket,
+                           COH_ECORRUPT,
+                           "the transaction index names a block without the transaction");
+    }
+}
+
+/* start_read reads what q asks for next: the index entry or the block. */
+static void start_read(coh_coordinator_t *c, coh_disk_query_t *q)
+{
+    if (q->index_read) {
+        q->key_bytes = coh_bytes(q->hash.b, sizeof(q->hash.b));
+    } else {
+        coh_decision_key(q->key, q->number);
+        q->key_bytes = coh_bytes(q->key, sizeof(q->key));
+    }
+    coh_buf_t values    = q->req.values;
+    coh_disk_req_t *req = &q->req;
+    coh_buf_clear(&values);
+    *req = (coh_disk_req_t){.kind = COH_DISK_READ, .values = values};
+    coh_kv_batch_init(&req->batch);
+    coh_kv_batch_init(&req->after);
+    req->table   = q->index_read ? COH_KV_TX_INDEX : COH_KV_BLOCKS;
+    req->key_cnt = 1;
+    req->keys    = &q->key_bytes;
+    req->errs    = &q->err;
+    req->lens    = &q->len;
+    req->tag     = COH_CO_DISK_QUERY;
+    c->env->disk(c->env, req);
+}
+
+static void ask_disk(coh_coordinator_t *c, coh_disk_query_t const *question)
+{
+    if (c->disk_queries >= COH_DISK_QUERIES_MAX) {
+        coh_gateway_refuse(
+            c->gateway, question->ticket, COH_EBUSY, "busy: too many questions about old blocks");
+        return;
+    }
+    c->disk_queries++;
+    coh_disk_query_t *q = coh_calloc(1, sizeof(*q));
+    *q                  = *question;
+    start_read(c, q);
+}
+
+/* take_index goes on with the index entry that was read; true if its block is being read now. */
+static bool take_index(coh_coordinator_t *c, coh_disk_query_t *q)
+{
+    if (q->err == COH_ENOTFOUND) {
+        answer_state(c, q->ticket, COH_OP_TX_UNKNOWN, COH_TX_OK);
+        return false;
+    }
+    if (q->req.values.n != COH_CHAIN_INDEX_SZ) {
+        coh_gateway_refuse(
+            c->gateway, q->ticket, COH_ECORRUPT, "damaged entry of the transaction index");
+        return false;
+    }
+    q->index_read         = false;
+    q->number             = coh_load_u64_le(q->req.values.p);
+    q->tx_idx             = coh_load_u32_le(q->req.values.p + 8);
+    coh_sealed_t const *b = coh_chain_block(c->chain, q->number);
+    if (b != NULL) {
+        answer_from(c, q->ticket, q->op, &q->hash, q->tx_idx, b);
+        return false;
+    }
+    start_read(c, q);
+    return true;
+}
+
+static void take_block(coh_coordinator_t *c, coh_disk_query_t const *q)
+{
+    coh_sealed_t *b;
+    if (q->err == COH_ENOTFOUND) {
+        coh_gateway_refuse(c->gateway, q->ticket, COH_ENOTFOUND, "no such block");
+    } else if (coh_seal_restore(&b, coh_buf_bytes(&q->req.values)) != COH_OK) {
+        coh_gateway_refuse(c->gateway, q->ticket, COH_ECORRUPT, "damaged decision record");
+    } else {
+        answer_from(c, q->ticket, q->op, &q->hash, q->tx_idx, b);
+        coh_sealed_free(b);
+    }
+}
+
+void coh_co_disk_query_done(coh_coordinator_t *c, coh_disk_req_t *req)
+{
+    coh_disk_query_t *q = (coh_disk_query_t *)(void *)req;
+    _Static_assert(offsetof(coh_disk_query_t, req) == 0, "a query is found by its request");
+    bool goes_on = false;
+    if (req->err != COH_OK) {
+        coh_gateway_refuse(c->gateway, q->ticket, req->err, NULL);
+    } else if (q->index_read) {
+        goes_on = take_index(c, q);
+    } else {
+        take_block(c, q);
+    }
+    if (!goes_on) {
+        coh_co_disk_req_free(req);
+        c->disk_queries--;
+    }
+}
+
+/* ---- operations ---- */
+
+static void op_submit(void *arg, uint64_t ticket, coh_op_submit_request_t const *req)
+{
+    coh_coordinator_t *c = arg;
+    if (c->state < COH_CO_RUNNING) {
+        coh_gateway_refuse(c->gateway, ticket, COH_EBUSY, "the cluster is starting");
+        return;
+    }
+    coh_admission_submit(c->admission, ticket, req, coh_co_next_env(c).fork);
+}
+
+static void on_accounts(void *arg, coh_lookup_t *l)
+{
+    coh_coordinator_t *c       = arg;
+    coh_op_account_t *accounts = coh_calloc(l->cnt, sizeof(*accounts));
+    for (uint32_t i = 0; i < l->cnt; i++) {
+        accounts[i] = (coh_op_account_t){.nonce = l->values[i].nonce, .balance = l->values[i].word};
+    }
+    coh_op_accounts_answer_t m = {.block = l->block, .accounts = {.v = accounts, .cnt = l->cnt}};
+    coh_gateway_answer_accounts(c->gateway, l->tag, &m);
+    free(accounts);
+    coh_lookup_free(l);
+}
+
+static void op_accounts(void *arg, uint64_t ticket, coh_op_accounts_request_t const *req)
+{
+    coh_coordinator_t *c = arg;
+    if (c->state != COH_CO_RUNNING && c->state != COH_CO_DRAINING) {
+        coh_gateway_refuse(c->gateway, ticket, COH_EBUSY, "the cluster is starting or stopping");
+    } else if (req->addrs.cnt > c->config->client_batch_tx_max) {
+        coh_gateway_refuse(c->gateway, ticket, COH_ETOOBIG, "too many accounts in one request");
+    } else if (req->addrs.cnt == 0) {
+        coh_gateway_answer_accounts(
+            c->gateway, ticket, &(coh_op_accounts_answer_t){.block = coh_coordinator_head(c)});
+    } else {
+        coh_lookup_t *l = coh_lookup_new(&c->lookups, req->addrs.cnt, on_accounts, c);
+        l->tag          = ticket;
+        memcpy(l->addrs, req->addrs.v, req->addrs.cnt * sizeof(*l->addrs));
+        coh_lookups_ask(&c->lookups, l, &c->recovery.dir, coh_co_outbox, c);
+    }
+}
+
+static void ask_block(coh_coordinator_t *c, uint64_t ticket, coh_op_id_t op, uint64_t number)
+{
+    coh_sealed_t const *b = coh_chain_block(c->chain, number);
+    if (b != NULL) {
+        answer_from(c, ticket, op, NULL, 0, b);
+    } else if (number > coh_coordinator_head(c)) {
+        coh_gateway_refuse(c->gateway, ticket, COH_ENOTFOUND, "no such block yet");
+    } else {
+        ask_disk(c, &(coh_disk_query_t){.ticket = ticket, .op = op, .number = number});
+    }
+}
+
+static void op_block(void *arg, uint64_t ticket, coh_op_block_request_t const *req)
+{
+    ask_block(arg, ticket, COH_OP_BLOCK, req->number);
+}
+
+static void op_block_receipts(void *arg,
+                              uint64_t ticket,
+                              coh_op_block_receipts_request_t const *req)
+{
+    ask_block(arg, ticket, COH_OP_BLOCK_RECEIPTS, req->number);
+}
+
+static void op_receipt(void *arg, uint64_t ticket, coh_op_receipt_request_t const *req)
+{
+    coh_coordinator_t *c = arg;
+    uint64_t number;
+    uint32_t idx;
+    coh_tx_err_t verdict;
+    if (coh_chain_find(c->chain, &req->hash, &number, &idx)) {
+        coh_sealed_t const *b = coh_chain_block(c->chain, number);
+        if (b != NULL) {
+            answer_from(c, ticket, COH_OP_RECEIPT, &req->hash, idx, b);
+        } else {
+            ask_disk(c,
+                     &(coh_disk_query_t){.ticket = ticket,
+                                         .op     = COH_OP_RECEIPT,
+                                         .hash   = req->hash,
+                                         .number = number,
+                                         .tx_idx = idx});
+        }
+    } else if (coh_pool_has(c->pool, &req->hash)) {
+        answer_state(c, ticket, COH_OP_TX_PENDING, COH_TX_OK);
+    } else if (coh_chain_dropped(c->chain, &req->hash, &verdict)) {
+        answer_state(c, ticket, COH_OP_TX_DROPPED, verdict);
+    } else {
+        ask_disk(
+            c,
+            &(coh_disk_query_t){
+                .ticket = ticket, .op = COH_OP_RECEIPT, .hash = req->hash, .index_read = true});
+    }
+}
+
+static void op_head(void *arg, uint64_t ticket, coh_op_head_request_t const *req)
+{
+    (void)req;
+    coh_coordinator_t *c     = arg;
+    coh_sealed_t const *head = coh_chain_head(c->chain);
+    coh_block_env_t next     = coh_co_next_env(c);
+    coh_op_head_answer_t m   = {
+          .number    = head->header.number,
+          .hash      = head->hash,
+          .timestamp = head->header.timestamp,
+          .chain_id  = c->genesis->chain_id,
+          .base_fee  = next.base_fee,
+          .gas_limit = next.gas_limit,
+          .max_batch = (uint32_t)c->config->client_batch_tx_max,
+    };
+    coh_gateway_answer_head(c->gateway, ticket, &m);
+}
+
+static void op_status(void *arg, uint64_t ticket, coh_op_status_request_t const *req)
+{
+    (void)req;
+    coh_coordinator_t *c = arg;
+    coh_buf_t json       = COH_BUF_INIT;
+    coh_coordinator_status_json(c, &json);
+    coh_gateway_answer_status(
+        c->gateway, ticket, &(coh_op_status_answer_t){.json = coh_buf_bytes(&json)});
+    coh_buf_free(&json);
+}
+
+coh_gateway_backend_t const coh_co_backend = {
+#define COH_OP_REC(REC, rec)
+#define COH_OP(id, OP, op, doc) .op = op_##op,
+#define COH_PUB(topic, PUB, pub, doc)
+#include "common/client/ops.def"
+#undef COH_OP_REC
+#undef COH_OP
+#undef COH_PUB
+};
+
+/* ---- status ---- */
+
+static void put_quantiles(coh_buf_t *out,
+                          coh_metrics_t const *m,
+                          char const *name,
+                          coh_metric_id_t id,
+                          char const *sep)
+{
+    coh_buf_printf(out,
+                   "%s\"%s\":{\"p50\":%" PRIu64 ",\"p99\":%" PRIu64 "}",
+                   sep,
+                   name,
+                   coh_metric_quantile(m, id, 0.5),
+                   coh_metric_quantile(m, id, 0.99));
+}
+
+static void put_rank(coh_buf_t *out,
+                     uint32_t rank,
+                     char const *role,
+                     coh_metrics_t const *own,
+                     uint64_t const *figures)
+{
+    coh_buf_printf(
+        out, "%s{\"rank\":%u,\"role\":\"%s\",\"metrics\":{", rank == 0 ? "" : ",", rank, role);
+    for (unsigned i = 0; i < COH_METRIC_CNT; i++) {
+        uint64_t v = own != NULL       ? coh_metric_get(own, (coh_metric_id_t)i)
+                     : figures != NULL ? figures[i]
+                                       : 0;
+        coh_buf_printf(
+            out, "%s\"%s\":%" PRIu64, i == 0 ? "" : ",", coh_metric_name((coh_metric_id_t)i), v);
+    }
+    coh_buf_printf(out, "}}");
+}
+
+static uint64_t own_metric(coh_coordinator_t const *c, coh_metric_id_t id)
+{
+    return c->metrics != NULL ? coh_metric_get(c->metrics, id) : 0;
+}
+
+void coh_coordinator_status_json(coh_coordinator_t *c, coh_buf_t *out)
+{
+    static char const *const states[] = {
+        "waiting", "recovering", "running", "draining", "stopping", "stopped", "failed"};
+    coh_sealed_t const *head = coh_chain_head(c->chain);
+    coh_block_env_t next     = coh_co_next_env(c);
+    char genesis[65];
+    char hash[65];
+    char base_fee[COH_U256_DEC_SZ];
+    char burnt[COH_U256_DEC_SZ];
+    coh_hex_encode(genesis, c->genesis->hash.b, 32);
+    coh_hex_encode(hash, head->hash.b, 32);
+    coh_u256_to_dec(base_fee, &next.base_fee);
+    coh_u256_to_dec(burnt, &head->burnt_total);
+    uint64_t retractions = 0;
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        retractions += c->peers[s].stats[COH_M_mvstore_retraction];
+    }
+    coh_buf_printf(out,
+                   "{\"version\":\"" COH_VERSION "\",\"chain_id\":%" PRIu64
+                   ",\"genesis\":\"0x%s\",\"state\":\"%s\"",
+                   c->genesis->chain_id,
+                   genesis,
+                   states[c->state]);
+    coh_buf_printf(out,
+                   ",\"head\":{\"number\":%" PRIu64 ",\"hash\":\"0x%s\",\"timestamp\":%" PRIu64 "}",
+                   head->header.number,
+                   hash,
+                   head->header.timestamp);
+    coh_buf_printf(out, ",\"base_fee\":\"%s\",\"gas_limit\":%" PRIu64, base_fee, next.gas_limit);
+    coh_buf_printf(out,
+                   ",\"pool\":{\"tx\":%zu,\"ready\":%zu,\"senders\":%zu}",
+                   coh_pool_tx_cnt(c->pool),
+                   coh_pool_ready_cnt(c->pool),
+                   coh_pool_sender_cnt(c->pool));
+    coh_buf_printf(out,
+                   ",\"inflight_blocks\":%" PRIu64 ",\"uptime_s\":%" PRIu64,
+                   c->commit.next - c->commit.undecided,
+                   (c->env->mono_us(c->env) - c->started_us) / 1000000);
+    coh_buf_printf(out,
+                   ",\"totals\":{\"tx\":%" PRIu64 ",\"tx_cross\":%" PRIu64 ",\"blocks\":%" PRIu64
+                   ",\"aborted\":%" PRIu64 ",\"dropped\":%" PRIu64 ",\"retractions\":%" PRIu64
+                   ",\"burnt\":\"%s\"}",
+                   own_metric(c, COH_M_chain_tx),
+                   own_metric(c, COH_M_chain_tx_cross),
+                   own_metric(c, COH_M_chain_block),
+                   own_metric(c, COH_M_chain_block_aborted),
+                   own_metric(c, COH_M_pool_tx_dropped),
+                   retractions,
+                   burnt);
+    coh_buf_printf(out, ",\"latency_us\":{");
+    if (c->metrics != NULL) {
+        put_quantiles(out, c->metrics, "settle", COH_M_chain_settle_latency, "");
+        put_quantiles(out, c->metrics, "prepare", COH_M_chain_prepare_latency, ",");
+        put_quantiles(out, c->metrics, "decide", COH_M_chain_decide_latency, ",");
+        put_quantiles(out, c->metrics, "commit", COH_M_chain_commit_latency, ",");
+    }
+    coh_buf_printf(out, "},\"ranks\":[");
+    put_rank(out, 0, "coordinator", c->metrics, NULL);
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        put_rank(out, s + 1, "shard", NULL, c->peers[s].has_stats ? c->peers[s].stats : NULL);
+    }
+    coh_buf_printf(out, "]}");
+}

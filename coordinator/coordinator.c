@@ -1,0 +1,1281 @@
+#include "coordinator/coordinator_private.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "common/base/hex.h"
+#include "common/crypto/keccak.h"
+#include "common/node/abort.h"
+#include "common/obs/log.h"
+#include "coordinator/decision_log.h"
+
+#define MOD "coordinator"
+
+/* Blocks kept in memory with their receipts, and the transaction index's write-behind. */
+#define RECENT_BLOCKS 256u
+#define RECENT_BYTES  ((size_t)64 << 20)
+#define INDEX_TX_MAX  262144u
+#define INDEX_AGE_US  UINT64_C(30000000)
+#define DROPPED_MAX   65536u
+
+/* ---- failure ---- */
+
+COH_PRINTF(2, 3) static void fail(coh_coordinator_t *c, char const *fmt, ...)
+{
+    if (c->state == COH_CO_FAILED || c->state == COH_CO_STOPPED) {
+        return;
+    }
+    char text[512];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    coh_buf_clear(&c->failure);
+    coh_buf_put(&c->failure, text, strlen(text) + 1);
+    c->state = COH_CO_FAILED;
+    COH_LOG_ERR(MOD, "failed", "reason=\"%s\"", text);
+    coh_gateway_close(c->gateway);
+}
+
+static void fail_rank(coh_coordinator_t *c, uint32_t rank, char const *msg, char const *what)
+{
+    fail(c, "rank %u: %s: %s", rank, msg, what);
+}
+
+/* ---- small helpers ---- */
+
+coh_buf_t *coh_co_outbox(void *arg, uint32_t shard)
+{
+    coh_coordinator_t *c = arg;
+    coh_buf_t *out       = c->env->outbox(c->env, shard + 1);
+    if (out->n == 0) {
+        coh_wire_put_envelope(out, &(coh_envelope_t){.sender = 0, .epoch = c->recovery.dir.epoch});
+    }
+    return out;
+}
+
+void coh_co_disk_req_free(coh_disk_req_t *req)
+{
+    coh_kv_batch_free(&req->batch);
+    coh_kv_batch_free(&req->after);
+    coh_buf_free(&req->values);
+    free(req);
+}
+
+static coh_flight_t *flight_at(coh_coordinator_t *c, uint64_t number)
+{
+    coh_flight_t *f = &c->flights[number % COH_COMMIT_WINDOW];
+    return f->live && f->env.number == number ? f : NULL;
+}
+
+static void free_import(coh_import_t *im)
+{
+    if (im != NULL) {
+        free(im->txs);
+        free(im->hashes);
+        free(im->senders);
+        coh_buf_free(&im->bytes);
+        free(im);
+    }
+}
+
+static void end_flight(coh_flight_t *f)
+{
+    free(f->txs);
+    free(f->homed_cnt);
+    free(f->has_redo);
+    free_import(f->import);
+    coh_sealed_free(f->sealed);
+    *f = (coh_flight_t){0};
+}
+
+/* finish_import tells what became of a block and frees it. */
+static void finish_import(coh_import_t *im,
+                          coh_err_t err,
+                          uint32_t bad_idx,
+                          coh_tx_err_t verdict,
+                          coh_sealed_t const *sealed)
+{
+    coh_import_result_t result = {.number      = im->env.number,
+                                  .err         = err,
+                                  .bad_tx_idx  = bad_idx,
+                                  .bad_verdict = (uint32_t)verdict};
+    if (sealed != NULL) {
+        result.gas_used = sealed->header.gas_used;
+        result.hash     = sealed->hash;
+    }
+    im->done(im->arg, &result);
+    free_import(im);
+}
+
+/* fail_imports gives up all blocks that have not begun: the first for the reason given, the others because they follow it. */
+static void fail_imports(coh_coordinator_t *c,
+                         coh_err_t err,
+                         uint32_t bad_idx,
+                         coh_tx_err_t verdict)
+{
+    coh_import_t *im = c->import_first;
+    c->import_first  = NULL;
+    c->import_last   = &c->import_first;
+    c->import_cnt    = 0;
+    while (im != NULL) {
+        coh_import_t *next = im->next;
+        finish_import(im, err, bad_idx, verdict, NULL);
+        im      = next;
+        bad_idx = 0;
+        verdict = COH_TX_ABORTED;
+    }
+}
+
+/* ---- ordering ---- */
+
+/* next_parent: what the next block builds on, settled or committed. */
+static coh_sequencer_parent_t next_parent(coh_coordinator_t *c)
+{
+    coh_flight_t const *f = flight_at(c, c->commit.next - 1);
+    if (f != NULL) {
+        return (coh_sequencer_parent_t){
+            .number    = f->env.number,
+            .timestamp = f->env.timestamp,
+            .gas_limit = f->env.gas_limit,
+            .gas_used  = f->gas_used,
+            .base_fee  = f->env.base_fee,
+        };
+    }
+    coh_header_t const *h = &coh_chain_head(c->chain)->header;
+    return (coh_sequencer_parent_t){
+        .number    = h->number,
+        .timestamp = h->timestamp,
+        .gas_limit = h->gas_limit,
+        .gas_used  = h->gas_used,
+        .base_fee  = h->base_fee,
+    };
+}
+
+static uint64_t now_s(coh_coordinator_t *c) { return c->env->unix_us(c->env) / 1000000; }
+
+coh_block_env_t coh_co_next_env(coh_coordinator_t *c)
+{
+    coh_sequencer_parent_t parent = next_parent(c);
+    return coh_sequencer_env(&c->rules, &parent, now_s(c));
+}
+
+/* assign_homes finds for each transaction its buckets and its home: the sender's owner, or with placement.home random any shard. */
+static void assign_homes(coh_coordinator_t *c, coh_flight_t *f)
+{
+    uint32_t n = f->tx_cnt;
+    coh_buf_clear(&c->addrs);
+    coh_addr_t *addrs = (coh_addr_t *)(void *)coh_buf_extend(
+        &c->addrs, (size_t)n * 2 * (sizeof(coh_addr_t) + sizeof(uint16_t)));
+    uint16_t *buckets = (uint16_t *)(void *)(addrs + (size_t)n * 2);
+    for (uint32_t i = 0; i < n; i++) {
+        addrs[i]     = *f->txs[i].sender;
+        addrs[n + i] = f->txs[i].tx->to;
+        f->env.fees_exact |= coh_addr_eq(&addrs[i], &f->env.coinbase);
+    }
+    coh_directory_buckets(buckets, addrs, (size_t)n * 2);
+    for (uint32_t i = 0; i < n; i++) {
+        coh_block_tx_t *t = &f->txs[i];
+        t->sender_bucket  = buckets[i];
+        t->to_bucket      = buckets[n + i];
+        t->home           = (uint16_t)coh_directory_owner(&c->recovery.dir, &addrs[i], buckets[i]);
+        if (c->home_random) {
+            t->home =
+                (uint16_t)(coh_mix64(coh_load_u64_le(t->hash->b) ^ c->home_seed) % c->shard_cnt);
+        }
+        f->homed_cnt[t->home]++;
+    }
+}
+
+/* send_block sends BLOCK to every shard with the transactions homed there. */
+static void send_block(coh_coordinator_t *c, coh_flight_t *f)
+{
+    coh_buf_clear(&c->send_txs);
+    size_t txs_sz           = (size_t)f->tx_cnt * sizeof(coh_rec_block_tx_t);
+    coh_rec_block_tx_t *txs = (coh_rec_block_tx_t *)(void *)coh_buf_extend(
+        &c->send_txs, txs_sz + (size_t)c->shard_cnt * sizeof(uint32_t));
+    uint32_t *at = (uint32_t *)(void *)((uint8_t *)txs + txs_sz);
+    uint32_t sum = 0;
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        at[s] = sum;
+        sum += f->homed_cnt[s];
+    }
+    for (uint32_t i = 0; i < f->tx_cnt; i++) {
+        coh_block_tx_t const *t = &f->txs[i];
+        txs[at[t->home]++] =
+            (coh_rec_block_tx_t){.tx_idx = i, .sender = *t->sender, .raw = t->tx->raw};
+    }
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        coh_msg_block_t msg = {
+            .number     = f->env.number,
+            .attempt    = c->commit.attempt,
+            .fork       = (uint32_t)f->env.fork,
+            .timestamp  = f->env.timestamp,
+            .gas_limit  = f->env.gas_limit,
+            .base_fee   = f->env.base_fee,
+            .coinbase   = f->env.coinbase,
+            .fees_exact = f->env.fees_exact,
+            .tx_cnt     = f->tx_cnt,
+            .txs        = {.v = txs + (at[s] - f->homed_cnt[s]), .cnt = f->homed_cnt[s]},
+        };
+        coh_wire_put_block(coh_co_outbox(c, s), &msg);
+    }
+}
+
+/* report_dropped remembers transactions that will be in no block, and tells subscribers. */
+static void report_dropped(coh_coordinator_t *c, coh_op_dropped_t const *dropped, uint32_t cnt)
+{
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_chain_drop(c->chain, &dropped[i].tx_hash, (coh_tx_err_t)dropped[i].verdict);
+    }
+    coh_metric_add(c->metrics, COH_M_pool_tx_dropped, cnt);
+    coh_gateway_publish_dropped(c->gateway,
+                                &(coh_pub_dropped_t){.txs = {.v = dropped, .cnt = cnt}});
+}
+
+/* launch sends the block that f describes (env, txs). */
+static void launch(coh_coordinator_t *c, coh_flight_t *f)
+{
+    uint64_t number = coh_commit_begin(&c->commit);
+    COH_ASSERT(number == f->env.number);
+    f->live      = true;
+    f->homed_cnt = coh_calloc(c->shard_cnt, sizeof(*f->homed_cnt));
+    f->has_redo  = coh_calloc(c->shard_cnt, sizeof(*f->has_redo));
+    f->sent_us   = c->env->mono_us(c->env);
+    assign_homes(c, f);
+    coh_settle_begin(&c->settle);
+    send_block(c, f);
+    COH_LOG_DBG(MOD,
+                "block sent",
+                "block=%" PRIu64 " tx=%u attempt=%u",
+                number,
+                f->tx_cnt,
+                c->commit.attempt);
+}
+
+static void launch_import(coh_coordinator_t *c)
+{
+    coh_import_t *im = c->import_first;
+    bool empty_chain = coh_chain_head(c->chain)->header.number == c->genesis->number;
+    if (im->env.number != c->commit.next && empty_chain && coh_commit_is_quiet(&c->commit)) {
+        coh_commit_rebase(&c->commit, im->env.number);
+    }
+    if (im->env.number != c->commit.next) {
+        fail_imports(c, COH_EINVAL, 0, COH_TX_ABORTED); /* a block below them was given up */
+        return;
+    }
+    c->import_first = im->next;
+    c->import_cnt--;
+    if (c->import_first == NULL) {
+        c->import_last = &c->import_first;
+    }
+    coh_flight_t *f = &c->flights[im->env.number % COH_COMMIT_WINDOW];
+    COH_ASSERT(!f->live);
+    *f = (coh_flight_t){.env    = im->env,
+                        .import = im,
+                        .tx_cnt = im->tx_cnt,
+                        .txs    = coh_calloc(im->tx_cnt, sizeof(*f->txs))};
+    for (uint32_t i = 0; i < im->tx_cnt; i++) {
+        f->txs[i] =
+            (coh_block_tx_t){.tx = &im->txs[i], .hash = &im->hashes[i], .sender = &im->senders[i]};
+    }
+    launch(c, f);
+}
+
+/* launch_pooled builds a block from the pool and starts it, if one is due. */
+static bool launch_pooled(coh_coordinator_t *c)
+{
+    uint64_t now_us = c->env->mono_us(c->env);
+    if (!coh_sequencer_is_due(&c->rules, &c->draft, c->pool, now_us, false)) {
+        return false;
+    }
+    coh_sequencer_parent_t parent = next_parent(c);
+    coh_draft_t *draft            = &c->draft;
+    coh_sequencer_build(draft, &c->rules, &parent, c->pool, now_s(c), now_us);
+    if (draft->drop_cnt > 0) {
+        coh_op_dropped_t *out = coh_calloc(draft->drop_cnt, sizeof(*out));
+        for (uint32_t i = 0; i < draft->drop_cnt; i++) {
+            out[i] = (coh_op_dropped_t){.tx_hash = draft->drops[i].hash,
+                                        .verdict = (uint32_t)draft->drops[i].reason};
+        }
+        report_dropped(c, out, draft->drop_cnt);
+        free(out);
+    }
+    coh_flight_t *f = &c->flights[draft->env.number % COH_COMMIT_WINDOW];
+    COH_ASSERT(!f->live);
+    *f = (coh_flight_t){.env    = draft->env,
+                        .tx_cnt = draft->tx_cnt,
+                        .txs    = coh_calloc(draft->tx_cnt, sizeof(*f->txs))};
+    for (uint32_t i = 0; i < draft->tx_cnt; i++) {
+        coh_pool_tx_t *t = draft->txs[i];
+        f->txs[i] =
+            (coh_block_tx_t){.tx = &t->tx, .hash = &t->hash, .sender = &t->sender, .pooled = t};
+    }
+    launch(c, f);
+    return true;
+}
+
+/* try_launch starts the next block if the pipeline and what there is to do allow it. */
+static bool try_launch(coh_coordinator_t *c)
+{
+    if (c->state != COH_CO_RUNNING || coh_chain_is_behind(c->chain) ||
+        !coh_commit_may_begin(&c->commit, (uint32_t)c->config->block_depth)) {
+        return false;
+    }
+    uint64_t start = coh_clock_thread_cpu_ns();
+    if (c->import_first != NULL) {
+        launch_import(c);
+    } else if (!launch_pooled(c)) {
+        return false;
+    }
+    coh_metric_add(c->metrics, COH_M_coordinator_cpu_order, coh_clock_thread_cpu_ns() - start);
+    return true;
+}
+
+/* ---- sealing and outcomes ---- */
+
+/* first_bad: the first transaction of an imported block that was invalid at its turn; tx_cnt if none. */
+static uint32_t first_bad(coh_flight_t const *f)
+{
+    uint32_t i = 0;
+    while (i < f->tx_cnt && f->txs[i].verdict == COH_TX_OK) {
+        i++;
+    }
+    return i;
+}
+
+/* write_decision seals f and hands its decision record to the disk. */
+static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
+{
+    uint64_t number = f->env.number;
+    f->sealed =
+        coh_seal(&f->env, coh_chain_head(c->chain), f->txs, f->tx_cnt, &f->state_sum, &c->seal);
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        if (f->has_redo[s] != 0) {
+            c->last_redo[s] = number;
+        }
+    }
+    coh_decision_t d = {
+        .number      = number,
+        .fork        = f->env.fork,
+        .burnt       = f->sealed->burnt,
+        .burnt_total = f->sealed->burnt_total,
+        .shard_cnt   = c->shard_cnt,
+        .last_redo   = c->last_redo,
+        .tx_cnt      = f->sealed->tx_cnt,
+        .header      = coh_buf_bytes(&f->sealed->header_rlp),
+    };
+    for (uint32_t i = 0; i < f->tx_cnt; i++) {
+        d.raw_bytes += f->txs[i].verdict == COH_TX_OK ? f->txs[i].tx->raw.n : 0;
+    }
+    coh_disk_req_t *req = coh_calloc(1, sizeof(*req));
+    req->kind           = COH_DISK_WRITE_SYNC;
+    req->tag            = COH_CO_DISK_DECISION;
+    req->arg            = number;
+    coh_kv_batch_init(&req->batch);
+    coh_kv_batch_init(&req->after);
+    uint8_t key[COH_DECISION_KEY_SZ];
+    coh_decision_key(key, number);
+    uint8_t *out = coh_kv_batch_put_space(
+        &req->batch, COH_KV_BLOCKS, coh_bytes(key, sizeof(key)), coh_decision_size(&d));
+    coh_decision_cursor_t cur;
+    coh_decision_begin(&cur, out, &d);
+    for (uint32_t i = 0; i < f->tx_cnt; i++) {
+        coh_block_tx_t const *t = &f->txs[i];
+        if (t->verdict == COH_TX_OK) {
+            coh_decision_put_tx(&cur,
+                                &(coh_decision_tx_t){.raw      = t->tx->raw,
+                                                     .sender   = *t->sender,
+                                                     .status   = t->status,
+                                                     .gas_used = t->gas_used});
+        }
+    }
+    coh_decision_end(&cur, out);
+    c->env->disk(c->env, req);
+}
+
+/* settle_pool tells the pool what became of the block's transactions, and reports those left out. */
+static void settle_pool(coh_coordinator_t *c, coh_flight_t *f)
+{
+    coh_buf_t left_out = COH_BUF_INIT;
+    uint32_t kept      = 0;
+    uint32_t cross     = 0;
+    uint32_t dropped   = 0;
+    for (uint32_t i = 0; i < f->tx_cnt; i++) {
+        coh_block_tx_t *t = &f->txs[i];
+        if (t->verdict == COH_TX_OK) {
+            coh_op_receipt_t const *r = &f->sealed->receipts[kept++];
+            bool creates              = t->tx->is_create;
+            cross +=
+                !creates && coh_directory_owner(&c->recovery.dir, t->sender, t->sender_bucket) !=
+                                coh_directory_owner(&c->recovery.dir, &t->tx->to, t->to_bucket);
+            if (t->pooled != NULL) {
+                coh_u256_t spent;
+                (void)coh_u256_mul_u64(&spent,
+                                       &r->effective_price,
+                                       t->gas_used); /* below the upfront cost, which fits */
+                if (t->status == 1) {
+                    (void)coh_u256_add(&spent, &spent, &t->tx->value);
+                }
+                coh_pool_committed(c->pool, t->pooled, &spent);
+            }
+        } else if (t->verdict == COH_TX_NONCE_TOO_HIGH) {
+            coh_pool_returned(
+                c->pool, t->pooled); /* its predecessor was left out: it waits behind the gap */
+        } else {
+            dropped++;
+            coh_op_dropped_t d = {.tx_hash = *t->hash, .verdict = (uint32_t)t->verdict};
+            coh_buf_put(&left_out, &d, sizeof(d));
+            coh_pool_dropped(c->pool, t->pooled);
+        }
+    }
+    coh_metric_add(c->metrics, COH_M_chain_tx, kept);
+    coh_metric_add(c->metrics, COH_M_chain_tx_cross, cross);
+    if (dropped > 0) {
+        report_dropped(c, (coh_op_dropped_t const *)(void const *)left_out.p, dropped);
+    }
+    coh_buf_free(&left_out);
+}
+
+static void publish_block(coh_coordinator_t *c, coh_sealed_t const *b)
+{
+    if (coh_gateway_has_subscribers(c->gateway)) {
+        coh_gateway_publish_block(c->gateway,
+                                  &(coh_pub_block_t){
+                                      .number = b->header.number,
+                                      .hash   = b->hash,
+                                      .header = coh_buf_bytes(&b->header_rlp),
+                                      .tx_cnt = b->tx_cnt,
+                                  });
+        coh_gateway_publish_receipts(c->gateway,
+                                     &(coh_pub_receipts_t){
+                                         .number   = b->header.number,
+                                         .hash     = b->hash,
+                                         .receipts = {.v = b->receipts, .cnt = b->tx_cnt},
+                                     });
+    }
+}
+
+/* on_committed: the decision is durable. */
+static void on_committed(coh_coordinator_t *c, uint64_t number)
+{
+    uint64_t start  = coh_clock_thread_cpu_ns();
+    uint64_t now_us = c->env->mono_us(c->env);
+    coh_flight_t *f = flight_at(c, number);
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        coh_wire_put_commit(coh_co_outbox(c, s), &(coh_msg_commit_t){.block = number});
+    }
+    coh_metric_observe(c->metrics, COH_M_chain_settle_latency, f->settled_us - f->sent_us);
+    coh_metric_observe(c->metrics, COH_M_chain_prepare_latency, f->voted_us - f->settled_us);
+    coh_metric_observe(c->metrics, COH_M_chain_decide_latency, now_us - f->voted_us);
+    coh_metric_observe(c->metrics, COH_M_chain_commit_latency, now_us - f->sent_us);
+    coh_metric_add(c->metrics, COH_M_chain_block, 1);
+    coh_metric_set(c->metrics, COH_M_chain_head, number);
+    settle_pool(c, f);
+    coh_sealed_t *sealed = f->sealed;
+    f->sealed            = NULL;
+    coh_import_t *im     = f->import;
+    f->import            = NULL;
+    coh_chain_append(c->chain, sealed, now_us);
+    publish_block(c, sealed);
+    COH_LOG_DBG(MOD,
+                "block committed",
+                "block=%" PRIu64 " tx=%u gas=%" PRIu64,
+                number,
+                sealed->tx_cnt,
+                sealed->header.gas_used);
+    end_flight(f);
+    if (im != NULL) {
+        finish_import(im, COH_OK, 0, COH_TX_OK, sealed);
+    }
+    coh_metric_add(c->metrics, COH_M_coordinator_cpu_seal, coh_clock_thread_cpu_ns() - start);
+}
+
+/* on_abort discards block from and all above. Pooled transactions go back; imported blocks are tried again, unless from is invalid: then it fails, and with
+   it all that were given after it, because their numbers (and states) no longer follow. */
+static void on_abort(coh_coordinator_t *c, uint64_t from)
+{
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        coh_wire_put_abort(coh_co_outbox(c, s),
+                           &(coh_msg_abort_t){.block = from, .attempt = c->commit.attempt});
+    }
+    coh_flight_t const *lowest = flight_at(c, from);
+    bool invalid               = lowest->invalid;
+    uint32_t bad_idx           = invalid ? first_bad(lowest) : 0;
+    coh_tx_err_t verdict       = invalid ? lowest->txs[bad_idx].verdict : COH_TX_OK;
+    coh_import_t *again        = NULL;
+    coh_import_t **again_last  = &again;
+    for (uint64_t n = from; flight_at(c, n) != NULL; n++) {
+        coh_flight_t *f = flight_at(c, n);
+        for (uint32_t i = 0; i < f->tx_cnt && f->import == NULL; i++) {
+            coh_pool_returned(c->pool, f->txs[i].pooled);
+        }
+        if (f->import != NULL) {
+            f->import->next = NULL;
+            *again_last     = f->import;
+            again_last      = &f->import->next;
+            f->import       = NULL;
+            c->import_cnt++;
+        }
+        end_flight(f);
+        coh_metric_add(c->metrics, COH_M_chain_block_aborted, 1);
+    }
+    if (again != NULL) {
+        if (c->import_first == NULL) {
+            c->import_last = again_last;
+        }
+        *again_last     = c->import_first;
+        c->import_first = again;
+    }
+    if (invalid) {
+        fail_imports(c, COH_EINVAL, bad_idx, verdict);
+    }
+}
+
+static void step(coh_coordinator_t *c,
+                 coh_commit_event_t const *event,
+                 uint32_t rank,
+                 char const *msg);
+
+/* carry_out does what the commit machine asks for. */
+static void carry_out(coh_coordinator_t *c, coh_commit_action_t const *a)
+{
+    coh_flight_t *f = flight_at(c, a->block);
+    switch (a->kind) {
+    case COH_COMMIT_DO_PREPARE: {
+        coh_u256_t tips = COH_U256_ZERO;
+        coh_buf_clear(&c->seal);
+        coh_rec_digest_t *effects =
+            (coh_rec_digest_t *)(void *)coh_buf_extend(&c->seal, c->shard_cnt * sizeof(*effects));
+        for (uint32_t s = 0; s < c->shard_cnt; s++) {
+            (void)coh_u256_add(&tips, &tips, &c->peers[s].idle.tips);
+        }
+        for (uint32_t dst = 0; dst < c->shard_cnt; dst++) {
+            for (uint32_t src = 0; src < c->shard_cnt; src++) {
+                effects[src].effects = c->peers[src].idle.effects[dst];
+            }
+            coh_msg_prepare_t msg = {.block           = a->block,
+                                     .coinbase_credit = tips,
+                                     .effects         = {.v = effects, .cnt = c->shard_cnt}};
+            coh_wire_put_prepare(coh_co_outbox(c, dst), &msg);
+        }
+        break;
+    }
+    case COH_COMMIT_DO_DECIDE:
+        if (f->gas_reported != f->gas_used) {
+            fail(c,
+                 "block %" PRIu64 ": gas of the votes (%" PRIu64
+                 ") is not that at settlement (%" PRIu64 ")",
+                 a->block,
+                 f->gas_reported,
+                 f->gas_used);
+        } else if (f->import != NULL && first_bad(f) < f->tx_cnt) {
+            f->invalid = true;
+            step(c,
+                 &(coh_commit_event_t){.kind = COH_COMMIT_EV_INVALID, .block = a->block},
+                 0,
+                 "import");
+        } else {
+            uint64_t start = coh_clock_thread_cpu_ns();
+            write_decision(c, f);
+            coh_metric_add(
+                c->metrics, COH_M_coordinator_cpu_seal, coh_clock_thread_cpu_ns() - start);
+        }
+        break;
+    case COH_COMMIT_DO_COMMIT: on_committed(c, a->block); break;
+    case COH_COMMIT_DO_FORGET: break;
+    case COH_COMMIT_DO_ABORT: on_abort(c, a->block); break;
+    case COH_COMMIT_DO_RESUME:
+        COH_LOG_INF(MOD,
+                    "going on after an abort",
+                    "block=%" PRIu64 " attempt=%u",
+                    a->block,
+                    c->commit.attempt);
+        break;
+    }
+}
+
+/* step feeds one event to the commit machine; rank and msg name who is to blame if it does not fit. */
+static void step(coh_coordinator_t *c,
+                 coh_commit_event_t const *event,
+                 uint32_t rank,
+                 char const *msg)
+{
+    coh_commit_actions_t actions;
+    if (coh_commit_step(&c->commit, &actions, event) != COH_OK) {
+        fail_rank(c, rank, msg, "does not fit the state of the block");
+        return;
+    }
+    for (uint32_t i = 0; i < actions.cnt && c->state != COH_CO_FAILED; i++) {
+        carry_out(c, &actions.v[i]);
+    }
+    coh_metric_set(c->metrics, COH_M_chain_inflight, c->commit.next - c->commit.undecided);
+}
+
+/* ---- messages of shards ---- */
+
+static void on_hello(coh_coordinator_t *c, uint32_t shard, coh_msg_hello_t const *m)
+{
+    if (c->state != COH_CO_WAITING || c->peers[shard].hello) {
+        fail_rank(c, shard + 1, "HELLO", "not expected now");
+        return;
+    }
+    coh_buf_t text = COH_BUF_INIT;
+    if (coh_recovery_check_hello(&c->recovery, m, shard + 1, &text) != COH_OK) {
+        coh_wire_put_refuse(coh_co_outbox(c, shard),
+                            &(coh_msg_refuse_t){.reason = coh_buf_bytes(&text)});
+        fail(c, "%.*s", (int)text.n, (char const *)text.p);
+    }
+    coh_buf_free(&text);
+    c->peers[shard].hello = true;
+}
+
+/* welcome goes on from WAITING once all HELLOs are judged and our own identity is durable. */
+static bool welcome(coh_coordinator_t *c)
+{
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        if (!c->peers[s].hello) {
+            return false;
+        }
+    }
+    if (!c->identity_durable) {
+        return false;
+    }
+    coh_buf_t buckets = COH_BUF_INIT;
+    coh_directory_encode(&buckets, &c->recovery.dir);
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        coh_msg_welcome_t msg = {.head    = c->recovery.head,
+                                 .epoch   = c->recovery.dir.epoch,
+                                 .buckets = coh_buf_bytes(&buckets)};
+        coh_wire_put_welcome(coh_co_outbox(c, s), &msg);
+    }
+    coh_buf_free(&buckets);
+    c->state = COH_CO_RECOVERING;
+    return true;
+}
+
+static void on_ready(coh_coordinator_t *c, uint32_t shard, coh_msg_ready_t const *m)
+{
+    if (c->state != COH_CO_RECOVERING || c->peers[shard].ready || m->head != c->recovery.head) {
+        fail_rank(c, shard + 1, "READY", "not expected now, or of another head");
+        return;
+    }
+    c->peers[shard].ready = true;
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        if (!c->peers[s].ready) {
+            return;
+        }
+    }
+    c->state = COH_CO_RUNNING;
+    COH_LOG_INF(MOD,
+                "running",
+                "shards=%u head=%" PRIu64 " reindexed=%" PRIu64,
+                c->shard_cnt,
+                c->recovery.head,
+                c->recovery.block_cnt);
+}
+
+static void on_idle(coh_coordinator_t *c, uint32_t shard, coh_msg_idle_t const *m)
+{
+    if (coh_commit_is_stale(&c->commit, m->block, shard)) {
+        return;
+    }
+    coh_flight_t *f = flight_at(c, m->block);
+    if (m->block >= c->commit.next || m->effects.cnt != c->shard_cnt) {
+        fail_rank(c,
+                  shard + 1,
+                  "IDLE",
+                  "of a block that was not sent, or without the effects on each shard");
+        return;
+    }
+    if (!coh_commit_in_phase(&c->commit, m->block, COH_COMMIT_EXECUTING)) {
+        return; /* settled: a repetition */
+    }
+    coh_settle_answer_t answer;
+    bool current = m->wave == c->settle.wave;
+    if (coh_settle_idle(&c->settle, &answer, shard, m->wave, m->sent, m->received) != COH_OK) {
+        fail_rank(c, shard + 1, "IDLE", "a wave that was not asked for, or a count that fell");
+        return;
+    }
+    if (current) {
+        coh_idle_t *idle = &c->peers[shard].idle;
+        idle->gas_used   = m->gas_used;
+        idle->tips       = m->tips;
+        for (uint32_t s = 0; s < c->shard_cnt; s++) {
+            idle->effects[s] = m->effects.v[s].effects;
+        }
+    }
+    if (answer == COH_SETTLE_WAVE) {
+        coh_metric_add(c->metrics, COH_M_chain_wave, 1);
+        for (uint32_t s = 0; s < c->shard_cnt; s++) {
+            coh_wire_put_wave(coh_co_outbox(c, s),
+                              &(coh_msg_wave_t){.block = m->block, .wave = c->settle.wave});
+        }
+    } else if (answer == COH_SETTLE_SETTLED) {
+        f->settled_us = c->env->mono_us(c->env);
+        f->voted_us   = f->settled_us;
+        for (uint32_t s = 0; s < c->shard_cnt; s++) {
+            f->gas_used += c->peers[s].idle.gas_used;
+        }
+        step(c,
+             &(coh_commit_event_t){.kind = COH_COMMIT_EV_SETTLED, .block = m->block},
+             shard + 1,
+             "IDLE");
+        (void)try_launch(c); /* the next block leaves in the same frame as PREPARE */
+    }
+}
+
+/* take_results notes the outcomes that shard reports. False if they are not those of the transactions homed there. */
+static bool take_results(coh_flight_t *f, uint32_t shard, coh_msg_vote_t const *m)
+{
+    if (m->results.cnt != f->homed_cnt[shard]) {
+        return false;
+    }
+    for (uint32_t i = 0; i < m->results.cnt; i++) {
+        coh_rec_result_t const *r = &m->results.v[i];
+        if (r->tx_idx >= f->tx_cnt || r->verdict >= COH_TX_ERR_CNT || r->status > 1) {
+            return false;
+        }
+        coh_block_tx_t *t = &f->txs[r->tx_idx];
+        if (t->home != shard || t->reported ||
+            (r->verdict == COH_TX_OK && r->gas_used > t->tx->gas_limit)) {
+            return false;
+        }
+        t->reported = true;
+        t->verdict  = (coh_tx_err_t)r->verdict;
+        t->status   = (uint8_t)r->status;
+        t->gas_used = r->gas_used;
+        f->gas_reported += t->verdict == COH_TX_OK ? t->gas_used : 0;
+    }
+    (void)coh_u256_add(&f->state_sum, &f->state_sum, &m->state_sum); /* modulo 2^256 */
+    f->has_redo[shard] = m->has_redo != 0;
+    return true;
+}
+
+static void on_vote_no(coh_coordinator_t *c, uint32_t shard, coh_msg_vote_t const *m)
+{
+    if (c->abort_block == m->block && c->abort_cnt > 0) {
+        c->abort_cnt++;
+    } else {
+        c->abort_block = m->block;
+        c->abort_cnt   = 1;
+    }
+    coh_buf_clear(&c->abort_reason);
+    coh_buf_printf(&c->abort_reason,
+                   "rank %u refused block %" PRIu64 ": %s",
+                   shard + 1,
+                   m->block,
+                   coh_abort_str(m->reason));
+    COH_LOG_WRN(MOD,
+                "block refused",
+                "block=%" PRIu64 " by=%u reason=\"%s\" times=%u",
+                m->block,
+                shard + 1,
+                coh_abort_str(m->reason),
+                c->abort_cnt);
+}
+
+static void on_vote(coh_coordinator_t *c, uint32_t shard, coh_msg_vote_t const *m)
+{
+    if (coh_commit_is_stale(&c->commit, m->block, shard)) {
+        return;
+    }
+    coh_flight_t *f = flight_at(c, m->block);
+    if (f == NULL || !coh_commit_in_phase(&c->commit, m->block, COH_COMMIT_PREPARING)) {
+        fail_rank(c, shard + 1, "VOTE", "on a block that is not being prepared");
+        return;
+    }
+    if (m->yes != 0 && !take_results(f, shard, m)) {
+        fail_rank(c, shard + 1, "VOTE", "results are not those of the transactions homed there");
+        return;
+    }
+    if (m->yes == 0) {
+        on_vote_no(c, shard, m);
+    }
+    f->voted_us           = c->env->mono_us(c->env);
+    coh_commit_event_t ev = {.kind  = m->yes != 0 ? COH_COMMIT_EV_VOTE_YES : COH_COMMIT_EV_VOTE_NO,
+                             .block = m->block,
+                             .shard = shard};
+    step(c, &ev, shard + 1, "VOTE");
+    if (m->yes == 0 && c->abort_cnt >= COH_ABORTS_MAX) {
+        fail(c,
+             "%.*s; %u times in a row",
+             (int)c->abort_reason.n,
+             (char const *)c->abort_reason.p,
+             c->abort_cnt);
+    }
+}
+
+static void on_stats(coh_coordinator_t *c, uint32_t shard, coh_msg_stats_t const *m)
+{
+    if (m->figures.cnt != COH_METRIC_CNT) {
+        fail_rank(c, shard + 1, "STATS", "another number of metrics than ours");
+        return;
+    }
+    for (uint32_t i = 0; i < COH_METRIC_CNT; i++) {
+        c->peers[shard].stats[i] = m->figures.v[i].v;
+    }
+    c->peers[shard].has_stats = true;
+}
+
+static void on_stopped(coh_coordinator_t *c, uint32_t shard)
+{
+    if (c->state != COH_CO_STOPPING || c->peers[shard].stopped) {
+        fail_rank(c, shard + 1, "STOPPED", "not asked for");
+        return;
+    }
+    c->peers[shard].stopped = true;
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        if (!c->peers[s].stopped) {
+            return;
+        }
+    }
+    coh_gateway_close(c->gateway);
+    c->state = COH_CO_STOPPED;
+    COH_LOG_INF(MOD, "stopped", "head=%" PRIu64, coh_coordinator_head(c));
+}
+
+static void dispatch(coh_coordinator_t *c, uint32_t shard, coh_msg_t const *m)
+{
+    char const *name = coh_wire_msg_name((uint32_t)m->id);
+    switch (m->id) {
+    case COH_MSG_HELLO: on_hello(c, shard, &m->u.hello); return;
+    case COH_MSG_READY: on_ready(c, shard, &m->u.ready); return;
+    case COH_MSG_STATS: on_stats(c, shard, &m->u.stats); return;
+    case COH_MSG_STOPPED: on_stopped(c, shard); return;
+    default: break;
+    }
+    if (c->state < COH_CO_RUNNING) {
+        fail_rank(c, shard + 1, name, "before the cluster is ready");
+        return;
+    }
+    switch (m->id) {
+    case COH_MSG_IDLE: on_idle(c, shard, &m->u.idle); break;
+    case COH_MSG_VOTE: on_vote(c, shard, &m->u.vote); break;
+    case COH_MSG_ACK: {
+        coh_commit_event_t ev = {
+            .kind  = m->u.ack.aborted != 0 ? COH_COMMIT_EV_ACK_ABORT : COH_COMMIT_EV_ACK,
+            .block = m->u.ack.block,
+            .shard = shard,
+        };
+        step(c, &ev, shard + 1, name);
+        break;
+    }
+    case COH_MSG_ANSWER:
+        if (coh_lookups_answer(&c->lookups, shard, &m->u.answer) != COH_OK) {
+            fail_rank(
+                c, shard + 1, name, "not asked for, or of another block than the other answers");
+        }
+        break;
+    case COH_MSG_RECOVERED:
+        if (coh_admission_recovered(c->admission, shard, &m->u.recovered) != COH_OK) {
+            fail_rank(c, shard + 1, name, "not asked for");
+        }
+        break;
+    default: fail_rank(c, shard + 1, name, "is not for the coordinator"); break;
+    }
+}
+
+/* ---- the node ---- */
+
+static coh_coordinator_t *of(coh_node_t *node)
+{
+    return (coh_coordinator_t *)(void *)((uint8_t *)node - offsetof(coh_coordinator_t, node));
+}
+
+static coh_coordinator_t const *of_const(coh_node_t const *node)
+{
+    return (coh_coordinator_t const *)(void const *)((uint8_t const *)node -
+                                                     offsetof(coh_coordinator_t, node));
+}
+
+static bool is_over(coh_coordinator_t const *c)
+{
+    return c->state == COH_CO_STOPPED || c->state == COH_CO_FAILED;
+}
+
+static void on_frame(coh_node_t *node, uint32_t src, coh_bytes_t frame)
+{
+    coh_coordinator_t *c = of(node);
+    if (is_over(c)) {
+        return;
+    }
+    coh_envelope_t env;
+    coh_err_t err = coh_wire_reader_begin(c->reader, frame, &env);
+    if (err != COH_OK || src == 0 || src > c->shard_cnt || env.sender != src) {
+        fail(c,
+             "rank %u: frame: %s",
+             src,
+             err != COH_OK ? coh_err_str(err) : "from another rank than it says");
+        return;
+    }
+    coh_msg_t msg;
+    char const *last = "envelope";
+    while (!is_over(c)) {
+        err = coh_wire_reader_next(c->reader, &msg);
+        if (err == COH_ENOTFOUND) {
+            return;
+        }
+        if (err != COH_OK) {
+            fail(c, "rank %u: message after %s: %s", src, last, coh_err_str(err));
+            return;
+        }
+        last = coh_wire_msg_name((uint32_t)msg.id);
+        dispatch(c, src - 1, &msg);
+    }
+}
+
+static void on_disk_done(coh_node_t *node, coh_disk_req_t *req)
+{
+    coh_coordinator_t *c = of(node);
+    coh_err_t err        = req->err;
+    uint64_t arg         = req->arg;
+    uint32_t tag         = req->tag;
+    if (tag == COH_CO_DISK_QUERY) {
+        coh_co_disk_query_done(c, req);
+        return;
+    }
+    coh_co_disk_req_free(req);
+    if (tag == COH_CO_DISK_INDEX) {
+        coh_chain_flush_done(c->chain, err == COH_OK);
+    }
+    if (is_over(c)) {
+        return;
+    }
+    if (err != COH_OK) {
+        static char const *const what[] = {"identity", "decision record", "transaction index"};
+        /* Of a decision nobody knows now whether it will be there after a restart: nothing is sent (commit.h). */
+        fail(c, "writing the %s failed: %s", what[tag], coh_err_str(err));
+    } else if (tag == COH_CO_DISK_IDENTITY) {
+        c->identity_durable = true;
+    } else if (tag == COH_CO_DISK_DECISION) {
+        c->abort_cnt = 0;
+        step(c, &(coh_commit_event_t){.kind = COH_COMMIT_EV_WRITTEN, .block = arg}, 0, "decision");
+    }
+}
+
+/* drain goes on with stopping; true if it did something. */
+static bool drain(coh_coordinator_t *c)
+{
+    if (!coh_commit_is_quiet(&c->commit) || !coh_chain_is_flushed(c->chain)) {
+        return false;
+    }
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        coh_wire_put_stop(coh_co_outbox(c, s), &(coh_msg_stop_t){.reason = 0});
+    }
+    c->state = COH_CO_STOPPING;
+    return true;
+}
+
+static bool on_tick(coh_node_t *node)
+{
+    coh_coordinator_t *c = of(node);
+    bool any             = false;
+    switch (c->state) {
+    case COH_CO_WAITING: return welcome(c);
+    case COH_CO_RECOVERING:
+    case COH_CO_STOPPED:
+    case COH_CO_FAILED: return false;
+    case COH_CO_RUNNING:
+        if (c->stop_wanted) {
+            c->state = COH_CO_DRAINING;
+            coh_admission_stop(c->admission);
+            fail_imports(c, COH_ECLOSED, 0, COH_TX_ABORTED);
+            any = true;
+        }
+        break;
+    case COH_CO_DRAINING: any = drain(c); break;
+    case COH_CO_STOPPING: break;
+    }
+    any |= coh_admission_poll(c->admission);
+    any |= try_launch(c);
+    coh_disk_req_t *flush =
+        coh_chain_flush_begin(c->chain,
+                              c->env->mono_us(c->env),
+                              c->state == COH_CO_DRAINING && coh_commit_is_quiet(&c->commit));
+    if (flush != NULL) {
+        flush->tag = COH_CO_DISK_INDEX;
+        c->env->disk(c->env, flush);
+        any = true;
+    }
+    coh_metric_set(c->metrics, COH_M_pool_tx, coh_pool_tx_cnt(c->pool));
+    coh_metric_set(c->metrics, COH_M_pool_sender, coh_pool_sender_cnt(c->pool));
+    return any;
+}
+
+static bool work(coh_node_t *node, uint32_t worker)
+{
+    (void)worker;
+    return coh_admission_work(of(node)->admission);
+}
+
+static void stop(coh_node_t *node) { of(node)->stop_wanted = true; }
+
+static bool finished(coh_node_t const *node) { return is_over(of_const(node)); }
+
+static char const *failed(coh_node_t const *node)
+{
+    coh_coordinator_t const *c = of_const(node);
+    return c->state == COH_CO_FAILED ? (char const *)c->failure.p : NULL;
+}
+
+static void free_coordinator(coh_coordinator_t *c)
+{
+    coh_admission_free(c->admission);
+    coh_lookups_fini(&c->lookups);
+    for (uint32_t i = 0; i < COH_COMMIT_WINDOW; i++) {
+        end_flight(&c->flights[i]);
+    }
+    while (c->import_first != NULL) {
+        coh_import_t *im = c->import_first;
+        c->import_first  = im->next;
+        free_import(im);
+    }
+    coh_gateway_free(c->gateway);
+    coh_pool_free(c->pool);
+    coh_chain_free(c->chain);
+    coh_settle_fini(&c->settle);
+    coh_commit_fini(&c->commit);
+    coh_wire_reader_free(c->reader);
+    for (uint32_t s = 0; c->peers != NULL && s < c->shard_cnt; s++) {
+        free(c->peers[s].idle.effects);
+    }
+    free(c->peers);
+    free(c->last_redo);
+    coh_buf_free(&c->failure);
+    coh_buf_free(&c->abort_reason);
+    coh_buf_free(&c->send_txs);
+    coh_buf_free(&c->addrs);
+    coh_buf_free(&c->seal);
+    coh_draft_free(&c->draft);
+    free(c);
+}
+
+static void free_node(coh_node_t *node) { free_coordinator(of(node)); }
+
+static coh_node_ops_t const node_ops = {
+    .on_frame     = on_frame,
+    .on_disk_done = on_disk_done,
+    .on_tick      = on_tick,
+    .work         = work,
+    .stop         = stop,
+    .finished     = finished,
+    .failed       = failed,
+    .free         = free_node,
+};
+
+/* read_options takes from the configuration what needs parsing. */
+static coh_err_t read_options(coh_coordinator_t *c, coh_buf_t *err_text)
+{
+    char const *coinbase = c->config->block_coinbase;
+    c->rules             = (coh_sequencer_rules_t){
+                    .genesis           = c->genesis,
+                    .coinbase          = c->genesis->coinbase,
+                    .gas_limit         = c->genesis->gas_limit,
+                    .tx_max            = (uint32_t)c->config->block_tx_max,
+                    .interval_us       = c->config->block_interval_ms * 1000,
+                    .allow_unprotected = c->config->pool_allow_unprotected,
+    };
+    if (coinbase[0] != '\0' && coh_hex_decode(c->rules.coinbase.b,
+                                              sizeof(c->rules.coinbase.b),
+                                              coinbase,
+                                              strlen(coinbase)) != COH_OK) {
+        coh_buf_printf(err_text, "block-coinbase: \"%s\" is no address", coinbase);
+        return COH_EINVAL;
+    }
+    static char const random[] = "random:";
+    char const *home           = c->config->placement_home;
+    if (strncmp(home, random, sizeof(random) - 1) == 0 && home[sizeof(random) - 1] != '\0') {
+        char *end;
+        c->home_random = true;
+        c->home_seed   = strtoull(home + sizeof(random) - 1, &end, 10);
+        if (*end == '\0') {
+            return COH_OK;
+        }
+    } else if (strcmp(home, "sender") == 0) {
+        return COH_OK;
+    }
+    coh_buf_printf(err_text, "placement-home: \"%s\" is neither sender nor random:SEED", home);
+    return COH_EINVAL;
+}
+
+static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
+{
+    coh_config_t const *cfg = c->config;
+    c->chain                = c->recovery.chain;
+    c->last_redo            = c->recovery.last_redo;
+    c->reader               = coh_wire_reader_new();
+    c->peers                = coh_calloc(c->shard_cnt, sizeof(*c->peers));
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        c->peers[s].idle.effects = coh_calloc(c->shard_cnt, sizeof(uint64_t));
+    }
+    c->pool = coh_pool_new(&(coh_pool_limits_t){
+        .tx_max        = cfg->pool_tx_max,
+        .sender_tx_max = cfg->pool_sender_tx_max,
+        .order         = strcmp(cfg->pool_order, "tip") == 0 ? COH_POOL_TIP : COH_POOL_ARRIVAL,
+    });
+    coh_lookups_init(&c->lookups, c->shard_cnt);
+    coh_settle_init(&c->settle, c->shard_cnt);
+    coh_commit_init(&c->commit, c->shard_cnt, c->recovery.head);
+    c->gateway = coh_gateway_new(
+        sink, &coh_co_backend, c, c->metrics, (uint32_t)cfg->client_inflight_requests_max);
+    c->admission = coh_admission_new(&(coh_admission_deps_t){
+        .env               = c->env,
+        .pool              = c->pool,
+        .chain             = c->chain,
+        .gateway           = c->gateway,
+        .lookups           = &c->lookups,
+        .dir               = &c->recovery.dir,
+        .outbox            = coh_co_outbox,
+        .outbox_arg        = c,
+        .chain_id          = c->genesis->chain_id,
+        .gas_limit         = c->genesis->gas_limit,
+        .allow_unprotected = cfg->pool_allow_unprotected,
+        .inflight_tx_max   = (uint32_t)cfg->client_inflight_tx_max,
+        .batch_tx_max      = (uint32_t)cfg->client_batch_tx_max,
+    });
+}
+
+coh_err_t coh_coordinator_new(coh_coordinator_t **out,
+                              coh_config_t const *config,
+                              coh_genesis_t const *genesis,
+                              coh_env_t *env,
+                              coh_kv_t *kv,
+                              coh_gateway_sink_t *sink,
+                              coh_buf_t *err_text)
+{
+    COH_ASSERT(env->rank == 0 && env->rank_cnt > 1);
+    coh_coordinator_t *c = coh_calloc(1, sizeof(*c));
+    c->node.ops          = &node_ops;
+    c->config            = config;
+    c->genesis           = genesis;
+    c->env               = env;
+    c->metrics           = env->metrics;
+    c->shard_cnt         = env->rank_cnt - 1;
+    c->started_us        = env->mono_us(env);
+    c->import_last       = &c->import_first;
+    coh_err_t err        = read_options(c, err_text);
+    if (err == COH_OK) {
+        coh_chain_limits_t limits = {
+            .recent_cnt   = RECENT_BLOCKS,
+            .recent_bytes = RECENT_BYTES,
+            .index_tx_max = INDEX_TX_MAX,
+            .index_age_us = INDEX_AGE_US,
+            .dropped_max  = DROPPED_MAX,
+        };
+        uint64_t seed = coh_mix64(env->unix_us(env) ^ (uint64_t)(uintptr_t)c);
+        err           = coh_recovery_open(&c->recovery,
+                                kv,
+                                genesis,
+                                config,
+                                &limits,
+                                env->rank_cnt,
+                                c->started_us,
+                                seed,
+                                err_text);
+    }
+    if (err != COH_OK) {
+        free(c);
+        return err;
+    }
+    open_modules(c, sink);
+    coh_metric_set(c->metrics, COH_M_chain_head, c->recovery.head);
+    if (c->recovery.fresh) {
+        coh_disk_req_t *req = coh_recovery_identity(&c->recovery);
+        req->tag            = COH_CO_DISK_IDENTITY;
+        env->disk(env, req);
+    } else {
+        c->identity_durable = true;
+    }
+    *out = c;
+    return COH_OK;
+}
+
+coh_node_t *coh_coordinator_node(coh_coordinator_t *c) { return &c->node; }
+
+void coh_coordinator_on_request(coh_coordinator_t *c, uint64_t request, coh_bytes_t data)
+{
+    coh_gateway_on_request(c->gateway, request, data);
+}
+
+bool coh_coordinator_is_ready(coh_coordinator_t const *c) { return c->state == COH_CO_RUNNING; }
+
+uint64_t coh_coordinator_head(coh_coordinator_t const *c)
+{
+    return coh_chain_head(c->chain)->header.number;
+}
+
+/* ---- import ---- */
+
+/* decode_import copies and decodes the transactions. False if one does not decode or cannot pay the base fee by its own terms. */
+static bool decode_import(coh_import_t *im, coh_import_block_t const *b)
+{
+    size_t total = 0;
+    for (uint32_t i = 0; i < b->tx_cnt; i++) {
+        total += b->raws[i].n;
+    }
+    coh_buf_grow(&im->bytes, total);
+    im->tx_cnt        = b->tx_cnt;
+    im->txs           = coh_calloc(b->tx_cnt, sizeof(*im->txs));
+    im->hashes        = coh_calloc(b->tx_cnt, sizeof(*im->hashes));
+    im->senders       = coh_calloc(b->tx_cnt, sizeof(*im->senders));
+    coh_bytes_t *raws = coh_calloc(b->tx_cnt, sizeof(*raws));
+    bool ok           = true;
+    for (uint32_t i = 0; i < b->tx_cnt && ok; i++) {
+        uint8_t *copy  = coh_buf_extend(&im->bytes, b->raws[i].n); /* reserved: does not move */
+        raws[i]        = coh_bytes(memcpy(copy, b->raws[i].p, b->raws[i].n), b->raws[i].n);
+        im->senders[i] = b->senders[i];
+        ok             = coh_tx_decode(&im->txs[i], raws[i]) == COH_TX_OK;
+    }
+    if (ok) {
+        coh_keccak256_many(im->hashes, raws, b->tx_cnt);
+    }
+    free(raws);
+    return ok;
+}
+
+coh_err_t coh_coordinator_import(coh_coordinator_t *c,
+                                 coh_import_block_t const *b,
+                                 coh_import_done_fn *done,
+                                 void *arg)
+{
+    if (c->state > COH_CO_RUNNING || c->stop_wanted) {
+        return COH_ECLOSED;
+    }
+    if (c->import_cnt >= COH_IMPORT_QUEUE_MAX) {
+        return COH_EBUSY;
+    }
+    bool empty_chain = coh_coordinator_head(c) == c->genesis->number &&
+                       c->commit.next == c->genesis->number + 1 && c->import_cnt == 0;
+    uint64_t next = c->commit.next + c->import_cnt;
+    if (c->import_cnt > 0) {
+        next = c->import_first->env.number + c->import_cnt;
+    }
+    if (b->number != next && !(empty_chain && b->number > c->genesis->number)) {
+        return COH_EINVAL;
+    }
+    coh_import_t *im = coh_calloc(1, sizeof(*im));
+    im->env          = (coh_block_env_t){
+                 .number    = b->number,
+                 .fork      = b->fork,
+                 .timestamp = b->timestamp,
+                 .gas_limit = b->gas_limit,
+                 .base_fee  = b->base_fee,
+                 .coinbase  = b->coinbase,
+    };
+    im->done = done;
+    im->arg  = arg;
+    if (!decode_import(im, b)) {
+        free_import(im);
+        return COH_EINVAL;
+    }
+    *c->import_last = im;
+    c->import_last  = &im->next;
+    c->import_cnt++;
+    return COH_OK;
+}

@@ -1,0 +1,153 @@
+/* coordinator_private.h: the inside of the coordinator's state machine, shared by coordinator.c (life cycle, blocks) and client_ops.c (what clients ask). */
+#ifndef COH_COORDINATOR_PRIVATE_H
+#define COH_COORDINATOR_PRIVATE_H
+
+#include "common/state/directory.h"
+#include "coordinator/admission.h"
+#include "coordinator/chain.h"
+#include "coordinator/commit.h"
+#include "coordinator/coordinator.h"
+#include "coordinator/gateway/gateway.h"
+#include "coordinator/lookup.h"
+#include "coordinator/pool.h"
+#include "coordinator/recovery.h"
+#include "coordinator/sequencer.h"
+#include "coordinator/settle.h"
+
+/* Blocks waiting to be imported. */
+#define COH_IMPORT_QUEUE_MAX 64u
+/* A block that is refused this many times in a row is not going to pass: the node fails with the reason. */
+#define COH_ABORTS_MAX 3u
+/* Reads of old blocks and index entries for clients, at a time: each brings a whole decision record. */
+#define COH_DISK_QUERIES_MAX 64u
+
+/* WAITING ─last HELLO, identity durable─▶ RECOVERING ─last READY─▶ RUNNING ─stop─▶ DRAINING ─quiet, index written─▶ STOPPING ─last STOPPED─▶ STOPPED
+   Any ─▶ FAILED. A stop before RUNNING is remembered until then. */
+typedef enum {
+    COH_CO_WAITING,
+    COH_CO_RECOVERING,
+    COH_CO_RUNNING,
+    COH_CO_DRAINING,
+    COH_CO_STOPPING,
+    COH_CO_STOPPED,
+    COH_CO_FAILED,
+} coh_co_state_t;
+
+/* Tags of disk requests. */
+typedef enum {
+    COH_CO_DISK_IDENTITY, /* first start */
+    COH_CO_DISK_DECISION, /* arg: block */
+    COH_CO_DISK_INDEX,
+    COH_CO_DISK_QUERY, /* for a client */
+} coh_co_disk_tag_t;
+
+/* A block given to import. Its memory lives until it is done. */
+typedef struct coh_import {
+    coh_block_env_t env;
+    uint32_t tx_cnt;
+    coh_tx_t *txs;       /* owned, borrow from bytes */
+    coh_hash_t *hashes;  /* owned */
+    coh_addr_t *senders; /* owned */
+    coh_buf_t bytes;
+    coh_import_done_fn *done;
+    void *arg;
+    struct coh_import *next;
+} coh_import_t;
+
+/* A block under way, from BLOCK to COMMIT. */
+typedef struct {
+    coh_block_env_t env;
+    bool live;
+    bool invalid; /* an import with an invalid transaction: being given up */
+    uint32_t tx_cnt;
+    coh_block_tx_t *txs; /* owned */
+    uint32_t *homed_cnt; /* owned; by shard */
+    uint8_t *has_redo;   /* owned; by shard */
+    coh_u256_t state_sum;
+    uint64_t gas_used;
+    uint64_t gas_reported; /* by the results in the votes */
+    coh_import_t *import;  /* owned; NULL in production */
+    coh_sealed_t *sealed;  /* owned; while its decision record is written */
+    uint64_t sent_us;
+    uint64_t settled_us;
+    uint64_t voted_us; /* the last vote so far */
+} coh_flight_t;
+
+/* What a shard's last IDLE of the current wave said. */
+typedef struct {
+    uint64_t gas_used;
+    coh_u256_t tips;
+    uint64_t *effects; /* owned; by shard */
+} coh_idle_t;
+
+/* What rank 0 knows of a shard. */
+typedef struct {
+    bool hello;
+    bool ready;
+    bool stopped;
+    bool has_stats;
+    coh_idle_t idle;
+    uint64_t stats[COH_METRIC_CNT];
+} coh_peer_t;
+
+struct coh_coordinator {
+    coh_node_t node;
+    coh_co_state_t state;
+    coh_buf_t failure; /* NUL-terminated once state is FAILED */
+    bool stop_wanted;
+
+    coh_config_t const *config;
+    coh_genesis_t const *genesis;
+    coh_env_t *env;
+    coh_metrics_t *metrics;
+    coh_sequencer_rules_t rules;
+    bool home_random; /* placement.home */
+    uint64_t home_seed;
+    uint32_t shard_cnt;
+    uint64_t started_us;
+
+    coh_recovery_t recovery;
+    bool identity_durable;
+    coh_wire_reader_t *reader;
+    coh_peer_t *peers; /* by shard */
+
+    coh_chain_t *chain;
+    coh_pool_t *pool;
+    coh_lookups_t lookups;
+    coh_gateway_t *gateway;
+    coh_admission_t *admission;
+    uint32_t disk_queries;
+
+    coh_settle_t settle; /* of the executing block */
+    coh_commit_t commit;
+    coh_flight_t flights[COH_COMMIT_WINDOW]; /* by number modulo the window */
+    uint64_t *last_redo;                     /* by shard */
+    uint64_t abort_block;                    /* refused last... */
+    uint32_t abort_cnt;                      /* ...so many times in a row */
+    coh_buf_t abort_reason;
+
+    coh_draft_t draft; /* the last block built from the pool */
+
+    coh_import_t *import_first; /* not begun */
+    coh_import_t **import_last;
+    uint32_t import_cnt;
+
+    /* Scratch, kept from block to block. */
+    coh_buf_t send_txs;
+    coh_buf_t addrs;
+    coh_buf_t seal;
+};
+
+/* The messages for shard (0..). */
+coh_buf_t *coh_co_outbox(void *c, uint32_t shard);
+
+/* The environment of the block that comes next, if it is built now. */
+coh_block_env_t coh_co_next_env(coh_coordinator_t *c);
+
+extern coh_gateway_backend_t const coh_co_backend;
+
+/* coh_co_disk_query_done goes on with a client's question whose read is back; takes req. */
+void coh_co_disk_query_done(coh_coordinator_t *c, coh_disk_req_t *req);
+void coh_co_disk_req_free(coh_disk_req_t *req);
+
+#endif

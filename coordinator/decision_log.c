@@ -1,0 +1,155 @@
+#include "coordinator/decision_log.h"
+
+#include "common/base/assert.h"
+#include "common/crypto/keccak.h"
+
+#define RECORD_VERSION 1u
+#define HEAD_SZ        96u /* fixed part */
+#define TX_HEAD_SZ     36u /* before each raw transaction */
+#define SUM_SZ         8u
+#define PIECE_SZ       4096u
+#define PIECES_AT_ONCE 64u
+_Static_assert(HEAD_SZ == 4 + 4 + 8 + 32 + 32 + 4 + 4 + 4 + 4, "the layout in the header");
+_Static_assert(TX_HEAD_SZ == 8 + 4 + 4 + 20, "the layout in the header");
+
+static void put_u256_le(uint8_t *p, coh_u256_t const *v)
+{
+    for (size_t i = 0; i < 4; i++) {
+        coh_store_u64_le(p + 8 * i, v->w[i]);
+    }
+}
+
+static coh_u256_t get_u256_le(uint8_t const *p)
+{
+    coh_u256_t v;
+    for (size_t i = 0; i < 4; i++) {
+        v.w[i] = coh_load_u64_le(p + 8 * i);
+    }
+    return v;
+}
+
+static uint64_t checksum(uint8_t const *p, size_t n)
+{
+    /* A chain over groups of digests: each group is hashed together with the digest of the groups before it. */
+    coh_hash_t digests[PIECES_AT_ONCE + 1] = {0};
+    coh_bytes_t pieces[PIECES_AT_ONCE];
+    while (n > 0) {
+        size_t cnt = 0;
+        while (n > 0 && cnt < PIECES_AT_ONCE) {
+            size_t take   = COH_MIN(n, (size_t)PIECE_SZ);
+            pieces[cnt++] = coh_bytes(p, take);
+            p += take;
+            n -= take;
+        }
+        coh_keccak256_many(digests + 1, pieces, cnt);
+        coh_keccak256(&digests[0], digests, (cnt + 1) * sizeof(coh_hash_t));
+    }
+    return coh_load_u64_le(digests[0].b);
+}
+
+size_t coh_decision_size(coh_decision_t const *d)
+{
+    return HEAD_SZ + (size_t)d->shard_cnt * 8 + d->header.n + (size_t)d->tx_cnt * TX_HEAD_SZ +
+           d->raw_bytes + SUM_SZ;
+}
+
+void coh_decision_begin(coh_decision_cursor_t *cur, uint8_t *out, coh_decision_t const *d)
+{
+    uint8_t *p = out;
+    coh_store_u32_le(p, RECORD_VERSION);
+    coh_store_u32_le(p + 4, (uint32_t)d->fork);
+    coh_store_u64_le(p + 8, d->number);
+    put_u256_le(p + 16, &d->burnt);
+    put_u256_le(p + 48, &d->burnt_total);
+    coh_store_u32_le(p + 80, d->shard_cnt);
+    coh_store_u32_le(p + 84, d->tx_cnt);
+    coh_store_u32_le(p + 88, (uint32_t)d->header.n);
+    coh_store_u32_le(p + 92, 0);
+    p += HEAD_SZ;
+    for (uint32_t i = 0; i < d->shard_cnt; i++, p += 8) {
+        coh_store_u64_le(p, d->last_redo[i]);
+    }
+    memcpy(p, d->header.p, d->header.n);
+    *cur = (coh_decision_cursor_t){
+        .p        = p + d->header.n,
+        .end      = out + coh_decision_size(d),
+        .left_cnt = d->tx_cnt,
+    };
+}
+
+void coh_decision_put_tx(coh_decision_cursor_t *cur, coh_decision_tx_t const *tx)
+{
+    COH_ASSERT(cur->left_cnt > 0 && (size_t)(cur->end - cur->p) >= TX_HEAD_SZ + tx->raw.n + SUM_SZ);
+    uint8_t *p = cur->p;
+    coh_store_u64_le(p, tx->gas_used);
+    coh_store_u32_le(p + 8, tx->status);
+    coh_store_u32_le(p + 12, (uint32_t)tx->raw.n);
+    memcpy(p + 16, tx->sender.b, sizeof(tx->sender.b));
+    memcpy(p + TX_HEAD_SZ, tx->raw.p, tx->raw.n);
+    cur->p = p + TX_HEAD_SZ + tx->raw.n;
+    cur->left_cnt--;
+}
+
+void coh_decision_end(coh_decision_cursor_t *cur, uint8_t const *out)
+{
+    COH_ASSERT(cur->left_cnt == 0 && cur->end - cur->p == SUM_SZ);
+    coh_store_u64_le(cur->p, checksum(out, (size_t)(cur->p - out)));
+}
+
+coh_err_t coh_decision_read(coh_decision_t *out, coh_decision_cursor_t *cur, coh_bytes_t in)
+{
+    if (in.n < HEAD_SZ + SUM_SZ) {
+        return COH_ECORRUPT;
+    }
+    size_t n = in.n - SUM_SZ;
+    if (coh_load_u64_le(in.p + n) != checksum(in.p, n) || coh_load_u32_le(in.p) != RECORD_VERSION ||
+        coh_load_u32_le(in.p + 4) >= (uint32_t)COH_FORK_CNT) {
+        return COH_ECORRUPT;
+    }
+    *out = (coh_decision_t){
+        .fork        = (coh_fork_t)coh_load_u32_le(in.p + 4),
+        .number      = coh_load_u64_le(in.p + 8),
+        .burnt       = get_u256_le(in.p + 16),
+        .burnt_total = get_u256_le(in.p + 48),
+        .shard_cnt   = coh_load_u32_le(in.p + 80),
+        .tx_cnt      = coh_load_u32_le(in.p + 84),
+    };
+    size_t header_bytes = coh_load_u32_le(in.p + 88);
+    size_t redo_bytes   = (size_t)out->shard_cnt * 8;
+    if (n - HEAD_SZ < redo_bytes || n - HEAD_SZ - redo_bytes < header_bytes ||
+        (n - HEAD_SZ - redo_bytes - header_bytes) / TX_HEAD_SZ < out->tx_cnt) {
+        return COH_ECORRUPT;
+    }
+    out->header = coh_bytes(in.p + HEAD_SZ + redo_bytes, header_bytes);
+    *cur        = (coh_decision_cursor_t){
+               .at        = out->header.p + header_bytes,
+               .end       = in.p + n,
+               .last_redo = in.p + HEAD_SZ,
+               .left_cnt  = out->tx_cnt,
+    };
+    return COH_OK;
+}
+
+coh_err_t coh_decision_next_tx(coh_decision_cursor_t *cur, coh_decision_tx_t *tx)
+{
+    size_t left = (size_t)(cur->end - cur->at);
+    if (cur->left_cnt == 0 || left < TX_HEAD_SZ) {
+        return COH_ECORRUPT;
+    }
+    size_t raw_bytes = coh_load_u32_le(cur->at + 12);
+    if (left - TX_HEAD_SZ < raw_bytes) {
+        return COH_ECORRUPT;
+    }
+    tx->gas_used = coh_load_u64_le(cur->at);
+    tx->status   = coh_load_u32_le(cur->at + 8);
+    memcpy(tx->sender.b, cur->at + 16, sizeof(tx->sender.b));
+    tx->raw = coh_bytes(cur->at + TX_HEAD_SZ, raw_bytes);
+    cur->at += TX_HEAD_SZ + raw_bytes;
+    cur->left_cnt--;
+    return cur->left_cnt == 0 && cur->at != cur->end ? COH_ECORRUPT : COH_OK;
+}
+
+uint64_t coh_decision_last_redo(coh_decision_cursor_t const *cur, uint32_t shard)
+{
+    return coh_load_u64_le(cur->last_redo + (size_t)shard * 8);
+}

@@ -1,0 +1,135 @@
+#include "coordinator/lookup.h"
+
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+
+/* One QUERY under way. */
+typedef struct {
+    coh_lookup_t *lookup;
+    uint32_t shard;
+} question_t;
+
+void coh_lookups_init(coh_lookups_t *ls, uint32_t shard_cnt)
+{
+    *ls = (coh_lookups_t){.shard_cnt = shard_cnt};
+}
+
+void coh_lookups_fini(coh_lookups_t *ls)
+{
+    for (uint32_t i = 0; i < ls->ids.cap; i++) {
+        question_t *q = ls->ids.slots[i].thing;
+        if (q != NULL) {
+            if (--q->lookup->asked_cnt == 0) {
+                coh_lookup_free(q->lookup);
+            }
+            free(q);
+        }
+    }
+    free(ls->ids.slots);
+    coh_buf_free(&ls->keys);
+    *ls = (coh_lookups_t){0};
+}
+
+coh_lookup_t *coh_lookup_new(coh_lookups_t const *ls,
+                             uint32_t cnt,
+                             coh_lookup_done_fn *done,
+                             void *arg)
+{
+    coh_lookup_t *l = coh_calloc(1, sizeof(*l));
+    l->cnt          = cnt;
+    l->addrs        = coh_calloc(cnt, sizeof(*l->addrs));
+    l->values       = coh_calloc(cnt, sizeof(*l->values));
+    l->order        = coh_calloc(cnt, sizeof(*l->order));
+    l->starts       = coh_calloc(ls->shard_cnt + 1, sizeof(*l->starts));
+    l->done         = done;
+    l->arg          = arg;
+    return l;
+}
+
+void coh_lookup_free(coh_lookup_t *l)
+{
+    if (l != NULL) {
+        free(l->addrs);
+        free(l->values);
+        free(l->order);
+        free(l->starts);
+        free(l);
+    }
+}
+
+/* group_by_owner fills order and starts: a counting sort. */
+static void group_by_owner(coh_lookup_t *l, coh_directory_t const *dir, uint32_t shard_cnt)
+{
+    uint16_t *buckets = coh_calloc(l->cnt, sizeof(*buckets));
+    uint32_t *at      = coh_calloc(shard_cnt + 1, sizeof(*at));
+    coh_directory_buckets(buckets, l->addrs, l->cnt);
+    for (uint32_t i = 0; i < l->cnt; i++) {
+        l->starts[coh_directory_owner(dir, &l->addrs[i], buckets[i]) + 1]++;
+    }
+    for (uint32_t s = 0; s < shard_cnt; s++) {
+        l->starts[s + 1] += l->starts[s];
+        at[s] = l->starts[s];
+    }
+    for (uint32_t i = 0; i < l->cnt; i++) {
+        l->order[at[coh_directory_owner(dir, &l->addrs[i], buckets[i])]++] = i;
+    }
+    free(buckets);
+    free(at);
+}
+
+void coh_lookups_ask(coh_lookups_t *ls,
+                     coh_lookup_t *l,
+                     coh_directory_t const *dir,
+                     coh_lookup_outbox_fn *outbox,
+                     void *arg)
+{
+    COH_ASSERT(l->cnt > 0 && l->asked_cnt == 0);
+    group_by_owner(l, dir, ls->shard_cnt);
+    coh_buf_clear(&ls->keys);
+    coh_rec_key_t *keys =
+        (coh_rec_key_t *)(void *)coh_buf_extend(&ls->keys, l->cnt * sizeof(*keys));
+    for (uint32_t i = 0; i < l->cnt; i++) {
+        keys[i] = (coh_rec_key_t){.kind = COH_KEY_ACCOUNT, .addr = l->addrs[l->order[i]]};
+    }
+    for (uint32_t s = 0; s < ls->shard_cnt; s++) {
+        uint32_t cnt = l->starts[s + 1] - l->starts[s];
+        if (cnt == 0) {
+            continue;
+        }
+        question_t *q         = coh_calloc(1, sizeof(*q));
+        *q                    = (question_t){.lookup = l, .shard = s};
+        coh_msg_query_t query = {
+            .query = coh_ids_put(&ls->ids, q),
+            .keys  = {.v = keys + l->starts[s], .cnt = cnt},
+        };
+        coh_wire_put_query(outbox(arg, s), &query);
+        l->asked_cnt++;
+    }
+}
+
+coh_err_t coh_lookups_answer(coh_lookups_t *ls, uint32_t shard, coh_msg_answer_t const *msg)
+{
+    question_t *q = coh_ids_get(&ls->ids, msg->query);
+    if (q == NULL || q->shard != shard) {
+        return COH_EPROTO;
+    }
+    coh_lookup_t *l = q->lookup;
+    uint32_t first  = l->starts[shard];
+    if (msg->values.cnt != l->starts[shard + 1] - first ||
+        (l->has_block && l->block != msg->block)) {
+        return COH_EPROTO;
+    }
+    l->block     = msg->block;
+    l->has_block = true;
+    for (uint32_t i = 0; i < msg->values.cnt; i++) {
+        l->values[l->order[first + i]] = msg->values.v[i];
+    }
+    coh_ids_remove(&ls->ids, msg->query);
+    free(q);
+    if (--l->asked_cnt == 0) {
+        l->done(l->arg, l);
+    }
+    return COH_OK;
+}

@@ -1,0 +1,236 @@
+#include "coordinator/seal.h"
+
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+#include "common/codec/rlp.h"
+#include "common/crypto/keccak.h"
+#include "coordinator/decision_log.h"
+
+#define BATCH_CNT 64u
+#define RECEIPT_RLP_MAX \
+    160u /* list header, 6 numbers of at most 33 octets with their headers, two addresses */
+
+void coh_sealed_free(coh_sealed_t *sealed)
+{
+    if (sealed != NULL) {
+        coh_buf_free(&sealed->header_rlp);
+        free(sealed->receipts);
+        free(sealed);
+    }
+}
+
+/* created_address is where a creation by sender at nonce puts its contract: Yellow Paper 7, (87). */
+static coh_addr_t created_address(coh_addr_t const *sender, uint64_t nonce)
+{
+    uint8_t space[64];
+    coh_buf_t rlp = {.p = space, .cap = sizeof(space)}; /* at most 1 + 21 + 9 octets: never grows */
+    coh_rlp_put_string(&rlp, sender->b, sizeof(sender->b));
+    coh_rlp_put_u64(&rlp, nonce);
+    coh_rlp_wrap_list(&rlp, 0);
+    COH_ASSERT(rlp.p == space);
+    coh_hash_t h;
+    coh_keccak256(&h, rlp.p, rlp.n);
+    coh_addr_t out;
+    memcpy(out.b, h.b + 12, sizeof(out.b));
+    return out;
+}
+
+static void put_receipt(coh_buf_t *out, coh_op_receipt_t const *r)
+{
+    size_t at = out->n;
+    coh_rlp_put_u64(out, r->type);
+    coh_rlp_put_u64(out, r->status);
+    coh_rlp_put_u64(out, r->cumulative_gas);
+    coh_rlp_put_string(out, r->from.b, sizeof(r->from.b));
+    coh_rlp_put_string(out, r->to.b, sizeof(r->to.b));
+    coh_rlp_put_u64(out, r->gas_used);
+    coh_rlp_put_u256(out, &r->effective_price);
+    coh_rlp_wrap_list(out, at);
+}
+
+/* commit_body sets tx_root and receipts_root. scratch: hashes of all, then encodings of a batch. */
+static void commit_body(coh_sealed_t *sealed, coh_buf_t *scratch)
+{
+    size_t hashes_sz = (size_t)sealed->tx_cnt * sizeof(coh_hash_t);
+    coh_buf_clear(scratch);
+    coh_buf_grow(scratch, hashes_sz + BATCH_CNT * RECEIPT_RLP_MAX);
+    coh_hash_t *hashes = (coh_hash_t *)(void *)scratch->p; /* octets only: no alignment needed */
+    for (uint32_t i = 0; i < sealed->tx_cnt; i++) {
+        hashes[i] = sealed->receipts[i].tx_hash;
+    }
+    coh_keccak256(&sealed->header.tx_root, hashes, hashes_sz);
+    for (uint32_t i = 0; i < sealed->tx_cnt; i += BATCH_CNT) {
+        uint32_t cnt = COH_MIN(sealed->tx_cnt - i, BATCH_CNT);
+        coh_bytes_t in[BATCH_CNT];
+        scratch->n = hashes_sz;
+        for (uint32_t k = 0; k < cnt; k++) {
+            size_t at = scratch->n;
+            put_receipt(scratch, &sealed->receipts[i + k]);
+            in[k] = coh_bytes(scratch->p + at, scratch->n - at);
+        }
+        COH_ASSERT((uint8_t *)hashes == scratch->p);
+        coh_keccak256_many(hashes + i, in, cnt);
+    }
+    coh_keccak256(&sealed->header.receipts_root, hashes, hashes_sz);
+}
+
+static void put_outcome(coh_op_receipt_t *r,
+                        coh_block_env_t const *env,
+                        coh_tx_t const *tx,
+                        coh_hash_t const *hash,
+                        coh_addr_t const *sender,
+                        uint32_t idx,
+                        uint32_t status,
+                        uint64_t gas_used,
+                        uint64_t cumulative)
+{
+    r->tx_hash        = *hash;
+    r->block          = env->number;
+    r->tx_idx         = idx;
+    r->type           = (uint32_t)tx->type;
+    r->from           = *sender;
+    r->to             = tx->is_create ? created_address(sender, tx->nonce) : tx->to;
+    r->status         = status;
+    r->gas_used       = gas_used;
+    r->cumulative_gas = cumulative;
+    coh_tx_effective_price(&r->effective_price, tx, &env->base_fee);
+}
+
+static void put_env(coh_header_t *h, coh_block_env_t const *env)
+{
+    static char const extra[] = "cohort";
+    *h                        = (coh_header_t){
+                               .ommers_hash      = COH_EMPTY_LIST_HASH,
+                               .coinbase         = env->coinbase,
+                               .number           = env->number,
+                               .gas_limit        = env->gas_limit,
+                               .timestamp        = env->timestamp,
+                               .extra_sz         = sizeof(extra) - 1,
+                               .base_fee         = env->base_fee,
+                               .withdrawals_root = COH_EMPTY_TRIE_ROOT,
+                               .requests_hash    = COH_EMPTY_REQUESTS_HASH,
+    };
+    memcpy(h->extra, extra, sizeof(extra) - 1);
+}
+
+coh_sealed_t *coh_seal(coh_block_env_t const *env,
+                       coh_sealed_t const *parent,
+                       coh_block_tx_t const *txs,
+                       uint32_t cnt,
+                       coh_u256_t const *sum,
+                       coh_buf_t *scratch)
+{
+    coh_sealed_t *sealed = coh_calloc(1, sizeof(*sealed));
+    coh_header_t *h      = &sealed->header;
+    put_env(h, env);
+    sealed->fork     = env->fork;
+    sealed->receipts = coh_calloc(cnt, sizeof(*sealed->receipts));
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_block_tx_t const *t = &txs[i];
+        COH_ASSERT(t->reported);
+        if (t->verdict == COH_TX_OK) {
+            h->gas_used += t->gas_used;
+            uint32_t idx = sealed->tx_cnt++;
+            put_outcome(&sealed->receipts[idx],
+                        env,
+                        t->tx,
+                        t->hash,
+                        t->sender,
+                        idx,
+                        t->status,
+                        t->gas_used,
+                        h->gas_used);
+        }
+    }
+    commit_body(sealed, scratch);
+    uint8_t step[64];
+    memcpy(step, parent->header.state_root.b, 32);
+    coh_u256_to_be(step + 32, sum);
+    coh_keccak256(&h->state_root, step, sizeof(step));
+    h->parent_hash = parent->hash;
+    coh_header_encode(&sealed->header_rlp, h, env->fork);
+    coh_keccak256(&sealed->hash, sealed->header_rlp.p, sealed->header_rlp.n);
+    /* Both stay below the supply, which fits. */
+    (void)coh_u256_mul_u64(&sealed->burnt, &env->base_fee, h->gas_used);
+    (void)coh_u256_add(&sealed->burnt_total, &parent->burnt_total, &sealed->burnt);
+    return sealed;
+}
+
+coh_sealed_t *coh_seal_genesis(coh_block_env_t const *env, coh_hash_t const *genesis_hash)
+{
+    coh_sealed_t *sealed = coh_calloc(1, sizeof(*sealed));
+    put_env(&sealed->header, env);
+    sealed->header.state_root    = *genesis_hash;
+    sealed->header.tx_root       = COH_EMPTY_TRIE_ROOT;
+    sealed->header.receipts_root = COH_EMPTY_TRIE_ROOT;
+    sealed->fork                 = env->fork;
+    coh_header_encode(&sealed->header_rlp, &sealed->header, env->fork);
+    sealed->hash     = *genesis_hash;
+    sealed->receipts = coh_calloc(0, sizeof(*sealed->receipts));
+    return sealed;
+}
+
+static coh_err_t restore_txs(coh_sealed_t *sealed, coh_decision_cursor_t *cur)
+{
+    coh_header_t const *h     = &sealed->header;
+    coh_block_env_t const env = {.number = h->number, .base_fee = h->base_fee};
+    uint64_t gas              = 0;
+    for (uint32_t i = 0; i < sealed->tx_cnt; i += BATCH_CNT) {
+        uint32_t cnt = COH_MIN(sealed->tx_cnt - i, BATCH_CNT);
+        coh_bytes_t raws[BATCH_CNT];
+        coh_hash_t hashes[BATCH_CNT];
+        for (uint32_t k = 0; k < cnt; k++) {
+            coh_decision_tx_t dtx;
+            coh_tx_t tx;
+            COH_TRY(coh_decision_next_tx(cur, &dtx));
+            if (coh_tx_decode(&tx, dtx.raw) != COH_TX_OK || dtx.gas_used > h->gas_used - gas ||
+                coh_u256_lt(&tx.max_fee, &h->base_fee)) {
+                return COH_ECORRUPT;
+            }
+            gas += dtx.gas_used;
+            raws[k] = dtx.raw;
+            put_outcome(&sealed->receipts[i + k],
+                        &env,
+                        &tx,
+                        &(coh_hash_t){{0}},
+                        &dtx.sender,
+                        i + k,
+                        dtx.status,
+                        dtx.gas_used,
+                        gas);
+        }
+        coh_keccak256_many(hashes, raws, cnt);
+        for (uint32_t k = 0; k < cnt; k++) {
+            sealed->receipts[i + k].tx_hash = hashes[k];
+        }
+    }
+    return gas == h->gas_used ? COH_OK : COH_ECORRUPT;
+}
+
+coh_err_t coh_seal_restore(coh_sealed_t **out, coh_bytes_t record)
+{
+    coh_decision_t d;
+    coh_decision_cursor_t cur;
+    COH_TRY(coh_decision_read(&d, &cur, record));
+    coh_sealed_t *sealed = coh_calloc(1, sizeof(*sealed));
+    sealed->tx_cnt       = d.tx_cnt;
+    sealed->receipts     = coh_calloc(d.tx_cnt, sizeof(*sealed->receipts));
+    sealed->fork         = d.fork;
+    sealed->burnt        = d.burnt;
+    sealed->burnt_total  = d.burnt_total;
+    coh_buf_put(&sealed->header_rlp, d.header.p, d.header.n);
+    coh_keccak256(&sealed->hash, d.header.p, d.header.n);
+    coh_fork_t by_fields;
+    coh_err_t err = coh_header_decode(&sealed->header, &by_fields, d.header);
+    if (err == COH_OK) {
+        err = sealed->header.number == d.number ? restore_txs(sealed, &cur) : COH_ECORRUPT;
+    }
+    if (err != COH_OK) {
+        coh_sealed_free(sealed);
+        return COH_ECORRUPT;
+    }
+    *out = sealed;
+    return COH_OK;
+}

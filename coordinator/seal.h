@@ -1,0 +1,69 @@
+/* seal.h: outcomes -> block. The transactions that were valid at their turn, in order, become the body; from their outcomes come receipts, and from
+   those the header, whose hash names the block.
+
+   Header fields are Ethereum's, by fork (common/codec/block.h), with what Cohort has no use for at its neutral value: no ommers, difficulty, nonce and
+   mix hash 0, extra "cohort", empty withdrawals and requests, blob gas 0, parent beacon root 0, and an empty bloom (transfers log nothing).
+
+   Interim commitments. Until the Merkle-Patricia tries exist three fields are not Ethereum's roots:
+     tx_root        keccak256 over the transaction hashes in order, concatenated
+     receipts_root  keccak256 over the keccak256 of each receipt, concatenated; a receipt as
+                    rlp([type, status, cumulative_gas, from, to, gas_used, effective_price])
+     state_root     keccak256(the parent's state_root || the sum mod 2^256 of the digests of all changed accounts, big-endian); the genesis block's is the
+                    genesis hash
+   Each depends on nothing but the ordered input and its results: a sum over accounts is the same however they are spread over shards. So they
+   find a wrong result and compare across layouts (P1, P2) like the real ones; what they do not give is proofs. */
+#ifndef COH_SEAL_H
+#define COH_SEAL_H
+
+#include "common/client/ops.h"
+#include "common/codec/block.h"
+#include "common/codec/tx.h"
+#include "common/state/transition.h"
+
+/* A transaction of a block under way. */
+typedef struct {
+    coh_tx_t const *tx; /* borrowed from the pool's or the import's */
+    coh_hash_t const *hash;
+    coh_addr_t const *sender;
+    struct coh_pool_tx *pooled; /* NULL in an import */
+    uint16_t sender_bucket;
+    uint16_t to_bucket;
+    uint16_t home;        /* shard */
+    bool reported;        /* its home said what became of it: the rest is set */
+    uint8_t status;       /* receipt status */
+    coh_tx_err_t verdict; /* not OK: left out */
+    uint64_t gas_used;
+} coh_block_tx_t;
+
+/* A block with its receipts. */
+typedef struct {
+    coh_header_t header;
+    coh_fork_t fork;
+    coh_hash_t hash;
+    coh_buf_t header_rlp;       /* owned */
+    coh_op_receipt_t *receipts; /* owned; tx_cnt, in order */
+    uint32_t tx_cnt;
+    coh_u256_t burnt;       /* wei: base fee times gas used (EIP-1559) */
+    coh_u256_t burnt_total; /* with all blocks before */
+} coh_sealed_t;
+
+void coh_sealed_free(coh_sealed_t *sealed);
+
+/* coh_seal builds the block of those of txs[0..cnt-1] whose verdict is OK on top of parent (the genesis block: only its header's state_root, its hash and
+   burnt_total are read). sum: of the digests of changed accounts over all shards. scratch is cleared and reused. The caller frees the result.
+   Cost: two multi-buffer Keccaks and some 150 octets copied per transaction */
+coh_sealed_t *coh_seal(coh_block_env_t const *env,
+                       coh_sealed_t const *parent,
+                       coh_block_tx_t const *txs,
+                       uint32_t cnt,
+                       coh_u256_t const *sum,
+                       coh_buf_t *scratch);
+
+/* coh_seal_genesis is the parent of the first block. */
+coh_sealed_t *coh_seal_genesis(coh_block_env_t const *env, coh_hash_t const *genesis_hash);
+
+/* coh_seal_restore rebuilds a block with its receipts from its decision record.
+   Returns: COH_OK and *out, the caller's; COH_ECORRUPT the record is damaged or does not hold together */
+coh_err_t coh_seal_restore(coh_sealed_t **out, coh_bytes_t record);
+
+#endif

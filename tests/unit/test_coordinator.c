@@ -1,0 +1,949 @@
+/* The coordinator's state machine driven by hand: a store in memory, a clock that the test moves, and two shards played by the test, which
+   answers as the protocol says, or as a case wants it to. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "common/base/alloc.h"
+#include "common/client/ops.h"
+#include "common/codec/tx.h"
+#include "common/config/genesis.h"
+#include "common/crypto/keccak.h"
+#include "common/node/abort.h"
+#include "common/node/version.h"
+#include "common/wire/wire.h"
+#include "coordinator/coordinator.h"
+#include "coordinator/decision_log.h"
+
+#define SHARDS 2u
+#define TX_GAS 21000u
+#define PRICE  UINT64_C(2000000000)
+
+typedef struct {
+    uint64_t block;
+    uint32_t homed_cnt;
+    coh_rec_result_t results[64];
+} played_block_t;
+
+typedef struct {
+    coh_env_t env;
+    coh_gateway_sink_t sink;
+    coh_config_t config;
+    coh_genesis_t genesis;
+    coh_kv_t *kv;
+    coh_coordinator_t *c;
+    coh_buf_t outboxes[1 + SHARDS];
+    coh_disk_req_t *disk_first;
+    coh_disk_req_t **disk_last;
+    uint64_t now_us;
+    coh_wire_reader_t *reader;
+    coh_op_reader_t *ops;
+    /* What the shards do. */
+    played_block_t blocks[SHARDS][16];
+    uint64_t gas_delta;    /* what IDLE says wrong */
+    uint64_t refuse_block; /* shard 0 votes no on it... */
+    uint32_t refuse_cnt;   /* ...so many times */
+    uint32_t bad_idx;      /* this transaction of each block gets this verdict */
+    coh_tx_err_t bad_verdict;
+    bool hold_votes;
+    uint64_t commits_before_write; /* COMMITs that left while a decision was not on disk */
+    uint64_t commits[SHARDS];
+    uint64_t aborts[SHARDS];
+    uint32_t waves;
+    uint32_t attempt;
+    bool refused;
+    bool sends_effects; /* each shard says it sent one message to the other in each block */
+    bool fail_disk;
+    coh_hash_t hello_genesis;
+    uint64_t hello_prepared;
+    /* What clients got. */
+    coh_buf_t reply;
+    uint64_t reply_request;
+    uint32_t reply_cnt;
+    coh_buf_t published; /* topics */
+    coh_import_result_t results[16];
+    uint32_t result_cnt;
+} world_t;
+
+static world_t *world_of(coh_env_t *env) { return (world_t *)(void *)env; }
+
+static uint64_t env_mono_us(coh_env_t *env) { return world_of(env)->now_us; }
+static uint64_t env_unix_us(coh_env_t *env)
+{
+    return UINT64_C(1700000000000000) + world_of(env)->now_us;
+}
+static coh_buf_t *env_outbox(coh_env_t *env, uint32_t dst) { return &world_of(env)->outboxes[dst]; }
+static void env_wake(coh_env_t *env) { (void)env; }
+
+static void env_disk(coh_env_t *env, coh_disk_req_t *req)
+{
+    world_t *w    = world_of(env);
+    req->next     = NULL;
+    *w->disk_last = req;
+    w->disk_last  = &req->next;
+}
+
+static world_t *sink_world(coh_gateway_sink_t *sink)
+{
+    return (world_t *)(void *)((uint8_t *)sink - offsetof(world_t, sink));
+}
+
+static void sink_reply(coh_gateway_sink_t *sink, uint64_t request, coh_bytes_t data)
+{
+    world_t *w       = sink_world(sink);
+    w->reply_request = request;
+    w->reply_cnt++;
+    coh_buf_clear(&w->reply);
+    coh_buf_put(&w->reply, data.p, data.n);
+}
+
+static void sink_publish(coh_gateway_sink_t *sink, coh_bytes_t data)
+{
+    coh_buf_put_u8(&sink_world(sink)->published, data.p[0]);
+}
+
+static bool sink_has_subscribers(coh_gateway_sink_t *sink)
+{
+    (void)sink;
+    return true;
+}
+
+/* ---- keys and transactions ---- */
+
+static void secret_of(uint8_t secret[32], uint32_t who)
+{
+    memset(secret, 0, 32);
+    secret[31] = (uint8_t)(who + 1);
+}
+
+static coh_addr_t addr_of(uint32_t who)
+{
+    uint8_t secret[32];
+    coh_addr_t addr;
+    secret_of(secret, who);
+    assert_int_equal(coh_ecdsa_address(&addr, secret), COH_OK);
+    return addr;
+}
+
+/* Appends a signed transfer of 1 wei from who. */
+static void put_transfer(coh_buf_t *out, uint32_t who, uint64_t nonce, coh_hash_t *hash)
+{
+    coh_tx_t tx = {
+        .type         = COH_TX_DYNAMIC_FEE,
+        .has_chain_id = true,
+        .chain_id     = 1337,
+        .nonce        = nonce,
+        .gas_limit    = TX_GAS,
+        .max_fee      = coh_u256(PRICE),
+        .max_tip      = coh_u256(1),
+        .value        = coh_u256(1),
+        .to           = {{0xaa, (uint8_t)who}},
+    };
+    uint8_t secret[32];
+    secret_of(secret, who);
+    assert_int_equal(coh_tx_sign(&tx, secret), COH_OK);
+    size_t at = out->n;
+    coh_tx_encode(out, &tx);
+    if (hash != NULL) {
+        coh_keccak256(hash, out->p + at, out->n - at);
+    }
+}
+
+/* ---- the shards ---- */
+
+static coh_buf_t *frame_from(coh_buf_t *frame, uint32_t shard)
+{
+    if (frame->n == 0) {
+        coh_wire_put_envelope(frame, &(coh_envelope_t){.sender = shard + 1});
+    }
+    return frame;
+}
+
+static void play_block(world_t *w, uint32_t shard, coh_buf_t *out, coh_msg_block_t const *m)
+{
+    played_block_t *b = &w->blocks[shard][m->number % 16];
+    assert_true(m->txs.cnt <= 64);
+    assert_true(m->attempt >= w->attempt);
+    w->attempt   = m->attempt;
+    b->block     = m->number;
+    b->homed_cnt = m->txs.cnt;
+    uint64_t gas = 0;
+    for (uint32_t i = 0; i < m->txs.cnt; i++) {
+        bool bad      = m->txs.v[i].tx_idx == w->bad_idx && w->bad_verdict != COH_TX_OK;
+        b->results[i] = (coh_rec_result_t){.tx_idx   = m->txs.v[i].tx_idx,
+                                           .verdict  = bad ? w->bad_verdict : COH_TX_OK,
+                                           .status   = !bad,
+                                           .gas_used = bad ? 0 : TX_GAS};
+        gas += b->results[i].gas_used;
+    }
+    uint64_t sent               = w->sends_effects ? 1 : 0;
+    coh_rec_digest_t effects[2] = {{.effects = 0}, {.effects = 0}};
+    effects[1 - shard].effects  = 100 * sent + shard;
+    coh_msg_idle_t idle         = {.block    = m->number,
+                                   .sent     = sent,
+                                   .received = sent,
+                                   .gas_used = gas + w->gas_delta,
+                                   .effects  = {.v = effects, .cnt = SHARDS}};
+    coh_wire_put_idle(out, &idle);
+}
+
+static void play_wave(world_t *w, uint32_t shard, coh_buf_t *out, coh_msg_wave_t const *m)
+{
+    played_block_t *b           = &w->blocks[shard][m->block % 16];
+    coh_rec_digest_t effects[2] = {{.effects = 0}, {.effects = 0}};
+    effects[1 - shard].effects  = 100 + shard;
+    uint64_t gas                = 0;
+    for (uint32_t i = 0; i < b->homed_cnt; i++) {
+        gas += b->results[i].gas_used;
+    }
+    coh_msg_idle_t idle = {.block    = m->block,
+                           .wave     = m->wave,
+                           .sent     = 1,
+                           .received = 1,
+                           .gas_used = gas,
+                           .effects  = {.v = effects, .cnt = SHARDS}};
+    coh_wire_put_idle(out, &idle);
+    w->waves++;
+}
+
+static void play_prepare(world_t *w, uint32_t shard, coh_buf_t *out, coh_msg_prepare_t const *m)
+{
+    played_block_t *b = &w->blocks[shard][m->block % 16];
+    assert_int_equal(b->block, m->block);
+    assert_int_equal(m->effects.cnt, SHARDS);
+    if (w->sends_effects) { /* what the other shard said of us comes to us */
+        assert_int_equal(m->effects.v[1 - shard].effects, 100 + (1 - shard));
+    }
+    coh_msg_vote_t vote = {
+        .block = m->block, .yes = 1, .has_redo = b->homed_cnt > 0, .state_sum = coh_u256(m->block)};
+    vote.results.v   = b->results;
+    vote.results.cnt = b->homed_cnt;
+    if (shard == 0 && m->block == w->refuse_block && w->refuse_cnt > 0) {
+        w->refuse_cnt--;
+        vote = (coh_msg_vote_t){.block = m->block, .reason = COH_ABORT_EFFECTS};
+    }
+    coh_wire_put_vote(out, &vote);
+}
+
+static void play_query(coh_buf_t *out, coh_msg_query_t const *m)
+{
+    coh_rec_state_value_t values[64];
+    assert_true(m->keys.cnt <= 64);
+    for (uint32_t i = 0; i < m->keys.cnt; i++) {
+        values[i] = (coh_rec_state_value_t){.nonce = 0, .word = {{0, 1, 0, 0}}};
+    }
+    coh_wire_put_answer(out,
+                        &(coh_msg_answer_t){.query  = m->query,
+                                            .block  = 0,
+                                            .values = {.v = values, .cnt = m->keys.cnt}});
+}
+
+static void play_recover(coh_buf_t *out, coh_msg_recover_t const *m)
+{
+    coh_rec_recovered_tx_t txs[256];
+    for (uint32_t i = 0; i < m->txs.cnt; i++) {
+        coh_tx_t tx;
+        coh_tx_recover_t r = {.tx = &tx, .err = coh_tx_decode(&tx, m->txs.v[i].raw)};
+        coh_buf_t scratch  = COH_BUF_INIT;
+        (void)coh_tx_recover_batch(&r, 1, &scratch);
+        coh_buf_free(&scratch);
+        txs[i] = (coh_rec_recovered_tx_t){.err = r.err, .hash = r.hash, .sender = r.sender};
+    }
+    coh_wire_put_recovered(
+        out, &(coh_msg_recovered_t){.job = m->job, .txs = {.v = txs, .cnt = m->txs.cnt}});
+}
+
+static bool decision_on_disk(world_t *w, uint64_t block)
+{
+    uint8_t key[COH_DECISION_KEY_SZ];
+    coh_decision_key(key, block);
+    coh_buf_t value = COH_BUF_INIT;
+    bool there =
+        w->kv->ops->get(w->kv, COH_KV_BLOCKS, coh_bytes(key, sizeof(key)), &value) == COH_OK;
+    coh_buf_free(&value);
+    return there;
+}
+
+/* Carries out what lies in shard's outbox and sends the answers back. True if there was something. */
+static bool play_shard(world_t *w, uint32_t shard)
+{
+    coh_buf_t in           = w->outboxes[shard + 1];
+    w->outboxes[shard + 1] = COH_BUF_INIT;
+    coh_buf_t out          = COH_BUF_INIT;
+    coh_envelope_t envelope;
+    if (in.n == 0) {
+        return false;
+    }
+    assert_int_equal(coh_wire_reader_begin(w->reader, coh_buf_bytes(&in), &envelope), COH_OK);
+    assert_int_equal(envelope.sender, 0);
+    coh_msg_t m;
+    coh_err_t err;
+    while ((err = coh_wire_reader_next(w->reader, &m)) == COH_OK) {
+        coh_buf_t *to = frame_from(&out, shard);
+        switch (m.id) {
+        case COH_MSG_WELCOME:
+            coh_wire_put_ready(to, &(coh_msg_ready_t){.head = m.u.welcome.head});
+            break;
+        case COH_MSG_REFUSE: w->refused = true; break;
+        case COH_MSG_BLOCK: play_block(w, shard, to, &m.u.block); break;
+        case COH_MSG_WAVE: play_wave(w, shard, to, &m.u.wave); break;
+        case COH_MSG_PREPARE: play_prepare(w, shard, to, &m.u.prepare); break;
+        case COH_MSG_COMMIT:
+            w->commits_before_write += decision_on_disk(w, m.u.commit.block) ? 0 : 1;
+            w->commits[shard] = m.u.commit.block;
+            coh_wire_put_ack(to, &(coh_msg_ack_t){.block = m.u.commit.block});
+            break;
+        case COH_MSG_ABORT:
+            w->aborts[shard]++;
+            coh_wire_put_ack(to, &(coh_msg_ack_t){.block = m.u.abort.block, .aborted = 1});
+            break;
+        case COH_MSG_QUERY: play_query(to, &m.u.query); break;
+        case COH_MSG_RECOVER: play_recover(to, &m.u.recover); break;
+        case COH_MSG_STOP: coh_wire_put_stopped(to, &(coh_msg_stopped_t){0}); break;
+        default: fail_msg("a shard got %s", coh_wire_msg_name((uint32_t)m.id));
+        }
+    }
+    assert_int_equal(err, COH_ENOTFOUND);
+    coh_node_t *node = coh_coordinator_node(w->c);
+    node->ops->on_frame(node, shard + 1, coh_buf_bytes(&out));
+    coh_buf_free(&in);
+    coh_buf_free(&out);
+    return true;
+}
+
+static bool play_disk(world_t *w)
+{
+    coh_disk_req_t *req = w->disk_first;
+    if (req == NULL) {
+        return false;
+    }
+    w->disk_first = req->next;
+    if (w->disk_first == NULL) {
+        w->disk_last = &w->disk_first;
+    }
+    coh_kv_ops_t const *kv = w->kv->ops;
+    switch (req->kind) {
+    case COH_DISK_WRITE:
+    case COH_DISK_WRITE_SYNC:
+        req->err = w->fail_disk ? COH_EIO : kv->write(w->kv, &req->batch, true);
+        break;
+    case COH_DISK_INGEST:
+        req->err = kv->ingest(w->kv, &req->batch);
+        if (req->err == COH_OK && req->after.cnt > 0) {
+            req->err = kv->write(w->kv, &req->after, false);
+        }
+        break;
+    case COH_DISK_READ:
+        req->err = kv->multi_get(
+            w->kv, req->table, req->key_cnt, req->keys, req->errs, req->lens, &req->values);
+        break;
+    }
+    coh_node_t *node = coh_coordinator_node(w->c);
+    node->ops->on_disk_done(node, req);
+    return true;
+}
+
+/* Runs until nothing moves any more. */
+static void run(world_t *w)
+{
+    coh_node_t *node = coh_coordinator_node(w->c);
+    for (int i = 0; i < 10000; i++) {
+        bool any = node->ops->on_tick(node);
+        any |= node->ops->work(node, 0);
+        for (uint32_t s = 0; s < SHARDS; s++) {
+            any |= play_shard(w, s);
+        }
+        any |= play_disk(w);
+        w->now_us += 100;
+        if (!any) {
+            return;
+        }
+    }
+    fail_msg("it does not come to rest");
+}
+
+static void run_ms(world_t *w, uint64_t ms)
+{
+    w->now_us += ms * 1000;
+    run(w);
+}
+
+static char const *failure(world_t *w)
+{
+    coh_node_t *node = coh_coordinator_node(w->c);
+    return node->ops->failed(node);
+}
+
+static void hello(world_t *w, uint32_t shard)
+{
+    coh_buf_t out       = COH_BUF_INIT;
+    coh_msg_hello_t msg = {
+        .build    = coh_bytes(COH_VERSION, strlen(COH_VERSION)),
+        .chain_id = 1337,
+        .genesis  = w->hello_genesis,
+        .config   = coh_config_hash(&w->config),
+        .prepared = w->hello_prepared,
+    };
+    coh_wire_put_hello(frame_from(&out, shard), &msg);
+    coh_node_t *node = coh_coordinator_node(w->c);
+    node->ops->on_frame(node, shard + 1, coh_buf_bytes(&out));
+    coh_buf_free(&out);
+}
+
+static void open_coordinator(world_t *w)
+{
+    coh_buf_t text = COH_BUF_INIT;
+    coh_err_t err =
+        coh_coordinator_new(&w->c, &w->config, &w->genesis, &w->env, w->kv, &w->sink, &text);
+    if (err != COH_OK) {
+        fail_msg("%.*s", (int)text.n, (char const *)text.p);
+    }
+    coh_buf_free(&text);
+}
+
+static void close_coordinator(world_t *w)
+{
+    coh_node_t *node = coh_coordinator_node(w->c);
+    node->ops->free(node);
+    while (w->disk_first != NULL) {
+        coh_disk_req_t *req = w->disk_first;
+        w->disk_first       = req->next;
+        coh_kv_batch_free(&req->batch);
+        coh_kv_batch_free(&req->after);
+        coh_buf_free(&req->values);
+        free(req);
+    }
+    w->disk_last = &w->disk_first;
+    for (uint32_t r = 0; r <= SHARDS; r++) {
+        coh_buf_free(&w->outboxes[r]);
+    }
+}
+
+static int setup(void **state)
+{
+    world_t *w              = coh_calloc(1, sizeof(*w));
+    w->env.rank_cnt         = 1 + SHARDS;
+    w->env.mono_us          = env_mono_us;
+    w->env.unix_us          = env_unix_us;
+    w->env.outbox           = env_outbox;
+    w->env.disk             = env_disk;
+    w->env.wake_workers     = env_wake;
+    w->env.wake_node        = env_wake;
+    w->env.metrics          = coh_metrics_new(0);
+    w->sink.reply           = sink_reply;
+    w->sink.publish         = sink_publish;
+    w->sink.has_subscribers = sink_has_subscribers;
+    w->disk_last            = &w->disk_first;
+    w->now_us               = 1000000;
+    coh_config_default(&w->config);
+    w->genesis =
+        (coh_genesis_t){.chain_id = 1337, .gas_limit = 30000000, .base_fee = coh_u256(1000000000)};
+    for (int f = COH_FORK_SHANGHAI; f < COH_FORK_CNT; f++) {
+        w->genesis.fork_at[f] = f == COH_FORK_SHANGHAI ? 0 : UINT64_MAX;
+    }
+    coh_buf_t text = COH_BUF_INIT;
+    assert_int_equal(coh_genesis_finish(&w->genesis, &text), COH_OK);
+    w->hello_genesis = w->genesis.hash;
+    assert_int_equal(coh_kv_mem_open(&w->kv), COH_OK);
+    w->reader = coh_wire_reader_new();
+    w->ops    = coh_op_reader_new();
+    open_coordinator(w);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_t *w = *state;
+    close_coordinator(w);
+    coh_metrics_free(w->env.metrics);
+    w->kv->ops->close(w->kv);
+    coh_wire_reader_free(w->reader);
+    coh_op_reader_free(w->ops);
+    coh_genesis_free(&w->genesis);
+    coh_buf_free(&w->reply);
+    coh_buf_free(&w->published);
+    free(w);
+    return 0;
+}
+
+static void start(world_t *w)
+{
+    hello(w, 0);
+    hello(w, 1);
+    run(w);
+    assert_null(failure(w));
+    assert_true(coh_coordinator_is_ready(w->c));
+}
+
+/* ---- clients ---- */
+
+static void request(world_t *w, coh_buf_t *bytes)
+{
+    uint32_t before = w->reply_cnt;
+    coh_coordinator_on_request(w->c, 7000 + before, coh_buf_bytes(bytes));
+    coh_buf_free(bytes);
+}
+
+static coh_op_answer_t answer(world_t *w, coh_op_id_t op)
+{
+    coh_op_answer_t a;
+    assert_int_equal(coh_op_read_answer(w->ops, &a, op, coh_buf_bytes(&w->reply)), COH_OK);
+    return a;
+}
+
+/* Submits transfers of nonces first..first+cnt-1 from who, waits for the verdicts, and expects all to be the same. */
+static void submit(world_t *w,
+                   uint32_t who,
+                   uint64_t first,
+                   uint32_t cnt,
+                   coh_tx_err_t expected,
+                   coh_hash_t *hashes)
+{
+    coh_buf_t raw = COH_BUF_INIT;
+    coh_bytes_t raws[32];
+    size_t ends[33] = {0};
+    for (uint32_t i = 0; i < cnt; i++) {
+        put_transfer(&raw, who, first + i, hashes != NULL ? &hashes[i] : NULL);
+        ends[i + 1] = raw.n;
+    }
+    for (uint32_t i = 0; i < cnt; i++) {
+        raws[i] = coh_bytes(raw.p + ends[i], ends[i + 1] - ends[i]);
+    }
+    coh_buf_t bytes = COH_BUF_INIT;
+    coh_op_put_submit_request(&bytes, &(coh_op_submit_request_t){.raws = {.v = raws, .cnt = cnt}});
+    uint32_t before = w->reply_cnt;
+    request(w, &bytes);
+    coh_buf_free(&raw);
+    run(w);
+    assert_int_equal(w->reply_cnt, before + 1);
+    coh_op_answer_t a = answer(w, COH_OP_SUBMIT);
+    assert_int_equal(a.err, COH_OK);
+    assert_int_equal(a.u.submit.txs.cnt, cnt);
+    for (uint32_t i = 0; i < cnt; i++) {
+        assert_int_equal(a.u.submit.txs.v[i].err, expected);
+    }
+}
+
+static coh_op_receipt_answer_t receipt(world_t *w, coh_hash_t const *hash)
+{
+    coh_buf_t bytes = COH_BUF_INIT;
+    coh_op_put_receipt_request(&bytes, &(coh_op_receipt_request_t){.hash = *hash});
+    request(w, &bytes);
+    run(w);
+    coh_op_answer_t a = answer(w, COH_OP_RECEIPT);
+    assert_int_equal(a.err, COH_OK);
+    return a.u.receipt;
+}
+
+/* ---- cases ---- */
+
+static void coordinator_commits_what_clients_submit(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    coh_hash_t hashes[5];
+    submit(w, 0, 0, 5, COH_TX_OK, hashes);
+    run_ms(w, 100);
+    assert_null(failure(w));
+    assert_int_equal(coh_coordinator_head(w->c), 1);
+    assert_int_equal(w->commits[0], 1);
+    assert_int_equal(w->commits[1], 1);
+    assert_int_equal(w->commits_before_write, 0);
+    assert_memory_equal(w->published.p, "BR", 2);
+    coh_op_receipt_answer_t r = receipt(w, &hashes[3]);
+    assert_int_equal(r.state, COH_OP_TX_COMMITTED);
+    assert_int_equal(r.receipts.cnt, 1);
+    assert_int_equal(r.receipts.v[0].tx_idx, 3);
+    assert_int_equal(r.receipts.v[0].cumulative_gas, 4 * TX_GAS);
+    coh_addr_t from = addr_of(0);
+    assert_memory_equal(r.receipts.v[0].from.b, from.b, 20);
+    /* Genesis used no gas: block 1's base fee is 7/8 of genesis' 1 gwei (EIP-1559). */
+    assert_int_equal(r.receipts.v[0].effective_price.w[0], 875000001);
+    submit(w, 0, 0, 1, COH_TX_KNOWN, NULL);
+}
+
+static void coordinator_seals_interim_roots_of_input_and_results(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    coh_hash_t hashes[2];
+    submit(w, 3, 0, 2, COH_TX_OK, hashes);
+    run_ms(w, 100);
+    coh_buf_t bytes = COH_BUF_INIT;
+    coh_op_put_block_request(&bytes, &(coh_op_block_request_t){.number = 1});
+    request(w, &bytes);
+    coh_op_answer_t a = answer(w, COH_OP_BLOCK);
+    assert_int_equal(a.err, COH_OK);
+    coh_header_t h;
+    coh_fork_t fork;
+    assert_int_equal(coh_header_decode(&h, &fork, a.u.block.header), COH_OK);
+    assert_int_equal(fork, COH_FORK_SHANGHAI);
+    coh_hash_t want;
+    coh_keccak256(&want, hashes, sizeof(hashes));
+    assert_memory_equal(h.tx_root.b, want.b, 32);
+    /* Both shards voted with sum 1 (the block's number). */
+    uint8_t step[64] = {0};
+    memcpy(step, w->genesis.hash.b, 32);
+    step[63] = 2;
+    coh_keccak256(&want, step, sizeof(step));
+    assert_memory_equal(h.state_root.b, want.b, 32);
+    assert_memory_equal(h.parent_hash.b, w->genesis.hash.b, 32);
+    assert_int_equal(h.gas_used, 2 * TX_GAS);
+    coh_keccak256(&want, a.u.block.header.p, a.u.block.header.n);
+    assert_memory_equal(a.u.block.hash.b, want.b, 32);
+}
+
+static void coordinator_asks_a_second_wave_after_messages_between_shards(void **state)
+{
+    world_t *w       = *state;
+    w->sends_effects = true;
+    start(w);
+    submit(w, 0, 0, 3, COH_TX_OK, NULL);
+    run_ms(w, 100);
+    assert_null(failure(w));
+    assert_int_equal(coh_coordinator_head(w->c), 1);
+    assert_int_equal(w->waves, 2); /* one for each shard */
+}
+
+static void coordinator_retries_a_refused_block(void **state)
+{
+    world_t *w      = *state;
+    w->refuse_block = 1;
+    w->refuse_cnt   = 2;
+    start(w);
+    coh_hash_t hashes[4];
+    submit(w, 0, 0, 4, COH_TX_OK, hashes);
+    run_ms(w, 100);
+    run_ms(w, 100);
+    run_ms(w, 100);
+    assert_null(failure(w));
+    assert_int_equal(w->aborts[0], 2);
+    assert_int_equal(w->aborts[1], 2);
+    assert_int_equal(w->attempt, 2);
+    assert_int_equal(coh_coordinator_head(w->c), 1);
+    assert_int_equal(receipt(w, &hashes[3]).receipts.v[0].tx_idx, 3);
+}
+
+static void coordinator_fails_when_a_block_is_refused_three_times(void **state)
+{
+    world_t *w      = *state;
+    w->refuse_block = 1;
+    w->refuse_cnt   = 9;
+    start(w);
+    submit(w, 0, 0, 1, COH_TX_OK, NULL);
+    run_ms(w, 100);
+    run_ms(w, 100);
+    run_ms(w, 100);
+    assert_non_null(failure(w));
+    assert_non_null(strstr(failure(w), "rank 1 refused block 1"));
+    assert_int_equal(w->refuse_cnt, 6);
+    assert_int_equal(coh_coordinator_head(w->c), 0);
+}
+
+static void coordinator_reports_what_is_left_out(void **state)
+{
+    world_t *w     = *state;
+    w->bad_idx     = 1;
+    w->bad_verdict = COH_TX_FUNDS;
+    start(w);
+    coh_hash_t hashes[2];
+    submit(w, 0, 0, 2, COH_TX_OK, hashes);
+    run_ms(w, 100);
+    assert_null(failure(w));
+    coh_op_receipt_answer_t r = receipt(w, &hashes[1]);
+    assert_int_equal(r.state, COH_OP_TX_DROPPED);
+    assert_int_equal(r.verdict, COH_TX_FUNDS);
+    assert_int_equal(receipt(w, &hashes[0]).state, COH_OP_TX_COMMITTED);
+    assert_memory_equal(w->published.p, "DBR", 3);
+    coh_hash_t unknown = {{1}};
+    assert_int_equal(receipt(w, &unknown).state, COH_OP_TX_UNKNOWN);
+}
+
+static void coordinator_fails_when_the_decision_cannot_be_written(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    w->fail_disk = true;
+    submit(w, 0, 0, 1, COH_TX_OK, NULL);
+    run_ms(w, 100);
+    assert_non_null(failure(w));
+    assert_int_equal(w->commits[0], 0);
+    assert_int_equal(w->aborts[0], 0); /* in doubt: the log decides at the next start */
+    assert_int_equal(coh_coordinator_head(w->c), 0);
+}
+
+static void coordinator_fails_on_gas_that_changes_between_settlement_and_vote(void **state)
+{
+    world_t *w   = *state;
+    w->gas_delta = 1;
+    start(w);
+    submit(w, 0, 0, 1, COH_TX_OK, NULL);
+    run_ms(w, 100);
+    assert_non_null(failure(w));
+    assert_non_null(strstr(failure(w), "gas"));
+}
+
+static void coordinator_answers_hostile_requests_with_errors(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    static uint8_t const junk[][4] = {
+        {0xc1, 0, 0, 0}, {0x91, 0x7f, 0, 0}, {0x92, 1, 0xdd, 0xff}, {0x91, 6, 0, 0}};
+    for (size_t i = 0; i < COH_CNT(junk); i++) {
+        coh_buf_t bytes = COH_BUF_INIT;
+        coh_buf_put(&bytes, junk[i], sizeof(junk[i]));
+        request(w, &bytes);
+        assert_int_equal(w->reply_cnt, i + 1);
+        assert_true(answer(w, COH_OP_HEAD).err != COH_OK);
+    }
+    /* Bytes that are no transaction, inside a good request. */
+    coh_buf_t bytes    = COH_BUF_INIT;
+    coh_bytes_t raws[] = {coh_bytes("\x02garbage", 8), coh_bytes(NULL, 0)};
+    coh_op_put_submit_request(&bytes, &(coh_op_submit_request_t){.raws = {.v = raws, .cnt = 2}});
+    request(w, &bytes);
+    run(w);
+    coh_op_answer_t a = answer(w, COH_OP_SUBMIT);
+    assert_int_equal(a.u.submit.txs.v[0].err, COH_TX_MALFORMED);
+    assert_int_equal(a.u.submit.txs.v[1].err, COH_TX_MALFORMED);
+    assert_null(failure(w));
+}
+
+static void coordinator_fails_on_malformed_frames_with_rank_and_message(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    coh_buf_t frame = COH_BUF_INIT;
+    coh_wire_put_ack(frame_from(&frame, 1), &(coh_msg_ack_t){.block = 9});
+    coh_node_t *node = coh_coordinator_node(w->c);
+    node->ops->on_frame(node, 2, coh_buf_bytes(&frame));
+    coh_buf_free(&frame);
+    assert_non_null(strstr(failure(w), "rank 2: ACK"));
+}
+
+static void coordinator_refuses_a_shard_of_another_genesis(void **state)
+{
+    world_t *w = *state;
+    w->hello_genesis.b[0] ^= 1;
+    hello(w, 1);
+    (void)play_shard(w, 1);
+    assert_true(w->refused);
+    assert_non_null(strstr(failure(w), "rank 2: genesis"));
+}
+
+static void reopen(world_t *w)
+{
+    close_coordinator(w);
+    open_coordinator(w);
+}
+
+static void coordinator_recovers_head_receipts_and_index(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    coh_hash_t hashes[3];
+    submit(w, 0, 0, 3, COH_TX_OK, hashes);
+    run_ms(w, 100);
+    assert_int_equal(coh_coordinator_head(w->c), 1);
+    for (int round = 0; round < 2; round++) { /* the second time the index comes from its table */
+        reopen(w);
+        assert_int_equal(coh_coordinator_head(w->c), 1);
+        w->hello_prepared = 1;
+        start(w);
+        coh_op_receipt_answer_t r = receipt(w, &hashes[2]);
+        assert_int_equal(r.state, COH_OP_TX_COMMITTED);
+        assert_int_equal(r.receipts.v[0].cumulative_gas, 3 * TX_GAS);
+        assert_int_equal(r.receipts.v[0].effective_price.w[0], 875000001);
+        run_ms(w, 60000);
+    }
+    /* It goes on from there. */
+    submit(w, 1, 0, 1, COH_TX_OK, NULL);
+    run_ms(w, 100);
+    assert_int_equal(coh_coordinator_head(w->c), 2);
+}
+
+static void coordinator_refuses_a_shard_that_lost_its_state(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    submit(w, 0, 0, 1, COH_TX_OK, NULL);
+    run_ms(w, 100);
+    reopen(w);
+    hello(w, 0);
+    hello(w, 1);
+    assert_non_null(failure(w));
+    assert_non_null(strstr(failure(w), "lost its state"));
+}
+
+static void coordinator_finds_damage_in_the_log(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    submit(w, 0, 0, 1, COH_TX_OK, NULL);
+    run_ms(w, 100);
+    uint8_t key[COH_DECISION_KEY_SZ];
+    coh_decision_key(key, 1);
+    coh_buf_t value = COH_BUF_INIT;
+    assert_int_equal(w->kv->ops->get(w->kv, COH_KV_BLOCKS, coh_bytes(key, sizeof(key)), &value),
+                     COH_OK);
+    value.p[value.n / 2] ^= 1;
+    coh_kv_batch_t batch;
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_put(&batch, COH_KV_BLOCKS, coh_bytes(key, sizeof(key)), coh_buf_bytes(&value));
+    assert_int_equal(w->kv->ops->write(w->kv, &batch, true), COH_OK);
+    coh_kv_batch_free(&batch);
+    coh_buf_free(&value);
+    coh_coordinator_t *c = NULL;
+    coh_buf_t text       = COH_BUF_INIT;
+    assert_int_equal(
+        coh_coordinator_new(&c, &w->config, &w->genesis, &w->env, w->kv, &w->sink, &text),
+        COH_ECORRUPT);
+    assert_true(text.n > 0);
+    coh_buf_free(&text);
+}
+
+static void coordinator_stops_cleanly(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    coh_hash_t hash;
+    submit(w, 0, 0, 1, COH_TX_OK, &hash);
+    run_ms(w, 100);
+    coh_node_t *node = coh_coordinator_node(w->c);
+    node->ops->stop(node);
+    run(w);
+    assert_true(node->ops->finished(node));
+    assert_null(failure(w));
+    /* The index is on disk. */
+    coh_buf_t value = COH_BUF_INIT;
+    assert_int_equal(w->kv->ops->get(w->kv, COH_KV_TX_INDEX, coh_bytes(hash.b, 32), &value),
+                     COH_OK);
+    assert_int_equal(coh_load_u64_le(value.p), 1);
+    coh_buf_free(&value);
+    coh_buf_t bytes = COH_BUF_INIT;
+    coh_op_put_head_request(&bytes, &(coh_op_head_request_t){0});
+    request(w, &bytes);
+    assert_int_equal(answer(w, COH_OP_HEAD).err, COH_ECLOSED);
+}
+
+static void import_done(void *arg, coh_import_result_t const *result)
+{
+    world_t *w                  = arg;
+    w->results[w->result_cnt++] = *result;
+}
+
+static coh_err_t import_block(world_t *w, uint64_t number, uint32_t tx_cnt)
+{
+    coh_buf_t raw = COH_BUF_INIT;
+    coh_bytes_t raws[8];
+    coh_addr_t senders[8];
+    size_t ends[9] = {0};
+    for (uint32_t i = 0; i < tx_cnt; i++) {
+        put_transfer(&raw, 5, number * 8 + i, NULL);
+        senders[i]  = addr_of(5);
+        ends[i + 1] = raw.n;
+    }
+    for (uint32_t i = 0; i < tx_cnt; i++) {
+        raws[i] = coh_bytes(raw.p + ends[i], ends[i + 1] - ends[i]);
+    }
+    coh_import_block_t b = {
+        .number    = number,
+        .fork      = COH_FORK_SHANGHAI,
+        .timestamp = 1700000000,
+        .gas_limit = 30000000,
+        .base_fee  = coh_u256(7),
+        .tx_cnt    = tx_cnt,
+        .raws      = raws,
+        .senders   = senders,
+    };
+    coh_err_t err = coh_coordinator_import(w->c, &b, import_done, w);
+    coh_buf_free(&raw);
+    return err;
+}
+
+static void coordinator_imports_blocks_in_order(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    assert_int_equal(import_block(w, 0, 1), COH_EINVAL);
+    assert_int_equal(import_block(w, 46147, 1), COH_OK);
+    assert_int_equal(import_block(w, 46149, 1), COH_EINVAL);
+    assert_int_equal(import_block(w, 46148, 2), COH_OK);
+    assert_int_equal(import_block(w, 46149, 0), COH_OK);
+    run(w);
+    assert_null(failure(w));
+    assert_int_equal(coh_coordinator_head(w->c), 46149);
+    assert_int_equal(w->result_cnt, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(w->results[i].err, COH_OK);
+        assert_int_equal(w->results[i].number, 46147 + i);
+        assert_int_equal(w->results[i].gas_used, i == 0 ? TX_GAS : i == 1 ? 2 * TX_GAS : 0);
+    }
+}
+
+static void coordinator_gives_up_an_invalid_import_and_those_above(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    w->bad_idx     = 1;
+    w->bad_verdict = COH_TX_NONCE_TOO_LOW;
+    assert_int_equal(import_block(w, 1, 1), COH_OK);
+    assert_int_equal(import_block(w, 2, 3), COH_OK);
+    assert_int_equal(import_block(w, 3, 1), COH_OK);
+    run(w);
+    assert_null(failure(w));
+    assert_int_equal(coh_coordinator_head(w->c), 1);
+    assert_int_equal(w->result_cnt, 3);
+    assert_int_equal(w->results[0].err, COH_OK);
+    assert_int_equal(w->results[1].err, COH_EINVAL);
+    assert_int_equal(w->results[1].bad_tx_idx, 1);
+    assert_int_equal(w->results[1].bad_verdict, COH_TX_NONCE_TOO_LOW);
+    assert_int_equal(w->results[2].err, COH_EINVAL);
+    assert_int_equal(w->results[2].bad_verdict, COH_TX_ABORTED);
+    w->bad_verdict = COH_TX_OK;
+    assert_int_equal(import_block(w, 2, 1), COH_OK);
+    run(w);
+    assert_int_equal(coh_coordinator_head(w->c), 2);
+}
+
+static void coordinator_answers_status_as_json(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    coh_buf_t json = COH_BUF_INIT;
+    coh_coordinator_status_json(w->c, &json);
+    coh_buf_put_u8(&json, 0);
+    assert_non_null(strstr((char const *)json.p, "\"chain_id\":1337"));
+    assert_non_null(strstr((char const *)json.p, "\"state\":\"running\""));
+    assert_non_null(strstr((char const *)json.p, "\"burnt\":\"0\""));
+    coh_buf_free(&json);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    struct CMUnitTest const tests[] = {
+        CASE(coordinator_commits_what_clients_submit),
+        CASE(coordinator_seals_interim_roots_of_input_and_results),
+        CASE(coordinator_asks_a_second_wave_after_messages_between_shards),
+        CASE(coordinator_retries_a_refused_block),
+        CASE(coordinator_fails_when_a_block_is_refused_three_times),
+        CASE(coordinator_reports_what_is_left_out),
+        CASE(coordinator_fails_when_the_decision_cannot_be_written),
+        CASE(coordinator_fails_on_gas_that_changes_between_settlement_and_vote),
+        CASE(coordinator_answers_hostile_requests_with_errors),
+        CASE(coordinator_fails_on_malformed_frames_with_rank_and_message),
+        CASE(coordinator_refuses_a_shard_of_another_genesis),
+        CASE(coordinator_recovers_head_receipts_and_index),
+        CASE(coordinator_refuses_a_shard_that_lost_its_state),
+        CASE(coordinator_finds_damage_in_the_log),
+        CASE(coordinator_stops_cleanly),
+        CASE(coordinator_imports_blocks_in_order),
+        CASE(coordinator_gives_up_an_invalid_import_and_those_above),
+        CASE(coordinator_answers_status_as_json),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
