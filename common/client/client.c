@@ -12,7 +12,7 @@
 #include "common/base/assert.h"
 #include "common/base/clock.h"
 
-/* ---- nanomsg -------------------------------------------------------------------------------------------------------------- */
+/* ---- nanomsg --------------------------------------------------------------------------------- */
 
 enum { RECONNECT_MS_MIN = 100, RECONNECT_MS_MAX = 1000 };
 
@@ -23,18 +23,14 @@ static coh_err_t nn_failure(void)
     case ETIMEDOUT:
     case EINTR: /* the caller's signal handler has had its turn: let the caller have its */
         return COH_ETIMEOUT;
-    case EAGAIN:
-        return COH_EBUSY;
+    case EAGAIN: return COH_EBUSY;
     case EINVAL:
     case ENODEV:
     case ENAMETOOLONG:
     case EADDRNOTAVAIL:
-    case EPROTONOSUPPORT:
-        return COH_EINVAL;
-    case EMSGSIZE:
-        return COH_ETOOBIG;
-    default:
-        return COH_EIO;
+    case EPROTONOSUPPORT: return COH_EINVAL;
+    case EMSGSIZE: return COH_ETOOBIG;
+    default: return COH_EIO;
     }
 }
 
@@ -53,7 +49,8 @@ static coh_err_t open_failure(coh_buf_t *err_text, char const *addr)
 }
 
 /* Opens a socket that any message up to message_bytes fits through, and starts to connect it. */
-static coh_err_t open_socket(int *out, int protocol, char const *addr, uint32_t message_bytes, coh_buf_t *err_text)
+static coh_err_t
+open_socket(int *out, int protocol, char const *addr, uint32_t message_bytes, coh_buf_t *err_text)
 {
     int sock = nn_socket(AF_SP, protocol);
     if (sock < 0) {
@@ -71,9 +68,18 @@ static coh_err_t open_socket(int *out, int protocol, char const *addr, uint32_t 
     return COH_OK;
 }
 
-/* The same for requests. nanomsg sends a request again at once when its connection breaks; it would also do so after an interval
-   although the server is merely busy, which only adds to its work: never. */
-static coh_err_t open_request_socket(int *out, char const *addr, coh_client_options_t const *options, coh_buf_t *err_text)
+/* The same for requests. nanomsg sends a request again at once when its connection breaks; it would
+   also do so after an interval although the server is merely busy, which only adds to its work:
+   never.
+
+   A socket whose request was given up must be closed, not used for the next request: when the late
+   answer follows on the heels of the answer to the next one, nanomsg 1.1.5 reads it into the place
+   of the latter, which the caller has not fetched yet, frees it as stale, and hands the freed
+   memory to the caller (nn_req_in). */
+static coh_err_t open_request_socket(int *out,
+                                     char const *addr,
+                                     coh_client_options_t const *options,
+                                     coh_buf_t *err_text)
 {
     int sock = -1;
     COH_TRY(open_socket(&sock, NN_REQ, addr, options->message_bytes, err_text));
@@ -106,6 +112,15 @@ static coh_err_t check_options(coh_client_options_t const *options, coh_buf_t *e
     return COH_EINVAL;
 }
 
+/* Closes a socket if there is one. */
+static void close_socket(int *sock)
+{
+    if (*sock >= 0) {
+        (void)nn_close(*sock);
+        *sock = -1;
+    }
+}
+
 /* Releases what nn_recv handed over. */
 static void free_message(void **message)
 {
@@ -115,10 +130,11 @@ static void free_message(void **message)
     }
 }
 
-/* ---- One operation after another ------------------------------------------------------------------------------------------ */
+/* ---- One operation after another ------------------------------------------------------------- */
 
 struct coh_client {
-    int sock;
+    int sock; /* -1 after a failed call, until the next */
+    char *addr;
     coh_client_options_t options;
     coh_op_reader_t *reader;
     coh_buf_t request;
@@ -126,13 +142,17 @@ struct coh_client {
     coh_buf_t error;
 };
 
-coh_err_t coh_client_open(coh_client_t **out, char const *addr, coh_client_options_t const *options, coh_buf_t *err_text)
+coh_err_t coh_client_open(coh_client_t **out,
+                          char const *addr,
+                          coh_client_options_t const *options,
+                          coh_buf_t *err_text)
 {
     int sock = -1;
     COH_TRY(check_options(options, err_text));
     COH_TRY(open_request_socket(&sock, addr, options, err_text));
     coh_client_t *c = coh_calloc(1, sizeof(*c));
     c->sock         = sock;
+    c->addr         = coh_strdup(addr);
     c->options      = *options;
     c->reader       = coh_op_reader_new();
     *out            = c;
@@ -144,8 +164,9 @@ void coh_client_close(coh_client_t *c)
     if (c == NULL) {
         return;
     }
-    (void)nn_close(c->sock);
+    close_socket(&c->sock);
     free_message(&c->received);
+    free(c->addr);
     coh_op_reader_free(c->reader);
     coh_buf_free(&c->request);
     coh_buf_free(&c->error);
@@ -171,20 +192,41 @@ static coh_err_t fail_with(coh_client_t *c, coh_err_t err, char const *text)
     return fail(c, err, text, strlen(text));
 }
 
+static coh_err_t fail_in_nanomsg(coh_client_t *c)
+{
+    coh_err_t err = fail_with(c, nn_failure(), nn_strerror(nn_errno()));
+    close_socket(&c->sock);
+    return err;
+}
+
+static coh_err_t reopen(coh_client_t *c)
+{
+    coh_buf_t text = COH_BUF_INIT;
+    coh_err_t err  = open_request_socket(&c->sock, c->addr, &c->options, &text);
+    if (err != COH_OK) {
+        fail(c, err, (char const *)text.p, text.n);
+    }
+    coh_buf_free(&text);
+    return err;
+}
+
 /* Sends c->request, waits for the answer and decodes it. */
 static coh_err_t call(coh_client_t *c, coh_op_id_t op, coh_op_answer_t *answer)
 {
     if (c->request.n > c->options.message_bytes) {
         return fail_with(c, COH_ETOOBIG, "request exceeds the client's largest message");
     }
+    if (c->sock < 0) {
+        COH_TRY(reopen(c));
+    }
     if (nn_send(c->sock, c->request.p, c->request.n, 0) < 0) {
-        return fail_with(c, nn_failure(), nn_strerror(nn_errno()));
+        return fail_in_nanomsg(c);
     }
     free_message(&c->received);
     int n = nn_recv(c->sock, &c->received, NN_MSG, 0);
     if (n < 0) {
         c->received = NULL;
-        return fail_with(c, nn_failure(), nn_strerror(nn_errno()));
+        return fail_in_nanomsg(c);
     }
     if (coh_op_read_answer(c->reader, answer, op, coh_bytes(c->received, (size_t)n)) != COH_OK) {
         return fail_with(c, COH_EPROTO, "the server's answer does not decode");
@@ -196,15 +238,16 @@ static coh_err_t call(coh_client_t *c, coh_op_id_t op, coh_op_answer_t *answer)
 }
 
 #define COH_OP_REC(REC, rec)
-#define COH_OP(id, OP, op, doc)                                                                                       \
-    coh_err_t coh_client_##op(coh_client_t *c, coh_op_##op##_answer_t *out, coh_op_##op##_request_t const *request)   \
-    {                                                                                                                 \
-        coh_op_answer_t answer;                                                                                       \
-        coh_buf_clear(&c->request);                                                                                   \
-        coh_op_put_##op##_request(&c->request, request);                                                              \
-        COH_TRY(call(c, COH_OP_##OP, &answer));                                                                       \
-        *out = answer.u.op;                                                                                           \
-        return COH_OK;                                                                                                \
+#define COH_OP(id, OP, op, doc)                                                               \
+    coh_err_t coh_client_##op(                                                                \
+        coh_client_t *c, coh_op_##op##_answer_t *out, coh_op_##op##_request_t const *request) \
+    {                                                                                         \
+        coh_op_answer_t answer;                                                               \
+        coh_buf_clear(&c->request);                                                           \
+        coh_op_put_##op##_request(&c->request, request);                                      \
+        COH_TRY(call(c, COH_OP_##OP, &answer));                                               \
+        *out = answer.u.op;                                                                   \
+        return COH_OK;                                                                        \
     }
 #define COH_PUB(topic, PUB, pub, doc)
 #include "common/client/ops.def"
@@ -212,76 +255,82 @@ static coh_err_t call(coh_client_t *c, coh_op_id_t op, coh_op_answer_t *answer)
 #undef COH_OP
 #undef COH_PUB
 
-/* ---- Many submissions at once -------------------------------------------------------------------------------------------- */
+/* ---- Many submissions at once ---------------------------------------------------------------- */
 
-/* Each request in flight has a REQ socket, and so a connection, of its own. A raw REQ socket would carry many requests over one
-   connection, but nanomsg's server side drops an answer without a word when the one before it is still being written to that
-   connection (nn_xrep_send): of 500 answers of 300 kB, 64 in flight, 63 were lost. */
+/* Each request in flight has a REQ socket, and so a connection, of its own. A raw REQ socket would
+   carry many requests over one connection, but nanomsg's server side drops an answer without a word
+   when the one before it is still being written to that connection (nn_xrep_send): of 500 answers
+   of 300 kB, 64 in flight, 63 were lost. */
 typedef struct {
-    int sock;
+    int sock;    /* -1 after a request timed out, until the next */
+    int recv_fd; /* readable when the answer is there */
     uint64_t ticket;
     uint64_t deadline_us;
 } lane_t;
 
 struct coh_client_pipeline {
+    char *addr;
     coh_client_options_t options;
     coh_client_answer_fn *on_answer;
     void *arg;
     coh_op_reader_t *reader;
     coh_buf_t request;
-    uint32_t lane_cnt; /* open sockets: options.in_flight_max once open has succeeded */
-    uint32_t in_flight;
-    /* Lane numbers: the first in_flight are those in use, in no order. */
-    uint32_t *order;
-    lane_t *lanes;
+    lane_t *lanes;      /* options.in_flight_max */
+    uint32_t *order;    /* lane numbers: the first in_flight are those in use, in no order */
     struct pollfd *fds; /* scratch of poll, parallel to order */
-    int *recv_fds;      /* of each lane; readable when its answer is there */
+    uint32_t in_flight;
 };
 
 static void free_pipeline(coh_client_pipeline_t *p)
 {
-    for (uint32_t i = 0; i < p->lane_cnt; i++) {
-        (void)nn_close(p->lanes[i].sock);
+    for (uint32_t i = 0; i < p->options.in_flight_max; i++) {
+        close_socket(&p->lanes[i].sock);
     }
     coh_op_reader_free(p->reader);
     coh_buf_free(&p->request);
-    free(p->order);
+    free(p->addr);
     free(p->lanes);
+    free(p->order);
     free(p->fds);
-    free(p->recv_fds);
     free(p);
 }
 
-/* Opens the socket of the next lane. */
-static coh_err_t add_lane(coh_client_pipeline_t *p, char const *addr, coh_buf_t *err_text)
+static coh_err_t open_lane(coh_client_pipeline_t *p, lane_t *lane, coh_buf_t *err_text)
 {
-    uint32_t i = p->lane_cnt;
-    size_t n   = sizeof(p->recv_fds[i]);
-    COH_TRY(open_request_socket(&p->lanes[i].sock, addr, &p->options, err_text));
-    p->lane_cnt++;
-    p->order[i] = i;
-    if (nn_getsockopt(p->lanes[i].sock, NN_SOL_SOCKET, NN_RCVFD, &p->recv_fds[i], &n) < 0) {
-        return open_failure(err_text, addr);
+    size_t n = sizeof(lane->recv_fd);
+    COH_TRY(open_request_socket(&lane->sock, p->addr, &p->options, err_text));
+    if (nn_getsockopt(lane->sock, NN_SOL_SOCKET, NN_RCVFD, &lane->recv_fd, &n) < 0) {
+        coh_err_t err = open_failure(err_text, p->addr);
+        close_socket(&lane->sock);
+        return err;
     }
     return COH_OK;
 }
 
-coh_err_t coh_client_pipeline_open(coh_client_pipeline_t **out, char const *addr, coh_client_options_t const *options,
-                                   coh_buf_t *err_text, coh_client_answer_fn *on_answer, void *arg)
+coh_err_t coh_client_pipeline_open(coh_client_pipeline_t **out,
+                                   char const *addr,
+                                   coh_client_options_t const *options,
+                                   coh_buf_t *err_text,
+                                   coh_client_answer_fn *on_answer,
+                                   void *arg)
 {
     COH_TRY(check_options(options, err_text));
     uint32_t cnt             = options->in_flight_max;
     coh_client_pipeline_t *p = coh_calloc(1, sizeof(*p));
+    p->addr                  = coh_strdup(addr);
     p->options               = *options;
     p->on_answer             = on_answer;
     p->arg                   = arg;
     p->reader                = coh_op_reader_new();
-    p->order                 = coh_calloc(cnt, sizeof(*p->order));
     p->lanes                 = coh_calloc(cnt, sizeof(*p->lanes));
+    p->order                 = coh_calloc(cnt, sizeof(*p->order));
     p->fds                   = coh_calloc(cnt, sizeof(*p->fds));
-    p->recv_fds              = coh_calloc(cnt, sizeof(*p->recv_fds));
     for (uint32_t i = 0; i < cnt; i++) {
-        coh_err_t err = add_lane(p, addr, err_text);
+        p->lanes[i].sock = -1;
+        p->order[i]      = i;
+    }
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_err_t err = open_lane(p, &p->lanes[i], err_text);
         if (err != COH_OK) {
             free_pipeline(p);
             return err;
@@ -291,12 +340,11 @@ coh_err_t coh_client_pipeline_open(coh_client_pipeline_t **out, char const *addr
     return COH_OK;
 }
 
-uint32_t coh_client_pipeline_in_flight(coh_client_pipeline_t const *p)
-{
-    return p->in_flight;
-}
+uint32_t coh_client_pipeline_in_flight(coh_client_pipeline_t const *p) { return p->in_flight; }
 
-coh_err_t coh_client_pipeline_submit(coh_client_pipeline_t *p, coh_op_submit_request_t const *request, uint64_t ticket)
+coh_err_t coh_client_pipeline_submit(coh_client_pipeline_t *p,
+                                     coh_op_submit_request_t const *request,
+                                     uint64_t ticket)
 {
     if (p->in_flight == p->options.in_flight_max) {
         return COH_EBUSY;
@@ -307,6 +355,9 @@ coh_err_t coh_client_pipeline_submit(coh_client_pipeline_t *p, coh_op_submit_req
         return COH_ETOOBIG;
     }
     lane_t *lane = &p->lanes[p->order[p->in_flight]];
+    if (lane->sock < 0) {
+        COH_TRY(open_lane(p, lane, NULL));
+    }
     /* Never waits: without a connection the socket keeps the request until there is one. */
     if (nn_send(lane->sock, p->request.p, p->request.n, NN_DONTWAIT) < 0) {
         return nn_failure();
@@ -317,12 +368,13 @@ coh_err_t coh_client_pipeline_submit(coh_client_pipeline_t *p, coh_op_submit_req
     return COH_OK;
 }
 
-/* Ends the request at place i of the order. The lane is free before the callback, which may submit. */
-static void finish(coh_client_pipeline_t *p, uint32_t i, coh_err_t err, coh_op_submit_answer_t const *answer)
+/* Ends the request at place i of the order. Its lane is free before the callback is made. */
+static void
+finish(coh_client_pipeline_t *p, uint32_t i, coh_err_t err, coh_op_submit_answer_t const *answer)
 {
     COH_ASSERT(i < p->in_flight);
-    uint32_t lane         = p->order[i];
-    p->order[i]           = p->order[--p->in_flight];
+    uint32_t lane          = p->order[i];
+    p->order[i]            = p->order[--p->in_flight];
     p->order[p->in_flight] = lane;
     p->on_answer(p->arg, p->lanes[lane].ticket, err, answer);
 }
@@ -336,11 +388,19 @@ static bool take_answer(coh_client_pipeline_t *p, uint32_t i)
         return false;
     }
     coh_op_answer_t answer;
-    coh_err_t err = coh_op_read_answer(p->reader, &answer, COH_OP_SUBMIT, coh_bytes(received, (size_t)n));
-    err           = err != COH_OK ? COH_EPROTO : answer.err;
+    coh_err_t err =
+        coh_op_read_answer(p->reader, &answer, COH_OP_SUBMIT, coh_bytes(received, (size_t)n));
+    err = err != COH_OK ? COH_EPROTO : answer.err;
     finish(p, i, err, err == COH_OK ? &answer.u.submit : NULL);
     (void)nn_freemsg(received);
     return true;
+}
+
+/* Gives up the request of place i. */
+static void time_out(coh_client_pipeline_t *p, uint32_t i)
+{
+    close_socket(&p->lanes[p->order[i]].sock);
+    finish(p, i, COH_ETIMEOUT, NULL);
 }
 
 /* Milliseconds, rounded up, until the first request in flight times out; at most timeout_ms. */
@@ -362,19 +422,20 @@ coh_err_t coh_client_pipeline_poll(coh_client_pipeline_t *p, uint32_t timeout_ms
         return COH_OK;
     }
     for (uint32_t i = 0; i < cnt; i++) {
-        p->fds[i] = (struct pollfd){.fd = p->recv_fds[p->order[i]], .events = POLLIN};
+        p->fds[i] = (struct pollfd){.fd = p->lanes[p->order[i]].recv_fd, .events = POLLIN};
     }
     if (poll(p->fds, cnt, poll_wait_ms(p, timeout_ms)) < 0) {
         return errno == EINTR ? COH_OK : COH_EIO;
     }
     uint64_t now_us = coh_clock_mono_us();
-    /* Downwards: finish moves the last place into the freed one, and new requests come after it, so the places below i are as polled. */
+    /* Downwards: finish moves the last place into the freed one, and new requests come after it, so
+       the places below i are as they were polled. */
     for (uint32_t i = cnt; i-- > 0;) {
         if (p->fds[i].revents != 0 && take_answer(p, i)) {
             continue;
         }
         if (p->lanes[p->order[i]].deadline_us <= now_us) {
-            finish(p, i, COH_ETIMEOUT, NULL);
+            time_out(p, i);
         }
     }
     return COH_OK;
@@ -391,7 +452,7 @@ void coh_client_pipeline_close(coh_client_pipeline_t *p)
     free_pipeline(p);
 }
 
-/* ---- Publications -------------------------------------------------------------------------------------------------------- */
+/* ---- Publications ---------------------------------------------------------------------------- */
 
 struct coh_client_subscription {
     int sock;
@@ -399,10 +460,13 @@ struct coh_client_subscription {
     void *received; /* by nn_recv; the last publication borrows from it */
 };
 
-coh_err_t coh_client_subscribe(coh_client_subscription_t **out, char const *addr, char const *topics, uint32_t message_bytes,
+coh_err_t coh_client_subscribe(coh_client_subscription_t **out,
+                               char const *addr,
+                               char const *topics,
+                               uint32_t message_bytes,
                                coh_buf_t *err_text)
 {
-    int sock = -1;
+    int sock                     = -1;
     coh_client_options_t options = COH_CLIENT_OPTIONS_DEFAULT;
     options.message_bytes        = message_bytes;
     COH_TRY(check_options(&options, err_text));
@@ -435,7 +499,8 @@ void coh_client_unsubscribe(coh_client_subscription_t *s)
 coh_err_t coh_client_next(coh_client_subscription_t *s, coh_pub_t *out, uint32_t timeout_ms)
 {
     free_message(&s->received);
-    if (set_int(s->sock, NN_SOL_SOCKET, NN_RCVTIMEO, (int)COH_MIN(timeout_ms, (uint32_t)INT_MAX)) < 0) {
+    if (set_int(s->sock, NN_SOL_SOCKET, NN_RCVTIMEO, (int)COH_MIN(timeout_ms, (uint32_t)INT_MAX)) <
+        0) {
         return nn_failure();
     }
     int n = nn_recv(s->sock, &s->received, NN_MSG, 0);

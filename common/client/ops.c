@@ -11,7 +11,7 @@
 #define CNT_OF(fields) (0 fields(COH_F_CNT, COH_F_CNT, COH_F_CNT))
 
 enum {
-#define COH_OP_REC(REC, rec)                   \
+#define COH_OP_REC(REC, rec)                    \
     field_cnt_##REC = CNT_OF(COH_FIELDS_##REC), \
     bytes_min_##REC = 1 COH_FIELDS_##REC(COH_F_BYTES_MIN, COH_LIST_BYTES_MIN, COH_LIST_BYTES_MIN),
 #define COH_OP(id, OP, op, doc)                                   \
@@ -24,7 +24,7 @@ enum {
 #undef COH_PUB
 };
 
-/* ---- Encoder ------------------------------------------------------------------------------------------------------------- */
+/* ---- Encoder --------------------------------------------------------------------------------- */
 
 #define COH_OP_REC(REC, rec)                                         \
     static void put_##REC(coh_buf_t *out, coh_op_##rec##_t const *m) \
@@ -32,26 +32,26 @@ enum {
         coh_pack_array(out, field_cnt_##REC);                        \
         COH_FIELDS_##REC(COH_F_PUT, COH_L_PUT, COH_A_PUT)            \
     }
-#define COH_OP(id, OP, op, doc)                                                       \
-    void coh_op_put_##op##_request(coh_buf_t *out, coh_op_##op##_request_t const *m)  \
-    {                                                                                 \
-        (void)m; /* may have no fields */                                             \
-        coh_pack_array(out, 1 + field_cnt_##OP##_request);                            \
-        coh_pack_U32(out, &(uint32_t){id});                                           \
-        COH_FIELDS_##OP##_REQUEST(COH_F_PUT, COH_L_PUT, COH_A_PUT)                    \
-    }                                                                                 \
-    void coh_op_put_##op##_answer(coh_buf_t *out, coh_op_##op##_answer_t const *m)    \
-    {                                                                                 \
-        coh_pack_array(out, 1 + field_cnt_##OP##_answer);                             \
-        coh_pack_U32(out, &(uint32_t){COH_OK});                                       \
-        COH_FIELDS_##OP##_ANSWER(COH_F_PUT, COH_L_PUT, COH_A_PUT)                     \
+#define COH_OP(id, OP, op, doc)                                                      \
+    void coh_op_put_##op##_request(coh_buf_t *out, coh_op_##op##_request_t const *m) \
+    {                                                                                \
+        (void)m; /* may have no fields */                                            \
+        coh_pack_array(out, 1 + field_cnt_##OP##_request);                           \
+        coh_pack_U32(out, &(uint32_t){id});                                          \
+        COH_FIELDS_##OP##_REQUEST(COH_F_PUT, COH_L_PUT, COH_A_PUT)                   \
+    }                                                                                \
+    void coh_op_put_##op##_answer(coh_buf_t *out, coh_op_##op##_answer_t const *m)   \
+    {                                                                                \
+        coh_pack_array(out, 1 + field_cnt_##OP##_answer);                            \
+        coh_pack_U32(out, &(uint32_t){COH_OK});                                      \
+        COH_FIELDS_##OP##_ANSWER(COH_F_PUT, COH_L_PUT, COH_A_PUT)                    \
     }
-#define COH_PUB(topic, PUB, pub, doc)                                    \
-    void coh_pub_put_##pub(coh_buf_t *out, coh_pub_##pub##_t const *m)   \
-    {                                                                    \
-        coh_buf_put_u8(out, topic);                                      \
-        coh_pack_array(out, field_cnt_pub_##PUB);                        \
-        COH_FIELDS_PUB_##PUB(COH_F_PUT, COH_L_PUT, COH_A_PUT)            \
+#define COH_PUB(topic, PUB, pub, doc)                                  \
+    void coh_pub_put_##pub(coh_buf_t *out, coh_pub_##pub##_t const *m) \
+    {                                                                  \
+        coh_buf_put_u8(out, topic);                                    \
+        coh_pack_array(out, field_cnt_pub_##PUB);                      \
+        COH_FIELDS_PUB_##PUB(COH_F_PUT, COH_L_PUT, COH_A_PUT)          \
     }
 #include "common/client/ops.def"
 #undef COH_OP_REC
@@ -69,34 +69,30 @@ void coh_op_put_error(coh_buf_t *out, coh_err_t err, char const *text)
     coh_pack_octets(out, text, strlen(text));
 }
 
-/* ---- Decoder ------------------------------------------------------------------------------------------------------------- */
+/* ---- Decoder --------------------------------------------------------------------------------- */
 
-#define COH_OP_REC(REC, rec)                                          \
-    static coh_err_t get_##REC(coh_unpack_t *up, coh_op_##rec##_t *m) \
-    {                                                                 \
-        COH_TRY(coh_unpack_array_of(up, field_cnt_##REC));            \
-        COH_FIELDS_##REC(COH_F_GET, COH_L_GET, COH_A_GET)             \
-        return COH_OK;                                                \
+#define COH_OP_REC(REC, rec)                                             \
+    static coh_err_t get_##REC(coh_unpack_t *up, coh_op_##rec##_t *m)    \
+    {                                                                    \
+        COH_TRY(coh_unpack_array_of(up, field_cnt_##REC));               \
+        COH_FIELDS_##REC(COH_F_GET, COH_L_GET, COH_A_GET) return COH_OK; \
     }
-#define COH_OP(id, OP, op, doc)                                                            \
-    static coh_err_t get_##OP##_request(coh_unpack_t *up, coh_op_##op##_request_t *m)      \
-    {                                                                                      \
-        (void)up;                                                                          \
-        m->none_ = 0;                                                                      \
-        COH_FIELDS_##OP##_REQUEST(COH_F_GET, COH_L_GET, COH_A_GET)                         \
-        return COH_OK;                                                                     \
-    }                                                                                      \
-    static coh_err_t get_##OP##_answer(coh_unpack_t *up, coh_op_##op##_answer_t *m)        \
-    {                                                                                      \
-        COH_FIELDS_##OP##_ANSWER(COH_F_GET, COH_L_GET, COH_A_GET)                          \
-        return COH_OK;                                                                     \
+#define COH_OP(id, OP, op, doc)                                                       \
+    static coh_err_t get_##OP##_request(coh_unpack_t *up, coh_op_##op##_request_t *m) \
+    {                                                                                 \
+        (void)up;                                                                     \
+        m->none_ = 0;                                                                 \
+        COH_FIELDS_##OP##_REQUEST(COH_F_GET, COH_L_GET, COH_A_GET) return COH_OK;     \
+    }                                                                                 \
+    static coh_err_t get_##OP##_answer(coh_unpack_t *up, coh_op_##op##_answer_t *m)   \
+    {                                                                                 \
+        COH_FIELDS_##OP##_ANSWER(COH_F_GET, COH_L_GET, COH_A_GET) return COH_OK;      \
     }
 #define COH_PUB(topic, PUB, pub, doc)                                        \
     static coh_err_t get_pub_##PUB(coh_unpack_t *up, coh_pub_##pub##_t *m)   \
     {                                                                        \
         COH_TRY(coh_unpack_array_of(up, field_cnt_pub_##PUB));               \
-        COH_FIELDS_PUB_##PUB(COH_F_GET, COH_L_GET, COH_A_GET)                \
-        return COH_OK;                                                       \
+        COH_FIELDS_PUB_##PUB(COH_F_GET, COH_L_GET, COH_A_GET) return COH_OK; \
     }
 #include "common/client/ops.def"
 #undef COH_OP_REC
@@ -143,24 +139,24 @@ coh_err_t coh_op_read_request(coh_op_reader_t *r, coh_op_request_t *out, coh_byt
     COH_TRY(coh_unpack_U32(up, &op));
     switch (op) {
 #define COH_OP_REC(REC, rec)
-#define COH_OP(id, OP, op_, doc)                                       \
-    case COH_OP_##OP:                                                  \
-        out->op = COH_OP_##OP;                                         \
-        COH_TRY(expect_cnt(cnt, 1 + field_cnt_##OP##_request));        \
-        COH_TRY(get_##OP##_request(up, &out->u.op_));                  \
+#define COH_OP(id, OP, op_, doc)                                \
+    case COH_OP_##OP:                                           \
+        out->op = COH_OP_##OP;                                  \
+        COH_TRY(expect_cnt(cnt, 1 + field_cnt_##OP##_request)); \
+        COH_TRY(get_##OP##_request(up, &out->u.op_));           \
         break;
 #define COH_PUB(topic, PUB, pub, doc)
 #include "common/client/ops.def"
 #undef COH_OP_REC
 #undef COH_OP
 #undef COH_PUB
-    default:
-        return COH_EUNSUPPORTED;
+    default: return COH_EUNSUPPORTED;
     }
     return expect_end(up);
 }
 
-coh_err_t coh_op_read_answer(coh_op_reader_t *r, coh_op_answer_t *out, coh_op_id_t op, coh_bytes_t in)
+coh_err_t
+coh_op_read_answer(coh_op_reader_t *r, coh_op_answer_t *out, coh_op_id_t op, coh_bytes_t in)
 {
     coh_unpack_t *up = &r->up;
     uint32_t cnt     = 0;
@@ -185,10 +181,10 @@ coh_err_t coh_op_read_answer(coh_op_reader_t *r, coh_op_answer_t *out, coh_op_id
     }
     switch (op) {
 #define COH_OP_REC(REC, rec)
-#define COH_OP(id, OP, op_, doc)                                      \
-    case COH_OP_##OP:                                                 \
-        COH_TRY(expect_cnt(cnt, 1 + field_cnt_##OP##_answer));        \
-        COH_TRY(get_##OP##_answer(up, &out->u.op_));                  \
+#define COH_OP(id, OP, op_, doc)                               \
+    case COH_OP_##OP:                                          \
+        COH_TRY(expect_cnt(cnt, 1 + field_cnt_##OP##_answer)); \
+        COH_TRY(get_##OP##_answer(up, &out->u.op_));           \
         break;
 #define COH_PUB(topic, PUB, pub, doc)
 #include "common/client/ops.def"
@@ -209,17 +205,16 @@ coh_err_t coh_op_read_publication(coh_op_reader_t *r, coh_pub_t *out, coh_bytes_
     switch (in.p[0]) {
 #define COH_OP_REC(REC, rec)
 #define COH_OP(id, OP, op, doc)
-#define COH_PUB(topic_, PUB, pub, doc)                  \
-    case COH_PUB_##PUB:                                 \
-        out->topic = COH_PUB_##PUB;                     \
-        COH_TRY(get_pub_##PUB(up, &out->u.pub));        \
+#define COH_PUB(topic_, PUB, pub, doc)           \
+    case COH_PUB_##PUB:                          \
+        out->topic = COH_PUB_##PUB;              \
+        COH_TRY(get_pub_##PUB(up, &out->u.pub)); \
         break;
 #include "common/client/ops.def"
 #undef COH_OP_REC
 #undef COH_OP
 #undef COH_PUB
-    default:
-        return COH_EUNSUPPORTED;
+    default: return COH_EUNSUPPORTED;
     }
     return expect_end(up);
 }
@@ -236,7 +231,6 @@ char const *coh_op_name(uint32_t id)
 #undef COH_OP_REC
 #undef COH_OP
 #undef COH_PUB
-    default:
-        return "?";
+    default: return "?";
     }
 }

@@ -1,7 +1,8 @@
 /* ops.h: encoder and decoder of what clients and the gateway say to each other, made from ops.def.
-   Both sides use the same functions: a client puts requests and reads answers, the gateway reads requests and puts answers and
-   publications. Decoding is as strict as between ranks (wire.h): right number and kind of fields, no trailing bytes, nothing
-   allocated before its length is checked against what is there. */
+   Both sides use the same functions: a client puts requests and reads answers, the gateway reads
+   requests and puts answers and publications. Decoding is as strict as between ranks (wire.h):
+   right number and kind of fields, no trailing bytes, nothing allocated before its length is
+   checked against what is there. */
 #ifndef COH_CLIENT_OPS_H
 #define COH_CLIENT_OPS_H
 
@@ -13,34 +14,34 @@
    UNKNOWN ─submit─▶ PENDING ─in a committed block─▶ COMMITTED
                         └─────left out─▶ DROPPED   (kept for a while, then UNKNOWN) */
 typedef enum {
-    COH_OP_TX_UNKNOWN = 0,
-    COH_OP_TX_PENDING = 1, /* in the pool or in a block that is not committed */
+    COH_OP_TX_UNKNOWN   = 0,
+    COH_OP_TX_PENDING   = 1, /* in the pool or in a block that is not committed */
     COH_OP_TX_COMMITTED = 2,
-    COH_OP_TX_DROPPED = 3,
+    COH_OP_TX_DROPPED   = 3,
 } coh_op_tx_state_t;
 
 #define COH_REC_T_SUBMITTED coh_op_submitted_t
-#define COH_REC_T_ACCOUNT coh_op_account_t
-#define COH_REC_T_RECEIPT coh_op_receipt_t
-#define COH_REC_T_DROPPED coh_op_dropped_t
+#define COH_REC_T_ACCOUNT   coh_op_account_t
+#define COH_REC_T_RECEIPT   coh_op_receipt_t
+#define COH_REC_T_DROPPED   coh_op_dropped_t
 
-/* coh_op_<rec>_t, coh_op_<op>_request_t, coh_op_<op>_answer_t, coh_pub_<pub>_t: the structs. A request may have no
-   fields, which C does not allow in a struct: none_ stands in, and is not sent. */
+/* coh_op_<rec>_t, coh_op_<op>_request_t, coh_op_<op>_answer_t, coh_pub_<pub>_t: the structs. A
+   request may have no fields, which C does not allow in a struct: none_ stands in, not sent. */
 #define COH_OP_REC(REC, rec)                                       \
     typedef struct {                                               \
         COH_FIELDS_##REC(COH_F_STRUCT, COH_L_STRUCT, COH_A_STRUCT) \
     } coh_op_##rec##_t;
 #define COH_OP(id, OP, op, doc)                                             \
     typedef struct {                                                        \
-        COH_FIELDS_##OP##_REQUEST(COH_F_STRUCT, COH_L_STRUCT, COH_A_STRUCT) \
         uint8_t none_;                                                      \
+        COH_FIELDS_##OP##_REQUEST(COH_F_STRUCT, COH_L_STRUCT, COH_A_STRUCT) \
     } coh_op_##op##_request_t;                                              \
     typedef struct {                                                        \
         COH_FIELDS_##OP##_ANSWER(COH_F_STRUCT, COH_L_STRUCT, COH_A_STRUCT)  \
     } coh_op_##op##_answer_t;
-#define COH_PUB(topic, PUB, pub, doc)                                    \
-    typedef struct {                                                     \
-        COH_FIELDS_PUB_##PUB(COH_F_STRUCT, COH_L_STRUCT, COH_A_STRUCT)   \
+#define COH_PUB(topic, PUB, pub, doc)                                  \
+    typedef struct {                                                   \
+        COH_FIELDS_PUB_##PUB(COH_F_STRUCT, COH_L_STRUCT, COH_A_STRUCT) \
     } coh_pub_##pub##_t;
 #include "common/client/ops.def"
 #undef COH_OP_REC
@@ -111,23 +112,27 @@ typedef struct {
     } u;
 } coh_pub_t;
 
-/* coh_op_put_<op>_request, coh_op_put_<op>_answer, coh_pub_put_<pub> append one whole request, answer (code 0) or
-   publication (topic octet included) to out. The struct and what it points to are borrowed for the call. */
+/* coh_op_put_<op>_request, coh_op_put_<op>_answer, coh_pub_put_<pub> append one whole request,
+   answer (code 0) or publication (topic octet included) to out. The struct and what it points to
+   are borrowed for the call. */
 #define COH_OP_REC(REC, rec)
-#define COH_OP(id, OP, op, doc)                                                          \
-    void coh_op_put_##op##_request(coh_buf_t *out, coh_op_##op##_request_t const *m);    \
+#define COH_OP(id, OP, op, doc)                                                       \
+    void coh_op_put_##op##_request(coh_buf_t *out, coh_op_##op##_request_t const *m); \
     void coh_op_put_##op##_answer(coh_buf_t *out, coh_op_##op##_answer_t const *m);
-#define COH_PUB(topic, PUB, pub, doc) void coh_pub_put_##pub(coh_buf_t *out, coh_pub_##pub##_t const *m);
+#define COH_PUB(topic, PUB, pub, doc) \
+    void coh_pub_put_##pub(coh_buf_t *out, coh_pub_##pub##_t const *m);
 #include "common/client/ops.def"
 #undef COH_OP_REC
 #undef COH_OP
 #undef COH_PUB
 
-/* coh_op_put_error appends a refusal of any operation; err must not be COH_OK. text may be NULL: the error's own text. */
+/* coh_op_put_error appends a refusal of any operation; err must not be COH_OK. text may be NULL:
+   the error's own text. */
 void coh_op_put_error(coh_buf_t *out, coh_err_t err, char const *text);
 
-/* A reader owns the memory of decoded lists, kept and reused from call to call. One thread at a time. Each function below
-   decodes one whole message; its lists live until the next call with this reader, its BIN fields as long as the bytes in. */
+/* A reader owns the memory of decoded lists, kept and reused from call to call. One thread at a
+   time. Each function below decodes one whole message; its lists live until the next call with this
+   reader, its BIN fields as long as the bytes in. */
 typedef struct coh_op_reader coh_op_reader_t;
 
 coh_op_reader_t *coh_op_reader_new(void);
@@ -137,9 +142,11 @@ void coh_op_reader_free(coh_op_reader_t *r);
    Returns: COH_OK; COH_EUNSUPPORTED no such operation; COH_EMALFORMED, COH_ETRUNCATED */
 coh_err_t coh_op_read_request(coh_op_reader_t *r, coh_op_request_t *out, coh_bytes_t in);
 
-/* coh_op_read_answer decodes the answer to an operation. A refusal is a well-formed answer: look at out->err.
+/* coh_op_read_answer decodes the answer to an operation. A refusal is a well-formed answer: look at
+   out->err.
    Returns: COH_OK; COH_EMALFORMED, COH_ETRUNCATED */
-coh_err_t coh_op_read_answer(coh_op_reader_t *r, coh_op_answer_t *out, coh_op_id_t op, coh_bytes_t in);
+coh_err_t
+coh_op_read_answer(coh_op_reader_t *r, coh_op_answer_t *out, coh_op_id_t op, coh_bytes_t in);
 
 /* coh_op_read_publication decodes a publication with its topic octet.
    Returns: COH_OK; COH_EUNSUPPORTED no such topic; COH_EMALFORMED, COH_ETRUNCATED */

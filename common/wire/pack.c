@@ -1,9 +1,10 @@
 #include "common/wire/pack_private.h"
 
-/* ---- msgpack-c's unpacker, one value at a time --------------------------------------------------------------------------- */
+/* ---- msgpack-c's unpacker, one value at a time ----------------------------------------------- */
 
-/* What a callback of the template returns: 0 keeps the value, a negative number leaves the parser. An array header leaves it too:
-   the template would go on to the elements, but only our caller knows what they must be. */
+/* What a callback of the template returns: 0 keeps the value, a negative number leaves the parser.
+   An array header leaves it too: the template would go on to the elements, but only our caller
+   knows what they must be. */
 enum { KEEP = 0, AT_ARRAY = -100, REFUSE = -101 };
 
 typedef coh_unpack_t *user_t;
@@ -25,15 +26,15 @@ static inline int keep(user_t *user, object_t *obj, coh_value_kind_t kind, uint6
     return KEEP;
 }
 
-#define ON_UINT(bits)                                                                       \
-    static inline int on_uint##bits(user_t *user, uint##bits##_t d, object_t *obj)          \
-    {                                                                                       \
-        return keep(user, obj, COH_VALUE_UINT, d);                                          \
+#define ON_UINT(bits)                                                              \
+    static inline int on_uint##bits(user_t *user, uint##bits##_t d, object_t *obj) \
+    {                                                                              \
+        return keep(user, obj, COH_VALUE_UINT, d);                                 \
     }
-#define ON_INT(bits)                                                                        \
-    static inline int on_int##bits(user_t *user, int##bits##_t d, object_t *obj)            \
-    {                                                                                       \
-        return keep(user, obj, d < 0 ? COH_VALUE_NEGATIVE : COH_VALUE_UINT, (uint64_t)d);   \
+#define ON_INT(bits)                                                                      \
+    static inline int on_int##bits(user_t *user, int##bits##_t d, object_t *obj)          \
+    {                                                                                     \
+        return keep(user, obj, d < 0 ? COH_VALUE_NEGATIVE : COH_VALUE_UINT, (uint64_t)d); \
     }
 ON_UINT(8)
 ON_UINT(16)
@@ -58,24 +59,24 @@ static inline int on_array(user_t *user, unsigned cnt, object_t *obj)
 }
 
 /* Everything below is never sent by us. */
-#define on_nil(user, obj) REFUSE
-#define on_true(user, obj) REFUSE
-#define on_false(user, obj) REFUSE
-#define on_float(user, d, obj) ((void)(d), REFUSE)
-#define on_double(user, d, obj) ((void)(d), REFUSE)
-#define on_str(user, base, p, n, obj) REFUSE
-#define on_ext(user, base, p, n, obj) REFUSE
-#define on_map(user, cnt, obj) ((void)(cnt), REFUSE)
-#define on_array_item(user, list, obj) REFUSE
+#define on_nil(user, obj)                REFUSE
+#define on_true(user, obj)               REFUSE
+#define on_false(user, obj)              REFUSE
+#define on_float(user, d, obj)           ((void)(d), REFUSE)
+#define on_double(user, d, obj)          ((void)(d), REFUSE)
+#define on_str(user, base, p, n, obj)    REFUSE
+#define on_ext(user, base, p, n, obj)    REFUSE
+#define on_map(user, cnt, obj)           ((void)(cnt), REFUSE)
+#define on_array_item(user, list, obj)   REFUSE
 #define on_map_item(user, map, key, obj) REFUSE
 
 /* Arrays are left at their header, so the template never nests. */
-#define MSGPACK_EMBED_STACK_SIZE 1
-#define msgpack_unpack_struct(name) struct parser##name
+#define MSGPACK_EMBED_STACK_SIZE       1
+#define msgpack_unpack_struct(name)    struct parser##name
 #define msgpack_unpack_func(ret, name) static inline ret parser##name
-#define msgpack_unpack_callback(name) on##name
-#define msgpack_unpack_object object_t
-#define msgpack_unpack_user user_t
+#define msgpack_unpack_callback(name)  on##name
+#define msgpack_unpack_object          object_t
+#define msgpack_unpack_user            user_t
 #include <msgpack/unpack.h>
 #include <msgpack/unpack_define.h>
 
@@ -103,15 +104,12 @@ coh_err_t coh_unpack_value(coh_unpack_t *up)
     return rc == 0 ? COH_ETRUNCATED : COH_EMALFORMED;
 }
 
-/* ---- Bytes and lists ----------------------------------------------------------------------------------------------------- */
+/* ---- Bytes and lists ------------------------------------------------------------------------- */
 
 /* More than a large message's lists take: a huge one does not keep its memory for ever. */
 #define LISTS_KEEP_BYTES ((size_t)4 << 20)
 
-void coh_unpack_init(coh_unpack_t *up)
-{
-    *up = (coh_unpack_t){0};
-}
+void coh_unpack_init(coh_unpack_t *up) { *up = (coh_unpack_t){0}; }
 
 void coh_unpack_fini(coh_unpack_t *up)
 {
@@ -126,12 +124,10 @@ void coh_unpack_begin(coh_unpack_t *up, coh_bytes_t in)
     coh_unpack_recycle(up);
 }
 
-void coh_unpack_recycle(coh_unpack_t *up)
-{
-    coh_arena_reset(&up->lists, LISTS_KEEP_BYTES);
-}
+void coh_unpack_recycle(coh_unpack_t *up) { coh_arena_reset(&up->lists, LISTS_KEEP_BYTES); }
 
-coh_err_t coh_unpack_list(coh_unpack_t *up, void **out, uint32_t *cnt, size_t size, size_t bytes_min)
+coh_err_t
+coh_unpack_list(coh_unpack_t *up, void **out, uint32_t *cnt, size_t size, size_t bytes_min)
 {
     COH_TRY(coh_unpack_array(up, cnt));
     if (COH_UNLIKELY(*cnt > (up->in.n - up->at) / bytes_min)) {

@@ -9,10 +9,11 @@
 /* Each section expands messages.def once: first records, then messages. */
 
 enum {
-#define COH_REC(REC, rec)                                                                          \
-    field_cnt_##REC = 0 COH_FIELDS_##REC(COH_F_CNT, COH_F_CNT),                                    \
+#define COH_REC(REC, rec)                                       \
+    field_cnt_##REC = 0 COH_FIELDS_##REC(COH_F_CNT, COH_F_CNT), \
     bytes_min_##REC = 1 COH_FIELDS_##REC(COH_F_BYTES_MIN, COH_LIST_BYTES_MIN),
-#define COH_MSG(id, MSG, msg, route, doc) field_cnt_##MSG = 0 COH_FIELDS_##MSG(COH_F_CNT, COH_F_CNT),
+#define COH_MSG(id, MSG, msg, route, doc) \
+    field_cnt_##MSG = 0 COH_FIELDS_##MSG(COH_F_CNT, COH_F_CNT),
 #include "common/wire/messages.def"
 #undef COH_REC
 #undef COH_MSG
@@ -26,20 +27,20 @@ enum {
 #undef COH_REC
 #undef COH_MSG
 
-/* ---- Encoder ------------------------------------------------------------------------------------------------------------- */
+/* ---- Encoder --------------------------------------------------------------------------------- */
 
-#define COH_REC(REC, rec)                                               \
-    static void put_##REC(coh_buf_t *out, coh_rec_##rec##_t const *m)   \
-    {                                                                   \
-        coh_pack_array(out, field_cnt_##REC);                           \
-        COH_FIELDS_##REC(COH_F_PUT, COH_L_PUT)                          \
+#define COH_REC(REC, rec)                                             \
+    static void put_##REC(coh_buf_t *out, coh_rec_##rec##_t const *m) \
+    {                                                                 \
+        coh_pack_array(out, field_cnt_##REC);                         \
+        COH_FIELDS_##REC(COH_F_PUT, COH_L_PUT)                        \
     }
-#define COH_MSG(id, MSG, msg, route, doc)                                  \
-    void coh_wire_put_##msg(coh_buf_t *out, coh_msg_##msg##_t const *m)    \
-    {                                                                      \
-        coh_pack_array(out, 1 + field_cnt_##MSG);                          \
-        coh_pack_U32(out, &(uint32_t){id});                                \
-        COH_FIELDS_##MSG(COH_F_PUT, COH_L_PUT)                             \
+#define COH_MSG(id, MSG, msg, route, doc)                               \
+    void coh_wire_put_##msg(coh_buf_t *out, coh_msg_##msg##_t const *m) \
+    {                                                                   \
+        coh_pack_array(out, 1 + field_cnt_##MSG);                       \
+        coh_pack_U32(out, &(uint32_t){id});                             \
+        COH_FIELDS_##MSG(COH_F_PUT, COH_L_PUT)                          \
     }
 #include "common/wire/messages.def"
 #undef COH_REC
@@ -54,20 +55,18 @@ void coh_wire_put_envelope(coh_buf_t *out, coh_envelope_t const *env)
     coh_pack_U64(out, &env->epoch);
 }
 
-/* ---- Decoder ------------------------------------------------------------------------------------------------------------- */
+/* ---- Decoder --------------------------------------------------------------------------------- */
 
-#define COH_REC(REC, rec)                                                   \
-    static coh_err_t get_##REC(coh_unpack_t *up, coh_rec_##rec##_t *m)      \
-    {                                                                       \
-        COH_TRY(coh_unpack_array_of(up, field_cnt_##REC));                  \
-        COH_FIELDS_##REC(COH_F_GET, COH_L_GET)                              \
-        return COH_OK;                                                      \
+#define COH_REC(REC, rec)                                              \
+    static coh_err_t get_##REC(coh_unpack_t *up, coh_rec_##rec##_t *m) \
+    {                                                                  \
+        COH_TRY(coh_unpack_array_of(up, field_cnt_##REC));             \
+        COH_FIELDS_##REC(COH_F_GET, COH_L_GET) return COH_OK;          \
     }
-#define COH_MSG(id, MSG, msg, route, doc)                                   \
-    static coh_err_t get_##MSG(coh_unpack_t *up, coh_msg_##msg##_t *m)      \
-    {                                                                       \
-        COH_FIELDS_##MSG(COH_F_GET, COH_L_GET)                              \
-        return COH_OK;                                                      \
+#define COH_MSG(id, MSG, msg, route, doc)                              \
+    static coh_err_t get_##MSG(coh_unpack_t *up, coh_msg_##msg##_t *m) \
+    {                                                                  \
+        COH_FIELDS_##MSG(COH_F_GET, COH_L_GET) return COH_OK;          \
     }
 #include "common/wire/messages.def"
 #undef COH_REC
@@ -125,15 +124,14 @@ static coh_err_t read_message(coh_unpack_t *up, coh_msg_t *out)
     COH_TRY(coh_unpack_U32(up, &id));
     switch (id) {
 #define COH_REC(REC, rec)
-#define COH_MSG(id_, MSG, msg, route, doc)                                                  \
-    case COH_MSG_##MSG:                                                                     \
-        out->id = COH_MSG_##MSG;                                                            \
+#define COH_MSG(id_, MSG, msg, route, doc) \
+    case COH_MSG_##MSG:                    \
+        out->id = COH_MSG_##MSG;           \
         return cnt == 1 + field_cnt_##MSG ? get_##MSG(up, &out->u.msg) : COH_EMALFORMED;
 #include "common/wire/messages.def"
 #undef COH_REC
 #undef COH_MSG
-    default:
-        return COH_EPROTO;
+    default: return COH_EPROTO;
     }
 }
 
@@ -147,7 +145,7 @@ coh_err_t coh_wire_reader_next(coh_wire_reader_t *r, coh_msg_t *out)
     return r->err;
 }
 
-/* ---- Names, text, tables ------------------------------------------------------------------------------------------------- */
+/* ---- Names, text, tables --------------------------------------------------------------------- */
 
 char const *coh_wire_msg_name(uint32_t id)
 {
@@ -159,8 +157,7 @@ char const *coh_wire_msg_name(uint32_t id)
 #include "common/wire/messages.def"
 #undef COH_REC
 #undef COH_MSG
-    default:
-        return "?";
+    default: return "?";
     }
 }
 
@@ -174,8 +171,7 @@ coh_wire_route_t coh_wire_route(uint32_t id)
 #include "common/wire/messages.def"
 #undef COH_REC
 #undef COH_MSG
-    default:
-        return COH_ROUTE_NONE;
+    default: return COH_ROUTE_NONE;
     }
 }
 
@@ -184,10 +180,7 @@ static void print_U64(coh_buf_t *out, uint64_t const *v)
     coh_buf_printf(out, "%llu", (unsigned long long)*v);
 }
 
-static void print_U32(coh_buf_t *out, uint32_t const *v)
-{
-    print_U64(out, &(uint64_t){*v});
-}
+static void print_U32(coh_buf_t *out, uint32_t const *v) { print_U64(out, &(uint64_t){*v}); }
 
 static void print_U256(coh_buf_t *out, coh_u256_t const *v)
 {
@@ -213,21 +206,18 @@ static void print_HASH(coh_buf_t *out, coh_hash_t const *v)
     print_octets(out, v->b, sizeof(v->b));
 }
 
-static void print_BIN(coh_buf_t *out, coh_bytes_t const *v)
-{
-    coh_buf_printf(out, "%zuB", v->n);
-}
+static void print_BIN(coh_buf_t *out, coh_bytes_t const *v) { coh_buf_printf(out, "%zuB", v->n); }
 
-#define F_PRINT(kind, name, doc)       \
+#define F_PRINT(kind, name, doc)        \
     coh_buf_printf(out, " " #name "="); \
     print_##kind(out, &m->name);
 #define L_PRINT(rec, name, doc) coh_buf_printf(out, " " #name "=[%u]", m->name.cnt);
 
 #define COH_REC(REC, rec)
-#define COH_MSG(id, MSG, msg, route, doc)                                   \
-    static void print_##MSG(coh_buf_t *out, coh_msg_##msg##_t const *m)     \
-    {                                                                       \
-        COH_FIELDS_##MSG(F_PRINT, L_PRINT)                                  \
+#define COH_MSG(id, MSG, msg, route, doc)                               \
+    static void print_##MSG(coh_buf_t *out, coh_msg_##msg##_t const *m) \
+    {                                                                   \
+        COH_FIELDS_##MSG(F_PRINT, L_PRINT)                              \
     }
 #include "common/wire/messages.def"
 #undef COH_REC
@@ -245,22 +235,26 @@ void coh_wire_print(coh_buf_t *out, coh_msg_t const *m)
 #include "common/wire/messages.def"
 #undef COH_REC
 #undef COH_MSG
-    case COH_MSG_ID_MAX:
-        break;
+    case COH_MSG_ID_MAX: break;
     }
 }
 
 /* Each field on its own line of the cell. */
 #define F_TABLE(kind, name, doc) "<br>`" #name "` " #kind ": " doc
-#define L_TABLE(rec, name, doc) "<br>`" #name "` list of " #rec ": " doc
-#define CELL(fields) (fields) + sizeof("<br>") - 1
+#define L_TABLE(rec, name, doc)  "<br>`" #name "` list of " #rec ": " doc
+#define CELL(fields)             (fields) + sizeof("<br>") - 1
 
 void coh_wire_table_markdown(coh_buf_t *out)
 {
     coh_buf_printf(out, "| id | message | route | purpose | fields |\n|---|---|---|---|---|\n");
 #define COH_REC(REC, rec)
-#define COH_MSG(id, MSG, msg, route, doc)                                           \
-    coh_buf_printf(out, "| %d | %s | %s | %s | %s |\n", id, #MSG, #route, doc,      \
+#define COH_MSG(id, MSG, msg, route, doc)          \
+    coh_buf_printf(out,                            \
+                   "| %d | %s | %s | %s | %s |\n", \
+                   id,                             \
+                   #MSG,                           \
+                   #route,                         \
+                   doc,                            \
                    CELL(COH_FIELDS_##MSG(F_TABLE, L_TABLE)));
 #include "common/wire/messages.def"
 #undef COH_REC

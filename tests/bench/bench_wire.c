@@ -1,5 +1,6 @@
-/* bench_wire: nanoseconds per record, to encode and to decode, of the lists that large blocks consist of. Prints one line of JSON.
-   Values are as in real blocks: a transfer of 110 octets, random addresses, amounts of 8 octets. */
+/* bench_wire: nanoseconds per record, to encode and to decode, of the lists that large blocks
+   consist of. Prints one line of JSON. Values are as in real blocks: a transfer of 110 octets,
+   random addresses, amounts of 8 octets. */
 #include <stdio.h>
 
 #include "common/base/assert.h"
@@ -51,15 +52,17 @@ static void fill(void)
     }
 }
 
-static double ns_per_record(uint64_t ns)
-{
-    return (double)ns / ((double)RECORDS * ROUNDS);
-}
+static double ns_per_record(uint64_t ns) { return (double)ns / ((double)RECORDS * ROUNDS); }
 
-static void report(char const *name, uint64_t encode_ns, uint64_t decode_ns, size_t bytes, char const *end)
+static void
+report(char const *name, uint64_t encode_ns, uint64_t decode_ns, size_t bytes, char const *end)
 {
-    printf("\"%s\":{\"encode_ns\":%.1f,\"decode_ns\":%.1f,\"bytes\":%.1f}%s", name, ns_per_record(encode_ns),
-           ns_per_record(decode_ns), (double)bytes / RECORDS, end);
+    printf("\"%s\":{\"encode_ns\":%.1f,\"decode_ns\":%.1f,\"bytes\":%.1f}%s",
+           name,
+           ns_per_record(encode_ns),
+           ns_per_record(decode_ns),
+           (double)bytes / RECORDS,
+           end);
 }
 
 static void bench_frame(char const *name, void (*put)(coh_buf_t *out))
@@ -103,7 +106,8 @@ static void bench_receipts(void)
     uint64_t at_start = coh_clock_thread_cpu_ns();
     for (int i = 0; i < ROUNDS; i++) {
         coh_buf_clear(&out);
-        coh_pub_put_receipts(&out, &(coh_pub_receipts_t){.number = 1, .receipts = {receipts, RECORDS}});
+        coh_pub_put_receipts(&out,
+                             &(coh_pub_receipts_t){.number = 1, .receipts = {receipts, RECORDS}});
     }
     uint64_t at_encoded = coh_clock_thread_cpu_ns();
     for (int i = 0; i < ROUNDS; i++) {

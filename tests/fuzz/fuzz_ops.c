@@ -1,5 +1,6 @@
-/* fuzz_ops: requests, answers and publications. The first octet chooses which of them, and whether the others are the message as it
-   stands or a seed for a random one and how that one is damaged. Whatever decodes must, encoded and decoded again, be the same. */
+/* fuzz_ops: requests, answers and publications. The first octet chooses which of them, and whether
+   the others are the message as it stands or a seed for a random one and how that one is damaged.
+   Whatever decodes must, encoded and decoded again, be the same. */
 #include "common/base/arena.h"
 #include "common/base/assert.h"
 #include "common/base/rng.h"
@@ -60,7 +61,8 @@ static void put_random(coh_buf_t *out, int form, uint32_t op, coh_rng_t *rng, co
         coh_test_answer_put(out, &m);
     } else {
         coh_pub_t m;
-        coh_test_pub_random(&m, coh_test_pub_topics[coh_rng_below(rng, coh_test_pub_cnt)], rng, arena);
+        coh_test_pub_random(
+            &m, coh_test_pub_topics[coh_rng_below(rng, coh_test_pub_cnt)], rng, arena);
         coh_test_pub_put(out, &m);
     }
 }
@@ -87,15 +89,9 @@ int LLVMFuzzerTestOneInput(uint8_t const *data, size_t size)
         in = coh_buf_bytes(&made);
     }
     switch (form) {
-    case REQUEST:
-        read_request(r, twin, in);
-        break;
-    case ANSWER:
-        read_answer(r, twin, op, in);
-        break;
-    default:
-        read_publication(r, twin, in);
-        break;
+    case REQUEST: read_request(r, twin, in); break;
+    case ANSWER: read_answer(r, twin, op, in); break;
+    default: read_publication(r, twin, in); break;
     }
     coh_op_reader_free(r);
     coh_op_reader_free(twin);

@@ -1,6 +1,7 @@
-/* fuzz_wire: frames between ranks. The first octet chooses what the others are: an even one, a frame as it stands; an odd one, a seed for a
-   frame of random messages, and where and how that frame is damaged, so that every message is reached without luck.
-   Whatever decodes must, encoded and decoded again, be the same. */
+/* fuzz_wire: frames between ranks. The first octet chooses what the others are: an even one, a
+   frame as it stands; an odd one, a seed for a frame of random messages, and where and how that
+   frame is damaged, so that every message is reached without luck. Whatever decodes must, encoded
+   and decoded again, be the same. */
 #include "common/base/arena.h"
 #include "common/base/assert.h"
 #include "common/base/rng.h"
@@ -61,10 +62,12 @@ int LLVMFuzzerTestOneInput(uint8_t const *data, size_t size)
     coh_arena_t arena = COH_ARENA_INIT;
     coh_buf_t frame   = COH_BUF_INIT;
     coh_rng_seed(&rng, coh_load_u64_le(data + 1));
-    coh_wire_put_envelope(&frame, &(coh_envelope_t){.fingerprint = coh_rng_next(&rng), .sender = 1});
+    coh_wire_put_envelope(&frame,
+                          &(coh_envelope_t){.fingerprint = coh_rng_next(&rng), .sender = 1});
     for (int i = 0; i < 3; i++) {
         coh_msg_t m;
-        coh_test_msg_random(&m, coh_test_msg_ids[coh_rng_below(&rng, coh_test_msg_cnt)], &rng, &arena);
+        coh_test_msg_random(
+            &m, coh_test_msg_ids[coh_rng_below(&rng, coh_test_msg_cnt)], &rng, &arena);
         coh_test_msg_put(&frame, &m);
     }
     damage_frame(&frame, data + 9, size - 9);

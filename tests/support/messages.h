@@ -1,6 +1,6 @@
-/* messages.h: any message between ranks and any message of clients, by number: made at random, compared, encoded. All of it is expanded
-   from messages.def and ops.def, so a new message is tested and fuzzed from its first day. Random lists and octets live in the
-   arena given. */
+/* messages.h: any message between ranks and any message of clients, by number: made at random,
+   compared, encoded. All of it is expanded from messages.def and ops.def, so a new message is
+   tested and fuzzed from its first day. Random lists and octets live in the arena given. */
 #ifndef COH_TEST_MESSAGES_H
 #define COH_TEST_MESSAGES_H
 
@@ -23,7 +23,10 @@ extern size_t const coh_test_op_cnt;
 extern uint32_t const coh_test_pub_topics[];
 extern size_t const coh_test_pub_cnt;
 
-void coh_test_request_random(coh_op_request_t *out, uint32_t op, coh_rng_t *rng, coh_arena_t *arena);
+void coh_test_request_random(coh_op_request_t *out,
+                             uint32_t op,
+                             coh_rng_t *rng,
+                             coh_arena_t *arena);
 bool coh_test_request_eq(coh_op_request_t const *a, coh_op_request_t const *b);
 void coh_test_request_put(coh_buf_t *out, coh_op_request_t const *m);
 

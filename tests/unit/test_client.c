@@ -1,6 +1,8 @@
 /* links: coh_client */
-/* test_client: the client library against a real server: a thread with nanomsg sockets that decodes what comes and answers what the test
-   wants. Nothing is measured; waits end by what happens, and their bound of 20 seconds only keeps a broken client from hanging. */
+/* test_client: the client library against a real server: a thread with nanomsg sockets that decodes
+   what comes and answers what the test wants. Nothing is measured; waits end by what happens, and
+   their bound of 20 seconds only keeps a broken client from hanging. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -23,14 +25,14 @@ static char folder[] = "/tmp/test_client.XXXXXX";
 static char request_addr[64];
 static char publish_addr[64];
 
-/* ---- Server -------------------------------------------------------------------------------------------------------------- */
+/* ---- Server ---------------------------------------------------------------------------------- */
 
 /* What the server does with a request. */
 typedef enum {
-    ANSWER,       /* at once */
-    MUTE,         /* never */
-    HOLD,         /* answers all together, the last one first, when there are held_max of them */
-    GARBAGE,      /* answers with octets that are no answer */
+    ANSWER,  /* at once */
+    MUTE,    /* never */
+    HOLD,    /* answers all together, the last one first, when there are held_max of them */
+    GARBAGE, /* answers with octets that are no answer */
 } manner_t;
 
 static atomic_int manner;
@@ -73,29 +75,30 @@ static void answer_request(coh_buf_t *out, coh_op_request_t const *m)
     coh_op_account_t account = {.nonce = 3, .balance = coh_u256(1000)};
     coh_hash_t hash          = {{9}};
     switch (m->op) {
-    case COH_OP_SUBMIT:
-        answer_submit(out, &m->u.submit);
-        break;
+    case COH_OP_SUBMIT: answer_submit(out, &m->u.submit); break;
     case COH_OP_ACCOUNTS:
         account.nonce += m->u.accounts.addrs.v[0].b[0];
-        coh_op_put_accounts_answer(out, &(coh_op_accounts_answer_t){.block = 8, .accounts = {&account, 1}});
+        coh_op_put_accounts_answer(
+            out, &(coh_op_accounts_answer_t){.block = 8, .accounts = {&account, 1}});
         break;
     case COH_OP_BLOCK:
-        coh_op_put_block_answer(out, &(coh_op_block_answer_t){.number = m->u.block.number, .txs = {&hash, 1}});
+        coh_op_put_block_answer(
+            out, &(coh_op_block_answer_t){.number = m->u.block.number, .txs = {&hash, 1}});
         break;
     case COH_OP_RECEIPT:
         receipt.tx_hash = m->u.receipt.hash;
-        coh_op_put_receipt_answer(out, &(coh_op_receipt_answer_t){.state = COH_OP_TX_COMMITTED, .receipts = {&receipt, 1}});
+        coh_op_put_receipt_answer(
+            out,
+            &(coh_op_receipt_answer_t){.state = COH_OP_TX_COMMITTED, .receipts = {&receipt, 1}});
         break;
     case COH_OP_BLOCK_RECEIPTS:
         coh_op_put_error(out, COH_ENOTFOUND, "block 77 is not there");
         break;
     case COH_OP_HEAD:
-        coh_op_put_head_answer(out, &(coh_op_head_answer_t){.number = 5, .chain_id = 1337, .max_batch = 100});
+        coh_op_put_head_answer(
+            out, &(coh_op_head_answer_t){.number = 5, .chain_id = 1337, .max_batch = 100});
         break;
-    case COH_OP_STATUS:
-        answer_status(out);
-        break;
+    case COH_OP_STATUS: answer_status(out); break;
     }
 }
 
@@ -109,8 +112,9 @@ static void answer(int sock, coh_op_reader_t *reader, request_t *r)
         COH_ASSERT(coh_op_read_request(reader, &m, coh_bytes(r->body, r->body_sz)) == COH_OK);
         answer_request(&out, &m);
     }
-    struct nn_iovec iov    = {.iov_base = out.p, .iov_len = out.n};
-    struct nn_msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &r->control, .msg_controllen = NN_MSG};
+    struct nn_iovec iov     = {.iov_base = out.p, .iov_len = out.n};
+    struct nn_msghdr header = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &r->control, .msg_controllen = NN_MSG};
     COH_ASSERT(nn_sendmsg(sock, &header, 0) >= 0); /* takes control */
     (void)nn_freemsg(r->body);
     coh_buf_free(&out);
@@ -132,7 +136,11 @@ static int open_server_socket(int domain, int protocol, char const *addr)
         COH_ASSERT(nn_setsockopt(sock, NN_SOL_SOCKET, NN_RCVMAXSIZE, &max, sizeof(max)) == 0);
         COH_ASSERT(nn_setsockopt(sock, NN_SOL_SOCKET, NN_RCVTIMEO, &wait, sizeof(wait)) == 0);
     }
-    COH_ASSERT(nn_bind(sock, addr) >= 0);
+    /* Just after a restart the old listener may still be closing. */
+    for (int ms = 0; nn_bind(sock, addr) < 0; ms++) {
+        COH_ASSERT(nn_errno() == EADDRINUSE && ms < WAIT_MS);
+        (void)usleep(1000);
+    }
     return sock;
 }
 
@@ -146,12 +154,13 @@ static void *serve(void *arg)
     while (!atomic_load(&stopping)) {
         request_t r;
         struct nn_iovec iov     = {.iov_base = &r.body, .iov_len = NN_MSG};
-        struct nn_msghdr header = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &r.control, .msg_controllen = NN_MSG};
-        int n                   = nn_recvmsg(sock, &header, 0);
+        struct nn_msghdr header = {
+            .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &r.control, .msg_controllen = NN_MSG};
+        int n = nn_recvmsg(sock, &header, 0);
         if (n < 0) {
             continue;
         }
-        r.body_sz = (size_t)n;
+        r.body_sz    = (size_t)n;
         manner_t now = (manner_t)atomic_load(&manner);
         if (now == MUTE) {
             drop(&r);
@@ -199,11 +208,12 @@ static void wait_for_requests(unsigned cnt)
     }
 }
 
-/* ---- One operation after another ----------------------------------------------------------------------------------------- */
+/* ---- One operation after another ------------------------------------------------------------- */
 
 static coh_client_options_t options(uint32_t timeout_ms, uint32_t in_flight_max)
 {
-    return (coh_client_options_t){.timeout_ms = timeout_ms, .message_bytes = MESSAGE_BYTES, .in_flight_max = in_flight_max};
+    return (coh_client_options_t){
+        .timeout_ms = timeout_ms, .message_bytes = MESSAGE_BYTES, .in_flight_max = in_flight_max};
 }
 
 static coh_client_t *open_client(uint32_t timeout_ms)
@@ -221,13 +231,16 @@ static void client_carries_out_every_operation(void **state)
     coh_client_t *c    = open_client(WAIT_MS);
     coh_bytes_t raws[] = {coh_bytes("\x01", 1), coh_bytes("\x02\x03", 2)};
     coh_op_submit_answer_t submitted;
-    assert_int_equal(coh_client_submit(c, &submitted, &(coh_op_submit_request_t){.raws = {raws, 2}}), COH_OK);
+    assert_int_equal(
+        coh_client_submit(c, &submitted, &(coh_op_submit_request_t){.raws = {raws, 2}}), COH_OK);
     assert_int_equal(submitted.txs.cnt, 2);
     assert_int_equal(submitted.txs.v[1].err, 1);
     assert_int_equal(submitted.txs.v[1].hash.b[0], 2);
     coh_op_accounts_answer_t accounts;
     coh_addr_t addr = {{40}};
-    assert_int_equal(coh_client_accounts(c, &accounts, &(coh_op_accounts_request_t){.addrs = {&addr, 1}}), COH_OK);
+    assert_int_equal(
+        coh_client_accounts(c, &accounts, &(coh_op_accounts_request_t){.addrs = {&addr, 1}}),
+        COH_OK);
     assert_int_equal(accounts.block, 8);
     assert_int_equal(accounts.accounts.v[0].nonce, 43);
     coh_op_block_answer_t block;
@@ -235,7 +248,8 @@ static void client_carries_out_every_operation(void **state)
     assert_int_equal(block.number, 12);
     assert_int_equal(block.txs.v[0].b[0], 9);
     coh_op_receipt_answer_t receipt;
-    assert_int_equal(coh_client_receipt(c, &receipt, &(coh_op_receipt_request_t){.hash = {{77}}}), COH_OK);
+    assert_int_equal(coh_client_receipt(c, &receipt, &(coh_op_receipt_request_t){.hash = {{77}}}),
+                     COH_OK);
     assert_int_equal(receipt.state, COH_OP_TX_COMMITTED);
     assert_int_equal(receipt.receipts.v[0].tx_hash.b[0], 77);
     coh_op_head_answer_t head;
@@ -243,7 +257,9 @@ static void client_carries_out_every_operation(void **state)
     assert_int_equal(head.chain_id, 1337);
     /* A refusal comes with its text. */
     coh_op_block_receipts_answer_t receipts;
-    assert_int_equal(coh_client_block_receipts(c, &receipts, &(coh_op_block_receipts_request_t){.number = 77}), COH_ENOTFOUND);
+    assert_int_equal(
+        coh_client_block_receipts(c, &receipts, &(coh_op_block_receipts_request_t){.number = 77}),
+        COH_ENOTFOUND);
     assert_string_equal(coh_client_error(c), "block 77 is not there");
     coh_client_close(c);
     stop_server();
@@ -263,11 +279,14 @@ static void client_passes_large_messages_both_ways(void **state)
     raw[0] = 0xab;
     coh_op_submit_answer_t submitted;
     coh_bytes_t large = coh_bytes(raw, LARGE);
-    assert_int_equal(coh_client_submit(c, &submitted, &(coh_op_submit_request_t){.raws = {&large, 1}}), COH_OK);
+    assert_int_equal(
+        coh_client_submit(c, &submitted, &(coh_op_submit_request_t){.raws = {&large, 1}}), COH_OK);
     assert_int_equal(submitted.txs.v[0].hash.b[0], 0xab);
     /* Beyond the handle's bound nothing is sent, and the handle stays good. */
     large = coh_bytes(raw, MESSAGE_BYTES);
-    assert_int_equal(coh_client_submit(c, &submitted, &(coh_op_submit_request_t){.raws = {&large, 1}}), COH_ETOOBIG);
+    assert_int_equal(
+        coh_client_submit(c, &submitted, &(coh_op_submit_request_t){.raws = {&large, 1}}),
+        COH_ETOOBIG);
     wait_for_requests(2);
     assert_int_equal(coh_client_status(c, &status, &(coh_op_status_request_t){0}), COH_OK);
     wait_for_requests(3);
@@ -284,11 +303,14 @@ static void client_goes_on_after_a_timeout(void **state)
     coh_client_t *c = open_client(50);
     coh_op_head_answer_t head;
     coh_op_block_answer_t block;
-    assert_int_equal(coh_client_head(c, &head, &(coh_op_head_request_t){0}), COH_ETIMEOUT);
-    assert_true(coh_client_error(c)[0] != '\0');
-    wait_for_requests(1);
-    /* The answer to HEAD comes now, together with that to BLOCK, and must not be taken for it. The time-out being short, a slow
-       machine may need several attempts; each is held with HEAD's until there are two in all, then answered at once. */
+    /* More than once if there is no connection within so short a time. */
+    do {
+        assert_int_equal(coh_client_head(c, &head, &(coh_op_head_request_t){0}), COH_ETIMEOUT);
+        assert_true(coh_client_error(c)[0] != '\0');
+    } while (atomic_load(&request_cnt) == 0);
+    /* HEAD's answer is sent right behind that to BLOCK, and must neither be taken for it nor harm
+       it. Here, too, more than one attempt may be needed; those after the first are answered at
+       once. */
     atomic_store(&held_max, 2);
     coh_err_t err = COH_ETIMEOUT;
     for (int ms = 0; err == COH_ETIMEOUT && ms < WAIT_MS; ms += 50) {
@@ -328,7 +350,8 @@ static void client_waits_for_the_server_and_survives_its_restart(void **state)
     (void)state;
     coh_client_t *c = open_client(WAIT_MS);
     coh_op_head_answer_t head;
-    /* No server yet; it comes while the client waits. It takes the request, and goes away without an answer; the next one gets it again. */
+    /* No server yet; it comes while the client waits. It takes the request, and goes away without
+       an answer; the next one gets it again. */
     pthread_t restarter;
     atomic_store(&request_cnt, 0);
     start_server(MUTE);
@@ -359,8 +382,8 @@ static void client_refuses_what_cannot_be(void **state)
     assert_int_equal(coh_client_open(&c, "carrier-pigeon://here", &o, NULL), COH_EINVAL);
     o.timeout_ms = 0;
     assert_int_equal(coh_client_open(&c, request_addr, &o, NULL), COH_EINVAL);
-    o               = COH_CLIENT_OPTIONS_DEFAULT;
-    o.in_flight_max = COH_CLIENT_IN_FLIGHT_MAX + 1;
+    o                        = COH_CLIENT_OPTIONS_DEFAULT;
+    o.in_flight_max          = COH_CLIENT_IN_FLIGHT_MAX + 1;
     coh_client_pipeline_t *p = NULL;
     assert_int_equal(coh_client_pipeline_open(&p, request_addr, &o, NULL, NULL, NULL), COH_EINVAL);
     coh_client_subscription_t *s = NULL;
@@ -372,7 +395,7 @@ static void client_refuses_what_cannot_be(void **state)
     coh_buf_free(&text);
 }
 
-/* ---- Pipeline ------------------------------------------------------------------------------------------------------------ */
+/* ---- Pipeline -------------------------------------------------------------------------------- */
 
 enum { TICKETS = 400 };
 
@@ -393,7 +416,8 @@ static coh_err_t submit_ticket(coh_client_pipeline_t *p, uint64_t ticket)
     return coh_client_pipeline_submit(p, &(coh_op_submit_request_t){.raws = {&raws, 1}}, ticket);
 }
 
-static void on_answer(void *arg, uint64_t ticket, coh_err_t err, coh_op_submit_answer_t const *answer)
+static void
+on_answer(void *arg, uint64_t ticket, coh_err_t err, coh_op_submit_answer_t const *answer)
 {
     answers_t *a = arg;
     assert_true(ticket < TICKETS);
@@ -403,8 +427,8 @@ static void on_answer(void *arg, uint64_t ticket, coh_err_t err, coh_op_submit_a
         assert_int_equal(answer->txs.v[0].hash.b[0], (uint8_t)ticket);
     }
     a->seen[ticket]++;
-    a->err[ticket]       = err;
-    a->order[a->cnt++]   = ticket;
+    a->err[ticket]     = err;
+    a->order[a->cnt++] = ticket;
     if (a->refill != 0) {
         assert_int_equal(submit_ticket(a->p, TICKETS - a->refill), COH_OK);
         a->refill--;
@@ -437,7 +461,8 @@ static void pipeline_keeps_many_on_their_way(void **state)
     assert_int_equal(coh_client_pipeline_poll(a.p, 1), COH_OK);
     assert_int_equal(a.cnt, 0);
     atomic_store(&held_max, LANES - 1);
-    /* A request is needed to make the server look; a lane for it is not free, so another pipeline's. */
+    /* A request is needed to make the server look; a lane for it is not free, so another
+       pipeline's. */
     answers_t b;
     open_pipeline(&b, WAIT_MS, 1);
     assert_int_equal(submit_ticket(b.p, 0), COH_OK);
@@ -488,7 +513,8 @@ static void pipeline_times_out_and_closes(void **state)
     assert_int_equal(submit_ticket(a.p, 4), COH_OK);
     assert_int_equal(coh_client_pipeline_in_flight(a.p), 2);
     coh_client_pipeline_close(a.p);
-    assert_true(a.seen[3] == 1 && a.err[3] == COH_ECLOSED && a.seen[4] == 1 && a.err[4] == COH_ECLOSED);
+    assert_true(a.seen[3] == 1 && a.err[3] == COH_ECLOSED && a.seen[4] == 1 &&
+                a.err[4] == COH_ECLOSED);
     stop_server();
 }
 
@@ -517,7 +543,7 @@ static void pipeline_survives_a_restart_of_the_server(void **state)
     stop_server();
 }
 
-/* ---- Publications -------------------------------------------------------------------------------------------------------- */
+/* ---- Publications ---------------------------------------------------------------------------- */
 
 static void publish(int sock, coh_buf_t *out)
 {
@@ -525,7 +551,8 @@ static void publish(int sock, coh_buf_t *out)
     coh_buf_clear(out);
 }
 
-/* Publishes DROPPED until the subscriber hears it, which is when it is connected; then takes those that are still on their way. */
+/* Publishes DROPPED until the subscriber hears it, which is when it is connected; then takes those
+   that are still on their way. */
 static void wait_for_subscriber(int sock, coh_client_subscription_t *s)
 {
     coh_buf_t out = COH_BUF_INIT;
@@ -558,7 +585,8 @@ static void subscription_hears_its_topics(void **state)
     header[LARGE - 1] = 7;
     coh_pub_put_receipts(&out, &(coh_pub_receipts_t){.number = 1}); /* not subscribed to */
     publish(sock, &out);
-    coh_pub_put_block(&out, &(coh_pub_block_t){.number = 2, .header = coh_bytes(header, LARGE), .tx_cnt = 3});
+    coh_pub_put_block(
+        &out, &(coh_pub_block_t){.number = 2, .header = coh_bytes(header, LARGE), .tx_cnt = 3});
     publish(sock, &out);
     assert_int_equal(coh_client_next(s, &pub, WAIT_MS), COH_OK);
     assert_int_equal(pub.topic, COH_PUB_BLOCK);

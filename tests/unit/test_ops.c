@@ -1,4 +1,5 @@
-/* test_ops: what clients and the gateway say to each other. Expected octets are written by hand from ops.def and the msgpack specification. */
+/* test_ops: what clients and the gateway say to each other. Expected octets are written by hand
+   from ops.def and the msgpack specification. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,12 +32,15 @@ static void ops_encode_as_specified(void **state)
     coh_op_put_head_request(&out, &(coh_op_head_request_t){0});
     expect_octets(&out, OCTETS(0x91, 6));
     coh_op_account_t accounts[] = {{.nonce = 200, .balance = {{0x0100, 0, 0, 0}}}};
-    coh_op_put_accounts_answer(&out, &(coh_op_accounts_answer_t){.block = 9, .accounts = {accounts, 1}});
+    coh_op_put_accounts_answer(&out,
+                               &(coh_op_accounts_answer_t){.block = 9, .accounts = {accounts, 1}});
     expect_octets(&out, OCTETS(0x93, 0, 9, 0x91, 0x92, 0xcc, 200, 0xc4, 2, 1, 0));
     coh_op_put_error(&out, COH_EBUSY, "no");
     expect_octets(&out, OCTETS(0x92, (uint8_t)COH_EBUSY, 0xc4, 2, 'n', 'o'));
     coh_op_put_error(&out, COH_ENOTFOUND, NULL);
-    expect_octets(&out, OCTETS(0x92, (uint8_t)COH_ENOTFOUND, 0xc4, 9, 'n', 'o', 't', ' ', 'f', 'o', 'u', 'n', 'd'));
+    expect_octets(
+        &out,
+        OCTETS(0x92, (uint8_t)COH_ENOTFOUND, 0xc4, 9, 'n', 'o', 't', ' ', 'f', 'o', 'u', 'n', 'd'));
     coh_op_dropped_t dropped[] = {{.verdict = 15}};
     coh_pub_put_dropped(&out, &(coh_pub_dropped_t){.txs = {dropped, 1}});
     assert_int_equal(out.n, 39);
@@ -55,23 +59,27 @@ static void ops_requests_are_strict(void **state)
 {
     (void)state;
     coh_op_request_t request;
-    assert_int_equal(coh_op_read_request(reader, &request, OCTETS(0x92, 1, 0x92, 0xc4, 2, 2, 0xc0, 0xc4, 0)), COH_OK);
+    assert_int_equal(
+        coh_op_read_request(reader, &request, OCTETS(0x92, 1, 0x92, 0xc4, 2, 2, 0xc0, 0xc4, 0)),
+        COH_OK);
     assert_int_equal(request.op, COH_OP_SUBMIT);
     assert_int_equal(request.u.submit.raws.cnt, 2);
     assert_true(coh_bytes_eq(request.u.submit.raws.v[0], coh_bytes("\x02\xc0", 2)));
     assert_int_equal(request.u.submit.raws.v[1].n, 0);
     assert_int_equal(read_request(OCTETS(0x91, 6)), COH_OK);
-    assert_int_equal(read_request(OCTETS(0x91, 6, 0xc0)), COH_EMALFORMED);       /* an octet more */
-    assert_int_equal(read_request(OCTETS(0x92, 6, 1)), COH_EMALFORMED);          /* a field more */
-    assert_int_equal(read_request(OCTETS(0x91, 1)), COH_EMALFORMED);             /* a field less */
+    assert_int_equal(read_request(OCTETS(0x91, 6, 0xc0)), COH_EMALFORMED); /* an octet more */
+    assert_int_equal(read_request(OCTETS(0x92, 6, 1)), COH_EMALFORMED);    /* a field more */
+    assert_int_equal(read_request(OCTETS(0x91, 1)), COH_EMALFORMED);       /* a field less */
     assert_int_equal(read_request(OCTETS(0x91, 0)), COH_EUNSUPPORTED);
     assert_int_equal(read_request(OCTETS(0x91, 8)), COH_EUNSUPPORTED);
     assert_int_equal(read_request(OCTETS(0x91, 0xff)), COH_EMALFORMED);
     assert_int_equal(read_request(OCTETS(0x90)), COH_ETRUNCATED);
     assert_int_equal(read_request(OCTETS(6)), COH_EMALFORMED);
     assert_int_equal(read_request(coh_bytes(NULL, 0)), COH_ETRUNCATED);
-    assert_int_equal(read_request(OCTETS(0x92, 1, 0x91, 0x91, 0xc4, 0)), COH_EMALFORMED); /* a record for a plain value */
-    assert_int_equal(read_request(OCTETS(0x92, 1, 0xdd, 0xff, 0xff, 0xff, 0xff, 0xc4, 0)), COH_ETRUNCATED);
+    assert_int_equal(read_request(OCTETS(0x92, 1, 0x91, 0x91, 0xc4, 0)),
+                     COH_EMALFORMED); /* a record for a plain value */
+    assert_int_equal(read_request(OCTETS(0x92, 1, 0xdd, 0xff, 0xff, 0xff, 0xff, 0xc4, 0)),
+                     COH_ETRUNCATED);
     assert_int_equal(read_request(OCTETS(0x92, 2, 0xdc, 0x10, 0, 0xc4, 20)), COH_ETRUNCATED);
     assert_int_equal(read_request(OCTETS(0x92, 3, 0xd0, 0x80)), COH_EMALFORMED); /* block -128 */
 }
@@ -81,22 +89,33 @@ static void ops_answers_carry_refusals(void **state)
     (void)state;
     coh_op_answer_t answer;
     assert_int_equal(
-        coh_op_read_answer(reader, &answer, COH_OP_HEAD, OCTETS(0x92, (uint8_t)COH_EBUSY, 0xc4, 2, 'n', 'o')), COH_OK);
+        coh_op_read_answer(
+            reader, &answer, COH_OP_HEAD, OCTETS(0x92, (uint8_t)COH_EBUSY, 0xc4, 2, 'n', 'o')),
+        COH_OK);
     assert_int_equal(answer.op, COH_OP_HEAD);
     assert_int_equal(answer.err, COH_EBUSY);
     assert_true(coh_bytes_eq(answer.text, coh_bytes("no", 2)));
-    assert_int_equal(coh_op_read_answer(reader, &answer, COH_OP_STATUS, OCTETS(0x92, 0, 0xc4, 2, '{', '}')), COH_OK);
+    assert_int_equal(
+        coh_op_read_answer(reader, &answer, COH_OP_STATUS, OCTETS(0x92, 0, 0xc4, 2, '{', '}')),
+        COH_OK);
     assert_int_equal(answer.err, COH_OK);
     assert_true(coh_bytes_eq(answer.u.status.json, coh_bytes("{}", 2)));
-    /* A code that is no error of ours, a positive one, a refusal without its text, one with an octet behind it. */
-    static uint8_t const BAD[][6] = {
-        {0x92, 0xd0, 0x80, 0xc4, 0, 0}, {0x92, 1, 0xc4, 0, 0, 0}, {0x91, 0xfe, 0, 0, 0, 0}, {0x92, 0xfe, 0xc4, 0, 0, 0}};
-    static size_t const BAD_SZ[] = {5, 4, 2, 5};
+    /* A code that is no error of ours, a positive one, a refusal without its text, one with an
+       octet behind it. */
+    static uint8_t const BAD[][6] = {{0x92, 0xd0, 0x80, 0xc4, 0, 0},
+                                     {0x92, 1, 0xc4, 0, 0, 0},
+                                     {0x91, 0xfe, 0, 0, 0, 0},
+                                     {0x92, 0xfe, 0xc4, 0, 0, 0}};
+    static size_t const BAD_SZ[]  = {5, 4, 2, 5};
     for (size_t i = 0; i < COH_CNT(BAD); i++) {
-        assert_int_equal(coh_op_read_answer(reader, &answer, COH_OP_STATUS, coh_bytes(BAD[i], BAD_SZ[i])), COH_EMALFORMED);
+        assert_int_equal(
+            coh_op_read_answer(reader, &answer, COH_OP_STATUS, coh_bytes(BAD[i], BAD_SZ[i])),
+            COH_EMALFORMED);
     }
     /* The answer to another operation. */
-    assert_int_equal(coh_op_read_answer(reader, &answer, COH_OP_HEAD, OCTETS(0x92, 0, 0xc4, 2, '{', '}')), COH_EMALFORMED);
+    assert_int_equal(
+        coh_op_read_answer(reader, &answer, COH_OP_HEAD, OCTETS(0x92, 0, 0xc4, 2, '{', '}')),
+        COH_EMALFORMED);
 }
 
 static void ops_every_error_comes_through(void **state)
@@ -107,7 +126,8 @@ static void ops_every_error_comes_through(void **state)
         coh_op_answer_t answer;
         coh_buf_clear(&out);
         coh_op_put_error(&out, (coh_err_t)-i, NULL);
-        assert_int_equal(coh_op_read_answer(reader, &answer, COH_OP_SUBMIT, coh_buf_bytes(&out)), COH_OK);
+        assert_int_equal(coh_op_read_answer(reader, &answer, COH_OP_SUBMIT, coh_buf_bytes(&out)),
+                         COH_OK);
         assert_int_equal(answer.err, -i);
         char const *text = coh_err_str((coh_err_t)-i);
         assert_true(coh_bytes_eq(answer.text, coh_bytes(text, strlen(text))));
@@ -122,14 +142,18 @@ static void ops_publications_begin_with_their_topic(void **state)
     assert_int_equal(coh_op_read_publication(reader, &pub, OCTETS('D', 0x91, 0x90)), COH_OK);
     assert_int_equal(pub.topic, COH_PUB_DROPPED);
     assert_int_equal(pub.u.dropped.txs.cnt, 0);
-    assert_int_equal(coh_op_read_publication(reader, &pub, OCTETS('D', 0x91, 0x90, 0)), COH_EMALFORMED);
+    assert_int_equal(coh_op_read_publication(reader, &pub, OCTETS('D', 0x91, 0x90, 0)),
+                     COH_EMALFORMED);
     assert_int_equal(coh_op_read_publication(reader, &pub, OCTETS('D')), COH_ETRUNCATED);
-    assert_int_equal(coh_op_read_publication(reader, &pub, OCTETS('d', 0x91, 0x90)), COH_EUNSUPPORTED);
+    assert_int_equal(coh_op_read_publication(reader, &pub, OCTETS('d', 0x91, 0x90)),
+                     COH_EUNSUPPORTED);
     assert_int_equal(coh_op_read_publication(reader, &pub, coh_bytes(NULL, 0)), COH_ETRUNCATED);
 }
 
-/* Checks that every proper prefix of a message is refused; read gives the result of reading what. */
-static void expect_prefixes_refused(coh_buf_t const *what, coh_err_t (*read)(uint32_t id, coh_bytes_t in), uint32_t id)
+/* Checks that every proper prefix of a message is refused; read gives what reading it says. */
+static void expect_prefixes_refused(coh_buf_t const *what,
+                                    coh_err_t (*read)(uint32_t id, coh_bytes_t in),
+                                    uint32_t id)
 {
     size_t step = 1 + what->n / 200;
     for (size_t n = 1; n < what->n; n += step) {
@@ -183,7 +207,8 @@ static void ops_round_trip_of_everything(void **state)
             coh_buf_clear(&out);
             coh_test_answer_random(&sent_answer, op, &rng, &arena);
             coh_test_answer_put(&out, &sent_answer);
-            assert_int_equal(coh_op_read_answer(reader, &answer, (coh_op_id_t)op, coh_buf_bytes(&out)), COH_OK);
+            assert_int_equal(
+                coh_op_read_answer(reader, &answer, (coh_op_id_t)op, coh_buf_bytes(&out)), COH_OK);
             assert_true(coh_test_answer_eq(&answer, &sent_answer));
             expect_prefixes_refused(&out, try_answer, op);
         }

@@ -1,5 +1,6 @@
-/* test_wire: messages between ranks. Expected octets are written by hand from the msgpack specification; structure is checked a second
-   time by msgpack-c's own object unpacker, which the code under test does not use. */
+/* test_wire: messages between ranks. Expected octets are written by hand from the msgpack
+   specification; structure is checked a second time by msgpack-c's own object unpacker, which the
+   code under test does not use. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,7 +15,8 @@
 
 static coh_envelope_t const ENV = {.fingerprint = 0x1122334455667788, .sender = 3, .epoch = 200};
 
-#define ENV_OCTETS 0x94, 0x01, 0xcf, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x03, 0xcc, 0xc8
+#define ENV_OCTETS \
+    0x94, 0x01, 0xcf, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x03, 0xcc, 0xc8
 
 /* Reads the first message of a frame given in octets, envelope included. */
 static coh_err_t read_first(uint8_t const *frame, size_t n, coh_msg_t *msg)
@@ -27,9 +29,10 @@ static coh_err_t read_first(uint8_t const *frame, size_t n, coh_msg_t *msg)
     return err != COH_OK || msg == NULL ? err : coh_wire_reader_next(reader, msg);
 }
 
-#define READ_FIRST(msg, ...)                                                     \
-    (memcpy(octets, (uint8_t[]){ENV_OCTETS, __VA_ARGS__},                        \
-            sizeof((uint8_t[]){ENV_OCTETS, __VA_ARGS__})),                       \
+#define READ_FIRST(msg, ...)                               \
+    (memcpy(octets,                                        \
+            (uint8_t[]){ENV_OCTETS, __VA_ARGS__},          \
+            sizeof((uint8_t[]){ENV_OCTETS, __VA_ARGS__})), \
      read_first(octets, sizeof((uint8_t[]){ENV_OCTETS, __VA_ARGS__}), msg))
 
 static uint8_t octets[512];
@@ -46,18 +49,19 @@ static void wire_encodes_as_specified(void **state)
     coh_rec_result_t results[] = {{.tx_idx = 0, .verdict = 0, .status = 1, .gas_used = 21000},
                                   {.tx_idx = 65536, .verdict = 15, .status = 0, .gas_used = 0}};
     coh_buf_clear(&out);
-    coh_wire_put_vote(&out, &(coh_msg_vote_t){.block     = UINT64_C(1) << 40,
-                                              .yes       = 1,
-                                              .has_redo  = 1,
-                                              .state_sum = {{0x0203, 0x01, 0, 0}},
-                                              .results   = {results, 2}});
+    coh_wire_put_vote(&out,
+                      &(coh_msg_vote_t){.block     = UINT64_C(1) << 40,
+                                        .yes       = 1,
+                                        .has_redo  = 1,
+                                        .state_sum = {{0x0203, 0x01, 0, 0}},
+                                        .results   = {results, 2}});
     static uint8_t const VOTE[] = {
-        0x97, 33,                                         /* array of 7, id */
-        0xcf, 0,    0,    1,    0, 0, 0, 0, 0,            /* block */
-        1,    0,    1,                                    /* yes, reason, has_redo */
-        0xc4, 9,    1,    0,    0, 0, 0, 0, 0, 0x02, 0x03, /* state_sum without leading zeros */
-        0x92, 0x94, 0,    0,    1, 0xcd, 0x52, 0x08,      /* results */
-        0x94, 0xce, 0,    1,    0, 0, 15, 0, 0,
+        0x97, 33,                                             /* array of 7, id */
+        0xcf, 0,    0, 1, 0, 0,    0,    0,    0,             /* block */
+        1,    0,    1,                                        /* yes, reason, has_redo */
+        0xc4, 9,    1, 0, 0, 0,    0,    0,    0, 0x02, 0x03, /* state_sum without leading zeros */
+        0x92, 0x94, 0, 0, 1, 0xcd, 0x52, 0x08,                /* results */
+        0x94, 0xce, 0, 1, 0, 0,    15,   0,    0,
     };
     assert_int_equal(out.n, sizeof(VOTE));
     assert_memory_equal(out.p, VOTE, sizeof(VOTE));
@@ -68,9 +72,61 @@ static void wire_decodes_as_specified(void **state)
 {
     (void)state;
     coh_msg_t m;
-    /* READ: every kind but BIN and HASH; integers in widths that we would not choose, which other encoders may. */
-    assert_int_equal(READ_FIRST(&m, 0x9a, 17, 0xcf, 0, 0, 0, 0, 0, 0, 0, 7, 0xce, 0, 0, 0, 9, 0xcd, 1, 0, 0xcc, 5, 0xd0, 1, 0xc4, 20,
-                                0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 0xc4, 0, 3, 0xc4, 2, 1, 0xff),
+    /* READ: every kind but BIN and HASH; integers in widths that we would not choose, which other
+       encoders may. */
+    assert_int_equal(READ_FIRST(&m,
+                                0x9a,
+                                17,
+                                0xcf,
+                                0,
+                                0,
+                                0,
+                                0,
+                                0,
+                                0,
+                                0,
+                                7,
+                                0xce,
+                                0,
+                                0,
+                                0,
+                                9,
+                                0xcd,
+                                1,
+                                0,
+                                0xcc,
+                                5,
+                                0xd0,
+                                1,
+                                0xc4,
+                                20,
+                                0,
+                                1,
+                                2,
+                                3,
+                                4,
+                                5,
+                                6,
+                                7,
+                                8,
+                                9,
+                                10,
+                                11,
+                                12,
+                                13,
+                                14,
+                                15,
+                                16,
+                                17,
+                                18,
+                                19,
+                                0xc4,
+                                0,
+                                3,
+                                0xc4,
+                                2,
+                                1,
+                                0xff),
                      COH_OK);
     assert_int_equal(m.id, COH_MSG_READ);
     assert_int_equal(m.u.read.block, 7);
@@ -94,23 +150,26 @@ static void wire_refuses_what_does_not_fit(void **state)
 {
     (void)state;
     coh_msg_t m;
-    assert_int_equal(READ_FIRST(&m, 0x93, 25, 1, 2), COH_OK); /* WAVE as it should be */
-    assert_int_equal(READ_FIRST(&m, 0x92, 25, 1), COH_EMALFORMED);             /* a field less */
-    assert_int_equal(READ_FIRST(&m, 0x94, 25, 1, 2, 3), COH_EMALFORMED);       /* a field more */
-    assert_int_equal(READ_FIRST(&m, 0x90), COH_ETRUNCATED);                    /* no id */
-    assert_int_equal(READ_FIRST(&m, 0x93, 26, 1, 2), COH_EPROTO);              /* no such message */
-    assert_int_equal(READ_FIRST(&m, 0x93, 0xcd, 1, 25, 1, 2), COH_EPROTO);     /* nor this: 281 is not 25 */
-    assert_int_equal(READ_FIRST(&m, 0x93, 25, 1, 0xcf, 0, 0, 0, 1, 0, 0, 0, 0), COH_EMALFORMED); /* 2^32 as U32 */
+    assert_int_equal(READ_FIRST(&m, 0x93, 25, 1, 2), COH_OK);            /* WAVE as it should be */
+    assert_int_equal(READ_FIRST(&m, 0x92, 25, 1), COH_EMALFORMED);       /* a field less */
+    assert_int_equal(READ_FIRST(&m, 0x94, 25, 1, 2, 3), COH_EMALFORMED); /* a field more */
+    assert_int_equal(READ_FIRST(&m, 0x90), COH_ETRUNCATED);              /* no id */
+    assert_int_equal(READ_FIRST(&m, 0x93, 26, 1, 2), COH_EPROTO);        /* no such message */
+    assert_int_equal(READ_FIRST(&m, 0x93, 0xcd, 1, 25, 1, 2),
+                     COH_EPROTO); /* nor this: 281 is not 25 */
+    assert_int_equal(READ_FIRST(&m, 0x93, 25, 1, 0xcf, 0, 0, 0, 1, 0, 0, 0, 0),
+                     COH_EMALFORMED); /* 2^32 as U32 */
     assert_int_equal(READ_FIRST(&m, 0x93, 25, 1, 0xce, 0xff, 0xff, 0xff, 0xff), COH_OK);
     assert_int_equal(m.u.wave.wave, UINT32_MAX);
-    assert_int_equal(READ_FIRST(&m, 0x93, 25, 0xff, 2), COH_EMALFORMED);       /* -1 */
-    assert_int_equal(READ_FIRST(&m, 0x93, 25, 0xd3, 0x80, 0, 0, 0, 0, 0, 0, 0, 2), COH_EMALFORMED); /* INT64_MIN */
-    assert_int_equal(READ_FIRST(&m, 0x93, 25, 0xc0, 2), COH_EMALFORMED);       /* nil */
-    assert_int_equal(READ_FIRST(&m, 0x93, 25, 0xc3, 2), COH_EMALFORMED);       /* true */
+    assert_int_equal(READ_FIRST(&m, 0x93, 25, 0xff, 2), COH_EMALFORMED); /* -1 */
+    assert_int_equal(READ_FIRST(&m, 0x93, 25, 0xd3, 0x80, 0, 0, 0, 0, 0, 0, 0, 2),
+                     COH_EMALFORMED);                                                /* INT64_MIN */
+    assert_int_equal(READ_FIRST(&m, 0x93, 25, 0xc0, 2), COH_EMALFORMED);             /* nil */
+    assert_int_equal(READ_FIRST(&m, 0x93, 25, 0xc3, 2), COH_EMALFORMED);             /* true */
     assert_int_equal(READ_FIRST(&m, 0x93, 25, 0xca, 0, 0, 0, 0, 2), COH_EMALFORMED); /* 0.0 */
-    assert_int_equal(READ_FIRST(&m, 0x93, 25, 0x91, 1, 2), COH_EMALFORMED);    /* list for a number */
+    assert_int_equal(READ_FIRST(&m, 0x93, 25, 0x91, 1, 2), COH_EMALFORMED); /* list for a number */
     assert_int_equal(READ_FIRST(&m, 0x93, 25, 0x81, 1, 1, 2), COH_EMALFORMED); /* map */
-    assert_int_equal(READ_FIRST(&m, 0x93, 25, 0xc1, 2), COH_EMALFORMED);       /* never used by msgpack */
+    assert_int_equal(READ_FIRST(&m, 0x93, 25, 0xc1, 2), COH_EMALFORMED); /* never used by msgpack */
     assert_int_equal(READ_FIRST(&m, 0x93, 25, 0xd4, 1, 1, 2), COH_EMALFORMED); /* extension */
     assert_int_equal(READ_FIRST(&m, 25), COH_EMALFORMED);                      /* no array at all */
     assert_int_equal(READ_FIRST(&m, 0x92, 4, 0xa2, 'n', 'o'), COH_EMALFORMED); /* str for BIN */
@@ -167,7 +226,8 @@ static void wire_lengths_are_checked_before_memory_is_taken(void **state)
     coh_msg_t m;
     /* STATS, QUERY and PUBLISH that claim 2^32-1 records; nothing follows, or far too little. */
     assert_int_equal(READ_FIRST(&m, 0x92, 56, 0xdd, 0xff, 0xff, 0xff, 0xff), COH_ETRUNCATED);
-    assert_int_equal(READ_FIRST(&m, 0x93, 48, 1, 0xdd, 0xff, 0xff, 0xff, 0xff, 0x93, 1), COH_ETRUNCATED);
+    assert_int_equal(READ_FIRST(&m, 0x93, 48, 1, 0xdd, 0xff, 0xff, 0xff, 0xff, 0x93, 1),
+                     COH_ETRUNCATED);
     assert_int_equal(READ_FIRST(&m, 0x94, 19, 1, 1, 0xdc, 0xff, 0xff), COH_ETRUNCATED);
     /* Two records claimed, one there: FIGURE takes two octets at least. */
     assert_int_equal(READ_FIRST(&m, 0x92, 56, 0x92, 0x91, 1), COH_ETRUNCATED);
@@ -190,13 +250,16 @@ static void wire_envelope_is_checked(void **state)
     coh_msg_t m;
     static uint8_t const GOOD[] = {ENV_OCTETS};
     assert_int_equal(coh_wire_reader_begin(r, coh_bytes(GOOD, sizeof(GOOD)), &env), COH_OK);
-    assert_true(env.fingerprint == ENV.fingerprint && env.sender == ENV.sender && env.epoch == ENV.epoch);
+    assert_true(env.fingerprint == ENV.fingerprint && env.sender == ENV.sender &&
+                env.epoch == ENV.epoch);
     assert_int_equal(coh_wire_reader_next(r, &m), COH_ENOTFOUND);
     assert_int_equal(coh_wire_reader_next(r, &m), COH_ENOTFOUND);
     /* Another version is told apart from damage, even if its envelope has other fields. */
-    assert_int_equal(coh_wire_reader_begin(r, coh_bytes(((uint8_t[]){0x92, 2, 0}), 3), &env), COH_EMISMATCH);
+    assert_int_equal(coh_wire_reader_begin(r, coh_bytes(((uint8_t[]){0x92, 2, 0}), 3), &env),
+                     COH_EMISMATCH);
     assert_int_equal(coh_wire_reader_next(r, &m), COH_EMISMATCH);
-    assert_int_equal(coh_wire_reader_begin(r, coh_bytes(((uint8_t[]){0x93, 1, 0, 0}), 4), &env), COH_EMALFORMED);
+    assert_int_equal(coh_wire_reader_begin(r, coh_bytes(((uint8_t[]){0x93, 1, 0, 0}), 4), &env),
+                     COH_EMALFORMED);
     assert_int_equal(coh_wire_reader_begin(r, coh_bytes(NULL, 0), &env), COH_ETRUNCATED);
     for (size_t n = 0; n < sizeof(GOOD); n++) {
         assert_int_equal(coh_wire_reader_begin(r, coh_bytes(GOOD, n), &env), COH_ETRUNCATED);
@@ -210,7 +273,8 @@ static void expect_one_array(coh_buf_t const *out, size_t from, uint32_t id)
     msgpack_unpacked seen;
     msgpack_unpacked_init(&seen);
     size_t at = from;
-    assert_int_equal(msgpack_unpack_next(&seen, (char const *)out->p, out->n, &at), MSGPACK_UNPACK_SUCCESS);
+    assert_int_equal(msgpack_unpack_next(&seen, (char const *)out->p, out->n, &at),
+                     MSGPACK_UNPACK_SUCCESS);
     assert_int_equal(at, out->n);
     assert_int_equal(seen.data.type, MSGPACK_OBJECT_ARRAY);
     assert_int_equal(seen.data.via.array.ptr[0].type, MSGPACK_OBJECT_POSITIVE_INTEGER);
@@ -269,7 +333,8 @@ static void wire_every_truncation_is_found(void **state)
         coh_test_msg_put(&out, &m);
         size_t step = 1 + out.n / 2000;
         for (size_t n = from + 1; n < out.n; n += step) {
-            /* In memory of exactly n octets, so that a read beyond them does not go unseen by the sanitizer. */
+            /* In memory of exactly n octets, so that a read beyond them does not go unseen by the
+               sanitizer. */
             uint8_t *cut = malloc(n);
             assert_non_null(cut);
             memcpy(cut, out.p, n);
@@ -294,10 +359,13 @@ static void wire_names_routes_and_text(void **state)
     assert_int_equal(coh_wire_route(COH_MSG_PUBLISH), COH_ROUTE_S2S);
     assert_int_equal(coh_wire_route(26), COH_ROUTE_NONE);
     coh_buf_t out = COH_BUF_INIT;
-    coh_msg_t m   = {.id = COH_MSG_VOTE, .u.vote = {.block = 7, .yes = 1, .state_sum = coh_u256(300), .results = {NULL, 12}}};
+    coh_msg_t m   = {
+          .id     = COH_MSG_VOTE,
+          .u.vote = {.block = 7, .yes = 1, .state_sum = coh_u256(300), .results = {NULL, 12}}};
     coh_wire_print(&out, &m);
     coh_buf_put_u8(&out, 0);
-    assert_string_equal((char const *)out.p, "VOTE block=7 yes=1 reason=0 has_redo=0 state_sum=300 results=[12]");
+    assert_string_equal((char const *)out.p,
+                        "VOTE block=7 yes=1 reason=0 has_redo=0 state_sum=300 results=[12]");
     coh_buf_clear(&out);
     m = (coh_msg_t){.id = COH_MSG_REFUSE, .u.refuse = {.reason = coh_bytes("no", 2)}};
     coh_wire_print(&out, &m);
