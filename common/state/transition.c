@@ -48,11 +48,11 @@ coh_transition_status_t coh_transition_run(coh_outcome_t *out, coh_block_env_t c
     if (account.nonce != tx->nonce) {
         return invalid(out, tx->nonce < account.nonce ? COH_TX_NONCE_TOO_LOW : COH_TX_NONCE_TOO_HIGH);
     }
-    if (coh_u256_lt(&account.word, &upfront)) {
-        return invalid(out, COH_TX_FUNDS);
-    }
     if (coh_u256_lt(&tx->max_fee, &block->base_fee)) {
         return invalid(out, COH_TX_FEE_TOO_LOW); /* EIP-1559 */
+    }
+    if (coh_u256_lt(&account.word, &upfront)) {
+        return invalid(out, COH_TX_FUNDS);
     }
     if (tx->is_create || coh_fork_is_precompile(block->fork, &tx->to)) {
         return invalid(out, COH_TX_NEEDS_CODE);
