@@ -636,7 +636,9 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
     }
     slot_t *slot = slot_of(s, m->block);
     slot->diff.block = m->block;
-    coh_addr_t const *coinbase = coh_u256_is_zero(&m->coinbase_credit) ? NULL : &s->exec_coinbase;
+    uint32_t bucket = coh_directory_bucket(&s->exec_coinbase);
+    bool owns = 1 + coh_directory_owner(&s->directory, &s->exec_coinbase, bucket) == s->env->rank;
+    coh_addr_t const *coinbase = owns ? &s->exec_coinbase : NULL;
     coh_mv_settle(s->mv, &slot->diff, coinbase, &m->coinbase_credit);
     s->executing = false;
 
