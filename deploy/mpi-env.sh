@@ -11,8 +11,9 @@ export OMPI_MCA_pml="${OMPI_MCA_pml-ob1}"
 export OMPI_MCA_btl="${OMPI_MCA_btl-vader,tcp,self}"
 export OMPI_MCA_btl_tcp_if_include="${OMPI_MCA_btl_tcp_if_include-lo}"
 export OMPI_MCA_oob_tcp_if_include="${OMPI_MCA_oob_tcp_if_include-lo}"
-# After SIGTERM to mpirun the ranks get this many seconds to finish the block in hand before SIGKILL (default: 1).
-export OMPI_MCA_odls_base_sigkill_timeout="${OMPI_MCA_odls_base_sigkill_timeout-30}"
+# When mpirun is told to end, or a rank has died, the others get SIGTERM and this many seconds to finish the block in hand
+# before SIGKILL (default: 1). Where a rank has died they cannot finish, so this is also how long the job outlives it.
+export OMPI_MCA_odls_base_sigkill_timeout="${OMPI_MCA_odls_base_sigkill_timeout-5}"
 # In containers one is root, which mpirun refuses without these two.
 if [ "$(id -u)" -eq 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

@@ -389,10 +389,10 @@ static bool drain_publications(bench_t *b, uint32_t timeout_ms)
     }
 }
 
-static void show_progress(bench_t *b, uint64_t *shown_us, uint64_t *shown_cnt, bool final)
+static void show_progress(bench_t *b, uint64_t *shown_us, uint64_t *shown_cnt)
 {
     uint64_t now = coh_clock_mono_us();
-    if (!final && now - *shown_us < 1000000) {
+    if (now - *shown_us < 1000000) {
         return;
     }
     uint32_t p50;
@@ -401,7 +401,7 @@ static void show_progress(bench_t *b, uint64_t *shown_us, uint64_t *shown_cnt, b
     uint64_t cnt = coh_bench_ledger_counts(b->report.ledger).receipts;
     coh_bench_ledger_recent(b->report.ledger, &p50, &p99);
     coh_bench_group(rate, (cnt - *shown_cnt) * 1000000 / COH_MAX(now - *shown_us, UINT64_C(1)));
-    coh_bench_progress(final,
+    coh_bench_progress(false,
                        "running   %5.1f s  %9s tx/s  p50 %6.1f ms  p99 %6.1f ms  %" PRIu64
                        " without receipt  %" PRIu64 " busy",
                        (double)(now - b->first_us) / 1e6,
@@ -421,7 +421,6 @@ static void run(bench_t *b)
     uint64_t shown_cnt = 0;
     uint64_t asked_us  = shown_us;
     while (b->fatal == NULL || coh_client_pipeline_in_flight(b->pipeline) > 0) {
-        uint64_t now       = coh_clock_mono_us();
         bool did           = submit_some(b);
         uint32_t in_flight = coh_client_pipeline_in_flight(b->pipeline);
         if (coh_client_pipeline_poll(b->pipeline, 0) != COH_OK) {
@@ -430,6 +429,7 @@ static void run(bench_t *b)
         }
         did |= coh_client_pipeline_in_flight(b->pipeline) != in_flight;
         did |= drain_publications(b, did ? 0 : 1);
+        uint64_t now    = coh_clock_mono_us();
         bool all_closed = b->again_cnt == 0 && coh_client_pipeline_in_flight(b->pipeline) == 0 &&
                           coh_bench_ledger_open_cnt(b->report.ledger) == 0;
         if (sending_is_over(b, now) && all_closed) {
@@ -447,11 +447,13 @@ static void run(bench_t *b)
             b->fatal = "no receipt for 30 seconds";
             break;
         }
-        show_progress(b, &shown_us, &shown_cnt, false);
+        show_progress(b, &shown_us, &shown_cnt);
     }
-    shown_us  = b->first_us;
-    shown_cnt = 0;
-    show_progress(b, &shown_us, &shown_cnt, true);
+    char cnt[COH_BENCH_GROUP_SZ];
+    coh_bench_progress(true,
+                       "finished  %s receipts in %.1f s",
+                       coh_bench_group(cnt, coh_bench_ledger_counts(b->report.ledger).receipts),
+                       (double)(b->last_us - b->first_us) / 1e6);
 }
 
 static bool close_books(bench_t *b)
