@@ -1247,6 +1247,9 @@ coh_err_t coh_coordinator_import(coh_coordinator_t *c,
     if (c->state > COH_CO_RUNNING || c->stop_wanted) {
         return COH_ECLOSED;
     }
+    if (b->tx_cnt > c->config->block_tx_max) {
+        return COH_ETOOBIG;
+    }
     if (c->import_cnt >= COH_IMPORT_QUEUE_MAX) {
         return COH_EBUSY;
     }

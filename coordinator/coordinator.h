@@ -68,7 +68,9 @@ typedef void coh_import_done_fn(void *arg, coh_import_result_t const *result);
 /* coh_coordinator_import queues a block; blocks are carried out in the order given, pipelined like produced ones where
    each is valid. An invalid transaction makes its block invalid (import mode; DESIGN 4). done is called on the communication thread.
    Its number must be the head's plus one counted with those queued, or anything above 0 on an empty chain (then the state is the one before it).
-   Returns: COH_OK; COH_EBUSY queue full; COH_EINVAL wrong number or a transaction that does not decode */
+   If a block is invalid, those queued after it are given up with COH_EINVAL and verdict COH_TX_ABORTED: their numbers no longer follow.
+   Returns: COH_OK; COH_EBUSY queue full; COH_EINVAL wrong number or a transaction that does not decode; COH_ETOOBIG more than
+            block.tx_max transactions; COH_ECLOSED stopping or failed */
 coh_err_t coh_coordinator_import(coh_coordinator_t *c, coh_import_block_t const *block, coh_import_done_fn *done, void *arg);
 
 /* coh_coordinator_status_json appends the whole cluster's status as one JSON object (STATS of all ranks included); communication thread. */
