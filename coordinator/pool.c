@@ -1,23 +1,35 @@
 #include "coordinator/pool.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 
-/* Raw bytes that fit beside a transaction in its slab: every plain transfer, and most token calls. Longer ones are
-   allocated one by one. */
+/* Raw bytes that fit beside a transaction in its slab: every plain transfer, and most token calls.
+   Longer ones are allocated one by one. */
 #define RAW_INLINE_MAX    192
+#define HUGE_PAGE         ((size_t)2 << 20)
 #define SLAB_TX_CNT       128
-#define SENDER_CHUNK_BITS 10
+#define SENDER_CHUNK_BITS 15
 #define SENDER_CHUNK_CNT  (1u << SENDER_CHUNK_BITS)
 /* Transactions of one sender that need no array of their own. */
 #define REF_INLINE_CNT 2u
 #define HEAP_ARITY     4u
-/* Stale heap entries tolerated before the heap is swept, beside as many as there are live ones. */
-#define HEAP_SLACK 1024u
-#define NO_SENDER  UINT32_MAX
+/* Last places of the heap's first and second level, where what a turn will need is fetched. */
+#define HEAP_FETCH_HEAD   HEAP_ARITY
+#define HEAP_FETCH_SENDER (HEAP_ARITY + HEAP_ARITY * HEAP_ARITY)
+/* Stale turns tolerated before they are swept away, beside as many as there are live ones. */
+#define STALE_SLACK 1024u
+/* Turns ahead for which memory is fetched: first the sender's record, then, by what it says, the
+   transaction. */
+#define FETCH_SENDER 24u
+#define FETCH_HEAD   12u
+/* Calls of coh_pool_prefetch between fetching a sender's place in the table and fetching its
+   record. */
+#define FETCH_STAGE 12u
+#define NO_SENDER   UINT32_MAX
 
 typedef enum { STATE_POOLED, STATE_TAKEN } state_t;
 
@@ -36,15 +48,16 @@ typedef struct {
     entry_t *e;
 } ref_t;
 
-/* An account and its transactions, refs[0..tx_cnt-1] by nonce (a ring, so that appending and removing the first are cheap):
+/* An account and its transactions, refs[0..tx_cnt-1] by nonce (a ring, so that appending and
+   removing the first are cheap):
 
      0 ............ live_cnt ............ live_cnt+ready_cnt ............ tx_cnt
      TAKEN, each        POOLED and next in         the rest: behind a gap, or
      following the      line: may be taken,        TAKEN behind one that was dropped or
      one before         in this order              returned ("orphans", to be returned)
 
-   One follows the one before if its nonce is that plus one, or at most the account's. (One below the account's nonce is no
-   longer valid, which the block that takes it finds and reports.) */
+   One follows the one before if its nonce is that plus one, or at most the account's. (One below
+   the account's nonce is no longer valid, which the block that takes it finds and reports.) */
 typedef struct {
     coh_addr_t addr;
     uint32_t fp;       /* of addr in the table */
@@ -72,10 +85,11 @@ typedef struct {
 } COH_ALIGNED(COH_CACHE_LINE) sender_t;
 _Static_assert(sizeof(sender_t) == 3 * COH_CACHE_LINE, "three cache lines");
 
-/* A sender waiting for its turn; smallest first. It is stale, and passed over, unless ticket is the sender's. (Nonce order never
-   rests on it: should a stale entry live on until its ticket comes round again, its sender has a turn early.) */
+/* A sender waiting for its turn; smallest first. It is stale, and passed over, unless ticket is the
+   sender's. (Nonce order never rests on it: should a stale entry live on until its ticket comes
+   round again, its sender has a turn early.) */
 typedef struct {
-    uint64_t tip_inverse; /* ~tip, so that the highest tip comes first; 0 in arrival order */
+    uint64_t tip_inverse; /* ~tip: the highest comes first; the same for all in arrival order */
     uint64_t arrival_no;
     uint32_t sender;
     uint32_t ticket;
@@ -111,10 +125,16 @@ struct coh_pool {
     uint32_t record_free; /* chain of unused records */
     uint32_t clock_hand;
 
+    /* Turns: a line, and a heap for those that come too late to stand at its end. In arrival order
+       nearly all stand in the line, where the next ones are known in advance. */
+    turn_t *line; /* a ring, ascending */
+    size_t line_first;
+    size_t line_cnt;
+    size_t line_mask; /* capacity - 1 */
     turn_t *heap;
     size_t heap_cnt;
     size_t heap_cap;
-    size_t heap_live_cnt; /* entries that are not stale */
+    size_t turn_cnt; /* of both, that are not stale */
 
     bool taking;
     coh_u256_t base_fee; /* of the block being taken */
@@ -122,10 +142,31 @@ struct coh_pool {
     size_t aside_cnt;
     size_t aside_cap;
 
+    size_t fetching[FETCH_STAGE]; /* see coh_pool_prefetch */
+    size_t fetch_no;
+
     void **slabs;
     size_t slab_cnt;
     entry_t *entry_free; /* chain through pub.priv */
 };
+
+/* ---- memory ---- */
+
+/* Zeroed memory for what is large and touched at random: in huge pages where the system has them,
+   because there a look-up costs a TLB miss beside each cache miss. */
+static void *region_new(size_t bytes)
+{
+    bool is_huge = bytes >= HUGE_PAGE;
+    size_t align = is_huge ? HUGE_PAGE : COH_CACHE_LINE;
+    bytes        = (bytes + align - 1) & ~(align - 1);
+    void *p      = aligned_alloc(align, bytes);
+    COH_ASSERT(p != NULL);
+    if (is_huge) {
+        (void)madvise(p, bytes, MADV_HUGEPAGE); /* a wish: without them it is only slower */
+    }
+    memset(p, 0, bytes);
+    return p;
+}
 
 /* ---- tables ---- */
 
@@ -159,8 +200,8 @@ static size_t table_cap(size_t cnt)
     return cap;
 }
 
-/* In linear probing, whether the member at `at`, whose own place is home, may move into the hole: that is,
-   whether the hole lies on its way from home. */
+/* In linear probing, whether the member at `at`, whose own place is home, may move into the hole:
+   that is, whether the hole lies on its way from home. */
 static inline bool may_fill(size_t hole, size_t home, size_t at, size_t mask)
 {
     return ((at - home) & mask) >= ((at - hole) & mask);
@@ -245,8 +286,8 @@ static void sender_remove(coh_pool_t *pool, uint32_t idx)
     pool->record_free        = idx;
 }
 
-/* Forgets an account without transactions that was not used lately (the clock algorithm). There is one: at most
-   tx_max of the 2 * tx_max records have transactions. */
+/* Forgets an account without transactions that was not used lately (the clock algorithm). There is
+   one: at most tx_max of the 2 * tx_max records have transactions. */
 static void sender_evict(coh_pool_t *pool)
 {
     for (;;) {
@@ -276,9 +317,8 @@ static uint32_t sender_insert(coh_pool_t *pool, coh_addr_t const *addr)
         idx              = pool->record_cnt++;
         sender_t **chunk = &pool->chunks[idx >> SENDER_CHUNK_BITS];
         if (*chunk == NULL) {
-            *chunk = aligned_alloc(COH_CACHE_LINE, SENDER_CHUNK_CNT * sizeof(sender_t));
-            COH_ASSERT(*chunk != NULL);
-            memset(*chunk, 0, SENDER_CHUNK_CNT * sizeof(sender_t));
+            *chunk =
+                region_new(COH_MIN(pool->record_max - idx, SENDER_CHUNK_CNT) * sizeof(sender_t));
         }
     }
     sender_t *s = sender_at(pool, idx);
@@ -303,23 +343,30 @@ static uint32_t sender_insert(coh_pool_t *pool, coh_addr_t const *addr)
 
 /* ---- memory of transactions ---- */
 
+/* Adds a slab of free entries. */
+static void slab_new(coh_pool_t *pool)
+{
+    size_t const entry_sz =
+        (sizeof(entry_t) + RAW_INLINE_MAX + COH_CACHE_LINE - 1) & ~(size_t)(COH_CACHE_LINE - 1);
+    size_t bytes = COH_MIN(HUGE_PAGE, pool->limits.tx_max * entry_sz);
+    char *slab   = region_new(bytes);
+    size_t cnt   = bytes / entry_sz;
+    pool->slabs  = coh_realloc(pool->slabs, (pool->slab_cnt + 1) * sizeof(*pool->slabs));
+    pool->slabs[pool->slab_cnt++] = slab;
+    while (cnt-- > 0) {
+        entry_t *e       = (entry_t *)(void *)(slab + cnt * entry_sz);
+        e->pub.priv      = pool->entry_free;
+        pool->entry_free = e;
+    }
+}
+
 static entry_t *entry_new(coh_pool_t *pool, coh_tx_t const *tx)
 {
-    size_t const slab_entry_sz =
-        (sizeof(entry_t) + RAW_INLINE_MAX + COH_CACHE_LINE - 1) & ~(size_t)(COH_CACHE_LINE - 1);
     entry_t *e;
     bool in_slab = tx->raw.n <= RAW_INLINE_MAX;
     if (in_slab) {
         if (pool->entry_free == NULL) {
-            char *slab = aligned_alloc(COH_CACHE_LINE, SLAB_TX_CNT * slab_entry_sz);
-            COH_ASSERT(slab != NULL);
-            pool->slabs = coh_realloc(pool->slabs, (pool->slab_cnt + 1) * sizeof(*pool->slabs));
-            pool->slabs[pool->slab_cnt++] = slab;
-            for (size_t i = SLAB_TX_CNT; i-- > 0;) {
-                e                = (entry_t *)(void *)(slab + i * slab_entry_sz);
-                e->pub.priv      = pool->entry_free;
-                pool->entry_free = e;
-            }
+            slab_new(pool);
         }
         e                = pool->entry_free;
         pool->entry_free = e->pub.priv;
@@ -351,7 +398,38 @@ static coh_bytes_t rebase(coh_bytes_t part, coh_bytes_t from, uint8_t const *to)
     return coh_bytes(to + (part.p - from.p), part.n);
 }
 
-/* ---- turns: a heap of senders ---- */
+/* ---- turns ---- */
+
+static inline ref_t *ref_at(sender_t const *s, uint32_t i)
+{
+    return &s->refs[(s->ref_first + i) & s->ref_mask];
+}
+
+/* Fetching is a wish to the processor: it reads nothing, and any address will do. */
+static inline void fetch_sender(sender_t const *s)
+{
+    char const *p = (char const *)s;
+    __builtin_prefetch(p);
+    __builtin_prefetch(p + COH_CACHE_LINE);
+    __builtin_prefetch(p + (ptrdiff_t)2 * COH_CACHE_LINE);
+}
+
+/* Fetches the lines of a sender's first ready transaction that taking it reads, and the place of
+   the one after it in the order. The sender's record should be here already. */
+static inline void fetch_head(sender_t const *s)
+{
+    char const *p = (char const *)s->queued;
+    if (p == NULL) {
+        return; /* a stale turn */
+    }
+    __builtin_prefetch(p);
+    __builtin_prefetch(p + offsetof(entry_t, pub.tx.max_fee) + sizeof(coh_u256_t));
+    __builtin_prefetch(p + offsetof(entry_t, pub.sender));
+    __builtin_prefetch(p + offsetof(entry_t, arrival_no));
+    if (s->ready_cnt > 1) {
+        __builtin_prefetch(&ref_at(s, s->live_cnt + 1)->e->arrival_no);
+    }
+}
 
 static inline bool turn_before(turn_t const *a, turn_t const *b)
 {
@@ -372,8 +450,11 @@ static void heap_up(turn_t *heap, size_t i, turn_t turn)
     heap[i] = turn;
 }
 
-static void heap_down(turn_t *heap, size_t cnt, size_t i, turn_t turn)
+/* Lets turn sink from place i. Fetches what the turns that come near the top will need. */
+static void heap_down(coh_pool_t const *pool, size_t i, turn_t turn)
 {
+    turn_t *heap = pool->heap;
+    size_t cnt   = pool->heap_cnt;
     for (;;) {
         size_t child = i * HEAP_ARITY + 1;
         if (child >= cnt) {
@@ -390,7 +471,12 @@ static void heap_down(turn_t *heap, size_t cnt, size_t i, turn_t turn)
             break;
         }
         heap[i] = heap[best];
-        i       = best;
+        if (i <= HEAP_FETCH_HEAD) {
+            fetch_head(sender_at(pool, heap[i].sender));
+        } else if (i <= HEAP_FETCH_SENDER) {
+            fetch_sender(sender_at(pool, heap[i].sender));
+        }
+        i = best;
     }
     heap[i] = turn;
 }
@@ -401,10 +487,22 @@ static inline bool turn_is_stale(coh_pool_t const *pool, turn_t const *turn)
     return s->queued == NULL || s->ticket != turn->ticket;
 }
 
-/* Removes the stale entries. */
-static void heap_sweep(coh_pool_t *pool)
+static inline turn_t *line_at(coh_pool_t const *pool, size_t i)
+{
+    return &pool->line[(pool->line_first + i) & pool->line_mask];
+}
+
+/* Removes the stale turns. */
+static void turns_sweep(coh_pool_t *pool)
 {
     size_t kept = 0;
+    for (size_t i = 0; i < pool->line_cnt; i++) {
+        if (!turn_is_stale(pool, line_at(pool, i))) {
+            *line_at(pool, kept++) = *line_at(pool, i);
+        }
+    }
+    pool->line_cnt = kept;
+    kept           = 0;
     for (size_t i = 0; i < pool->heap_cnt; i++) {
         if (!turn_is_stale(pool, &pool->heap[i])) {
             pool->heap[kept++] = pool->heap[i];
@@ -413,50 +511,82 @@ static void heap_sweep(coh_pool_t *pool)
     pool->heap_cnt = kept;
     for (size_t i = kept / HEAP_ARITY + 1; i-- > 0;) {
         if (i < kept) {
-            heap_down(pool->heap, kept, i, pool->heap[i]);
+            heap_down(pool, i, pool->heap[i]);
         }
     }
 }
 
-/* Takes a sender out of the queue: its entry, if there is one, is stale from now on. */
-static inline void turn_withdraw(coh_pool_t *pool, sender_t *s)
+/* Puts a turn at the end of the line if that is its place, else into the heap. */
+static void turns_put(coh_pool_t *pool, turn_t turn)
 {
-    if (s->queued != NULL) {
-        s->queued = NULL;
-        s->ticket++;
-        pool->heap_live_cnt--;
-    }
-}
-
-static void
-turn_push(coh_pool_t *pool, uint32_t idx, sender_t *s, entry_t const *head, uint64_t tip)
-{
-    turn_withdraw(pool, s);
-    if (pool->heap_cnt > 2 * pool->heap_live_cnt + HEAP_SLACK) {
-        heap_sweep(pool);
+    if (pool->line_cnt == 0 || !turn_before(&turn, line_at(pool, pool->line_cnt - 1))) {
+        if (pool->line_cnt > pool->line_mask || pool->line == NULL) {
+            size_t cap   = pool->line == NULL ? 1024 : 2 * (pool->line_mask + 1);
+            turn_t *line = region_new(cap * sizeof(*line));
+            for (size_t i = 0; i < pool->line_cnt; i++) {
+                line[i] = *line_at(pool, i);
+            }
+            free(pool->line);
+            pool->line       = line;
+            pool->line_first = 0;
+            pool->line_mask  = cap - 1;
+        }
+        *line_at(pool, pool->line_cnt++) = turn;
+        return;
     }
     if (pool->heap_cnt == pool->heap_cap) {
         pool->heap_cap = pool->heap_cap == 0 ? 1024 : 2 * pool->heap_cap;
         pool->heap     = coh_realloc(pool->heap, pool->heap_cap * sizeof(*pool->heap));
     }
+    heap_up(pool->heap, pool->heap_cnt++, turn);
+}
+
+/* Takes a sender out of the queue: its turn, if there is one, is stale from now on. */
+static inline void turn_withdraw(coh_pool_t *pool, sender_t *s)
+{
+    if (s->queued != NULL) {
+        s->queued = NULL;
+        s->ticket++;
+        pool->turn_cnt--;
+    }
+}
+
+/* Queues a sender whose first ready transaction is head; tip counts in tip order alone. */
+static void
+turn_push(coh_pool_t *pool, uint32_t idx, sender_t *s, entry_t const *head, uint64_t tip)
+{
+    turn_withdraw(pool, s);
+    if (pool->heap_cnt + pool->line_cnt > 2 * pool->turn_cnt + STALE_SLACK) {
+        turns_sweep(pool);
+    }
     s->queued = head;
-    pool->heap_live_cnt++;
-    heap_up(pool->heap,
-            pool->heap_cnt++,
-            (turn_t){.tip_inverse = pool->limits.order == COH_POOL_TIP ? ~tip : 0,
-                     .arrival_no  = head->arrival_no,
-                     .sender      = idx,
-                     .ticket      = s->ticket});
+    pool->turn_cnt++;
+    turns_put(pool,
+              (turn_t){.tip_inverse = ~tip,
+                       .arrival_no  = head->arrival_no,
+                       .sender      = idx,
+                       .ticket      = s->ticket});
 }
 
 /* Pops the next sender's turn; false if there is none. */
 static bool turn_pop(coh_pool_t *pool, turn_t *out)
 {
-    while (pool->heap_cnt > 0) {
-        *out = pool->heap[0];
-        pool->heap_cnt--;
-        if (pool->heap_cnt > 0) {
-            heap_down(pool->heap, pool->heap_cnt, 0, pool->heap[pool->heap_cnt]);
+    while (pool->line_cnt + pool->heap_cnt > 0) {
+        if (pool->heap_cnt == 0 ||
+            (pool->line_cnt > 0 && turn_before(line_at(pool, 0), &pool->heap[0]))) {
+            *out = *line_at(pool, 0);
+            pool->line_first++;
+            pool->line_cnt--;
+            if (pool->line_cnt > FETCH_SENDER) {
+                fetch_sender(sender_at(pool, line_at(pool, FETCH_SENDER)->sender));
+                fetch_head(sender_at(pool, line_at(pool, FETCH_HEAD)->sender));
+            }
+        } else {
+            *out = pool->heap[0];
+            pool->heap_cnt--;
+            if (pool->heap_cnt > 0) {
+                heap_down(pool, 0, pool->heap[pool->heap_cnt]);
+            }
         }
         if (!turn_is_stale(pool, out)) {
             turn_withdraw(pool, sender_at(pool, out->sender));
@@ -481,11 +611,6 @@ static uint64_t tip_effective(coh_tx_t const *tx, coh_u256_t const *base_fee)
 }
 
 /* ---- a sender's transactions ---- */
-
-static inline ref_t *ref_at(sender_t const *s, uint32_t i)
-{
-    return &s->refs[(s->ref_first + i) & s->ref_mask];
-}
 
 /* Index of the first with at least this nonce. */
 static uint32_t ref_lower_bound(sender_t const *s, uint64_t nonce)
@@ -566,7 +691,8 @@ static inline void upfront_sub(sender_t *s, coh_u256_t const *v)
     s->upfront_high -= coh_u256_sub(&s->upfront, &s->upfront, v);
 }
 
-/* Whether the balance covers upfront and the upfront costs of the first i transactions; adds up the shorter side. */
+/* Whether the balance covers upfront and the upfront costs of the first i transactions; adds up the
+   shorter side. */
 static bool can_afford(sender_t const *s, uint32_t i, coh_u256_t const *upfront)
 {
     coh_u256_t sum = COH_U256_ZERO;
@@ -610,8 +736,9 @@ COH_UNUSED static bool sender_is_sound(sender_t const *s)
     return s->live_cnt + s->ready_cnt <= s->tx_cnt;
 }
 
-/* To be called after every change of a sender, with its ready_cnt before it; live_cnt and ready_cnt are right as far as they go.
-   Counts in what has come in line, and renews the sender's turn if another transaction is first now. */
+/* To be called after every change of a sender, with its ready_cnt before it; live_cnt and ready_cnt
+   are right as far as they go. Counts in what has come in line, and renews the sender's turn if
+   another transaction is first now. */
 static void sender_changed(coh_pool_t *pool, uint32_t idx, sender_t *s, uint32_t ready_before)
 {
     for (uint32_t i = s->live_cnt + s->ready_cnt;
@@ -633,7 +760,8 @@ static void sender_changed(coh_pool_t *pool, uint32_t idx, sender_t *s, uint32_t
     if (head == NULL) {
         turn_withdraw(pool, s);
     } else if (head != s->queued) {
-        turn_push(pool, idx, s, head, tip_clamp(&head->pub.tx.max_tip));
+        bool by_tip = pool->limits.order == COH_POOL_TIP;
+        turn_push(pool, idx, s, head, by_tip ? tip_clamp(&head->pub.tx.max_tip) : 0);
     }
 }
 
@@ -662,9 +790,9 @@ coh_pool_t *coh_pool_new(coh_pool_limits_t const *limits)
     pool->record_max     = (uint32_t)(2 * limits->tx_max);
     pool->record_free    = NO_SENDER;
     pool->hash_mask      = table_cap(limits->tx_max) - 1;
-    pool->hashes         = coh_calloc(pool->hash_mask + 1, sizeof(*pool->hashes));
+    pool->hashes         = region_new((pool->hash_mask + 1) * sizeof(*pool->hashes));
     pool->addr_mask      = table_cap(pool->record_max) - 1;
-    pool->addrs          = coh_calloc(pool->addr_mask + 1, sizeof(*pool->addrs));
+    pool->addrs          = region_new((pool->addr_mask + 1) * sizeof(*pool->addrs));
     pool->chunks         = coh_calloc(pool->record_max / SENDER_CHUNK_CNT + 1, sizeof(sender_t *));
     return pool;
 }
@@ -693,9 +821,25 @@ void coh_pool_free(coh_pool_t *pool)
     free(pool->slabs);
     free(pool->hashes);
     free(pool->addrs);
+    free(pool->line);
     free(pool->heap);
     free(pool->aside);
     free(pool);
+}
+
+void coh_pool_prefetch(coh_pool_t *pool, coh_hash_t const *hash, coh_addr_t const *sender)
+{
+    size_t at = addr_fp(pool, sender) & pool->addr_mask;
+    __builtin_prefetch(&pool->hashes[hash_fp(pool, hash) & pool->hash_mask]);
+    __builtin_prefetch(&pool->addrs[at]);
+    /* The slot named some calls ago is here by now, and most likely leads to that sender's record.
+       Not comparing addresses: that would wait for what is being fetched. */
+    size_t *named     = &pool->fetching[pool->fetch_no++ % FETCH_STAGE];
+    uint32_t sender_1 = pool->addrs[*named].sender;
+    if (sender_1 != 0) {
+        fetch_sender(sender_at(pool, sender_1 - 1));
+    }
+    *named = at;
 }
 
 bool coh_pool_knows_account(coh_pool_t const *pool, coh_addr_t const *addr)
@@ -866,8 +1010,8 @@ coh_pool_tx_t *coh_pool_take(coh_pool_t *pool)
             continue;
         }
         if (pool->limits.order == COH_POOL_TIP) {
-            /* The turn was queued for max_tip, which its tip at this base fee may fall short of, but never exceeds: queue
-               it for what it really pays, until it comes first even so. */
+            /* The turn was queued for max_tip, which its tip at this base fee may fall short of,
+               but never exceeds: queue it for what it really pays, until it comes first even so. */
             uint64_t tip = tip_effective(&e->pub.tx, &pool->base_fee);
             if (tip < ~turn.tip_inverse) {
                 set_aside(pool, turn.sender, s);

@@ -65,7 +65,8 @@ bool coh_sequencer_is_due(coh_sequencer_rules_t const *rules,
     return waited && !draining && (fresh > 0 || can_fall(&last->env));
 }
 
-/* Why tx can be in no block under the rules of env, or OK. Brings its fork and gas_need up to date. */
+/* Why tx can be in no block under the rules of env, or OK. Brings its fork and gas_need up to date.
+   */
 static coh_tx_err_t
 recheck(coh_pool_tx_t *tx, coh_sequencer_rules_t const *rules, coh_block_env_t const *env)
 {

@@ -1,13 +1,14 @@
-/* sequencer.h: the next block's order. From the pool, the parent's figures and the time, it makes a draft: the block's
-   environment, and its transactions in order. It keeps no state and asks nobody: the same pool and the same
-   arguments give the same draft.
+/* sequencer.h: the next block's order. From the pool, the parent's figures and the time, it makes a
+   draft: the block's environment, and its transactions in order. It keeps no state and asks nobody:
+   the same pool and the same arguments give the same draft.
 
-   A transaction fits if its gas limit is within what those before it leave of the block's gas limit. What they leave
-   is known before they run only for plain transfers, whose gas is exactly gas_need; where a block turns out to have used
-   more, those for which too little is left are invalid at their turn, like any other.
+   A transaction fits if its gas limit is within what those before it leave of the block's gas
+   limit. What they leave is known before they run only for plain transfers, whose gas is exactly
+   gas_need; where a block turns out to have used more, those for which too little is left are
+   invalid at their turn, like any other.
 
-   The rules of the block's fork are applied again to transactions that were admitted under another one; what is
-   no longer valid leaves the pool, and is listed for the caller to report. */
+   The rules of the block's fork are applied again to transactions that were admitted under another
+   one; what is no longer valid leaves the pool, and is listed for the caller to report. */
 #ifndef COH_SEQUENCER_H
 #define COH_SEQUENCER_H
 
@@ -49,8 +50,7 @@ typedef struct {
     coh_pool_tx_t **txs; /* tx_cnt, TAKEN; the array is owned, its members are the pool's */
     uint32_t drop_cnt;
     coh_sequencer_drop_t *drops; /* owned */
-    size_t
-        unpaid_cnt; /* ready ones left behind, none of which can pay the base fee; 0 if some could */
+    size_t unpaid_cnt; /* ready ones left behind, if none of them can pay the base fee; else 0 */
     uint64_t built_us;
     uint32_t tx_cap;
     uint32_t drop_cap;
@@ -58,17 +58,19 @@ typedef struct {
 
 void coh_draft_free(coh_draft_t *draft);
 
-/* coh_sequencer_env is the environment of the block on top of parent at Unix time now_s: number, timestamp (blocks may be less than a second
-   apart: equal to the parent's then, never below), fork, base fee (EIP-1559). fees_exact is false. */
+/* coh_sequencer_env is the environment of the block on top of parent at Unix time now_s: number,
+   timestamp (blocks may be less than a second apart: equal to the parent's then, never below),
+   fork, base fee (EIP-1559). fees_exact is false. */
 coh_block_env_t coh_sequencer_env(coh_sequencer_rules_t const *rules,
                                   coh_sequencer_parent_t const *parent,
                                   uint64_t now_s);
 
-/* coh_sequencer_is_due tells whether a block is to be built now: tx_max transactions are ready, or one has waited for interval_us, or
-   the pool is drained.
+/* coh_sequencer_is_due tells whether a block is to be built now: tx_max transactions are ready, or
+   one has waited for interval_us, or the pool is drained.
 
-   Ready transactions that cannot pay the base fee are a case of their own. Only blocks lower the base fee: so a block is due each interval
-   for these alone, empty if need be, as long as that lowers it; and they neither count towards tx_max nor keep a drain going.
+   Ready transactions that cannot pay the base fee are a case of their own. Only blocks lower the
+   base fee: so a block is due each interval for these alone, empty if need be, as long as that
+   lowers it; and they neither count towards tx_max nor keep a drain going.
    In:      last   the draft built last, or a zeroed one
             now_us in the clock of the pool's arrivals */
 bool coh_sequencer_is_due(coh_sequencer_rules_t const *rules,
@@ -77,8 +79,8 @@ bool coh_sequencer_is_due(coh_sequencer_rules_t const *rules,
                           uint64_t now_us,
                           bool draining);
 
-/* coh_sequencer_build replaces draft by the next block's: takes its transactions from the pool, and drops those that can be
-   in no block any more.
+/* coh_sequencer_build replaces draft by the next block's: takes its transactions from the pool, and
+   drops those that can be in no block any more.
    In:      now_s  Unix time for the header; now_us in the clock of the pool's arrivals */
 void coh_sequencer_build(coh_draft_t *draft,
                          coh_sequencer_rules_t const *rules,

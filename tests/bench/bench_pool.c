@@ -1,5 +1,6 @@
-/* bench_pool: nanoseconds per transaction to add to the pool, to take into a block and to commit, with 100 000 senders in random order and a
-   backlog that keeps most of them queued. Prints one line of JSON for each order. */
+/* bench_pool: nanoseconds per transaction to add to the pool, to take into a block and to commit,
+   with 100 000 senders in random order and a backlog that keeps most of them queued. Prints one
+   line of JSON for each order. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,14 +10,22 @@
 #include "common/base/rng.h"
 #include "coordinator/pool.h"
 
-enum { SENDERS = 100000, BLOCK = 8192, BACKLOG = 14 * BLOCK, ROUNDS = 60, RAW_SZ = 115 };
+enum {
+    SENDERS = 100000,
+    BLOCK   = 8192,
+    BACKLOG = 14 * BLOCK,
+    ROUNDS  = 60,
+    RAW_SZ  = 115,
+    AHEAD   = 24
+};
 
 static coh_rng_t rng;
 static uint8_t raw[RAW_SZ];
 static coh_addr_t addrs[SENDERS];
 static uint64_t nonces[SENDERS];
 
-/* One block's worth of transactions, as the gateway would hand them over: decoded, hashed, sender recovered. */
+/* One block's worth of transactions, as the gateway would hand them over: decoded, hashed, sender
+   recovered. */
 typedef struct {
     coh_tx_t tx;
     coh_hash_t hash;
@@ -68,6 +77,9 @@ static void run(char const *name, coh_pool_order_t order)
         arrive(arrived);
         uint64_t at_start = coh_clock_thread_cpu_ns();
         for (size_t i = 0; i < BLOCK; i++) {
+            if (i + AHEAD < BLOCK) {
+                coh_pool_prefetch(pool, &arrived[i + AHEAD].hash, &arrived[i + AHEAD].sender);
+            }
             bool stale;
             COH_ASSERT(coh_pool_add(pool,
                                     &arrived[i].tx,
@@ -90,6 +102,9 @@ static void run(char const *name, coh_pool_order_t order)
         coh_pool_take_end(pool);
         uint64_t at_taken = coh_clock_thread_cpu_ns();
         for (size_t i = 0; i < BLOCK; i++) {
+            if (i + AHEAD < BLOCK) {
+                coh_pool_prefetch(pool, &taken[i + AHEAD]->hash, &taken[i + AHEAD]->sender);
+            }
             coh_pool_committed(pool, taken[i], &spent);
         }
         commit_ns += coh_clock_thread_cpu_ns() - at_taken;

@@ -1,5 +1,5 @@
-/* The pool: each transition by example, then long random histories compared, after every step, with a model that keeps one
-   flat list and works everything out anew from the words of pool.h. */
+/* The pool: each transition by example, then long random histories compared, after every step, with
+   a model that keeps one flat list and works everything out anew from the words of pool.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -307,6 +307,19 @@ static void pool_sums_of_costs_beyond_256_bits_are_exact(void **state)
     commit(pool, txs[0]);
     commit(pool, txs[1]);
     assert_int_equal(ADD(pool, 10, 1, 3, 0, 0, 0), COH_TX_OK);
+
+    /* Between two of them: only the lower one counts. */
+    sender = addr_of(2);
+    coh_pool_set_account(pool, &sender, 0, &all, 0);
+    for (uint64_t nonce = 4; nonce > 0; nonce -= 2) {
+        coh_tx_t tx     = {.raw = coh_bytes("x", 1), .nonce = nonce, .value = all};
+        coh_hash_t hash = hash_of(20 + nonce);
+        bool stale;
+        assert_int_equal(coh_pool_add(pool, &tx, &hash, &sender, COH_FORK_LONDON, 0, 0, &stale),
+                         COH_TX_OK);
+    }
+    assert_int_equal(ADD(pool, 11, 2, 3, 0, 0, 1), COH_TX_FUNDS);
+    assert_int_equal(ADD(pool, 12, 2, 3, 0, 0, 0), COH_TX_OK);
     coh_pool_free(pool);
 }
 
@@ -428,6 +441,47 @@ static void pool_spending_lowers_the_balance(void **state)
     coh_pool_free(pool);
 }
 
+/* More turns than the pool makes room for at first, many of them overtaken by a replacement. */
+static void pool_keeps_the_order_of_many(void **state)
+{
+    (void)state;
+    enum { CROWD = 5000, ROUNDS = 4 };
+    for (coh_pool_order_t order = COH_POOL_ARRIVAL; order <= COH_POOL_TIP; order++) {
+        coh_pool_t *pool = pool_new(CROWD, 10, order);
+        static uint64_t tip_of[CROWD];
+        uint64_t id = 0;
+        for (uint32_t round = 0; round < ROUNDS; round++) {
+            for (uint32_t s = 0; s < CROWD; s++) {
+                if (round > 0 && s % 4 == 0) {
+                    continue; /* their first turns must outlive all the others' */
+                }
+                know(pool, s, 0, UINT64_MAX, 0);
+                tip_of[s] = (uint64_t)(1 + s * 1009 % CROWD) << round;
+                assert_int_equal(ADD(pool, ++id, s, 0, tip_of[s], tip_of[s], 0), COH_TX_OK);
+            }
+        }
+        assert_int_equal(coh_pool_ready_cnt(pool), CROWD);
+        coh_u256_t fee  = COH_U256_ZERO;
+        uint64_t before = UINT64_MAX;
+        coh_pool_take_begin(pool, &fee);
+        for (uint32_t i = 0; i < CROWD; i++) {
+            coh_pool_tx_t *tx = coh_pool_take(pool);
+            assert_non_null(tx);
+            uint32_t s = coh_load_u32_le(tx->sender.b + 16);
+            assert_int_equal(tx->tx.max_tip.w[0], tip_of[s]);
+            if (order == COH_POOL_ARRIVAL) {
+                assert_int_equal(s, i);
+            } else {
+                assert_true(tip_of[s] <= before);
+                before = tip_of[s];
+            }
+        }
+        assert_null(coh_pool_take(pool));
+        coh_pool_take_end(pool);
+        coh_pool_free(pool);
+    }
+}
+
 static void pool_forgets_idle_accounts_only(void **state)
 {
     (void)state;
@@ -515,7 +569,8 @@ static size_t model_ready(model_t *m, uint32_t sender, model_tx_t **head)
     return ready;
 }
 
-/* After a change of sender: since is the arrival of what ended the last time without a ready one. */
+/* After a change of sender: since is the arrival of what ended the last time without a ready one.
+   */
 static void model_settle(model_t *m, uint32_t sender)
 {
     size_t ready     = 0;
@@ -797,6 +852,7 @@ int main(void)
         cmocka_unit_test(pool_returns_come_back_to_their_old_place),
         cmocka_unit_test(pool_hands_out_what_the_account_has_moved_past),
         cmocka_unit_test(pool_spending_lowers_the_balance),
+        cmocka_unit_test(pool_keeps_the_order_of_many),
         cmocka_unit_test(pool_forgets_idle_accounts_only),
         cmocka_unit_test(pool_equals_the_model),
     };
