@@ -514,7 +514,9 @@ static coh_err_t take_in(coh_executor_t *ex, coh_msg_block_t const *m)
     }
     coh_buf_clear(&ex->raw);
     coh_buf_grow(&ex->raw, raw_bytes); /* once: transactions borrow from it */
-    memset(ex->pos_of, 0xff, m->tx_cnt * sizeof(*ex->pos_of));
+    if (m->tx_cnt != 0) {
+        memset(ex->pos_of, 0xff, m->tx_cnt * sizeof(*ex->pos_of));
+    }
     for (uint32_t i = 0; i < m->txs.cnt; i++) {
         coh_rec_block_tx_t const *in = &m->txs.v[i];
         if (in->tx_idx >= m->tx_cnt || (i != 0 && in->tx_idx <= m->txs.v[i - 1].tx_idx)) {
@@ -557,6 +559,9 @@ static void find_owners(coh_executor_t *ex)
    and senders are key hashes that cost their finder a signature each. */
 static uint32_t find_chains(coh_executor_t *ex)
 {
+    if (ex->tx_cnt == 0) {
+        return 0;
+    }
     memset(ex->slots, 0xff, ex->slot_cap * sizeof(*ex->slots));
     uint32_t chain_cnt = 0;
     for (uint32_t i = 0; i < ex->tx_cnt; i++) {
