@@ -584,11 +584,10 @@ static void report_disk(sim_t *sim, rank_t *rank, coh_disk_req_t *req)
 {
     req->next       = NULL;
     req->elapsed_us = 1;
-    if (rank->ended) {
-        return;
-    }
     rank->node->ops->on_disk_done(rank->node, req);
-    after_call(sim, rank);
+    if (!rank->ended) {
+        after_call(sim, rank);
+    }
 }
 
 static void run_write_take(sim_t *sim, rank_t *rank)

@@ -627,7 +627,8 @@ static void import_some(history_t *h)
         if (err != COH_OK) {
             h->steps_out--;
             h->invalid_out = false;
-            if (err != COH_EBUSY) {
+            h->resync      = h->resync || err == COH_ECLOSED; /* it is about to stop */
+            if (err != COH_EBUSY && err != COH_ECLOSED) {
                 sim_fail(sim,
                          "block %" PRIu64 " is not taken for import: %s",
                          step->number,
