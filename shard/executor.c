@@ -456,17 +456,18 @@ static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
 bool coh_executor_work(coh_executor_t *ex, uint32_t worker)
 {
     COH_ASSERT(worker < ex->worker_cnt);
-    if (!coh_sched_has_work(ex->sched) || !coh_sched_enter(ex->sched)) {
+    if (!coh_sched_enter(ex->sched)) {
+        return false;
+    }
+    uint32_t chain = coh_sched_pop(ex->sched);
+    if (chain == COH_SCHED_NONE) {
+        coh_sched_leave(ex->sched);
         return false;
     }
     ctx_t *ctx = &ex->ctx[worker];
     uint64_t start_ns = coh_clock_thread_cpu_ns();
     uint32_t ran = 0;
-    while (ran < WORK_TX_CNT) {
-        uint32_t chain = coh_sched_pop(ex->sched);
-        if (chain == COH_SCHED_NONE) {
-            break;
-        }
+    for (; chain != COH_SCHED_NONE; chain = ran < WORK_TX_CNT ? coh_sched_pop(ex->sched) : COH_SCHED_NONE) {
         ran += run_chain(ex, ctx, chain);
     }
     bool tell = atomic_load_explicit(&ctx->out.pending, memory_order_relaxed) != 0 || coh_sched_all_done(ex->sched) ||
@@ -480,7 +481,7 @@ bool coh_executor_work(coh_executor_t *ex, uint32_t worker)
     if (tell) {
         ex->env->wake_node(ex->env);
     }
-    return ran != 0;
+    return true;
 }
 
 /* ---- a block ---- */

@@ -148,11 +148,6 @@ static uint32_t pop_again(coh_sched_t *s)
     return chain;
 }
 
-bool coh_sched_has_work(coh_sched_t *s)
-{
-    return atomic_load(&s->open) && (atomic_load(&s->again_cnt) != 0 || atomic_load(&s->fresh) < s->chain_cnt);
-}
-
 uint32_t coh_sched_pop(coh_sched_t *s)
 {
     uint32_t id = pop_again(s);

@@ -38,8 +38,6 @@ void coh_sched_close(coh_sched_t *s);
 
 /* coh_sched_pop takes a chain to run, or COH_SCHED_NONE. */
 uint32_t coh_sched_pop(coh_sched_t *s);
-/* coh_sched_has_work: pop would probably return one. */
-bool coh_sched_has_work(coh_sched_t *s);
 
 /* coh_sched_start moves the chain's next READY transaction to RUNNING and returns its position and incarnation; COH_SCHED_NONE: none left, the caller lets go of the chain. */
 uint32_t coh_sched_start(coh_sched_t *s, uint32_t chain, uint32_t *incarnation);
