@@ -1,6 +1,6 @@
 /* sim: runs simulated histories (sim_history.h) and says which seed fails, with the command that repeats it.
 
-   sim [--seeds N] [--first SEED] [--seed S] [--twice] [--verbose] [--plant NAME] [--seconds T] */
+   sim [--seeds N] [--first SEED] [--seed S] [--twice] [--verbose] [--plant NAME] */
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -80,7 +80,19 @@ typedef struct {
     uint64_t left_out;
     uint64_t runs;
     uint64_t events;
+    sim_counts_t counts;
 } totals_t;
+
+static void add_counts(sim_counts_t *to, sim_counts_t const *from)
+{
+    to->reads += from->reads;
+    to->retracts += from->retracts;
+    to->waves += from->waves;
+    to->aborts += from->aborts;
+    to->loads += from->loads;
+    to->errors += from->errors;
+    to->lost += from->lost;
+}
 
 static void usage(void)
 {
@@ -115,6 +127,7 @@ static bool run_seed(uint64_t seed, bool verbose, bool twice, coh_txgen_t *gen, 
     totals->left_out += result.left_out;
     totals->runs += result.runs;
     totals->events += result.events;
+    add_counts(&totals->counts, &result.counts);
     if (verbose) {
         printf("seed %" PRIu64 ": history %016" PRIx64 ", %" PRIu64 " events, %" PRIu64
                " runs, %" PRIu64 " blocks, %" PRIu64 " transactions, %" PRIu64 " left out\n",
@@ -233,6 +246,16 @@ int main(int argc, char **argv)
            totals.included,
            totals.left_out,
            totals.events);
+    printf("sim: %" PRIu64 " READ, %" PRIu64 " RETRACT, %" PRIu64 " WAVE, %" PRIu64
+           " ABORT, %" PRIu64 " disk reads, %" PRIu64 " disk errors, %" PRIu64
+           " writes lost in crashes\n",
+           totals.counts.reads,
+           totals.counts.retracts,
+           totals.counts.waves,
+           totals.counts.aborts,
+           totals.counts.loads,
+           totals.counts.errors,
+           totals.counts.lost);
     if (plant != SIM_PLANT_NONE) {
         printf("plant %s: %s\n", PLANTS[plant], failed != 0 ? "caught" : "NOT CAUGHT");
         return failed != 0 ? 0 : 1;

@@ -84,6 +84,7 @@ struct sim {
     uint64_t runs;
     uint64_t event_cnt;
     uint64_t history;
+    sim_counts_t counts;
     bool running;
     bool ending;    /* nodes are being taken down: what they still say is lost */
     bool errors_on; /* disk errors may happen */
@@ -400,6 +401,10 @@ static bool look_at_frame(sim_t *sim, coh_bytes_t frame)
         coh_msg_t msg;
         while (coh_wire_reader_next(sim->reader, &msg) == COH_OK) {
             unsteady = unsteady || msg.id == COH_MSG_STATS;
+            sim->counts.reads += msg.id == COH_MSG_READ;
+            sim->counts.retracts += msg.id == COH_MSG_RETRACT;
+            sim->counts.waves += msg.id == COH_MSG_WAVE;
+            sim->counts.aborts += msg.id == COH_MSG_ABORT;
             if (sim->trace != NULL) {
                 coh_wire_print(&sim->line, &msg);
                 coh_buf_put_u8(&sim->line, ' ');
@@ -433,7 +438,7 @@ static void spoil_retracts(sim_t *sim, coh_buf_t *frame)
 #include "common/wire/messages.def"
 #undef COH_REC
 #undef COH_MSG
-        case COH_MSG_ID_MAX: COH_ASSERT(!"no message has this id");
+        case COH_MSG_ID_MAX: COH_ASSERT(false); /* no message has this id */
         }
     }
     coh_buf_free(frame);
@@ -575,6 +580,7 @@ static bool draws_error(sim_t *sim)
 {
     if (sim->errors_on && coh_rng_below(&sim->rng, 1000) < sim->params.eio_permille) {
         sim->error_hit = true;
+        sim->counts.errors++;
         return true;
     }
     return false;
@@ -658,6 +664,7 @@ static void run_read_done(sim_t *sim, rank_t *rank, coh_disk_req_t *req)
         at = &(*at)->next;
     }
     *at = req->next;
+    sim->counts.loads++;
     report_disk(sim, rank, req);
 }
 
@@ -697,7 +704,7 @@ bool sim_step(sim_t *sim)
     case EV_TICK: run_tick(sim, rank); break;
     case EV_WORK: run_work(sim, rank, event.peer); break;
     case EV_TIMER: sim->watch->on_timer(sim->watch, event.peer); break;
-    case EV_KIND_CNT: COH_ASSERT(!"no such event");
+    case EV_KIND_CNT: COH_ASSERT(false); /* no such event */
     }
     return sim->failed == NULL;
 }
@@ -851,6 +858,7 @@ static void end_run(sim_t *sim, bool clean)
         size_t keep     = clean ? unsynced : (size_t)coh_rng_below(&sim->rng, unsynced + 1);
         sim_trace(sim, "disk %u keeps %zu of %zu unsynced writes", r, keep, unsynced);
         sim_disk_crash(sim->ranks[r].disk, keep);
+        sim->counts.lost += unsynced - keep;
     }
     sim->ending  = false;
     sim->running = false;
@@ -913,5 +921,16 @@ coh_rng_t *sim_rng(sim_t *sim) { return &sim->rng; }
 sim_disk_t *sim_disk_of(sim_t *sim, uint32_t rank) { return sim->ranks[rank].disk; }
 
 void sim_allow_disk_errors(sim_t *sim, bool allow) { sim->errors_on = allow; }
+
+void sim_add_counts(sim_t const *sim, sim_counts_t *counts)
+{
+    counts->reads += sim->counts.reads;
+    counts->retracts += sim->counts.retracts;
+    counts->waves += sim->counts.waves;
+    counts->aborts += sim->counts.aborts;
+    counts->loads += sim->counts.loads;
+    counts->errors += sim->counts.errors;
+    counts->lost += sim->counts.lost;
+}
 
 uint64_t sim_history(sim_t const *sim) { return sim->history; }

@@ -89,6 +89,17 @@ coh_rng_t *sim_rng(sim_t *sim);
 struct sim_disk *sim_disk_of(sim_t *sim, uint32_t rank);
 /* Disk errors may happen from now on, or not any more. */
 void sim_allow_disk_errors(sim_t *sim, bool allow);
+/* How often it happened so far: what the history was good for. */
+typedef struct {
+    uint64_t reads;    /* READ from shard to shard */
+    uint64_t retracts; /* RETRACT */
+    uint64_t waves;    /* WAVE */
+    uint64_t aborts;   /* ABORT */
+    uint64_t loads;    /* reads from disk */
+    uint64_t errors;   /* failed disk requests */
+    uint64_t lost;     /* writes that a crash took */
+} sim_counts_t;
+void sim_add_counts(sim_t const *sim, sim_counts_t *counts);
 /* A digest of everything that happened so far. */
 uint64_t sim_history(sim_t const *sim);
 

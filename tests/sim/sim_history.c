@@ -1182,7 +1182,7 @@ static void on_timer(sim_watch_t *watch, uint32_t what)
             }
         }
         break;
-    default: COH_ASSERT(!"no such timer");
+    default: COH_ASSERT(false); /* no such timer */
     }
 }
 
@@ -1260,6 +1260,7 @@ void sim_history_run(sim_history_result_t *out,
         .left_out = sim_oracle_left_out_cnt(h->oracle),
         .runs     = sim_run(h->sim),
     };
+    sim_add_counts(h->sim, &out->counts);
     if (out->failed) {
         (void)snprintf(out->reason, sizeof(out->reason), "%s", sim_failed(h->sim));
         if (params->verbose) {

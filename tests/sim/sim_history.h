@@ -22,6 +22,7 @@ typedef struct {
     uint64_t included;
     uint64_t left_out;
     uint64_t runs;
+    sim_counts_t counts;
 } sim_history_result_t;
 
 /* sim_history_run runs the history of a seed. gen: keys and signatures, shared by all histories of a process. */
