@@ -435,17 +435,17 @@ static void run(bench_t *b)
         if (sending_is_over(b, now) && all_closed) {
             break;
         }
-        if (now - b->last_us > SILENCE_US && now - asked_us > SILENCE_US && b->first_us != 0) {
+        if (b->first_us != 0 && now - b->last_us > STALL_US) {
+            b->fatal = "no receipt for 30 seconds";
+            break;
+        }
+        if (b->first_us != 0 && now - b->last_us > SILENCE_US && now - asked_us > SILENCE_US) {
             asked_us = now;
             coh_op_head_answer_t head;
             coh_op_head_request_t request = {0};
             if (coh_client_head(b->client, &head, &request) == COH_OK) {
                 fetch_blocks(b, head.number);
             }
-        }
-        if (b->first_us != 0 && now - b->last_us > STALL_US) {
-            b->fatal = "no receipt for 30 seconds";
-            break;
         }
         show_progress(b, &shown_us, &shown_cnt);
     }
