@@ -267,6 +267,20 @@ static bool add_tx(coh_admission_t *adm, piece_t *p, uint32_t i, uint64_t now_us
     return true;
 }
 
+/* How many transactions ahead the pool's memory is fetched. */
+#define PREFETCH_AHEAD 24u
+
+/* prefetch fetches what adding transaction i of the job will touch; the first call of a job fetches for those before it too. */
+static void prefetch(coh_admission_t *adm, piece_t const *p, uint32_t i)
+{
+    for (uint32_t at = i == 0 ? 0 : i + PREFETCH_AHEAD; at < p->job->cnt && at <= i + PREFETCH_AHEAD; at++) {
+        coh_tx_recover_t const *rec = &p->job->results[at];
+        if (rec->err == COH_TX_OK) {
+            coh_pool_prefetch(adm->d.pool, &rec->hash, &rec->sender);
+        }
+    }
+}
+
 static void on_accounts(void *arg, coh_lookup_t *lookup);
 
 /* ask starts a lookup of the senders of the waiting transactions. */
@@ -333,6 +347,7 @@ static void go_on_with(coh_admission_t *adm, piece_t *p)
         }
     }
     for (uint32_t i = 0; i < p->job->cnt; i++) {
+        prefetch(adm, p, i);
         if (!add_tx(adm, p, i, now_us)) {
             if (p->waiting == NULL) {
                 p->waiting = coh_calloc(p->job->cnt, sizeof(*p->waiting));

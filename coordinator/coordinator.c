@@ -399,6 +399,9 @@ static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
     c->env->disk(c->env, req);
 }
 
+/* How many transactions ahead the pool's memory is fetched. */
+#define PREFETCH_AHEAD 24u
+
 /* settle_pool tells the pool what became of the block's transactions, and reports those left out. */
 static void settle_pool(coh_coordinator_t *c, coh_flight_t *f)
 {
@@ -407,6 +410,13 @@ static void settle_pool(coh_coordinator_t *c, coh_flight_t *f)
     uint32_t cross     = 0;
     uint32_t dropped   = 0;
     for (uint32_t i = 0; i < f->tx_cnt; i++) {
+        if (i + PREFETCH_AHEAD < f->tx_cnt && f->txs[i + PREFETCH_AHEAD].pooled != NULL) {
+            coh_pool_tx_t const *ahead = f->txs[i + PREFETCH_AHEAD].pooled;
+            coh_pool_prefetch(c->pool, &ahead->hash, &ahead->sender);
+        }
+        if (i + 2 * PREFETCH_AHEAD < f->tx_cnt) {
+            __builtin_prefetch(f->txs[i + 2 * PREFETCH_AHEAD].pooled);
+        }
         coh_block_tx_t *t = &f->txs[i];
         if (t->verdict == COH_TX_OK) {
             coh_op_receipt_t const *r = &f->sealed->receipts[kept++];

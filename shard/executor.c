@@ -581,6 +581,35 @@ static uint32_t find_chains(coh_executor_t *ex)
     return chain_cnt;
 }
 
+/* Asks for what is not in memory before the workers stumble on it one by one. addrs holds sender and receiver of each transaction. */
+static void touch_keys(coh_executor_t *ex)
+{
+    enum { AHEAD = 16 };
+    size_t cnt = 2 * (size_t)ex->tx_cnt;
+    for (size_t i = 0; i < cnt + AHEAD; i++) {
+        if (i < cnt) {
+            coh_key_t key = coh_key_account(&ex->addrs[i]);
+            coh_mv_prefetch(ex->mv, &key, 0);
+        }
+        if (i >= AHEAD / 2 && i - AHEAD / 2 < cnt) {
+            coh_key_t key = coh_key_account(&ex->addrs[i - AHEAD / 2]);
+            coh_mv_prefetch(ex->mv, &key, 1);
+        }
+        if (i >= AHEAD) {
+            tx_t const *tx = &ex->txs[(i - AHEAD) / 2];
+            uint32_t rank = (i - AHEAD) % 2 == 0 ? tx->sender_rank : tx->to_rank;
+            if (rank == ex->env->rank) {
+                coh_key_t key = coh_key_account(&ex->addrs[i - AHEAD]);
+                coh_mv_touch(ex->mv, &key);
+            }
+        }
+    }
+    if (ex->coinbase_rank == ex->env->rank) {
+        coh_key_t key = coh_key_account(&ex->block.coinbase);
+        coh_mv_touch(ex->mv, &key);
+    }
+}
+
 coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *m, uint32_t serial)
 {
     reserve(ex, m->txs.cnt, m->tx_cnt);
@@ -605,22 +634,7 @@ coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *m, uint3
     find_owners(ex);
     uint32_t chain_cnt = find_chains(ex);
 
-    /* Ask for what is not in memory before the workers stumble on it one by one. */
-    for (uint32_t i = 0; i < ex->tx_cnt; i++) {
-        tx_t const *tx = &ex->txs[i];
-        if (tx->sender_rank == ex->env->rank) {
-            coh_key_t key = coh_key_account(&tx->sender);
-            coh_mv_touch(ex->mv, &key);
-        }
-        if (tx->to_rank == ex->env->rank) {
-            coh_key_t key = coh_key_account(&tx->tx.to);
-            coh_mv_touch(ex->mv, &key);
-        }
-    }
-    if (ex->coinbase_rank == ex->env->rank) {
-        coh_key_t key = coh_key_account(&ex->block.coinbase);
-        coh_mv_touch(ex->mv, &key);
-    }
+    touch_keys(ex);
     coh_sched_begin(ex->sched, ex->chain_of, ex->tx_cnt, chain_cnt);
     ex->env->wake_workers(ex->env);
     return COH_OK;

@@ -778,6 +778,18 @@ void coh_mv_touch(coh_mvstore_t *mv, coh_key_t const *key)
     unlock_bucket(mv, bucket);
 }
 
+void coh_mv_prefetch(coh_mvstore_t const *mv, coh_key_t const *key, int stage)
+{
+    uint32_t const *bucket = &mv->buckets[hash_key(mv, key) & mv->bucket_mask];
+    if (stage == 0) {
+        __builtin_prefetch(bucket);
+    } else {
+        /* the first of the bucket; most have no more. What lies behind its key is for the transaction that comes. */
+        __builtin_prefetch(&mv->entries[*bucket]);
+        __builtin_prefetch(&mv->entries[*bucket].latest);
+    }
+}
+
 uint64_t coh_mv_effects_from(coh_mvstore_t const *mv, uint32_t home)
 {
     return mv->effects[home];

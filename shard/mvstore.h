@@ -80,8 +80,10 @@ void coh_mv_publish(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_write_t const *wri
 /* coh_mv_estimate turns writer's version of key, if it is still that incarnation's, into an estimate. */
 void coh_mv_estimate(coh_mvstore_t *mv, coh_key_t const *key, coh_mv_tx_t writer);
 
-/* coh_mv_touch makes sure that key is in memory or on its way. */
+/* coh_mv_touch makes sure that key is in memory or on its way. coh_mv_prefetch, some keys ahead, starts fetching the cache lines it needs:
+   call it with stage 0, and later, before the touch, with stage 1. */
 void coh_mv_touch(coh_mvstore_t *mv, coh_key_t const *key);
+void coh_mv_prefetch(coh_mvstore_t const *mv, coh_key_t const *key, int stage);
 
 /* Keys to load from disk. coh_mv_take_loads appends up to max of them to out (no repetition) and returns how many; coh_mv_loaded gives the value back
    (all zero: absent). A shard is not idle while coh_mv_loads_outstanding is not 0. */

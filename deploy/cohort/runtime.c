@@ -23,10 +23,11 @@
 
 /* How long a thread without work gives its time slice away before it sleeps. */
 #define SPIN_US UINT64_C(20)
-/* Sleeps of the loop. A transport without a descriptor is polled in between. */
-#define POLLED_SLEEP_US_MIN   UINT64_C(50)
+/* Sleeps of the loop. A transport without a descriptor is polled in between; each poll costs some 10 us of a core with its
+ * two context switches, and a block some ten hops: a tenth of a millisecond more for each hop is cheaper than polling for it. */
+#define POLLED_SLEEP_US_MIN   UINT64_C(100)
 #define POLLED_SLEEP_US_MAX   UINT64_C(2000)
-#define POLLED_IDLE_PER_SLEEP 16
+#define POLLED_IDLE_PER_SLEEP 4
 /* Ticks of a node that did something lately, and of one that did not. */
 #define ACTIVE_US      UINT64_C(50000)
 #define TICK_US_ACTIVE UINT64_C(1000)
