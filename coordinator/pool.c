@@ -113,6 +113,7 @@ struct coh_pool {
     size_t ready_cnt;
     size_t sender_cnt;       /* with transactions */
     uint64_t ready_since_us; /* see coh_pool_oldest_ready_us */
+    uint64_t turn_no;        /* see coh_pool_turn_no */
 
     hash_slot_t *hashes; /* by transaction hash; linear probing, at most half full */
     size_t hash_mask;
@@ -760,6 +761,7 @@ static void sender_changed(coh_pool_t *pool, uint32_t idx, sender_t *s, uint32_t
     if (head == NULL) {
         turn_withdraw(pool, s);
     } else if (head != s->queued) {
+        pool->turn_no++;
         bool by_tip = pool->limits.order == COH_POOL_TIP;
         turn_push(pool, idx, s, head, by_tip ? tip_clamp(&head->pub.tx.max_tip) : 0);
     }
@@ -973,6 +975,11 @@ size_t coh_pool_ready_cnt(coh_pool_t const *pool) { return pool->ready_cnt; }
 size_t coh_pool_tx_cnt(coh_pool_t const *pool) { return pool->tx_cnt; }
 
 size_t coh_pool_sender_cnt(coh_pool_t const *pool) { return pool->sender_cnt; }
+
+uint64_t coh_pool_turn_no(coh_pool_t const *pool)
+{
+    return pool->turn_no;
+}
 
 uint64_t coh_pool_oldest_ready_us(coh_pool_t const *pool) { return pool->ready_since_us; }
 

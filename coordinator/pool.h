@@ -107,6 +107,10 @@ size_t coh_pool_sender_cnt(coh_pool_t const *pool);
    ready one; UINT64_MAX if none is ready. No ready transaction has been ready for longer. Cost:
    O(1) */
 uint64_t coh_pool_oldest_ready_us(coh_pool_t const *pool);
+/* coh_pool_turn_no grows whenever another transaction becomes the first ready one of its sender: by
+   arrival, replacement, or because the one before it left. While it stands still, what could not pay
+   a base fee cannot pay the same one now. */
+uint64_t coh_pool_turn_no(coh_pool_t const *pool);
 
 /* coh_pool_take_begin starts a block with this base fee; then coh_pool_take hands out the next
    transaction in order, marks it TAKEN, and so on, until NULL (none that can pay the base fee) or

@@ -57,12 +57,15 @@ bool coh_sequencer_is_due(coh_sequencer_rules_t const *rules,
         return draining || ready >= rules->tx_max ||
                now_us >= coh_pool_oldest_ready_us(pool) + rules->interval_us;
     }
+    /* Numbers alone do not tell: an unpaid one may have been replaced by one that pays, or have left
+       while another came. */
+    bool news    = coh_pool_turn_no(pool) != last->turn_no;
     size_t fresh = ready - COH_MIN(ready, last->unpaid_cnt);
-    if (fresh >= rules->tx_max || (draining && fresh > 0)) {
+    if (fresh >= rules->tx_max || (draining && news)) {
         return true;
     }
     bool waited = now_us >= last->built_us + rules->interval_us;
-    return waited && !draining && (fresh > 0 || can_fall(&last->env));
+    return waited && !draining && (news || can_fall(&last->env));
 }
 
 /* Why tx can be in no block under the rules of env, or OK. Brings its fork and gas_need up to date.
@@ -140,4 +143,5 @@ void coh_sequencer_build(coh_draft_t *draft,
     if (exhausted) {
         draft->unpaid_cnt = coh_pool_ready_cnt(pool);
     }
+    draft->turn_no = coh_pool_turn_no(pool);
 }

@@ -51,6 +51,7 @@ typedef struct {
     uint32_t drop_cnt;
     coh_sequencer_drop_t *drops; /* owned */
     size_t unpaid_cnt; /* ready ones left behind, if none of them can pay the base fee; else 0 */
+    uint64_t turn_no;  /* coh_pool_turn_no after it was built */
     uint64_t built_us;
     uint32_t tx_cap;
     uint32_t drop_cap;

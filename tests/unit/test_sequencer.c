@@ -68,7 +68,7 @@ typedef struct {
     uint64_t arrival_us;
 } case_tx_t;
 
-static void add(world_t *w, case_tx_t const *c)
+static void add_tip(world_t *w, case_tx_t const *c, uint64_t max_tip)
 {
     static uint64_t serial;
     uint8_t raw[2000];
@@ -80,6 +80,7 @@ static void add(world_t *w, case_tx_t const *c)
                    .nonce        = c->nonce,
                    .gas_limit    = c->gas_limit,
                    .max_fee      = coh_u256(c->max_fee),
+                   .max_tip      = coh_u256(max_tip),
                    .data         = coh_bytes(raw, c->data_sz)};
     tx.r[31]    = 1;
     tx.s[31]    = 1;
@@ -97,7 +98,7 @@ static void add(world_t *w, case_tx_t const *c)
         COH_TX_OK);
 }
 
-#define ADD(w, ...) add(w, &(case_tx_t){__VA_ARGS__})
+#define ADD(w, ...) add_tip(w, &(case_tx_t){__VA_ARGS__}, 0)
 
 static void sequencer_environment_follows_the_parent(void **state)
 {
@@ -359,6 +360,13 @@ static void sequencer_makes_no_blocks_for_a_base_fee_that_cannot_fall(void **sta
     assert_false(coh_sequencer_is_due(&w.rules, &w.draft, w.pool, UINT64_MAX / 2, false));
     ADD(&w, 2, 0, 21000, 7, 0, 5);
     assert_true(coh_sequencer_is_due(&w.rules, &w.draft, w.pool, 20000, false));
+    coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, 2001, 20000);
+    assert_int_equal(w.draft.tx_cnt, 1);
+    assert_int_equal(w.draft.unpaid_cnt, 1);
+    assert_false(coh_sequencer_is_due(&w.rules, &w.draft, w.pool, UINT64_MAX / 2, false));
+    /* One that pays takes the place of the one that does not: as many are ready as before. */
+    add_tip(&w, &(case_tx_t){1, 0, 21000, 7, 0, 6}, 1);
+    assert_true(coh_sequencer_is_due(&w.rules, &w.draft, w.pool, 40000, false));
     world_fini(&w);
 }
 
