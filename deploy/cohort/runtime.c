@@ -21,13 +21,13 @@
 #include "common/wire/wire.h"
 #include "deploy/cohort/disk.h"
 
-/* How long a thread without work gives its time slice away before it sleeps. */
+/* How long a worker without work gives its time slice away before it sleeps. */
 #define SPIN_US UINT64_C(20)
 /* Sleeps of the loop. A transport without a descriptor is polled in between; each poll costs some 10 us of a core with its
  * two context switches, and a block some ten hops: a tenth of a millisecond more for each hop is cheaper than polling for it. */
 #define POLLED_SLEEP_US_MIN   UINT64_C(100)
-#define POLLED_SLEEP_US_MAX   UINT64_C(2000)
-#define POLLED_IDLE_PER_SLEEP 4
+#define POLLED_SLEEP_US_MAX   UINT64_C(4000)
+#define POLLED_IDLE_PER_SLEEP 8
 /* Ticks of a node that did something lately, and of one that did not. */
 #define ACTIVE_US      UINT64_C(50000)
 #define TICK_US_ACTIVE UINT64_C(1000)
@@ -309,10 +309,6 @@ static void refresh_metrics(coh_runtime_t *rt)
 /* Waits until there may be something to do; idle_us: for how long there was nothing. */
 static void wait_for_work(coh_runtime_t *rt, uint64_t idle_us)
 {
-    if (idle_us < SPIN_US) {
-        (void)sched_yield();
-        return;
-    }
     int wait_fd       = rt->tp->ops->wait_fd(rt->tp);
     uint64_t sleep_us = idle_us < ACTIVE_US ? TICK_US_ACTIVE : TICK_US_IDLE;
     if (wait_fd < 0) {
