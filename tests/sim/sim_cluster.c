@@ -61,7 +61,8 @@ typedef struct {
     sim_disk_t *disk;
     coh_buf_t *outboxes; /* by rank; an envelope and messages */
     size_t envelope_bytes;
-    bool *awake; /* by worker: its next call is in the queue */
+    size_t *shown; /* by rank: how much of the outbox the watcher has seen */
+    bool *awake;   /* by worker: its next call is in the queue */
     coh_disk_req_t *writes_head;
     coh_disk_req_t **writes_tail;
     coh_disk_req_t *reads; /* under way */
@@ -98,6 +99,7 @@ struct sim {
     size_t event_cap;
     coh_wire_reader_t *reader;
     coh_buf_t line;
+    coh_buf_t said; /* scratch of show_messages */
     char *failed;
     char (*trace)[TRACE_LINE_SZ]; /* ring; NULL if none is kept */
     uint64_t trace_cnt;
@@ -459,7 +461,7 @@ static void send_frame(sim_t *sim, rank_t *rank, uint32_t dst)
     if (!unsteady) {
         history_mix_bytes(sim, coh_buf_bytes(&frame));
     }
-    sim->watch->on_frame(sim->watch, src, dst, coh_buf_bytes(&frame));
+    rank->shown[dst] = 0;
 
     size_t pair                                   = (size_t)src * sim->rank_cnt + dst;
     uint64_t at                                   = sim->now + draw_us(sim, sim->pair_delay[pair]);
@@ -469,6 +471,24 @@ static void send_frame(sim_t *sim, rank_t *rank, uint32_t dst)
 }
 
 /* ---- calls into the ranks ---- */
+
+/* Shows the watcher what the rank has just said, in a frame of its own: it may leave later, when
+   what it rested on is gone again. */
+static void show_messages(sim_t *sim, rank_t *rank)
+{
+    for (uint32_t dst = 0; dst < sim->rank_cnt && sim->failed == NULL; dst++) {
+        coh_buf_t const *outbox = &rank->outboxes[dst];
+        size_t seen             = COH_MAX(rank->shown[dst], rank->envelope_bytes);
+        if (outbox->n <= seen) {
+            continue;
+        }
+        coh_buf_clear(&sim->said);
+        coh_buf_put(&sim->said, outbox->p, rank->envelope_bytes);
+        coh_buf_put(&sim->said, outbox->p + seen, outbox->n - seen);
+        rank->shown[dst] = outbox->n;
+        sim->watch->on_frame(sim->watch, rank->env.rank, dst, coh_buf_bytes(&sim->said));
+    }
+}
 
 static void flush_outboxes(sim_t *sim, rank_t *rank)
 {
@@ -484,6 +504,7 @@ static void end_run(sim_t *sim, bool clean);
 /* What the runtime does after it called a rank: send what is there now or a little later, look whether the rank has ended. */
 static void after_call(sim_t *sim, rank_t *rank)
 {
+    show_messages(sim, rank);
     bool finished = rank->node->ops->finished(rank->node);
     if (finished || coh_rng_percent(&sim->rng, 70)) {
         flush_outboxes(sim, rank);
@@ -544,6 +565,7 @@ static void run_tick(sim_t *sim, rank_t *rank)
     }
     rank->tick_at = UINT64_MAX;
     bool busy     = rank->node->ops->on_tick(rank->node);
+    show_messages(sim, rank);
     flush_outboxes(sim, rank);
     uint64_t run = sim->runs;
     if (busy || rank->node->ops->finished(rank->node)) {
@@ -739,6 +761,7 @@ sim_t *sim_new(sim_params_t const *params, uint64_t seed, sim_watch_t *watch)
         rank->sim      = sim;
         rank->disk     = sim_disk_new();
         rank->outboxes = coh_calloc(sim->rank_cnt, sizeof(*rank->outboxes));
+        rank->shown    = coh_calloc(sim->rank_cnt, sizeof(*rank->shown));
         rank->awake    = coh_calloc(params->worker_cnt, sizeof(*rank->awake));
         rank->env      = (coh_env_t){
                  .rank         = r,
@@ -850,6 +873,7 @@ static void end_run(sim_t *sim, bool clean)
         rank->env.metrics = NULL;
         for (uint32_t dst = 0; dst < sim->rank_cnt; dst++) {
             coh_buf_clear(&rank->outboxes[dst]);
+            rank->shown[dst] = 0;
         }
     }
     drop_run_events(sim);
@@ -883,10 +907,12 @@ void sim_free(sim_t *sim)
             coh_buf_free(&rank->outboxes[dst]);
         }
         free(rank->outboxes);
+        free(rank->shown);
         free(rank->awake);
     }
     coh_wire_reader_free(sim->reader);
     coh_buf_free(&sim->line);
+    coh_buf_free(&sim->said);
     free(sim->ranks);
     free(sim->pair_at);
     free(sim->pair_delay);

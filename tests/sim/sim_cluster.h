@@ -49,7 +49,7 @@ typedef struct {
 /* Who looks on. All are called in the middle of an event: they may draw conclusions, and fail the history, but not call into the cluster. */
 typedef struct sim_watch sim_watch_t;
 struct sim_watch {
-    /* A frame leaves rank src. */
+    /* What rank src has just said to rank dst, as a frame; it leaves now or a little later. */
     void (*on_frame)(sim_watch_t *watch, uint32_t src, uint32_t dst, coh_bytes_t frame);
     void (*on_reply)(sim_watch_t *watch, uint64_t request, coh_bytes_t data);
     void (*on_publish)(sim_watch_t *watch, coh_bytes_t data);
