@@ -273,7 +273,9 @@ static bool add_tx(coh_admission_t *adm, piece_t *p, uint32_t i, uint64_t now_us
 /* prefetch fetches what adding transaction i of the job will touch; the first call of a job fetches for those before it too. */
 static void prefetch(coh_admission_t *adm, piece_t const *p, uint32_t i)
 {
-    for (uint32_t at = i == 0 ? 0 : i + PREFETCH_AHEAD; at < p->job->cnt && at <= i + PREFETCH_AHEAD; at++) {
+    for (uint32_t at = i == 0 ? 0 : i + PREFETCH_AHEAD;
+         at < p->job->cnt && at <= i + PREFETCH_AHEAD;
+         at++) {
         coh_tx_recover_t const *rec = &p->job->results[at];
         if (rec->err == COH_TX_OK) {
             coh_pool_prefetch(adm->d.pool, &rec->hash, &rec->sender);

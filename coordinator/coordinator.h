@@ -27,8 +27,13 @@ struct coh_gateway_sink {
 /* coh_coordinator_new builds the state machine over what kv holds (recovery is part of it).
    config, genesis, sink, env, kv: borrowed until free; kv is read here and by disk requests only. sink may be NULL (no clients).
    Returns: COH_OK; COH_ECORRUPT, COH_EMISMATCH with the reason in err_text */
-coh_err_t coh_coordinator_new(coh_coordinator_t **out, coh_config_t const *config, coh_genesis_t const *genesis, coh_env_t *env,
-                              coh_kv_t *kv, coh_gateway_sink_t *sink, coh_buf_t *err_text);
+coh_err_t coh_coordinator_new(coh_coordinator_t **out,
+                              coh_config_t const *config,
+                              coh_genesis_t const *genesis,
+                              coh_env_t *env,
+                              coh_kv_t *kv,
+                              coh_gateway_sink_t *sink,
+                              coh_buf_t *err_text);
 
 /* The coordinator as the runtime sees it; freed through its ops. */
 coh_node_t *coh_coordinator_node(coh_coordinator_t *c);
@@ -49,18 +54,18 @@ typedef struct {
     coh_u256_t base_fee;
     coh_addr_t coinbase;
     uint32_t tx_cnt;
-    coh_bytes_t const *raws;      /* tx_cnt; copied */
-    coh_addr_t const *senders;    /* tx_cnt; copied */
+    coh_bytes_t const *raws;   /* tx_cnt; copied */
+    coh_addr_t const *senders; /* tx_cnt; copied */
 } coh_import_block_t;
 
 /* What became of it. */
 typedef struct {
     uint64_t number;
-    coh_err_t err;             /* COH_OK committed; COH_EINVAL the block is invalid, nothing of it is applied */
-    uint32_t bad_tx_idx;       /* with COH_EINVAL: the first invalid transaction... */
-    uint32_t bad_verdict;      /* ...and why (coh_tx_err_t) */
+    coh_err_t err; /* COH_OK committed; COH_EINVAL the block is invalid, nothing of it is applied */
+    uint32_t bad_tx_idx;  /* with COH_EINVAL: the first invalid transaction... */
+    uint32_t bad_verdict; /* ...and why (coh_tx_err_t) */
     uint64_t gas_used;
-    coh_hash_t hash;           /* of the header that Cohort sealed */
+    coh_hash_t hash; /* of the header that Cohort sealed */
 } coh_import_result_t;
 
 typedef void coh_import_done_fn(void *arg, coh_import_result_t const *result);
@@ -71,7 +76,10 @@ typedef void coh_import_done_fn(void *arg, coh_import_result_t const *result);
    If a block is invalid, those queued after it are given up with COH_EINVAL and verdict COH_TX_ABORTED: their numbers no longer follow.
    Returns: COH_OK; COH_EBUSY queue full; COH_EINVAL wrong number or a transaction that does not decode; COH_ETOOBIG more than
             block.tx_max transactions; COH_ECLOSED stopping or failed */
-coh_err_t coh_coordinator_import(coh_coordinator_t *c, coh_import_block_t const *block, coh_import_done_fn *done, void *arg);
+coh_err_t coh_coordinator_import(coh_coordinator_t *c,
+                                 coh_import_block_t const *block,
+                                 coh_import_done_fn *done,
+                                 void *arg);
 
 /* coh_coordinator_status_json appends the whole cluster's status as one JSON object (STATS of all ranks included); communication thread. */
 void coh_coordinator_status_json(coh_coordinator_t *c, coh_buf_t *out);

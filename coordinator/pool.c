@@ -553,8 +553,11 @@ static inline void turn_withdraw(coh_pool_t *pool, sender_t *s)
 }
 
 /* Queues a sender whose first ready transaction is head; tip counts in tip order alone. */
-static void
-turn_push(coh_pool_t *pool, uint32_t idx, sender_t *s, entry_t const *head, uint64_t tip)
+static void turn_push(coh_pool_t *pool,
+                      uint32_t idx,
+                      sender_t *s,
+                      entry_t const *head,
+                      uint64_t tip)
 {
     turn_withdraw(pool, s);
     if (pool->heap_cnt + pool->line_cnt > 2 * pool->turn_cnt + STALE_SLACK) {
@@ -976,10 +979,7 @@ size_t coh_pool_tx_cnt(coh_pool_t const *pool) { return pool->tx_cnt; }
 
 size_t coh_pool_sender_cnt(coh_pool_t const *pool) { return pool->sender_cnt; }
 
-uint64_t coh_pool_turn_no(coh_pool_t const *pool)
-{
-    return pool->turn_no;
-}
+uint64_t coh_pool_turn_no(coh_pool_t const *pool) { return pool->turn_no; }
 
 uint64_t coh_pool_oldest_ready_us(coh_pool_t const *pool) { return pool->ready_since_us; }
 

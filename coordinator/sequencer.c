@@ -70,8 +70,9 @@ bool coh_sequencer_is_due(coh_sequencer_rules_t const *rules,
 
 /* Why tx can be in no block under the rules of env, or OK. Brings its fork and gas_need up to date.
    */
-static coh_tx_err_t
-recheck(coh_pool_tx_t *tx, coh_sequencer_rules_t const *rules, coh_block_env_t const *env)
+static coh_tx_err_t recheck(coh_pool_tx_t *tx,
+                            coh_sequencer_rules_t const *rules,
+                            coh_block_env_t const *env)
 {
     if (tx->fork != env->fork) {
         coh_tx_err_t err = coh_tx_check_static(

@@ -72,7 +72,7 @@ typedef struct {
     uint32_t single_cnt, single_cap;
     coh_waiter_t *reads_again; /* waiters of other shards that can be served now */
     uint32_t again_cnt, again_cap;
-    _Atomic uint32_t pending;  /* records of any kind collected */
+    _Atomic uint32_t pending; /* records of any kind collected */
 } collected_t;
 
 typedef struct {
@@ -119,8 +119,8 @@ struct coh_executor {
 
 static void collected_init(collected_t *c, uint32_t rank_cnt)
 {
-    c->lock = COH_SPIN_INIT;
-    c->writes = coh_calloc(rank_cnt, sizeof(*c->writes));
+    c->lock    = COH_SPIN_INIT;
+    c->writes  = coh_calloc(rank_cnt, sizeof(*c->writes));
     c->effects = coh_calloc(rank_cnt, sizeof(*c->effects));
 }
 
@@ -135,15 +135,18 @@ static void collected_fini(collected_t *c, uint32_t rank_cnt)
     free(c->reads_again);
 }
 
-coh_executor_t *coh_executor_new(coh_mvstore_t *mv, coh_env_t *env, coh_directory_t const *directory, uint32_t worker_cnt)
+coh_executor_t *coh_executor_new(coh_mvstore_t *mv,
+                                 coh_env_t *env,
+                                 coh_directory_t const *directory,
+                                 uint32_t worker_cnt)
 {
     coh_executor_t *ex = coh_calloc(1, sizeof(*ex));
-    ex->mv = mv;
-    ex->env = env;
-    ex->directory = directory;
-    ex->sched = coh_sched_new();
-    ex->worker_cnt = worker_cnt;
-    ex->ctx = aligned_alloc(COH_CACHE_LINE, (worker_cnt + 1) * sizeof(*ex->ctx));
+    ex->mv             = mv;
+    ex->env            = env;
+    ex->directory      = directory;
+    ex->sched          = coh_sched_new();
+    ex->worker_cnt     = worker_cnt;
+    ex->ctx            = aligned_alloc(COH_CACHE_LINE, (worker_cnt + 1) * sizeof(*ex->ctx));
     COH_ASSERT(ex->ctx != NULL);
     memset(ex->ctx, 0, (worker_cnt + 1) * sizeof(*ex->ctx));
     for (uint32_t w = 0; w <= worker_cnt; w++) {
@@ -197,20 +200,25 @@ static void note_pending(coh_executor_t *ex, collected_t *c)
     }
 }
 
-static void collect_write(coh_executor_t *ex, collected_t *c, uint32_t dst, coh_write_t const *w, uint32_t tx_idx, uint32_t incarnation,
+static void collect_write(coh_executor_t *ex,
+                          collected_t *c,
+                          uint32_t dst,
+                          coh_write_t const *w,
+                          uint32_t tx_idx,
+                          uint32_t incarnation,
                           uint64_t digest_change)
 {
     coh_spin_lock(&c->lock);
-    writes_t *out = &c->writes[dst];
-    out->v = grow(out->v, out->cnt, &out->cap, sizeof(*out->v));
-    out->v[out->cnt++] = (coh_rec_write_t){.tx_idx = tx_idx,
+    writes_t *out      = &c->writes[dst];
+    out->v             = grow(out->v, out->cnt, &out->cap, sizeof(*out->v));
+    out->v[out->cnt++] = (coh_rec_write_t){.tx_idx      = tx_idx,
                                            .incarnation = incarnation,
-                                           .flags = w->flags,
-                                           .kind = w->key.kind,
-                                           .addr = w->key.addr,
-                                           .slot = w->key.slot,
-                                           .nonce = w->nonce,
-                                           .word = w->word};
+                                           .flags       = w->flags,
+                                           .kind        = w->key.kind,
+                                           .addr        = w->key.addr,
+                                           .slot        = w->key.slot,
+                                           .nonce       = w->nonce,
+                                           .word        = w->word};
     c->effects[dst] += digest_change;
     coh_spin_unlock(&c->lock);
     note_pending(ex, c);
@@ -280,9 +288,12 @@ static void act(coh_executor_t *ex, ctx_t *ctx, coh_executor_query_fn *fn, void 
         coh_mv_tx_t tx = mv->retracted[i];
         coh_metric_add(ex->env->metrics, COH_M_mvstore_retraction, 1);
         if (tx.home != ex->env->rank) {
-            single_t s = {.dst = tx.home,
-                          .id = COH_MSG_RETRACT,
-                          .u.retract = {.block = ex->number, .attempt = ex->attempt, .tx_idx = tx.tx_idx, .incarnation = tx.incarnation}};
+            single_t s = {.dst       = tx.home,
+                          .id        = COH_MSG_RETRACT,
+                          .u.retract = {.block       = ex->number,
+                                        .attempt     = ex->attempt,
+                                        .tx_idx      = tx.tx_idx,
+                                        .incarnation = tx.incarnation}};
             collect_single(ex, &ctx->out, &s);
         } else if (coh_sched_retract(ex->sched, ex->pos_of[tx.tx_idx], tx.incarnation)) {
             make_estimates(ex, ex->pos_of[tx.tx_idx], tx.incarnation);
@@ -316,54 +327,67 @@ typedef struct {
     uint32_t chain;
 } exec_view_t;
 
-static coh_view_status_t read_remote(exec_view_t *v, coh_value_t *out, coh_key_t const *key, uint32_t fields, coh_u256_t const *bound,
+static coh_view_status_t read_remote(exec_view_t *v,
+                                     coh_value_t *out,
+                                     coh_key_t const *key,
+                                     uint32_t fields,
+                                     coh_u256_t const *bound,
                                      uint32_t owner)
 {
-    coh_executor_t *ex = v->ex;
+    coh_executor_t *ex       = v->ex;
     coh_view_status_t status = COH_VIEW_NEED;
     (void)coh_sched_lock_tx(ex->sched, v->pos);
     remote_t *r = v->tx->remotes;
-    while (r != NULL && (r->incarnation != v->incarnation || r->fields != fields || !coh_key_eq(&r->key, key))) {
+    while (r != NULL &&
+           (r->incarnation != v->incarnation || r->fields != fields || !coh_key_eq(&r->key, key))) {
         r = r->next;
     }
     bool ask = r == NULL;
     if (ask) {
-        r = coh_arena_alloc(&v->ctx->mv.arena, sizeof(*r));
-        *r = (remote_t){.next = v->tx->remotes, .key = *key, .fields = fields, .incarnation = v->incarnation};
+        r  = coh_arena_alloc(&v->ctx->mv.arena, sizeof(*r));
+        *r = (remote_t){
+            .next = v->tx->remotes, .key = *key, .fields = fields, .incarnation = v->incarnation};
         v->tx->remotes = r;
     } else if (r->here) {
-        *out = r->value;
+        *out   = r->value;
         status = COH_VIEW_OK;
     }
     coh_sched_unlock_tx(ex->sched, v->pos);
     if (ask) {
-        single_t s = {.dst = owner,
-                      .id = COH_MSG_READ,
-                      .u.read = {.block = ex->number,
-                                 .attempt = ex->attempt,
-                                 .tx_idx = v->tx->tx_idx,
+        single_t s = {.dst    = owner,
+                      .id     = COH_MSG_READ,
+                      .u.read = {.block       = ex->number,
+                                 .attempt     = ex->attempt,
+                                 .tx_idx      = v->tx->tx_idx,
                                  .incarnation = v->incarnation,
-                                 .kind = key->kind,
-                                 .addr = key->addr,
-                                 .slot = key->slot,
-                                 .fields = fields,
+                                 .kind        = key->kind,
+                                 .addr        = key->addr,
+                                 .slot        = key->slot,
+                                 .fields      = fields,
                                  .need = (fields & COH_READ_AT_LEAST) ? *bound : COH_U256_ZERO}};
         collect_single(ex, &v->ctx->out, &s);
     }
     return status;
 }
 
-static coh_view_status_t view_read(coh_view_t *view, coh_value_t *out, coh_key_t const *key, uint32_t fields, coh_u256_t const *bound)
+static coh_view_status_t view_read(coh_view_t *view,
+                                   coh_value_t *out,
+                                   coh_key_t const *key,
+                                   uint32_t fields,
+                                   coh_u256_t const *bound)
 {
-    exec_view_t *v = (exec_view_t *)view;
+    exec_view_t *v     = (exec_view_t *)view;
     coh_executor_t *ex = v->ex;
-    uint32_t owner = owner_of(ex, v->tx, &key->addr);
+    uint32_t owner     = owner_of(ex, v->tx, &key->addr);
     if (owner != ex->env->rank) {
         return read_remote(v, out, key, fields, bound, owner);
     }
-    coh_mv_tx_t reader = {.tx_idx = v->tx->tx_idx, .incarnation = v->incarnation, .home = ex->env->rank};
+    coh_mv_tx_t reader = {
+        .tx_idx = v->tx->tx_idx, .incarnation = v->incarnation, .home = ex->env->rank};
     coh_waiter_t waiter = {.kind = COH_WAIT_CHAIN, .serial = ex->serial, .chain = v->chain};
-    return coh_mv_read(ex->mv, &v->ctx->mv, out, key, reader, fields, bound, &waiter) == COH_MV_OK ? COH_VIEW_OK : COH_VIEW_NEED;
+    return coh_mv_read(ex->mv, &v->ctx->mv, out, key, reader, fields, bound, &waiter) == COH_MV_OK
+               ? COH_VIEW_OK
+               : COH_VIEW_NEED;
 }
 
 static coh_write_t const *find_write(coh_write_t const *writes, uint32_t cnt, coh_key_t const *key)
@@ -381,23 +405,42 @@ static bool write_eq(coh_write_t const *a, coh_write_t const *b)
     return a->flags == b->flags && a->nonce == b->nonce && coh_u256_eq(&a->word, &b->word);
 }
 
-static void publish_write(coh_executor_t *ex, ctx_t *ctx, tx_t const *tx, coh_write_t const *now, coh_write_t const *before, uint32_t incarnation)
+static void publish_write(coh_executor_t *ex,
+                          ctx_t *ctx,
+                          tx_t const *tx,
+                          coh_write_t const *now,
+                          coh_write_t const *before,
+                          uint32_t incarnation)
 {
     uint32_t owner = owner_of(ex, tx, &now->key.addr);
     if (owner == ex->env->rank) {
-        coh_mv_publish(ex->mv, &ctx->mv, now, (coh_mv_tx_t){.tx_idx = tx->tx_idx, .incarnation = incarnation, .home = owner});
+        coh_mv_publish(
+            ex->mv,
+            &ctx->mv,
+            now,
+            (coh_mv_tx_t){.tx_idx = tx->tx_idx, .incarnation = incarnation, .home = owner});
     } else if (before == NULL || !write_eq(now, before)) {
-        uint64_t change = coh_mv_effect_digest(now, tx->tx_idx) - (before != NULL ? coh_mv_effect_digest(before, tx->tx_idx) : 0);
+        uint64_t change = coh_mv_effect_digest(now, tx->tx_idx) -
+                          (before != NULL ? coh_mv_effect_digest(before, tx->tx_idx) : 0);
         collect_write(ex, &ctx->out, owner, now, tx->tx_idx, incarnation, change);
     }
 }
 
-static void publish(coh_executor_t *ex, ctx_t *ctx, uint32_t pos, uint32_t incarnation, coh_outcome_t const *o)
+static void publish(coh_executor_t *ex,
+                    ctx_t *ctx,
+                    uint32_t pos,
+                    uint32_t incarnation,
+                    coh_outcome_t const *o)
 {
-    tx_t *tx = &ex->txs[pos];
+    tx_t *tx        = &ex->txs[pos];
     published_t old = tx->published; /* written by this chain's runs only */
     for (uint32_t i = 0; i < o->write_cnt; i++) {
-        publish_write(ex, ctx, tx, &o->writes[i], find_write(old.writes, old.cnt, &o->writes[i].key), incarnation);
+        publish_write(ex,
+                      ctx,
+                      tx,
+                      &o->writes[i],
+                      find_write(old.writes, old.cnt, &o->writes[i].key),
+                      incarnation);
     }
     for (uint32_t i = 0; i < old.cnt; i++) {
         if (find_write(o->writes, o->write_cnt, &old.writes[i].key) == NULL) {
@@ -405,10 +448,10 @@ static void publish(coh_executor_t *ex, ctx_t *ctx, uint32_t pos, uint32_t incar
             publish_write(ex, ctx, tx, &gone, &old.writes[i], incarnation);
         }
     }
-    tx->verdict = o->verdict;
-    tx->status = o->status;
-    tx->gas_used = o->gas_used;
-    tx->tip = o->tip;
+    tx->verdict     = o->verdict;
+    tx->status      = o->status;
+    tx->gas_used    = o->gas_used;
+    tx->tip         = o->tip;
     published_t now = {.incarnation = incarnation, .cnt = o->write_cnt};
     now.writes = coh_arena_alloc(&ctx->mv.arena, COH_MAX(1, o->write_cnt) * sizeof(*now.writes));
     memcpy(now.writes, o->writes, o->write_cnt * sizeof(*now.writes));
@@ -423,21 +466,22 @@ static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
     uint32_t ran = 0;
     for (;;) {
         uint32_t incarnation = 0;
-        uint32_t pos = coh_sched_start(ex->sched, chain, &incarnation);
+        uint32_t pos         = coh_sched_start(ex->sched, chain, &incarnation);
         if (pos == COH_SCHED_NONE) {
             return ran;
         }
-        tx_t *tx = &ex->txs[pos];
-        exec_view_t view = {.view = {.read = view_read},
-                            .ex = ex,
-                            .ctx = ctx,
-                            .tx = tx,
-                            .pos = pos,
-                            .incarnation = incarnation,
-                            .chain = chain};
+        tx_t *tx              = &ex->txs[pos];
+        exec_view_t view      = {.view        = {.read = view_read},
+                                 .ex          = ex,
+                                 .ctx         = ctx,
+                                 .tx          = tx,
+                                 .pos         = pos,
+                                 .incarnation = incarnation,
+                                 .chain       = chain};
         coh_outcome_t outcome = {.writes = ctx->scratch, .write_max = COH_TRANSFER_WRITES_MAX};
         ran++;
-        if (coh_transition_run(&outcome, &ex->block, &tx->tx, &tx->sender, &view.view) == COH_TRANSITION_NEED) {
+        if (coh_transition_run(&outcome, &ex->block, &tx->tx, &tx->sender, &view.view) ==
+            COH_TRANSITION_NEED) {
             ctx->parked++;
             if (coh_sched_park(ex->sched, chain, pos)) {
                 return ran;
@@ -464,18 +508,19 @@ bool coh_executor_work(coh_executor_t *ex, uint32_t worker)
         coh_sched_leave(ex->sched);
         return false;
     }
-    ctx_t *ctx = &ex->ctx[worker];
+    ctx_t *ctx        = &ex->ctx[worker];
     uint64_t start_ns = coh_clock_thread_cpu_ns();
-    uint32_t ran = 0;
-    for (; chain != COH_SCHED_NONE; chain = ran < WORK_TX_CNT ? coh_sched_pop(ex->sched) : COH_SCHED_NONE) {
+    uint32_t ran      = 0;
+    for (; chain != COH_SCHED_NONE;
+         chain = ran < WORK_TX_CNT ? coh_sched_pop(ex->sched) : COH_SCHED_NONE) {
         ran += run_chain(ex, ctx, chain);
     }
-    bool tell = atomic_load_explicit(&ctx->out.pending, memory_order_relaxed) != 0 || coh_sched_all_done(ex->sched) ||
-                coh_mv_loads_outstanding(ex->mv) != 0;
+    bool tell = atomic_load_explicit(&ctx->out.pending, memory_order_relaxed) != 0 ||
+                coh_sched_all_done(ex->sched) || coh_mv_loads_outstanding(ex->mv) != 0;
     coh_metric_add(ex->env->metrics, COH_M_executor_incarnation, ctx->executed);
     coh_metric_add(ex->env->metrics, COH_M_executor_parked, ctx->parked);
     ctx->executed = 0;
-    ctx->parked = 0;
+    ctx->parked   = 0;
     coh_sched_leave(ex->sched);
     coh_metric_add(ex->env->metrics, COH_M_executor_cpu, coh_clock_thread_cpu_ns() - start_ns);
     if (tell) {
@@ -489,12 +534,12 @@ bool coh_executor_work(coh_executor_t *ex, uint32_t worker)
 static void reserve(coh_executor_t *ex, uint32_t tx_cnt, uint32_t block_tx_cnt)
 {
     if (tx_cnt > ex->tx_cap) {
-        ex->tx_cap = tx_cnt;
-        ex->txs = coh_realloc(ex->txs, tx_cnt * sizeof(*ex->txs));
+        ex->tx_cap   = tx_cnt;
+        ex->txs      = coh_realloc(ex->txs, tx_cnt * sizeof(*ex->txs));
         ex->chain_of = coh_realloc(ex->chain_of, tx_cnt * sizeof(*ex->chain_of));
-        ex->addrs = coh_realloc(ex->addrs, (2 * (size_t)tx_cnt + 1) * sizeof(*ex->addrs));
-        ex->buckets = coh_realloc(ex->buckets, (2 * (size_t)tx_cnt + 1) * sizeof(*ex->buckets));
-        ex->results = coh_realloc(ex->results, tx_cnt * sizeof(*ex->results));
+        ex->addrs    = coh_realloc(ex->addrs, (2 * (size_t)tx_cnt + 1) * sizeof(*ex->addrs));
+        ex->buckets  = coh_realloc(ex->buckets, (2 * (size_t)tx_cnt + 1) * sizeof(*ex->buckets));
+        ex->results  = coh_realloc(ex->results, tx_cnt * sizeof(*ex->results));
         ex->slot_cap = 64;
         while (ex->slot_cap < 2 * (size_t)tx_cnt) {
             ex->slot_cap *= 2;
@@ -503,7 +548,7 @@ static void reserve(coh_executor_t *ex, uint32_t tx_cnt, uint32_t block_tx_cnt)
     }
     if (block_tx_cnt > ex->pos_cap) {
         ex->pos_cap = block_tx_cnt;
-        ex->pos_of = coh_realloc(ex->pos_of, block_tx_cnt * sizeof(*ex->pos_of));
+        ex->pos_of  = coh_realloc(ex->pos_of, block_tx_cnt * sizeof(*ex->pos_of));
     }
 }
 
@@ -532,8 +577,8 @@ static coh_err_t take_in(coh_executor_t *ex, coh_msg_block_t const *m)
         if (coh_tx_decode(&tx->tx, coh_bytes(raw, in->raw.n)) != COH_TX_OK) {
             return COH_EMALFORMED;
         }
-        tx->tx_idx = in->tx_idx;
-        tx->sender = in->sender;
+        tx->tx_idx             = in->tx_idx;
+        tx->sender             = in->sender;
         ex->pos_of[in->tx_idx] = i;
     }
     ex->tx_cnt = m->txs.cnt;
@@ -550,10 +595,14 @@ static void find_owners(coh_executor_t *ex)
     coh_directory_buckets(ex->buckets, ex->addrs, cnt);
     for (uint32_t i = 0; i < ex->tx_cnt; i++) {
         tx_t *tx = &ex->txs[i];
-        tx->sender_rank = 1 + coh_directory_owner(ex->directory, &tx->sender, ex->buckets[2 * (size_t)i]);
-        tx->to_rank = 1 + coh_directory_owner(ex->directory, &tx->tx.to, ex->buckets[2 * (size_t)i + 1]);
+        tx->sender_rank =
+            1 + coh_directory_owner(ex->directory, &tx->sender, ex->buckets[2 * (size_t)i]);
+        tx->to_rank =
+            1 + coh_directory_owner(ex->directory, &tx->tx.to, ex->buckets[2 * (size_t)i + 1]);
     }
-    ex->coinbase_rank = 1 + coh_directory_owner(ex->directory, &ex->block.coinbase, coh_directory_bucket(&ex->block.coinbase));
+    ex->coinbase_rank = 1 + coh_directory_owner(ex->directory,
+                                                &ex->block.coinbase,
+                                                coh_directory_bucket(&ex->block.coinbase));
 }
 
 /* Numbers the chains: transactions with the same sender. The table's hash needs no secret: a block is as large as the pool lets it be,
@@ -567,12 +616,14 @@ static uint32_t find_chains(coh_executor_t *ex)
     uint32_t chain_cnt = 0;
     for (uint32_t i = 0; i < ex->tx_cnt; i++) {
         coh_addr_t const *sender = &ex->txs[i].sender;
-        size_t at = coh_mix64(coh_load_u64_le(sender->b) ^ coh_load_u64_le(sender->b + 12)) & (ex->slot_cap - 1);
-        while (ex->slots[at] != COH_SCHED_NONE && !coh_addr_eq(&ex->txs[ex->slots[at]].sender, sender)) {
+        size_t at = coh_mix64(coh_load_u64_le(sender->b) ^ coh_load_u64_le(sender->b + 12)) &
+                    (ex->slot_cap - 1);
+        while (ex->slots[at] != COH_SCHED_NONE &&
+               !coh_addr_eq(&ex->txs[ex->slots[at]].sender, sender)) {
             at = (at + 1) & (ex->slot_cap - 1);
         }
         if (ex->slots[at] == COH_SCHED_NONE) {
-            ex->slots[at] = i;
+            ex->slots[at]   = i;
             ex->chain_of[i] = chain_cnt++;
         } else {
             ex->chain_of[i] = ex->chain_of[ex->slots[at]];
@@ -597,7 +648,7 @@ static void touch_keys(coh_executor_t *ex)
         }
         if (i >= AHEAD) {
             tx_t const *tx = &ex->txs[(i - AHEAD) / 2];
-            uint32_t rank = (i - AHEAD) % 2 == 0 ? tx->sender_rank : tx->to_rank;
+            uint32_t rank  = (i - AHEAD) % 2 == 0 ? tx->sender_rank : tx->to_rank;
             if (rank == ex->env->rank) {
                 coh_key_t key = coh_key_account(&ex->addrs[i - AHEAD]);
                 coh_mv_touch(ex->mv, &key);
@@ -614,19 +665,19 @@ coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *m, uint3
 {
     reserve(ex, m->txs.cnt, m->tx_cnt);
     COH_TRY(take_in(ex, m));
-    ex->block = (coh_block_env_t){.number = m->number,
-                                  .timestamp = m->timestamp,
-                                  .gas_limit = m->gas_limit,
-                                  .base_fee = m->base_fee,
-                                  .coinbase = m->coinbase,
-                                  .fork = (coh_fork_t)m->fork,
-                                  .fees_exact = m->fees_exact != 0};
-    ex->number = m->number;
-    ex->attempt = m->attempt;
-    ex->serial = serial;
+    ex->block        = (coh_block_env_t){.number     = m->number,
+                                         .timestamp  = m->timestamp,
+                                         .gas_limit  = m->gas_limit,
+                                         .base_fee   = m->base_fee,
+                                         .coinbase   = m->coinbase,
+                                         .fork       = (coh_fork_t)m->fork,
+                                         .fees_exact = m->fees_exact != 0};
+    ex->number       = m->number;
+    ex->attempt      = m->attempt;
+    ex->serial       = serial;
     ex->block_tx_cnt = m->tx_cnt;
-    ex->sent = 0;
-    ex->received = 0;
+    ex->sent         = 0;
+    ex->received     = 0;
     memset(ex->effects, 0, ex->env->rank_cnt * sizeof(*ex->effects));
     for (uint32_t w = 0; w <= ex->worker_cnt; w++) {
         coh_mv_ctx_reset(&ex->ctx[w].mv);
@@ -644,10 +695,10 @@ static void collected_clear(collected_t *c, uint32_t rank_cnt)
 {
     for (uint32_t r = 0; r < rank_cnt; r++) {
         c->writes[r].cnt = 0;
-        c->effects[r] = 0;
+        c->effects[r]    = 0;
     }
     c->single_cnt = 0;
-    c->again_cnt = 0;
+    c->again_cnt  = 0;
     atomic_store_explicit(&c->pending, 0, memory_order_relaxed);
 }
 
@@ -661,27 +712,34 @@ void coh_executor_end(coh_executor_t *ex)
 
 /* ---- messages ---- */
 
-static ctx_t *comm_ctx(coh_executor_t *ex)
-{
-    return &ex->ctx[ex->worker_cnt];
-}
+static ctx_t *comm_ctx(coh_executor_t *ex) { return &ex->ctx[ex->worker_cnt]; }
 
 static bool key_is_here(coh_executor_t const *ex, coh_key_t const *key)
 {
-    return key->kind < COH_KEY_KIND_CNT && 1 + coh_directory_owner(ex->directory, &key->addr, coh_directory_bucket(&key->addr)) == ex->env->rank;
+    return key->kind < COH_KEY_KIND_CNT &&
+           1 + coh_directory_owner(ex->directory, &key->addr, coh_directory_bucket(&key->addr)) ==
+               ex->env->rank;
 }
 
 coh_err_t coh_executor_on_publish(coh_executor_t *ex, uint32_t src, coh_msg_publish_t const *m)
 {
-    ctx_t *ctx = comm_ctx(ex);
+    ctx_t *ctx        = comm_ctx(ex);
     uint64_t start_ns = coh_clock_thread_cpu_ns();
     for (uint32_t i = 0; i < m->writes.cnt; i++) {
         coh_rec_write_t const *r = &m->writes.v[i];
-        if (r->tx_idx >= ex->block_tx_cnt || (r->flags & ~(uint32_t)COH_WRITE_MASK) != 0 || r->kind >= COH_KEY_KIND_CNT) {
+        if (r->tx_idx >= ex->block_tx_cnt || (r->flags & ~(uint32_t)COH_WRITE_MASK) != 0 ||
+            r->kind >= COH_KEY_KIND_CNT) {
             return COH_EPROTO;
         }
-        coh_write_t w = {.key = {.slot = r->slot, .addr = r->addr, .kind = r->kind}, .flags = r->flags, .nonce = r->nonce, .word = r->word};
-        coh_mv_publish(ex->mv, &ctx->mv, &w, (coh_mv_tx_t){.tx_idx = r->tx_idx, .incarnation = r->incarnation, .home = src});
+        coh_write_t w = {.key   = {.slot = r->slot, .addr = r->addr, .kind = r->kind},
+                         .flags = r->flags,
+                         .nonce = r->nonce,
+                         .word  = r->word};
+        coh_mv_publish(
+            ex->mv,
+            &ctx->mv,
+            &w,
+            (coh_mv_tx_t){.tx_idx = r->tx_idx, .incarnation = r->incarnation, .home = src});
     }
     act(ex, ctx, NULL, NULL);
     ex->received++;
@@ -695,32 +753,34 @@ static void serve_read(coh_executor_t *ex, coh_waiter_t const *w)
 {
     ctx_t *ctx = comm_ctx(ex);
     coh_value_t value;
-    if (coh_mv_read(ex->mv, &ctx->mv, &value, &w->key, w->reader, w->fields, &w->bound, w) == COH_MV_WAIT) {
+    if (coh_mv_read(ex->mv, &ctx->mv, &value, &w->key, w->reader, w->fields, &w->bound, w) ==
+        COH_MV_WAIT) {
         return;
     }
-    single_t s = {.dst = w->reader.home,
-                  .id = COH_MSG_VALUE,
-                  .u.value = {.block = ex->number,
-                              .attempt = ex->attempt,
-                              .tx_idx = w->reader.tx_idx,
+    single_t s = {.dst     = w->reader.home,
+                  .id      = COH_MSG_VALUE,
+                  .u.value = {.block       = ex->number,
+                              .attempt     = ex->attempt,
+                              .tx_idx      = w->reader.tx_idx,
                               .incarnation = w->reader.incarnation,
-                              .kind = w->key.kind,
-                              .addr = w->key.addr,
-                              .slot = w->key.slot,
-                              .nonce = value.nonce,
-                              .word = value.word}};
+                              .kind        = w->key.kind,
+                              .addr        = w->key.addr,
+                              .slot        = w->key.slot,
+                              .nonce       = value.nonce,
+                              .word        = value.word}};
     collect_single(ex, &ctx->out, &s);
 }
 
 coh_err_t coh_executor_on_read(coh_executor_t *ex, uint32_t src, coh_msg_read_t const *m)
 {
-    coh_waiter_t w = {.kind = COH_WAIT_REMOTE,
+    coh_waiter_t w = {.kind   = COH_WAIT_REMOTE,
                       .serial = ex->serial,
                       .reader = {.tx_idx = m->tx_idx, .incarnation = m->incarnation, .home = src},
-                      .key = {.slot = m->slot, .addr = m->addr, .kind = m->kind},
+                      .key    = {.slot = m->slot, .addr = m->addr, .kind = m->kind},
                       .fields = m->fields,
-                      .bound = m->need};
-    if (m->tx_idx >= ex->block_tx_cnt || (m->fields & ~(uint32_t)COH_READ_MASK) != 0 || !key_is_here(ex, &w.key)) {
+                      .bound  = m->need};
+    if (m->tx_idx >= ex->block_tx_cnt || (m->fields & ~(uint32_t)COH_READ_MASK) != 0 ||
+        !key_is_here(ex, &w.key)) {
         return COH_EPROTO;
     }
     ex->received++;
@@ -744,14 +804,14 @@ coh_err_t coh_executor_on_value(coh_executor_t *ex, coh_msg_value_t const *m)
     COH_TRY(find_tx(ex, m->tx_idx, &pos));
     ex->received++;
     coh_key_t key = {.slot = m->slot, .addr = m->addr, .kind = m->kind};
-    bool wake = false;
+    bool wake     = false;
     /* A value for an incarnation that was retracted meanwhile is late: it is dropped. */
     if (coh_sched_lock_tx(ex->sched, pos) == m->incarnation) {
         for (remote_t *r = ex->txs[pos].remotes; r != NULL; r = r->next) {
             if (r->incarnation == m->incarnation && !r->here && coh_key_eq(&r->key, &key)) {
                 r->value = (coh_value_t){.nonce = m->nonce, .word = m->word};
-                r->here = true;
-                wake = true;
+                r->here  = true;
+                wake     = true;
                 break;
             }
         }
@@ -776,7 +836,11 @@ coh_err_t coh_executor_on_retract(coh_executor_t *ex, coh_msg_retract_t const *m
     return COH_OK;
 }
 
-void coh_executor_on_loaded(coh_executor_t *ex, coh_key_t const *key, coh_value_t const *value, coh_executor_query_fn *fn, void *arg)
+void coh_executor_on_loaded(coh_executor_t *ex,
+                            coh_key_t const *key,
+                            coh_value_t const *value,
+                            coh_executor_query_fn *fn,
+                            void *arg)
 {
     ctx_t *ctx = comm_ctx(ex);
     coh_mv_loaded(ex->mv, &ctx->mv, key, value);
@@ -794,14 +858,14 @@ static void gather(coh_executor_t *ex, collected_t *c)
     coh_spin_lock(&c->lock);
     for (uint32_t r = 0; r < ex->env->rank_cnt; r++) {
         writes_t *from = &c->writes[r];
-        writes_t *to = &ex->batch.writes[r];
+        writes_t *to   = &ex->batch.writes[r];
         if (to->cnt == 0) {
             writes_t swap = *to;
-            *to = *from;
-            *from = swap;
+            *to           = *from;
+            *from         = swap;
         } else {
             for (uint32_t i = 0; i < from->cnt; i++) {
-                to->v = grow(to->v, to->cnt, &to->cap, sizeof(*to->v));
+                to->v            = grow(to->v, to->cnt, &to->cap, sizeof(*to->v));
                 to->v[to->cnt++] = from->v[i];
             }
         }
@@ -810,12 +874,14 @@ static void gather(coh_executor_t *ex, collected_t *c)
         c->effects[r] = 0;
     }
     for (uint32_t i = 0; i < c->single_cnt; i++) {
-        ex->batch.singles = grow(ex->batch.singles, ex->batch.single_cnt, &ex->batch.single_cap, sizeof(single_t));
+        ex->batch.singles =
+            grow(ex->batch.singles, ex->batch.single_cnt, &ex->batch.single_cap, sizeof(single_t));
         ex->batch.singles[ex->batch.single_cnt++] = c->singles[i];
     }
     c->single_cnt = 0;
     for (uint32_t i = 0; i < c->again_cnt; i++) {
-        ex->batch.reads_again = grow(ex->batch.reads_again, ex->batch.again_cnt, &ex->batch.again_cap, sizeof(coh_waiter_t));
+        ex->batch.reads_again = grow(
+            ex->batch.reads_again, ex->batch.again_cnt, &ex->batch.again_cap, sizeof(coh_waiter_t));
         ex->batch.reads_again[ex->batch.again_cnt++] = c->reads_again[i];
     }
     c->again_cnt = 0;
@@ -856,8 +922,8 @@ size_t coh_executor_drain(coh_executor_t *ex)
         writes_t *w = &ex->batch.writes[r];
         for (uint32_t at = 0; at < w->cnt; at += PUBLISH_MAX) {
             coh_msg_publish_t m = {.block = ex->number, .attempt = ex->attempt};
-            m.writes.v = w->v + at;
-            m.writes.cnt = COH_MIN(PUBLISH_MAX, w->cnt - at);
+            m.writes.v          = w->v + at;
+            m.writes.cnt        = COH_MIN(PUBLISH_MAX, w->cnt - at);
             coh_wire_put_publish(ex->env->outbox(ex->env, r), &m);
             sent++;
         }
@@ -881,23 +947,18 @@ static bool anything_collected(coh_executor_t *ex)
 bool coh_executor_is_idle(coh_executor_t *ex)
 {
     /* In this order: once all are done no worker collects anything more, and what was collected before is visible. */
-    return coh_sched_all_done(ex->sched) && !anything_collected(ex) && coh_mv_loads_outstanding(ex->mv) == 0;
+    return coh_sched_all_done(ex->sched) && !anything_collected(ex) &&
+           coh_mv_loads_outstanding(ex->mv) == 0;
 }
 
-uint64_t coh_executor_sent(coh_executor_t const *ex)
-{
-    return ex->sent;
-}
+uint64_t coh_executor_sent(coh_executor_t const *ex) { return ex->sent; }
 
-uint64_t coh_executor_received(coh_executor_t const *ex)
-{
-    return ex->received;
-}
+uint64_t coh_executor_received(coh_executor_t const *ex) { return ex->received; }
 
 void coh_executor_sums(coh_executor_t const *ex, uint64_t *gas_used, coh_u256_t *tips)
 {
     *gas_used = 0;
-    *tips = COH_U256_ZERO;
+    *tips     = COH_U256_ZERO;
     for (uint32_t i = 0; i < ex->tx_cnt; i++) {
         *gas_used += ex->txs[i].gas_used;
         (void)coh_u256_add(tips, tips, &ex->txs[i].tip);
@@ -913,8 +974,10 @@ coh_rec_result_t const *coh_executor_results(coh_executor_t *ex, uint32_t *cnt)
 {
     for (uint32_t i = 0; i < ex->tx_cnt; i++) {
         tx_t const *tx = &ex->txs[i];
-        ex->results[i] = (coh_rec_result_t){
-            .tx_idx = tx->tx_idx, .verdict = (uint32_t)tx->verdict, .status = tx->status, .gas_used = tx->gas_used};
+        ex->results[i] = (coh_rec_result_t){.tx_idx   = tx->tx_idx,
+                                            .verdict  = (uint32_t)tx->verdict,
+                                            .status   = tx->status,
+                                            .gas_used = tx->gas_used};
     }
     *cnt = ex->tx_cnt;
     return ex->results;

@@ -19,7 +19,10 @@
 typedef struct coh_executor coh_executor_t;
 
 /* mv, env, directory: borrowed; the directory may change between blocks. worker_cnt threads call coh_executor_work. */
-coh_executor_t *coh_executor_new(coh_mvstore_t *mv, coh_env_t *env, coh_directory_t const *directory, uint32_t worker_cnt);
+coh_executor_t *coh_executor_new(coh_mvstore_t *mv,
+                                 coh_env_t *env,
+                                 coh_directory_t const *directory,
+                                 uint32_t worker_cnt);
 void coh_executor_free(coh_executor_t *ex);
 
 /* coh_executor_begin starts a block: decodes its transactions (bytes copied) and lets the workers in. The store's block has begun.
@@ -43,7 +46,11 @@ coh_err_t coh_executor_on_retract(coh_executor_t *ex, coh_msg_retract_t const *m
 typedef void coh_executor_query_fn(void *arg, coh_waiter_t const *waiter);
 
 /* coh_executor_on_loaded puts a key read from disk into the store and wakes whom it keeps waiting. */
-void coh_executor_on_loaded(coh_executor_t *ex, coh_key_t const *key, coh_value_t const *value, coh_executor_query_fn *fn, void *arg);
+void coh_executor_on_loaded(coh_executor_t *ex,
+                            coh_key_t const *key,
+                            coh_value_t const *value,
+                            coh_executor_query_fn *fn,
+                            void *arg);
 
 /* coh_executor_drain puts what the threads collected into the outboxes; returns the number of messages. */
 size_t coh_executor_drain(coh_executor_t *ex);

@@ -24,8 +24,8 @@ struct coh_flush {
 coh_flush_t *coh_flush_new(coh_mvstore_t *mv, coh_env_t *env)
 {
     coh_flush_t *f = coh_calloc(1, sizeof(*f));
-    f->mv = mv;
-    f->env = env;
+    f->mv          = mv;
+    f->env         = env;
     return f;
 }
 
@@ -49,16 +49,13 @@ void coh_flush_free(coh_flush_t *f)
     }
 }
 
-bool coh_flush_is_running(coh_flush_t const *f)
-{
-    return atomic_load(&f->state) != FLUSH_IDLE;
-}
+bool coh_flush_is_running(coh_flush_t const *f) { return atomic_load(&f->state) != FLUSH_IDLE; }
 
 void coh_flush_begin(coh_flush_t *f, coh_store_mark_t const *mark)
 {
     COH_ASSERT(!coh_flush_is_running(f));
     f->mark = *mark;
-    f->cnt = coh_mv_flush_begin(f->mv, &f->items);
+    f->cnt  = coh_mv_flush_begin(f->mv, &f->items);
     atomic_store(&f->state, FLUSH_QUEUED);
     f->env->wake_workers(f->env);
 }
@@ -91,7 +88,7 @@ bool coh_flush_work(coh_flush_t *f)
     }
     free(f->items);
     f->items = NULL;
-    f->req = req;
+    f->req   = req;
     atomic_store(&f->state, FLUSH_SORTED);
     f->env->wake_node(f->env);
     return true;
@@ -103,9 +100,9 @@ bool coh_flush_poll(coh_flush_t *f, uint32_t tag)
         return false;
     }
     atomic_store(&f->state, FLUSH_WRITING);
-    f->req->tag = tag;
+    f->req->tag         = tag;
     coh_disk_req_t *req = f->req;
-    f->req = NULL;
+    f->req              = NULL;
     f->env->disk(f->env, req);
     return true;
 }

@@ -13,7 +13,7 @@
 /* Arena memory kept from block to block, per context. */
 #define ARENA_KEEP_BYTES ((size_t)64 << 20)
 #define VERSION_ESTIMATE 32u
-#define SETTER (uint32_t)(COH_WRITE_NONCE | COH_WRITE_VALUE)
+#define SETTER           (uint32_t)(COH_WRITE_NONCE | COH_WRITE_VALUE)
 /* What a version keeps of a write's flags. */
 #define WRITTEN (SETTER | COH_WRITE_DELTA | COH_WRITE_NEGATIVE)
 
@@ -45,17 +45,18 @@ typedef struct {
     version_t *setters; /* write nonce or value; sorted by tx_idx */
     version_t *deltas;  /* only add, or tombstones; unsorted: paying a hot account is an append */
     reader_t *readers;
-    sum_t *fenwick;      /* sums of deltas by tx_idx, 1-based; NULL until needed */
-    sum_t total;         /* of all deltas, those in setters too */
+    sum_t *fenwick; /* sums of deltas by tx_idx, 1-based; NULL until needed */
+    sum_t total;    /* of all deltas, those in setters too */
     uint32_t setter_cnt, setter_cap;
     uint32_t delta_cnt, delta_cap;
     uint32_t reader_cnt, reader_cap;
-    uint32_t max_idx;       /* highest writer; valid if there is one */
+    uint32_t max_idx; /* highest writer; valid if there is one */
     uint32_t estimate_cnt;
     uint32_t reader_max_idx;
-    uint32_t sensitive_cnt; /* readers that a mere increase may invalidate: of the exact word, or refused by AT_LEAST */
-    bool has_value;         /* some setter writes VALUE */
-    bool repeated;          /* some write came from an incarnation above 0 */
+    uint32_t
+        sensitive_cnt; /* readers that a mere increase may invalidate: of the exact word, or refused by AT_LEAST */
+    bool has_value; /* some setter writes VALUE */
+    bool repeated;  /* some write came from an incarnation above 0 */
 } history_t;
 
 enum { STATE_FREE, STATE_LOADING, STATE_READY };
@@ -96,9 +97,9 @@ struct coh_mvstore {
 
     coh_spin_t free_lock; /* of the free list, the counts and the loads below */
     uint32_t free_first;
-    uint32_t fresh;       /* entries above were never used */
+    uint32_t fresh; /* entries above were never used */
     size_t entry_cnt;
-    size_t reserved;      /* entries that the executing block may still create */
+    size_t reserved; /* entries that the executing block may still create */
     coh_key_t *loads;
     size_t load_cnt, load_cap;
     _Atomic size_t loads_outstanding;
@@ -113,10 +114,12 @@ struct coh_mvstore {
     size_t dirty_cnt;
     uint32_t *flushing;
     size_t flushing_cnt;
-    uint64_t *effects; /* by home; written by the communication thread only, which handles remote writes */
+    uint64_t *
+        effects; /* by home; written by the communication thread only, which handles remote writes */
 };
 
-_Static_assert(sizeof(entry_t) <= 192, "an entry is three cache lines: state.cache_entries is documented by it");
+_Static_assert(sizeof(entry_t) <= 192,
+               "an entry is three cache lines: state.cache_entries is documented by it");
 
 /* ---- contexts ---- */
 
@@ -124,7 +127,7 @@ void coh_mv_ctx_reset(coh_mv_ctx_t *ctx)
 {
     coh_arena_reset(&ctx->arena, ARENA_KEEP_BYTES);
     ctx->retracted_cnt = 0;
-    ctx->woken_cnt = 0;
+    ctx->woken_cnt     = 0;
 }
 
 void coh_mv_ctx_free(coh_mv_ctx_t *ctx)
@@ -146,7 +149,8 @@ static void *grow(void *p, uint32_t cnt, uint32_t *cap, size_t elem)
 
 static void push_retracted(coh_mv_ctx_t *ctx, coh_mv_tx_t tx)
 {
-    ctx->retracted = grow(ctx->retracted, ctx->retracted_cnt, &ctx->retracted_cap, sizeof(*ctx->retracted));
+    ctx->retracted =
+        grow(ctx->retracted, ctx->retracted_cnt, &ctx->retracted_cap, sizeof(*ctx->retracted));
     ctx->retracted[ctx->retracted_cnt++] = tx;
 }
 
@@ -170,8 +174,8 @@ static void add_waiter(entry_t *e, coh_waiter_t const *waiter)
     if (e->waiters == NULL) {
         e->waiters = coh_calloc(1, sizeof(*e->waiters));
     }
-    waiters_t *w = e->waiters;
-    w->v = grow(w->v, w->cnt, &w->cap, sizeof(*w->v));
+    waiters_t *w   = e->waiters;
+    w->v           = grow(w->v, w->cnt, &w->cap, sizeof(*w->v));
     w->v[w->cnt++] = *waiter;
 }
 
@@ -180,8 +184,8 @@ static void add_waiter(entry_t *e, coh_waiter_t const *waiter)
 static uint64_t hash_key(coh_mvstore_t const *mv, coh_key_t const *key)
 {
     uint64_t h = mv->seed ^ coh_load_u64_le(key->addr.b);
-    h = coh_mix64(h) ^ coh_load_u64_le(key->addr.b + 8);
-    h = coh_mix64(h) ^ (coh_load_u32_le(key->addr.b + 16) | (uint64_t)key->kind << 32);
+    h          = coh_mix64(h) ^ coh_load_u64_le(key->addr.b + 8);
+    h          = coh_mix64(h) ^ (coh_load_u32_le(key->addr.b + 16) | (uint64_t)key->kind << 32);
     if (key->kind == COH_KEY_SLOT) {
         for (int i = 0; i < 4; i++) {
             h = coh_mix64(h) ^ key->slot.w[i];
@@ -231,7 +235,7 @@ static entry_t *create(coh_mvstore_t *mv, size_t bucket, coh_key_t const *key, b
     mv->entry_cnt++;
     if (mv->load_cnt == mv->load_cap) {
         mv->load_cap = mv->load_cap == 0 ? 256 : mv->load_cap * 2;
-        mv->loads = coh_realloc(mv->loads, mv->load_cap * sizeof(*mv->loads));
+        mv->loads    = coh_realloc(mv->loads, mv->load_cap * sizeof(*mv->loads));
     }
     mv->loads[mv->load_cnt++] = *key;
     coh_spin_unlock(&mv->free_lock);
@@ -239,7 +243,8 @@ static entry_t *create(coh_mvstore_t *mv, size_t bucket, coh_key_t const *key, b
     atomic_fetch_add_explicit(&mv->loads_outstanding, 1, memory_order_relaxed);
 
     entry_t *e = &mv->entries[idx];
-    *e = (entry_t){.key = *key, .next = mv->buckets[bucket], .state = STATE_LOADING, .recent = true};
+    *e =
+        (entry_t){.key = *key, .next = mv->buckets[bucket], .state = STATE_LOADING, .recent = true};
     mv->buckets[bucket] = idx;
     return e;
 }
@@ -266,7 +271,11 @@ static history_t *history(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, entry_t *e)
     return e->history;
 }
 
-coh_mvstore_t *coh_mvstore_new(size_t entry_max, uint64_t seed, uint32_t self, uint32_t rank_cnt, coh_metrics_t *metrics)
+coh_mvstore_t *coh_mvstore_new(size_t entry_max,
+                               uint64_t seed,
+                               uint32_t self,
+                               uint32_t rank_cnt,
+                               coh_metrics_t *metrics)
 {
     COH_ASSERT(entry_max < UINT32_MAX);
     coh_mvstore_t *mv = coh_calloc(1, sizeof(*mv));
@@ -274,20 +283,20 @@ coh_mvstore_t *coh_mvstore_new(size_t entry_max, uint64_t seed, uint32_t self, u
     while (bucket_cnt < entry_max) {
         bucket_cnt *= 2;
     }
-    mv->entry_max = entry_max;
-    mv->seed = seed;
-    mv->self = self;
-    mv->rank_cnt = rank_cnt;
-    mv->metrics = metrics;
+    mv->entry_max   = entry_max;
+    mv->seed        = seed;
+    mv->self        = self;
+    mv->rank_cnt    = rank_cnt;
+    mv->metrics     = metrics;
     mv->bucket_mask = bucket_cnt - 1;
-    mv->buckets = coh_calloc(bucket_cnt, sizeof(*mv->buckets));
+    mv->buckets     = coh_calloc(bucket_cnt, sizeof(*mv->buckets));
     size_t slot_cnt = entry_max + COH_MV_QUERY_MAX;
-    mv->entries = coh_calloc(slot_cnt + 1, sizeof(*mv->entries));
-    mv->touched = coh_calloc(slot_cnt, sizeof(*mv->touched));
-    mv->dirty = coh_calloc(slot_cnt, sizeof(*mv->dirty));
-    mv->flushing = coh_calloc(slot_cnt, sizeof(*mv->flushing));
-    mv->effects = coh_calloc(rank_cnt, sizeof(*mv->effects));
-    mv->stripes = aligned_alloc(COH_CACHE_LINE, STRIPE_CNT * sizeof(*mv->stripes));
+    mv->entries     = coh_calloc(slot_cnt + 1, sizeof(*mv->entries));
+    mv->touched     = coh_calloc(slot_cnt, sizeof(*mv->touched));
+    mv->dirty       = coh_calloc(slot_cnt, sizeof(*mv->dirty));
+    mv->flushing    = coh_calloc(slot_cnt, sizeof(*mv->flushing));
+    mv->effects     = coh_calloc(rank_cnt, sizeof(*mv->effects));
+    mv->stripes     = aligned_alloc(COH_CACHE_LINE, STRIPE_CNT * sizeof(*mv->stripes));
     COH_ASSERT(mv->stripes != NULL);
     for (uint32_t i = 0; i < STRIPE_CNT; i++) {
         mv->stripes[i].lock = COH_SPIN_INIT;
@@ -335,9 +344,10 @@ static size_t query_room(coh_mvstore_t *mv)
 static void step_clock(coh_mvstore_t *mv, bool take_chances)
 {
     mv->clock_hand = mv->clock_hand % mv->fresh + 1;
-    uint32_t idx = (uint32_t)mv->clock_hand;
-    entry_t *e = &mv->entries[idx];
-    if (e->state != STATE_READY || e->dirty || e->flushing || e->undecided != 0 || e->waiters != NULL) {
+    uint32_t idx   = (uint32_t)mv->clock_hand;
+    entry_t *e     = &mv->entries[idx];
+    if (e->state != STATE_READY || e->dirty || e->flushing || e->undecided != 0 ||
+        e->waiters != NULL) {
         return;
     }
     if (e->recent) {
@@ -348,9 +358,9 @@ static void step_clock(coh_mvstore_t *mv, bool take_chances)
     while (*link != idx) {
         link = &mv->entries[*link].next;
     }
-    *link = e->next;
-    e->state = STATE_FREE;
-    e->next = mv->free_first;
+    *link          = e->next;
+    e->state       = STATE_FREE;
+    e->next        = mv->free_first;
     mv->free_first = idx;
     mv->entry_cnt--;
     coh_metric_add(mv->metrics, COH_M_mvstore_evicted, 1);
@@ -359,7 +369,8 @@ static void step_clock(coh_mvstore_t *mv, bool take_chances)
 bool coh_mv_query_begin(coh_mvstore_t *mv, size_t key_cnt)
 {
     COH_ASSERT(key_cnt <= COH_MV_QUERY_MAX);
-    for (size_t steps = mv->executing ? 0 : mv->fresh; query_room(mv) < key_cnt && steps > 0; steps--) {
+    for (size_t steps = mv->executing ? 0 : mv->fresh; query_room(mv) < key_cnt && steps > 0;
+         steps--) {
         step_clock(mv, false);
     }
     return query_room(mv) >= key_cnt;
@@ -370,14 +381,15 @@ bool coh_mv_block_begin(coh_mvstore_t *mv, uint32_t tx_cnt, size_t new_max)
     COH_ASSERT(new_max <= mv->entry_max);
     mv->reserved = 0;
     /* Two turns of the clock: the first takes the second chances away. Queries may have gone beyond entry_max. */
-    for (size_t steps = 2 * (size_t)mv->fresh; mv->entry_cnt + new_max > mv->entry_max && steps > 0; steps--) {
+    for (size_t steps = 2 * (size_t)mv->fresh; mv->entry_cnt + new_max > mv->entry_max && steps > 0;
+         steps--) {
         step_clock(mv, true);
     }
     coh_metric_set(mv->metrics, COH_M_mvstore_entry, mv->entry_cnt);
     if (mv->entry_cnt + new_max > mv->entry_max) {
         return false;
     }
-    mv->reserved = new_max;
+    mv->reserved  = new_max;
     mv->executing = true;
     COH_ASSERT(atomic_load(&mv->touched_cnt) == 0);
     mv->tx_cnt = tx_cnt;
@@ -421,14 +433,11 @@ static void sum_negate(sum_t *sum)
     uint64_t carry = 1;
     for (int i = 0; i < 5; i++) {
         sum->w[i] = ~sum->w[i] + carry;
-        carry = carry != 0 && sum->w[i] == 0;
+        carry     = carry != 0 && sum->w[i] == 0;
     }
 }
 
-static bool sum_is_negative(sum_t const *sum)
-{
-    return sum->w[4] >> 63;
-}
+static bool sum_is_negative(sum_t const *sum) { return sum->w[4] >> 63; }
 
 static bool sum_is_zero(sum_t const *sum)
 {
@@ -475,7 +484,7 @@ static void fenwick_build(history_t *h, coh_arena_t *arena, uint32_t tx_cnt)
     memset(h->fenwick, 0, ((size_t)tx_cnt + 1) * sizeof(*h->fenwick));
     for (uint32_t i = 0; i < h->setter_cnt + h->delta_cnt; i++) {
         version_t const *v = i < h->setter_cnt ? &h->setters[i] : &h->deltas[i - h->setter_cnt];
-        sum_t delta = delta_of(v);
+        sum_t delta        = delta_of(v);
         fenwick_add(h, tx_cnt, v->tx_idx, &delta);
     }
 }
@@ -516,10 +525,13 @@ static sum_t sum_below(coh_mvstore_t const *mv, coh_arena_t *arena, history_t *h
 }
 
 /* What transaction r sees. */
-static coh_value_t resolve(coh_mvstore_t const *mv, coh_arena_t *arena, entry_t const *e, uint32_t r)
+static coh_value_t resolve(coh_mvstore_t const *mv,
+                           coh_arena_t *arena,
+                           entry_t const *e,
+                           uint32_t r)
 {
     coh_value_t out = e->latest;
-    history_t *h = e->history;
+    history_t *h    = e->history;
     if (h == NULL) {
         return out;
     }
@@ -535,14 +547,14 @@ static coh_value_t resolve(coh_mvstore_t const *mv, coh_arena_t *arena, entry_t 
             version_t const *v = &h->setters[i - 1];
             if (v->flags & COH_WRITE_VALUE) {
                 sum_t sum = sum_scan(h, v->tx_idx + 1, r);
-                out.word = apply(&v->word, &sum);
+                out.word  = apply(&v->word, &sum);
                 return out;
             }
         }
     }
     if (h->setter_cnt + h->delta_cnt != 0) {
         sum_t sum = sum_below(mv, arena, h, r);
-        out.word = apply(&out.word, &sum);
+        out.word  = apply(&out.word, &sum);
     }
     return out;
 }
@@ -570,25 +582,38 @@ static bool at_least(coh_u256_t const *word, coh_u256_t const *bound)
     return !coh_u256_lt(word, bound);
 }
 
-coh_mv_status_t coh_mv_read(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_value_t *out, coh_key_t const *key, coh_mv_tx_t reader, uint32_t fields,
-                            coh_u256_t const *bound, coh_waiter_t const *waiter)
+coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
+                            coh_mv_ctx_t *ctx,
+                            coh_value_t *out,
+                            coh_key_t const *key,
+                            coh_mv_tx_t reader,
+                            uint32_t fields,
+                            coh_u256_t const *bound,
+                            coh_waiter_t const *waiter)
 {
     size_t bucket = lock_bucket(mv, key);
-    entry_t *e = find_or_create(mv, bucket, key);
-    if (e->state == STATE_LOADING || (e->history != NULL && estimate_below(e->history, reader.tx_idx))) {
+    entry_t *e    = find_or_create(mv, bucket, key);
+    if (e->state == STATE_LOADING ||
+        (e->history != NULL && estimate_below(e->history, reader.tx_idx))) {
         add_waiter(e, waiter);
         unlock_bucket(mv, bucket);
         return COH_MV_WAIT;
     }
-    *out = resolve(mv, &ctx->arena, e, reader.tx_idx);
+    *out         = resolve(mv, &ctx->arena, e, reader.tx_idx);
     history_t *h = history(mv, ctx, e);
-    h->readers = coh_arena_grow(&ctx->arena, h->readers, h->reader_cnt, &h->reader_cap, (size_t)h->reader_cnt + 1, sizeof(*h->readers));
-    bool enough = (fields & COH_READ_AT_LEAST) && at_least(&out->word, bound);
-    h->readers[h->reader_cnt++] = (reader_t){.tx = reader,
-                                             .fields = fields,
-                                             .at_least = enough,
-                                             .nonce = out->nonce,
-                                             .word = (fields & COH_READ_AT_LEAST) ? *bound : out->word};
+    h->readers   = coh_arena_grow(&ctx->arena,
+                                h->readers,
+                                h->reader_cnt,
+                                &h->reader_cap,
+                                (size_t)h->reader_cnt + 1,
+                                sizeof(*h->readers));
+    bool enough  = (fields & COH_READ_AT_LEAST) && at_least(&out->word, bound);
+    h->readers[h->reader_cnt++] =
+        (reader_t){.tx       = reader,
+                   .fields   = fields,
+                   .at_least = enough,
+                   .nonce    = out->nonce,
+                   .word     = (fields & COH_READ_AT_LEAST) ? *bound : out->word};
     h->reader_max_idx = COH_MAX(h->reader_max_idx, reader.tx_idx);
     if ((fields & COH_READ_WORD) || ((fields & COH_READ_AT_LEAST) && !enough)) {
         h->sensitive_cnt++;
@@ -606,10 +631,10 @@ uint64_t coh_mv_effect_digest(coh_write_t const *w, uint32_t tx_idx)
         return 0;
     }
     uint64_t h = coh_mix64(((uint64_t)tx_idx << 8 | flags) + UINT64_C(0x9e3779b97f4a7c15));
-    h = coh_mix64(h ^ coh_load_u64_le(w->key.addr.b));
-    h = coh_mix64(h ^ coh_load_u64_le(w->key.addr.b + 8));
-    h = coh_mix64(h ^ (coh_load_u32_le(w->key.addr.b + 16) | (uint64_t)w->key.kind << 32));
-    h = coh_mix64(h ^ ((flags & COH_WRITE_NONCE) ? w->nonce : 0));
+    h          = coh_mix64(h ^ coh_load_u64_le(w->key.addr.b));
+    h          = coh_mix64(h ^ coh_load_u64_le(w->key.addr.b + 8));
+    h          = coh_mix64(h ^ (coh_load_u32_le(w->key.addr.b + 16) | (uint64_t)w->key.kind << 32));
+    h          = coh_mix64(h ^ ((flags & COH_WRITE_NONCE) ? w->nonce : 0));
     for (int i = 0; i < 4; i++) {
         h = coh_mix64(h ^ w->word.w[i]);
         h = w->key.kind == COH_KEY_SLOT ? coh_mix64(h ^ w->key.slot.w[i]) : h;
@@ -654,13 +679,19 @@ static void remove_version(history_t *h, version_t *v)
 static void insert_version(history_t *h, coh_arena_t *arena, version_t const *v)
 {
     if (v->flags & SETTER) {
-        h->setters = coh_arena_grow(arena, h->setters, h->setter_cnt, &h->setter_cap, (size_t)h->setter_cnt + 1, sizeof(*v));
+        h->setters  = coh_arena_grow(arena,
+                                    h->setters,
+                                    h->setter_cnt,
+                                    &h->setter_cap,
+                                    (size_t)h->setter_cnt + 1,
+                                    sizeof(*v));
         uint32_t at = setters_below(h, v->tx_idx);
         memmove(&h->setters[at + 1], &h->setters[at], (h->setter_cnt - at) * sizeof(*v));
         h->setters[at] = *v;
         h->setter_cnt++;
     } else {
-        h->deltas = coh_arena_grow(arena, h->deltas, h->delta_cnt, &h->delta_cap, (size_t)h->delta_cnt + 1, sizeof(*v));
+        h->deltas = coh_arena_grow(
+            arena, h->deltas, h->delta_cnt, &h->delta_cap, (size_t)h->delta_cnt + 1, sizeof(*v));
         h->deltas[h->delta_cnt++] = *v;
     }
 }
@@ -668,16 +699,17 @@ static void insert_version(history_t *h, coh_arena_t *arena, version_t const *v)
 /* Retracts the readers above tx_idx whose result is no longer what they saw. */
 static void check_readers(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, entry_t *e, uint32_t tx_idx)
 {
-    history_t *h = e->history;
+    history_t *h  = e->history;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < h->reader_cnt; i++) {
         reader_t *r = &h->readers[i];
-        bool valid = true;
+        bool valid  = true;
         if (r->tx.tx_idx > tx_idx) {
             coh_value_t now = resolve(mv, &ctx->arena, e, r->tx.tx_idx);
-            valid = (!(r->fields & COH_READ_NONCE) || now.nonce == r->nonce) &&
-                    (!(r->fields & COH_READ_WORD) || coh_u256_eq(&now.word, &r->word)) &&
-                    (!(r->fields & COH_READ_AT_LEAST) || at_least(&now.word, &r->word) == r->at_least);
+            valid =
+                (!(r->fields & COH_READ_NONCE) || now.nonce == r->nonce) &&
+                (!(r->fields & COH_READ_WORD) || coh_u256_eq(&now.word, &r->word)) &&
+                (!(r->fields & COH_READ_AT_LEAST) || at_least(&now.word, &r->word) == r->at_least);
         }
         if (valid) {
             h->readers[kept++] = *r;
@@ -691,11 +723,14 @@ static void check_readers(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, entry_t *e, uint
     h->reader_cnt = kept;
 }
 
-void coh_mv_publish(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_write_t const *write, coh_mv_tx_t writer)
+void coh_mv_publish(coh_mvstore_t *mv,
+                    coh_mv_ctx_t *ctx,
+                    coh_write_t const *write,
+                    coh_mv_tx_t writer)
 {
-    size_t bucket = lock_bucket(mv, &write->key);
-    entry_t *e = find_or_create(mv, bucket, &write->key);
-    history_t *h = history(mv, ctx, e);
+    size_t bucket  = lock_bucket(mv, &write->key);
+    entry_t *e     = find_or_create(mv, bucket, &write->key);
+    history_t *h   = history(mv, ctx, e);
     version_t *old = find_version(h, writer.tx_idx, writer.incarnation);
     if (old != NULL && old->incarnation >= writer.incarnation) {
         unlock_bucket(mv, bucket);
@@ -703,20 +738,24 @@ void coh_mv_publish(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_write_t const *wri
     }
     h->repeated = h->repeated || writer.incarnation != 0;
 
-    uint32_t flags = (write->flags & COH_WRITE_REMOVED) ? 0 : write->flags & WRITTEN;
-    version_t now = {.tx_idx = writer.tx_idx,
-                     .incarnation = writer.incarnation,
-                     .home = writer.home,
-                     .flags = flags,
-                     .nonce = write->nonce,
-                     .word = (flags & (COH_WRITE_DELTA | COH_WRITE_VALUE)) ? write->word : COH_U256_ZERO};
-    version_t before = old != NULL ? *old : (version_t){0};
+    uint32_t flags    = (write->flags & COH_WRITE_REMOVED) ? 0 : write->flags & WRITTEN;
+    version_t now     = {.tx_idx      = writer.tx_idx,
+                         .incarnation = writer.incarnation,
+                         .home        = writer.home,
+                         .flags       = flags,
+                         .nonce       = write->nonce,
+                         .word        = (flags & (COH_WRITE_DELTA | COH_WRITE_VALUE)) ? write->word
+                                                                                      : COH_U256_ZERO};
+    version_t before  = old != NULL ? *old : (version_t){0};
     bool was_estimate = (before.flags & VERSION_ESTIMATE) != 0;
     before.flags &= ~VERSION_ESTIMATE;
     if (writer.home != mv->self) {
-        coh_write_t gone = {.key = write->key, .flags = before.flags, .nonce = before.nonce, .word = before.word};
-        coh_write_t came = {.key = write->key, .flags = now.flags, .nonce = now.nonce, .word = now.word};
-        mv->effects[writer.home] += coh_mv_effect_digest(&came, writer.tx_idx) - coh_mv_effect_digest(&gone, writer.tx_idx);
+        coh_write_t gone = {
+            .key = write->key, .flags = before.flags, .nonce = before.nonce, .word = before.word};
+        coh_write_t came = {
+            .key = write->key, .flags = now.flags, .nonce = now.nonce, .word = now.word};
+        mv->effects[writer.home] +=
+            coh_mv_effect_digest(&came, writer.tx_idx) - coh_mv_effect_digest(&gone, writer.tx_idx);
     }
 
     /* The new version takes the old one's place, or its own. */
@@ -728,7 +767,7 @@ void coh_mv_publish(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_write_t const *wri
         }
         insert_version(h, &ctx->arena, &now);
     }
-    h->max_idx = COH_MAX(h->max_idx, now.tx_idx);
+    h->max_idx   = COH_MAX(h->max_idx, now.tx_idx);
     h->has_value = h->has_value || (now.flags & COH_WRITE_VALUE);
     h->estimate_cnt -= was_estimate;
     sum_t change = delta_of(&before);
@@ -743,9 +782,12 @@ void coh_mv_publish(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_write_t const *wri
     }
 
     if (h->reader_cnt != 0 && h->reader_max_idx > now.tx_idx) {
-        bool sets_changed = ((now.flags ^ before.flags) & SETTER) || ((now.flags & COH_WRITE_NONCE) && now.nonce != before.nonce) ||
-                            ((now.flags & COH_WRITE_VALUE) && !coh_u256_eq(&now.word, &before.word));
-        bool delta_matters = !sum_is_zero(&change) && (sum_is_negative(&change) || h->sensitive_cnt != 0);
+        bool sets_changed =
+            ((now.flags ^ before.flags) & SETTER) ||
+            ((now.flags & COH_WRITE_NONCE) && now.nonce != before.nonce) ||
+            ((now.flags & COH_WRITE_VALUE) && !coh_u256_eq(&now.word, &before.word));
+        bool delta_matters =
+            !sum_is_zero(&change) && (sum_is_negative(&change) || h->sensitive_cnt != 0);
         if (sets_changed || delta_matters) {
             check_readers(mv, ctx, e, now.tx_idx);
         }
@@ -759,7 +801,7 @@ void coh_mv_publish(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_write_t const *wri
 void coh_mv_estimate(coh_mvstore_t *mv, coh_key_t const *key, coh_mv_tx_t writer)
 {
     size_t bucket = lock_bucket(mv, key);
-    entry_t *e = find(mv, bucket, key);
+    entry_t *e    = find(mv, bucket, key);
     if (e != NULL && e->history != NULL) {
         /* looked for as a repeated incarnation: its version is there unless a later one replaced it */
         version_t *v = find_version(e->history, writer.tx_idx, 1);
@@ -790,10 +832,7 @@ void coh_mv_prefetch(coh_mvstore_t const *mv, coh_key_t const *key, int stage)
     }
 }
 
-uint64_t coh_mv_effects_from(coh_mvstore_t const *mv, uint32_t home)
-{
-    return mv->effects[home];
-}
+uint64_t coh_mv_effects_from(coh_mvstore_t const *mv, uint32_t home) { return mv->effects[home]; }
 
 /* ---- loading ---- */
 
@@ -809,14 +848,17 @@ size_t coh_mv_take_loads(coh_mvstore_t *mv, coh_key_t *out, size_t max)
     return cnt;
 }
 
-void coh_mv_loaded(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_key_t const *key, coh_value_t const *value)
+void coh_mv_loaded(coh_mvstore_t *mv,
+                   coh_mv_ctx_t *ctx,
+                   coh_key_t const *key,
+                   coh_value_t const *value)
 {
     size_t bucket = lock_bucket(mv, key);
-    entry_t *e = find(mv, bucket, key);
+    entry_t *e    = find(mv, bucket, key);
     COH_ASSERT(e != NULL && e->state == STATE_LOADING);
-    e->latest = *value;
+    e->latest    = *value;
     e->committed = *value;
-    e->state = STATE_READY;
+    e->state     = STATE_READY;
     wake_all(ctx, e);
     unlock_bucket(mv, bucket);
     atomic_fetch_sub_explicit(&mv->loads_outstanding, 1, memory_order_relaxed);
@@ -833,14 +875,14 @@ size_t coh_mv_loads_outstanding(coh_mvstore_t const *mv)
 static void end_block(coh_mvstore_t *mv)
 {
     atomic_store_explicit(&mv->touched_cnt, 0, memory_order_relaxed);
-    mv->reserved = 0;
+    mv->reserved  = 0;
     mv->executing = false;
 }
 
 void coh_mv_diff_free(coh_mv_diff_t *diff)
 {
     free(diff->v);
-    diff->v = NULL;
+    diff->v   = NULL;
     diff->cnt = 0;
     diff->cap = 0;
 }
@@ -849,19 +891,22 @@ static void add_change(coh_mvstore_t *mv, coh_mv_diff_t *diff, entry_t *e, coh_v
 {
     if (diff->cnt == diff->cap) {
         diff->cap = diff->cap == 0 ? 256 : diff->cap * 2;
-        diff->v = coh_realloc(diff->v, diff->cap * sizeof(*diff->v));
+        diff->v   = coh_realloc(diff->v, diff->cap * sizeof(*diff->v));
     }
     e->latest = *value;
     e->undecided++;
     diff->v[diff->cnt++] = (coh_mv_change_t){.entry = (uint32_t)(e - mv->entries), .value = *value};
 }
 
-void coh_mv_settle(coh_mvstore_t *mv, coh_mv_diff_t *diff, coh_addr_t const *coinbase, coh_u256_t const *credit)
+void coh_mv_settle(coh_mvstore_t *mv,
+                   coh_mv_diff_t *diff,
+                   coh_addr_t const *coinbase,
+                   coh_u256_t const *credit)
 {
     entry_t *paid = NULL;
     if (coinbase != NULL && !coh_u256_is_zero(credit)) {
         coh_key_t key = coh_key_account(coinbase);
-        paid = find(mv, hash_key(mv, &key) & mv->bucket_mask, &key);
+        paid          = find(mv, hash_key(mv, &key) & mv->bucket_mask, &key);
         COH_ASSERT(paid != NULL && paid->state == STATE_READY);
         if (paid->history == NULL) {
             coh_value_t value = paid->latest;
@@ -870,7 +915,7 @@ void coh_mv_settle(coh_mvstore_t *mv, coh_mv_diff_t *diff, coh_addr_t const *coi
             paid = NULL;
         }
     }
-    uint32_t cnt = atomic_load_explicit(&mv->touched_cnt, memory_order_relaxed);
+    uint32_t cnt     = atomic_load_explicit(&mv->touched_cnt, memory_order_relaxed);
     coh_arena_t none = COH_ARENA_INIT;
     for (uint32_t i = 0; i < cnt; i++) {
         if (i + 8 < cnt) {
@@ -925,24 +970,28 @@ void coh_mv_commit(coh_mvstore_t *mv, coh_mv_diff_t const *diff)
         if (i + 8 < diff->cnt) {
             __builtin_prefetch(&mv->entries[diff->v[i + 8].entry].committed, 1);
         }
-        entry_t *e = &mv->entries[diff->v[i].entry];
+        entry_t *e   = &mv->entries[diff->v[i].entry];
         e->committed = diff->v[i].value;
         e->undecided--;
         e->flushing = false;
         if (!e->dirty) {
-            e->dirty = true;
+            e->dirty                   = true;
             mv->dirty[mv->dirty_cnt++] = diff->v[i].entry;
         }
     }
     coh_metric_set(mv->metrics, COH_M_store_dirty, mv->dirty_cnt);
 }
 
-void coh_mv_abort(coh_mvstore_t *mv, coh_mv_diff_t *const *discarded, size_t cnt, coh_mv_diff_t *const *kept, size_t kept_cnt)
+void coh_mv_abort(coh_mvstore_t *mv,
+                  coh_mv_diff_t *const *discarded,
+                  size_t cnt,
+                  coh_mv_diff_t *const *kept,
+                  size_t kept_cnt)
 {
     for (size_t d = 0; d < cnt; d++) {
         for (size_t i = 0; i < discarded[d]->cnt; i++) {
             entry_t *e = &mv->entries[discarded[d]->v[i].entry];
-            e->latest = e->committed;
+            e->latest  = e->committed;
             e->undecided--;
         }
     }
@@ -958,12 +1007,15 @@ coh_key_t const *coh_mv_entry_key(coh_mvstore_t const *mv, uint32_t entry)
     return &mv->entries[entry].key;
 }
 
-coh_mv_status_t coh_mv_committed(coh_mvstore_t *mv, coh_key_t const *key, coh_value_t *out, coh_waiter_t const *waiter)
+coh_mv_status_t coh_mv_committed(coh_mvstore_t *mv,
+                                 coh_key_t const *key,
+                                 coh_value_t *out,
+                                 coh_waiter_t const *waiter)
 {
     size_t bucket = lock_bucket(mv, key);
-    entry_t *e = find(mv, bucket, key);
+    entry_t *e    = find(mv, bucket, key);
     if (e == NULL) {
-        e = create(mv, bucket, key, false);
+        e         = create(mv, bucket, key, false);
         e->recent = false;
     }
     coh_mv_status_t status = COH_MV_OK;
@@ -988,16 +1040,16 @@ size_t coh_mv_flush_begin(coh_mvstore_t *mv, coh_mv_item_t **out)
             __builtin_prefetch(&mv->entries[mv->dirty[i + 8]]);
             __builtin_prefetch(&mv->entries[mv->dirty[i + 8]].committed);
         }
-        entry_t *e = &mv->entries[mv->dirty[i]];
+        entry_t *e  = &mv->entries[mv->dirty[i]];
         e->flushing = true;
-        items[i] = (coh_mv_item_t){.key = e->key, .value = e->committed};
+        items[i]    = (coh_mv_item_t){.key = e->key, .value = e->committed};
     }
-    uint32_t *swap = mv->flushing;
-    mv->flushing = mv->dirty;
+    uint32_t *swap   = mv->flushing;
+    mv->flushing     = mv->dirty;
     mv->flushing_cnt = mv->dirty_cnt;
-    mv->dirty = swap;
-    mv->dirty_cnt = 0;
-    *out = items;
+    mv->dirty        = swap;
+    mv->dirty_cnt    = 0;
+    *out             = items;
     return mv->flushing_cnt;
 }
 
@@ -1007,21 +1059,16 @@ void coh_mv_flush_end(coh_mvstore_t *mv)
         entry_t *e = &mv->entries[mv->flushing[i]];
         if (e->flushing) {
             e->flushing = false;
-            e->dirty = false;
+            e->dirty    = false;
         } else {
-            mv->dirty[mv->dirty_cnt++] = mv->flushing[i]; /* changed since: goes with the next flush */
+            mv->dirty[mv->dirty_cnt++] =
+                mv->flushing[i]; /* changed since: goes with the next flush */
         }
     }
     mv->flushing_cnt = 0;
     coh_metric_set(mv->metrics, COH_M_store_dirty, mv->dirty_cnt);
 }
 
-size_t coh_mv_dirty_cnt(coh_mvstore_t const *mv)
-{
-    return mv->dirty_cnt + mv->flushing_cnt;
-}
+size_t coh_mv_dirty_cnt(coh_mvstore_t const *mv) { return mv->dirty_cnt + mv->flushing_cnt; }
 
-size_t coh_mv_entry_cnt(coh_mvstore_t const *mv)
-{
-    return mv->entry_cnt;
-}
+size_t coh_mv_entry_cnt(coh_mvstore_t const *mv) { return mv->entry_cnt; }

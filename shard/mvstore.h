@@ -33,14 +33,14 @@ typedef enum { COH_WAIT_CHAIN, COH_WAIT_REMOTE, COH_WAIT_QUERY } coh_wait_kind_t
 
 typedef struct {
     coh_wait_kind_t kind;
-    uint32_t serial;     /* CHAIN, REMOTE: of the block; a waiter of another block is stale */
-    uint32_t chain;      /* CHAIN: in the scheduler */
-    coh_mv_tx_t reader;  /* REMOTE: the read to repeat... */
-    coh_key_t key;       /* ...REMOTE, QUERY: on this key */
-    uint32_t fields;     /* REMOTE */
-    coh_u256_t bound;    /* REMOTE */
-    void *query;         /* QUERY: the caller's own */
-    uint32_t query_pos;  /* QUERY: the caller's own */
+    uint32_t serial;    /* CHAIN, REMOTE: of the block; a waiter of another block is stale */
+    uint32_t chain;     /* CHAIN: in the scheduler */
+    coh_mv_tx_t reader; /* REMOTE: the read to repeat... */
+    coh_key_t key;      /* ...REMOTE, QUERY: on this key */
+    uint32_t fields;    /* REMOTE */
+    coh_u256_t bound;   /* REMOTE */
+    void *query;        /* QUERY: the caller's own */
+    uint32_t query_pos; /* QUERY: the caller's own */
 } coh_waiter_t;
 
 /* What one thread needs to use the store; retracted and woken are filled by publishes and loads, and emptied by the caller, who acts on them
@@ -58,7 +58,11 @@ void coh_mv_ctx_free(coh_mv_ctx_t *ctx);
 
 /* coh_mvstore_new makes an empty store for entry_max keys. self: this rank; rank_cnt bounds the homes. seed: of the hash, drawn at
    start so that nobody can aim at one bucket. metrics may be NULL. */
-coh_mvstore_t *coh_mvstore_new(size_t entry_max, uint64_t seed, uint32_t self, uint32_t rank_cnt, coh_metrics_t *metrics);
+coh_mvstore_t *coh_mvstore_new(size_t entry_max,
+                               uint64_t seed,
+                               uint32_t self,
+                               uint32_t rank_cnt,
+                               coh_metrics_t *metrics);
 void coh_mvstore_free(coh_mvstore_t *mv);
 
 /* coh_mv_block_begin prepares for a block of tx_cnt transactions that touch at most new_max (<= entry_max) keys not in memory, evicting clean entries
@@ -70,12 +74,21 @@ typedef enum { COH_MV_OK, COH_MV_WAIT } coh_mv_status_t;
 /* coh_mv_read registers the read of key by reader and returns what it sees in *out (with COH_READ_AT_LEAST: see view.h).
    COH_MV_WAIT: the key is being loaded or an estimate stands below the reader; *waiter is kept and comes back through
    ctx->woken of whoever ends the wait. */
-coh_mv_status_t coh_mv_read(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_value_t *out, coh_key_t const *key, coh_mv_tx_t reader, uint32_t fields,
-                            coh_u256_t const *bound, coh_waiter_t const *waiter);
+coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
+                            coh_mv_ctx_t *ctx,
+                            coh_value_t *out,
+                            coh_key_t const *key,
+                            coh_mv_tx_t reader,
+                            uint32_t fields,
+                            coh_u256_t const *bound,
+                            coh_waiter_t const *waiter);
 
 /* coh_mv_publish puts a write of one incarnation (COH_WRITE_REMOVED: takes the last incarnation's away). An incarnation older than what
    is there is ignored. Readers that it invalidates are added to ctx->retracted, waiters to ctx->woken. */
-void coh_mv_publish(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_write_t const *write, coh_mv_tx_t writer);
+void coh_mv_publish(coh_mvstore_t *mv,
+                    coh_mv_ctx_t *ctx,
+                    coh_write_t const *write,
+                    coh_mv_tx_t writer);
 
 /* coh_mv_estimate turns writer's version of key, if it is still that incarnation's, into an estimate. */
 void coh_mv_estimate(coh_mvstore_t *mv, coh_key_t const *key, coh_mv_tx_t writer);
@@ -88,7 +101,10 @@ void coh_mv_prefetch(coh_mvstore_t const *mv, coh_key_t const *key, int stage);
 /* Keys to load from disk. coh_mv_take_loads appends up to max of them to out (no repetition) and returns how many; coh_mv_loaded gives the value back
    (all zero: absent). A shard is not idle while coh_mv_loads_outstanding is not 0. */
 size_t coh_mv_take_loads(coh_mvstore_t *mv, coh_key_t *out, size_t max);
-void coh_mv_loaded(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, coh_key_t const *key, coh_value_t const *value);
+void coh_mv_loaded(coh_mvstore_t *mv,
+                   coh_mv_ctx_t *ctx,
+                   coh_key_t const *key,
+                   coh_value_t const *value);
 size_t coh_mv_loads_outstanding(coh_mvstore_t const *mv);
 
 /* The sum of the digests of the effects that home has published here in this block. */
@@ -112,13 +128,20 @@ void coh_mv_diff_free(coh_mv_diff_t *diff);
 
 /* coh_mv_settle makes the block's versions the latest state and lists the changes. coinbase (may be NULL) gets credit on top; it must
    have been touched. No worker is inside; no estimate, waiter or load is left. */
-void coh_mv_settle(coh_mvstore_t *mv, coh_mv_diff_t *diff, coh_addr_t const *coinbase, coh_u256_t const *credit);
+void coh_mv_settle(coh_mvstore_t *mv,
+                   coh_mv_diff_t *diff,
+                   coh_addr_t const *coinbase,
+                   coh_u256_t const *credit);
 /* coh_mv_discard_block forgets the executing block's versions and readers. No worker is inside. */
 void coh_mv_discard_block(coh_mvstore_t *mv);
 /* coh_mv_commit makes a diff committed; diffs are committed in the order of blocks. */
 void coh_mv_commit(coh_mvstore_t *mv, coh_mv_diff_t const *diff);
 /* coh_mv_abort takes back the discarded diffs (cnt of them, any order); kept are the ones below, in order, still undecided. */
-void coh_mv_abort(coh_mvstore_t *mv, coh_mv_diff_t *const *discarded, size_t cnt, coh_mv_diff_t *const *kept, size_t kept_cnt);
+void coh_mv_abort(coh_mvstore_t *mv,
+                  coh_mv_diff_t *const *discarded,
+                  size_t cnt,
+                  coh_mv_diff_t *const *kept,
+                  size_t kept_cnt);
 
 coh_key_t const *coh_mv_entry_key(coh_mvstore_t const *mv, uint32_t entry);
 
@@ -127,7 +150,10 @@ coh_key_t const *coh_mv_entry_key(coh_mvstore_t const *mv, uint32_t entry);
    (then ask again). What a key has when it comes back was committed when the query was asked: no block can settle while a key that it touched is being loaded. */
 #define COH_MV_QUERY_MAX ((size_t)8192)
 bool coh_mv_query_begin(coh_mvstore_t *mv, size_t key_cnt);
-coh_mv_status_t coh_mv_committed(coh_mvstore_t *mv, coh_key_t const *key, coh_value_t *out, coh_waiter_t const *waiter);
+coh_mv_status_t coh_mv_committed(coh_mvstore_t *mv,
+                                 coh_key_t const *key,
+                                 coh_value_t *out,
+                                 coh_waiter_t const *waiter);
 
 /* Flushing. coh_mv_flush_begin copies all dirty entries (unsorted) into *out (owned by the caller; malloc) with their committed values as of block;
    coh_mv_flush_end marks those clean that no later block has changed. */

@@ -15,7 +15,11 @@ static bool is_undecided(coh_participant_t const *p, uint64_t block)
     return block > p->committed && block - p->committed <= p->cnt;
 }
 
-coh_err_t coh_participant_on_settled(coh_participant_t *p, uint64_t block, bool changed, coh_abort_t reason, coh_part_action_t *action)
+coh_err_t coh_participant_on_settled(coh_participant_t *p,
+                                     uint64_t block,
+                                     bool changed,
+                                     coh_abort_t reason,
+                                     coh_part_action_t *action)
 {
     if (block != p->committed + p->cnt + 1 || p->cnt == COH_PARTICIPANT_WINDOW) {
         return COH_EPROTO;
@@ -23,23 +27,26 @@ coh_err_t coh_participant_on_settled(coh_participant_t *p, uint64_t block, bool 
     p->cnt++;
     if (reason != COH_ABORT_NONE) {
         *state_of(p, block) = COH_PART_REFUSED;
-        *action = COH_PART_DO_VOTE_NO;
+        *action             = COH_PART_DO_VOTE_NO;
     } else if (changed) {
         *state_of(p, block) = COH_PART_WRITING;
-        *action = COH_PART_DO_WRITE;
+        *action             = COH_PART_DO_WRITE;
     } else {
         *state_of(p, block) = COH_PART_VOTED;
-        *action = COH_PART_DO_VOTE_YES;
+        *action             = COH_PART_DO_VOTE_YES;
     }
     return COH_OK;
 }
 
-void coh_participant_on_written(coh_participant_t *p, uint64_t block, bool ok, coh_part_action_t *action)
+void coh_participant_on_written(coh_participant_t *p,
+                                uint64_t block,
+                                bool ok,
+                                coh_part_action_t *action)
 {
     *action = COH_PART_DO_NOTHING;
     if (is_undecided(p, block) && *state_of(p, block) == COH_PART_WRITING) {
         *state_of(p, block) = ok ? COH_PART_VOTED : COH_PART_REFUSED;
-        *action = ok ? COH_PART_DO_VOTE_YES : COH_PART_DO_VOTE_NO;
+        *action             = ok ? COH_PART_DO_VOTE_YES : COH_PART_DO_VOTE_NO;
     }
 }
 
@@ -60,7 +67,7 @@ coh_err_t coh_participant_on_abort(coh_participant_t *p, uint64_t block, uint32_
         return COH_EPROTO;
     }
     uint64_t below = block - p->committed - 1; /* prepared blocks that stay */
-    *discarded = p->cnt > below ? p->cnt - (uint32_t)below : 0;
+    *discarded     = p->cnt > below ? p->cnt - (uint32_t)below : 0;
     p->cnt -= *discarded;
     return COH_OK;
 }

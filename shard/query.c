@@ -26,9 +26,9 @@ struct coh_queries {
 coh_queries_t *coh_queries_new(coh_mvstore_t *mv, coh_env_t *env)
 {
     coh_queries_t *q = coh_calloc(1, sizeof(*q));
-    q->mv = mv;
-    q->env = env;
-    q->last = &q->first;
+    q->mv            = mv;
+    q->env           = env;
+    q->last          = &q->first;
     return q;
 }
 
@@ -60,8 +60,8 @@ void coh_queries_free(coh_queries_t *q)
 static void answer(coh_queries_t *q, query_t *query)
 {
     coh_msg_answer_t m = {.query = query->id, .block = query->block};
-    m.values.v = query->values;
-    m.values.cnt = query->cnt;
+    m.values.v         = query->values;
+    m.values.cnt       = query->cnt;
     coh_wire_put_answer(q->env->outbox(q->env, 0), &m);
     coh_metric_add(q->env->metrics, COH_M_net_message_sent, 1);
     free_query(query);
@@ -92,7 +92,7 @@ static bool start(coh_queries_t *q, query_t *query, uint64_t committed)
         answer(q, query);
     } else {
         query->next = q->loading;
-        q->loading = query;
+        q->loading  = query;
     }
     return true;
 }
@@ -103,10 +103,10 @@ coh_err_t coh_queries_add(coh_queries_t *q, coh_msg_query_t const *m, uint64_t c
         return COH_ETOOBIG;
     }
     query_t *query = coh_calloc(1, sizeof(*query));
-    query->id = m->query;
-    query->cnt = m->keys.cnt;
-    query->keys = coh_calloc(query->cnt, sizeof(*query->keys));
-    query->values = coh_calloc(query->cnt, sizeof(*query->values));
+    query->id      = m->query;
+    query->cnt     = m->keys.cnt;
+    query->keys    = coh_calloc(query->cnt, sizeof(*query->keys));
+    query->values  = coh_calloc(query->cnt, sizeof(*query->values));
     for (uint32_t i = 0; i < query->cnt; i++) {
         if (m->keys.v[i].kind != COH_KEY_ACCOUNT) {
             free_query(query);
@@ -116,7 +116,7 @@ coh_err_t coh_queries_add(coh_queries_t *q, coh_msg_query_t const *m, uint64_t c
     }
     if (q->first != NULL || !start(q, query, committed)) {
         *q->last = query;
-        q->last = &query->next;
+        q->last  = &query->next;
     }
     return COH_OK;
 }
@@ -124,7 +124,7 @@ coh_err_t coh_queries_add(coh_queries_t *q, coh_msg_query_t const *m, uint64_t c
 void coh_queries_on_loaded(coh_queries_t *q, coh_waiter_t const *waiter)
 {
     query_t *query = waiter->query;
-    bool here = look_up(q, query, waiter->query_pos);
+    bool here      = look_up(q, query, waiter->query_pos);
     COH_ASSERT(here);
     if (--query->missing == 0) {
         query_t **link = &q->loading;
@@ -140,8 +140,8 @@ void coh_queries_poll(coh_queries_t *q, uint64_t committed)
 {
     while (q->first != NULL) {
         query_t *query = q->first;
-        query_t *next = query->next;
-        query->next = NULL;
+        query_t *next  = query->next;
+        query->next    = NULL;
         if (!start(q, query, committed)) {
             query->next = next;
             return;

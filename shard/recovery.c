@@ -20,9 +20,9 @@ static void ignore_change(void *arg, coh_key_t const *key, coh_value_t const *va
 
 static bool scan_record(void *arg, coh_bytes_t key, coh_bytes_t record)
 {
-    scan_t *scan = arg;
+    scan_t *scan   = arg;
     uint64_t block = 0;
-    scan->rc = coh_store_read_redo(key, record, &block, ignore_change, NULL);
+    scan->rc       = coh_store_read_redo(key, record, &block, ignore_change, NULL);
     if (scan->rc != COH_OK) {
         scan->bad_block = key.n == 8 ? coh_load_u64_be(key.p) : 0;
         return false;
@@ -33,25 +33,31 @@ static bool scan_record(void *arg, coh_bytes_t key, coh_bytes_t record)
 
 coh_err_t coh_recovery_scan(coh_kv_t *kv, coh_recovery_t *out, coh_buf_t *err_text)
 {
-    *out = (coh_recovery_t){0};
+    *out         = (coh_recovery_t){0};
     coh_err_t rc = coh_store_get_mark(kv, &out->mark);
     if (rc == COH_ENOTFOUND) {
         out->fresh = true;
         return COH_OK;
     }
     if (rc != COH_OK) {
-        coh_buf_printf(err_text, "the shard's mark (META node/shard) cannot be used: %s; restore this rank's directory from a backup", coh_err_str(rc));
+        coh_buf_printf(err_text,
+                       "the shard's mark (META node/shard) cannot be used: %s; restore this rank's "
+                       "directory from a backup",
+                       coh_err_str(rc));
         return rc;
     }
     out->prepared = out->mark.flushed;
-    scan_t scan = {.out = out};
+    scan_t scan   = {.out = out};
     rc = kv->ops->iterate(kv, COH_KV_REDO, coh_bytes(NULL, 0), false, scan_record, &scan);
     if (rc != COH_OK) {
         coh_buf_printf(err_text, "redo records cannot be read: %s", coh_err_str(rc));
         return rc;
     }
     if (scan.rc != COH_OK) {
-        coh_buf_printf(err_text, "the redo record of block %" PRIu64 " is damaged; restore this rank's directory from a backup", scan.bad_block);
+        coh_buf_printf(err_text,
+                       "the redo record of block %" PRIu64
+                       " is damaged; restore this rank's directory from a backup",
+                       scan.bad_block);
     }
     return scan.rc;
 }
@@ -67,7 +73,7 @@ static void collect_change(void *arg, coh_key_t const *key, coh_value_t const *v
 {
     collect_t *c = arg;
     if (c->cnt == c->cap) {
-        c->cap = c->cap == 0 ? 1024 : c->cap * 2;
+        c->cap   = c->cap == 0 ? 1024 : c->cap * 2;
         c->items = coh_realloc(c->items, c->cap * sizeof(*c->items));
     }
     c->items[c->cnt++] = (coh_mv_item_t){.key = *key, .value = *value};
@@ -75,7 +81,7 @@ static void collect_change(void *arg, coh_key_t const *key, coh_value_t const *v
 
 static bool collect_record(void *arg, coh_bytes_t key, coh_bytes_t record)
 {
-    collect_t *c = arg;
+    collect_t *c   = arg;
     uint64_t block = key.n == 8 ? coh_load_u64_be(key.p) : 0;
     if (block > c->head) {
         return false;
@@ -91,15 +97,19 @@ static int by_key_then_place(void const *a, void const *b)
 {
     coh_mv_item_t const *x = *(coh_mv_item_t const *const *)a;
     coh_mv_item_t const *y = *(coh_mv_item_t const *const *)b;
-    int d = memcmp(x->key.addr.b, y->key.addr.b, sizeof(x->key.addr.b));
+    int d                  = memcmp(x->key.addr.b, y->key.addr.b, sizeof(x->key.addr.b));
     return d != 0 ? d : (x > y) - (x < y);
 }
 
-coh_err_t coh_recovery_collect(coh_kv_t *kv, uint64_t flushed, uint64_t head, coh_mv_item_t **items, size_t *cnt)
+coh_err_t coh_recovery_collect(coh_kv_t *kv,
+                               uint64_t flushed,
+                               uint64_t head,
+                               coh_mv_item_t **items,
+                               size_t *cnt)
 {
-    collect_t c = {.flushed = flushed, .head = head};
+    collect_t c  = {.flushed = flushed, .head = head};
     coh_err_t rc = kv->ops->iterate(kv, COH_KV_REDO, coh_bytes(NULL, 0), false, collect_record, &c);
-    rc = rc != COH_OK ? rc : c.rc;
+    rc           = rc != COH_OK ? rc : c.rc;
     if (rc != COH_OK) {
         free(c.items);
         return rc;
@@ -110,7 +120,7 @@ coh_err_t coh_recovery_collect(coh_kv_t *kv, uint64_t flushed, uint64_t head, co
     }
     qsort(order, c.cnt, sizeof(*order), by_key_then_place);
     coh_mv_item_t *merged = coh_calloc(c.cnt, sizeof(*merged));
-    size_t merged_cnt = 0;
+    size_t merged_cnt     = 0;
     for (size_t i = 0; i < c.cnt; i++) {
         if (i + 1 == c.cnt || !coh_key_eq(&order[i]->key, &order[i + 1]->key)) {
             merged[merged_cnt++] = *order[i];
@@ -119,6 +129,6 @@ coh_err_t coh_recovery_collect(coh_kv_t *kv, uint64_t flushed, uint64_t head, co
     free(order);
     free(c.items);
     *items = merged;
-    *cnt = merged_cnt;
+    *cnt   = merged_cnt;
     return COH_OK;
 }

@@ -10,9 +10,9 @@
 
 /* What a shard's directory holds. */
 typedef struct {
-    bool fresh;            /* genesis is not written yet */
+    bool fresh; /* genesis is not written yet */
     coh_store_mark_t mark;
-    uint64_t prepared;     /* highest redo record; mark.flushed if none */
+    uint64_t prepared; /* highest redo record; mark.flushed if none */
 } coh_recovery_t;
 
 /* coh_recovery_scan reads marks and checks every redo record.
@@ -21,6 +21,10 @@ coh_err_t coh_recovery_scan(coh_kv_t *kv, coh_recovery_t *out, coh_buf_t *err_te
 
 /* coh_recovery_collect merges the redo records flushed+1..head into items, one for each key, sorted. *items: the caller's, free().
    Returns: COH_OK; COH_ECORRUPT, COH_EIO */
-coh_err_t coh_recovery_collect(coh_kv_t *kv, uint64_t flushed, uint64_t head, coh_mv_item_t **items, size_t *cnt);
+coh_err_t coh_recovery_collect(coh_kv_t *kv,
+                               uint64_t flushed,
+                               uint64_t head,
+                               coh_mv_item_t **items,
+                               size_t *cnt);
 
 #endif

@@ -21,7 +21,7 @@ typedef struct {
 typedef struct {
     coh_spin_t lock;
     uint8_t state;
-    bool woken;      /* RUNNING: a wake came before the park that it belongs to */
+    bool woken; /* RUNNING: a wake came before the park that it belongs to */
     uint32_t first, last;
     uint32_t cursor; /* no READY transaction stands before it in the chain */
 } chain_t;
@@ -46,7 +46,7 @@ struct coh_sched {
 coh_sched_t *coh_sched_new(void)
 {
     coh_sched_t *s = coh_calloc(1, sizeof(*s));
-    s->again_lock = COH_SPIN_INIT;
+    s->again_lock  = COH_SPIN_INIT;
     return s;
 }
 
@@ -65,24 +65,25 @@ void coh_sched_begin(coh_sched_t *s, uint32_t const *chain_of, uint32_t tx_cnt, 
     COH_ASSERT(!atomic_load(&s->open));
     if (tx_cnt > s->tx_cap) {
         s->tx_cap = tx_cnt;
-        s->txs = coh_realloc(s->txs, tx_cnt * sizeof(*s->txs));
+        s->txs    = coh_realloc(s->txs, tx_cnt * sizeof(*s->txs));
     }
     if (chain_cnt > s->chain_cap) {
         s->chain_cap = chain_cnt;
-        s->chains = coh_realloc(s->chains, chain_cnt * sizeof(*s->chains));
-        s->again = coh_realloc(s->again, chain_cnt * sizeof(*s->again));
+        s->chains    = coh_realloc(s->chains, chain_cnt * sizeof(*s->chains));
+        s->again     = coh_realloc(s->again, chain_cnt * sizeof(*s->again));
     }
-    s->tx_cnt = tx_cnt;
+    s->tx_cnt    = tx_cnt;
     s->chain_cnt = chain_cnt;
     for (uint32_t c = 0; c < chain_cnt; c++) {
-        s->chains[c] = (chain_t){.lock = COH_SPIN_INIT, .state = CHAIN_QUEUED, .first = COH_SCHED_NONE};
+        s->chains[c] =
+            (chain_t){.lock = COH_SPIN_INIT, .state = CHAIN_QUEUED, .first = COH_SCHED_NONE};
     }
     for (uint32_t pos = 0; pos < tx_cnt; pos++) {
         COH_ASSERT(chain_of[pos] < chain_cnt);
         chain_t *chain = &s->chains[chain_of[pos]];
-        s->txs[pos] = (tx_t){.chain = chain_of[pos], .next = COH_SCHED_NONE, .state = TX_READY};
+        s->txs[pos]    = (tx_t){.chain = chain_of[pos], .next = COH_SCHED_NONE, .state = TX_READY};
         if (chain->first == COH_SCHED_NONE) {
-            chain->first = pos;
+            chain->first  = pos;
             chain->cursor = pos;
         } else {
             s->txs[chain->last].next = pos;
@@ -107,10 +108,7 @@ bool coh_sched_enter(coh_sched_t *s)
     return false;
 }
 
-void coh_sched_leave(coh_sched_t *s)
-{
-    atomic_fetch_sub(&s->inside, 1);
-}
+void coh_sched_leave(coh_sched_t *s) { atomic_fetch_sub(&s->inside, 1); }
 
 void coh_sched_close(coh_sched_t *s)
 {
@@ -140,7 +138,7 @@ static uint32_t pop_again(coh_sched_t *s)
     coh_spin_lock(&s->again_lock);
     uint32_t cnt = atomic_load_explicit(&s->again_cnt, memory_order_relaxed);
     if (cnt != 0) {
-        chain = s->again[s->again_first];
+        chain          = s->again[s->again_first];
         s->again_first = (s->again_first + 1) % s->chain_cnt;
         atomic_store_explicit(&s->again_cnt, cnt - 1, memory_order_relaxed);
     }
@@ -182,7 +180,7 @@ uint32_t coh_sched_start(coh_sched_t *s, uint32_t chain_id, uint32_t *incarnatio
         chain->state = CHAIN_IDLE;
     } else {
         s->txs[pos].state = TX_RUNNING;
-        *incarnation = s->txs[pos].incarnation;
+        *incarnation      = s->txs[pos].incarnation;
     }
     coh_spin_unlock(&chain->lock);
     return pos;
@@ -206,7 +204,7 @@ static void again(chain_t *chain, tx_t *tx, uint32_t pos)
 bool coh_sched_finish(coh_sched_t *s, uint32_t chain_id, uint32_t pos)
 {
     chain_t *chain = &s->chains[chain_id];
-    tx_t *tx = &s->txs[pos];
+    tx_t *tx       = &s->txs[pos];
     coh_spin_lock(&chain->lock);
     bool done = tx->state == TX_RUNNING;
     if (done) {
@@ -224,7 +222,7 @@ bool coh_sched_finish(coh_sched_t *s, uint32_t chain_id, uint32_t pos)
 bool coh_sched_park(coh_sched_t *s, uint32_t chain_id, uint32_t pos)
 {
     chain_t *chain = &s->chains[chain_id];
-    tx_t *tx = &s->txs[pos];
+    tx_t *tx       = &s->txs[pos];
     coh_spin_lock(&chain->lock);
     bool parked = false;
     if (tx->state == TX_RETRACTED) {
@@ -266,10 +264,10 @@ bool coh_sched_retract(coh_sched_t *s, uint32_t pos, uint32_t incarnation)
         return false;
     }
     COH_ASSERT(pos < s->tx_cnt);
-    tx_t *tx = &s->txs[pos];
+    tx_t *tx       = &s->txs[pos];
     chain_t *chain = &s->chains[tx->chain];
-    bool was_done = false;
-    bool queue = false;
+    bool was_done  = false;
+    bool queue     = false;
     coh_spin_lock(&chain->lock);
     if (tx->incarnation == incarnation) {
         if (tx->state == TX_RUNNING) {
@@ -306,10 +304,7 @@ void coh_sched_unlock_tx(coh_sched_t *s, uint32_t pos)
     coh_spin_unlock(&s->chains[s->txs[pos].chain].lock);
 }
 
-uint32_t coh_sched_chain_of(coh_sched_t const *s, uint32_t pos)
-{
-    return s->txs[pos].chain;
-}
+uint32_t coh_sched_chain_of(coh_sched_t const *s, uint32_t pos) { return s->txs[pos].chain; }
 
 bool coh_sched_all_done(coh_sched_t const *s)
 {

@@ -25,11 +25,20 @@
 #define LOAD_MAX 1024u
 /* Accounts of genesis written in one batch. */
 #define GENESIS_BATCH 131072u
-#define STATS_US UINT64_C(1000000)
+#define STATS_US      UINT64_C(1000000)
 
-typedef enum { SHARD_NEW, SHARD_HELLO_SENT, SHARD_RECOVERING, SHARD_RUNNING, SHARD_FLUSHING, SHARD_STOPPED, SHARD_FAILED } shard_state_t;
+typedef enum {
+    SHARD_NEW,
+    SHARD_HELLO_SENT,
+    SHARD_RECOVERING,
+    SHARD_RUNNING,
+    SHARD_FLUSHING,
+    SHARD_STOPPED,
+    SHARD_FAILED
+} shard_state_t;
 
-static char const *const state_names[] = {"new", "waiting", "recovering", "running", "flushing", "stopped", "failed"};
+static char const *const state_names[] =
+    {"new", "waiting", "recovering", "running", "flushing", "stopped", "failed"};
 
 enum { TAG_LOAD = 1, TAG_REDO, TAG_DROP, TAG_FLUSH, TAG_GENESIS, TAG_RECOVERY, TAG_RECOVERY_MARK };
 
@@ -50,8 +59,8 @@ typedef struct {
 /* A prepared, undecided block. */
 typedef struct {
     coh_mv_diff_t diff;
-    uint64_t serial;   /* of its redo write: a late completion of an aborted one does not count */
-    coh_buf_t vote;    /* the yes, encoded, until the redo record is durable */
+    uint64_t serial; /* of its redo write: a late completion of an aborted one does not count */
+    coh_buf_t vote;  /* the yes, encoded, until the redo record is durable */
     size_t redo_bytes;
 } slot_t;
 
@@ -90,8 +99,8 @@ struct coh_shard {
     kept_list_t blocks; /* BLOCKs that wait their turn */
     kept_list_t early;  /* messages of other shards for blocks that have not begun here */
 
-    size_t redo_bytes;  /* since the last flush */
-    uint64_t flush_us;  /* when that began */
+    size_t redo_bytes; /* since the last flush */
+    uint64_t flush_us; /* when that began */
     uint64_t stats_us;
     uint64_t genesis_pos; /* next account of genesis to write */
     uint32_t reads_outstanding;
@@ -102,10 +111,7 @@ struct coh_shard {
     size_t digest_cap;
 };
 
-static coh_shard_t *shard_of(coh_node_t *node)
-{
-    return (coh_shard_t *)node;
-}
+static coh_shard_t *shard_of(coh_node_t *node) { return (coh_shard_t *)node; }
 
 COH_PRINTF(2, 3) static void fail(coh_shard_t *s, char const *fmt, ...)
 {
@@ -133,14 +139,14 @@ static coh_buf_t *to_coordinator(coh_shard_t *s)
 
 static void send_hello(coh_shard_t *s)
 {
-    coh_msg_hello_t m = {.build = coh_bytes(COH_VERSION, strlen(COH_VERSION)),
+    coh_msg_hello_t m = {.build    = coh_bytes(COH_VERSION, strlen(COH_VERSION)),
                          .chain_id = s->genesis->chain_id,
-                         .genesis = s->genesis->hash,
-                         .config = coh_config_hash(s->config),
+                         .genesis  = s->genesis->hash,
+                         .config   = coh_config_hash(s->config),
                          .rank_cnt = s->found.mark.rank_cnt,
-                         .flushed = s->found.fresh ? s->genesis->number : s->found.mark.flushed,
+                         .flushed  = s->found.fresh ? s->genesis->number : s->found.mark.flushed,
                          .prepared = s->found.fresh ? s->genesis->number : s->found.prepared,
-                         .epoch = s->found.mark.epoch};
+                         .epoch    = s->found.mark.epoch};
     coh_wire_put_hello(to_coordinator(s), &m);
     s->state = SHARD_HELLO_SENT;
 }
@@ -159,7 +165,8 @@ static void send_ack(coh_shard_t *s, uint64_t block, bool aborted)
 
 static void send_no(coh_shard_t *s, uint64_t block, coh_abort_t reason)
 {
-    COH_LOG_WRN("participant", "vote no", "block=%" PRIu64 " reason=\"%s\"", block, coh_abort_str(reason));
+    COH_LOG_WRN(
+        "participant", "vote no", "block=%" PRIu64 " reason=\"%s\"", block, coh_abort_str(reason));
     coh_metric_add(s->env->metrics, COH_M_participant_vote_no, 1);
     coh_wire_put_vote(to_coordinator(s), &(coh_msg_vote_t){.block = block, .reason = reason});
 }
@@ -169,9 +176,9 @@ static void send_no(coh_shard_t *s, uint64_t block, coh_abort_t reason)
 static coh_disk_req_t *new_req(coh_disk_kind_t kind, uint32_t tag, uint64_t arg)
 {
     coh_disk_req_t *req = coh_calloc(1, sizeof(*req));
-    req->kind = kind;
-    req->tag = tag;
-    req->arg = arg;
+    req->kind           = kind;
+    req->tag            = tag;
+    req->arg            = arg;
     coh_kv_batch_init(&req->batch);
     coh_kv_batch_init(&req->after);
     return req;
@@ -201,14 +208,14 @@ static void request_loads(coh_shard_t *s)
     size_t cnt;
     while ((cnt = coh_mv_take_loads(s->mv, keys, LOAD_MAX)) != 0) {
         coh_disk_req_t *req = new_req(COH_DISK_READ, TAG_LOAD, 0);
-        req->table = COH_KV_ACCOUNTS;
-        req->key_cnt = cnt;
-        req->keys = coh_calloc(1, cnt * (sizeof(*req->keys) + sizeof(coh_addr_t)));
-        req->errs = coh_calloc(cnt, sizeof(*req->errs));
-        req->lens = coh_calloc(cnt, sizeof(*req->lens));
-        coh_addr_t *addrs = (coh_addr_t *)(req->keys + cnt);
+        req->table          = COH_KV_ACCOUNTS;
+        req->key_cnt        = cnt;
+        req->keys           = coh_calloc(1, cnt * (sizeof(*req->keys) + sizeof(coh_addr_t)));
+        req->errs           = coh_calloc(cnt, sizeof(*req->errs));
+        req->lens           = coh_calloc(cnt, sizeof(*req->lens));
+        coh_addr_t *addrs   = (coh_addr_t *)(req->keys + cnt);
         for (size_t i = 0; i < cnt; i++) {
-            addrs[i] = keys[i].addr;
+            addrs[i]     = keys[i].addr;
             req->keys[i] = coh_bytes(addrs[i].b, sizeof(addrs[i].b));
         }
         s->reads_outstanding++;
@@ -233,13 +240,17 @@ static void on_loads(coh_shard_t *s, coh_disk_req_t *req)
     for (size_t i = 0; i < req->key_cnt; i++) {
         coh_addr_t addr;
         memcpy(addr.b, req->keys[i].p, sizeof(addr.b));
-        coh_key_t key = coh_key_account(&addr);
+        coh_key_t key     = coh_key_account(&addr);
         coh_value_t value = {0};
         if (req->errs[i] == COH_OK) {
-            if (coh_store_get_value(coh_bytes(req->values.p + at, req->lens[i]), &value) != COH_OK) {
+            if (coh_store_get_value(coh_bytes(req->values.p + at, req->lens[i]), &value) !=
+                COH_OK) {
                 char hex[2 * sizeof(addr.b) + 1];
                 coh_hex_encode(hex, addr.b, sizeof(addr.b));
-                fail(s, "the stored value of account 0x%s is damaged; restore this rank's directory from a backup", hex);
+                fail(s,
+                     "the stored value of account 0x%s is damaged; restore this rank's directory "
+                     "from a backup",
+                     hex);
                 return;
             }
             at += req->lens[i];
@@ -253,7 +264,7 @@ static void on_loads(coh_shard_t *s, coh_disk_req_t *req)
 static void write_genesis(coh_shard_t *s)
 {
     coh_genesis_t const *g = s->genesis;
-    coh_disk_req_t *req = new_req(COH_DISK_INGEST, TAG_GENESIS, 0);
+    coh_disk_req_t *req    = new_req(COH_DISK_INGEST, TAG_GENESIS, 0);
     uint16_t buckets[256];
     coh_addr_t addrs[256];
     while (s->genesis_pos < g->alloc_cnt && req->batch.cnt < GENESIS_BATCH) {
@@ -266,7 +277,8 @@ static void write_genesis(coh_shard_t *s)
             coh_genesis_account_t const *a = &g->alloc[s->genesis_pos + i];
             if (1 + coh_directory_owner(&s->directory, &a->addr, buckets[i]) == s->env->rank) {
                 coh_key_t key = coh_key_account(&a->addr);
-                coh_store_put_value(&req->batch, &key, &(coh_value_t){.nonce = a->nonce, .word = a->balance});
+                coh_store_put_value(
+                    &req->batch, &key, &(coh_value_t){.nonce = a->nonce, .word = a->balance});
             }
         }
         s->genesis_pos += cnt;
@@ -277,8 +289,9 @@ static void write_genesis(coh_shard_t *s)
     }
     free_req(req);
     /* The mark comes last: a directory without it is fresh, and genesis is written again. */
-    req = new_req(COH_DISK_WRITE_SYNC, TAG_RECOVERY_MARK, 0);
-    s->mark = (coh_store_mark_t){.rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = g->number};
+    req     = new_req(COH_DISK_WRITE_SYNC, TAG_RECOVERY_MARK, 0);
+    s->mark = (coh_store_mark_t){
+        .rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = g->number};
     coh_store_put_mark(&req->batch, &s->mark);
     hand_out(s, req);
 }
@@ -287,7 +300,8 @@ static void write_genesis(coh_shard_t *s)
 static void finish_recovery(coh_shard_t *s)
 {
     coh_disk_req_t *req = new_req(COH_DISK_WRITE_SYNC, TAG_RECOVERY_MARK, 0);
-    s->mark = (coh_store_mark_t){.rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = s->part.committed};
+    s->mark             = (coh_store_mark_t){
+                    .rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = s->part.committed};
     coh_store_put_mark(&req->batch, &s->mark);
     coh_store_drop_redo(&req->batch, 0, UINT64_MAX - 1);
     hand_out(s, req);
@@ -301,28 +315,39 @@ static coh_err_t on_welcome(coh_shard_t *s, coh_msg_welcome_t const *m)
     COH_TRY(coh_directory_decode(&s->directory, m->epoch, s->env->rank_cnt - 1, m->buckets));
     uint64_t flushed = s->found.fresh ? s->genesis->number : s->found.mark.flushed;
     if (m->head < flushed) {
-        fail(s, "the coordinator's head %" PRIu64 " is below block %" PRIu64 " that this shard holds", m->head, flushed);
+        fail(s,
+             "the coordinator's head %" PRIu64 " is below block %" PRIu64 " that this shard holds",
+             m->head,
+             flushed);
         return COH_OK;
     }
     s->state = SHARD_RECOVERING;
     coh_participant_init(&s->part, m->head);
     if (s->found.fresh) {
         if (m->head != s->genesis->number) {
-            fail(s, "this shard's directory is empty, but the chain is at block %" PRIu64 "; restore the directory from a backup", m->head);
+            fail(s,
+                 "this shard's directory is empty, but the chain is at block %" PRIu64
+                 "; restore the directory from a backup",
+                 m->head);
             return COH_OK;
         }
         write_genesis(s);
         return COH_OK;
     }
     coh_mv_item_t *items = NULL;
-    size_t cnt = 0;
-    coh_err_t rc = coh_recovery_collect(s->kv, flushed, m->head, &items, &cnt);
+    size_t cnt           = 0;
+    coh_err_t rc         = coh_recovery_collect(s->kv, flushed, m->head, &items, &cnt);
     if (rc != COH_OK) {
         fail(s, "redo records cannot be read: %s", coh_err_str(rc));
         return COH_OK;
     }
-    COH_LOG_INF("recovery", "applying redo records", "flushed=%" PRIu64 " prepared=%" PRIu64 " head=%" PRIu64 " entries=%zu", flushed,
-                s->found.prepared, m->head, cnt);
+    COH_LOG_INF("recovery",
+                "applying redo records",
+                "flushed=%" PRIu64 " prepared=%" PRIu64 " head=%" PRIu64 " entries=%zu",
+                flushed,
+                s->found.prepared,
+                m->head,
+                cnt);
     if (cnt == 0) {
         finish_recovery(s);
     } else {
@@ -341,18 +366,22 @@ static coh_err_t on_welcome(coh_shard_t *s, coh_msg_welcome_t const *m)
 static void keep_init(kept_list_t *list)
 {
     list->first = NULL;
-    list->last = &list->first;
+    list->last  = &list->first;
 }
 
-static kept_t *keep(coh_shard_t *s, kept_list_t *list, uint32_t src, uint64_t block, uint32_t attempt)
+static kept_t *keep(coh_shard_t *s,
+                    kept_list_t *list,
+                    uint32_t src,
+                    uint64_t block,
+                    uint32_t attempt)
 {
-    kept_t *k = coh_calloc(1, sizeof(*k));
-    k->src = src;
-    k->block = block;
+    kept_t *k  = coh_calloc(1, sizeof(*k));
+    k->src     = src;
+    k->block   = block;
     k->attempt = attempt;
     coh_wire_put_envelope(&k->frame, &(coh_envelope_t){.sender = s->env->rank});
     *list->last = k;
-    list->last = &k->next;
+    list->last  = &k->next;
     return k;
 }
 
@@ -382,7 +411,7 @@ static void open_kept(coh_shard_t *s, kept_t const *k, coh_msg_t *m)
 {
     coh_envelope_t envelope;
     coh_err_t rc = coh_wire_reader_begin(s->kept_reader, coh_buf_bytes(&k->frame), &envelope);
-    rc = rc == COH_OK ? coh_wire_reader_next(s->kept_reader, m) : rc;
+    rc           = rc == COH_OK ? coh_wire_reader_next(s->kept_reader, m) : rc;
     COH_ASSERT(rc == COH_OK); /* we encoded it */
 }
 
@@ -402,9 +431,12 @@ static coh_err_t give_to_executor(coh_shard_t *s, uint32_t src, coh_msg_t const 
 static void start_flush(coh_shard_t *s)
 {
     if (!coh_flush_is_running(s->flush)) {
-        coh_flush_begin(s->flush, &(coh_store_mark_t){.rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = s->part.committed});
+        coh_flush_begin(s->flush,
+                        &(coh_store_mark_t){.rank_cnt = s->env->rank_cnt,
+                                            .epoch    = s->directory.epoch,
+                                            .flushed  = s->part.committed});
         s->redo_bytes = 0;
-        s->flush_us = s->env->mono_us(s->env);
+        s->flush_us   = s->env->mono_us(s->env);
     }
 }
 
@@ -429,15 +461,18 @@ static bool try_begin(coh_shard_t *s)
     }
     coh_err_t rc = coh_executor_begin(s->ex, &m.u.block, ++s->exec_serial);
     if (rc != COH_OK) {
-        fail(s, "BLOCK %" PRIu64 " from the coordinator cannot be used: %s", k->block, coh_err_str(rc));
+        fail(s,
+             "BLOCK %" PRIu64 " from the coordinator cannot be used: %s",
+             k->block,
+             coh_err_str(rc));
         free_kept(k);
         return true;
     }
-    s->executing = true;
-    s->exec_block = k->block;
+    s->executing     = true;
+    s->exec_block    = k->block;
     s->exec_coinbase = m.u.block.coinbase;
-    s->wave = 0;
-    s->reported = false;
+    s->wave          = 0;
+    s->reported      = false;
     free_kept(k);
 
     kept_t **link = &s->early.first;
@@ -451,7 +486,12 @@ static bool try_begin(coh_shard_t *s)
         open_kept(s, e, &m);
         rc = give_to_executor(s, e->src, &m);
         if (rc != COH_OK) {
-            fail(s, "%s of block %" PRIu64 " from rank %u cannot be used: %s", coh_wire_msg_name(m.id), e->block, e->src, coh_err_str(rc));
+            fail(s,
+                 "%s of block %" PRIu64 " from rank %u cannot be used: %s",
+                 coh_wire_msg_name(m.id),
+                 e->block,
+                 e->src,
+                 coh_err_str(rc));
         }
         free_kept(e);
     }
@@ -468,8 +508,8 @@ static coh_err_t on_block(coh_shard_t *s, coh_msg_block_t const *m)
     for (kept_t *k = s->blocks.first; k != NULL; k = k->next) {
         expected++;
     }
-    if (s->state != SHARD_RUNNING || m->number != expected || m->attempt != s->attempt || m->fork >= COH_FORK_CNT ||
-        m->tx_cnt > s->config->block_tx_max || m->txs.cnt > m->tx_cnt) {
+    if (s->state != SHARD_RUNNING || m->number != expected || m->attempt != s->attempt ||
+        m->fork >= COH_FORK_CNT || m->tx_cnt > s->config->block_tx_max || m->txs.cnt > m->tx_cnt) {
         return COH_EPROTO;
     }
     kept_t *k = keep(s, &s->blocks, 0, m->number, m->attempt);
@@ -479,7 +519,11 @@ static coh_err_t on_block(coh_shard_t *s, coh_msg_block_t const *m)
 }
 
 /* Messages between shards: for the executing block, or early, or of an attempt that is over. */
-static coh_err_t on_shard_message(coh_shard_t *s, uint32_t src, coh_msg_t const *m, uint64_t block, uint32_t attempt)
+static coh_err_t on_shard_message(coh_shard_t *s,
+                                  uint32_t src,
+                                  coh_msg_t const *m,
+                                  uint64_t block,
+                                  uint32_t attempt)
 {
     if (src == 0 || src == s->env->rank) {
         return COH_EPROTO;
@@ -510,7 +554,7 @@ static bool report_if_idle(coh_shard_t *s)
     if (!s->executing || !coh_executor_is_idle(s->ex)) {
         return false;
     }
-    uint64_t sent = coh_executor_sent(s->ex);
+    uint64_t sent     = coh_executor_sent(s->ex);
     uint64_t received = coh_executor_received(s->ex);
     if (s->reported && s->reported_sent == sent && s->reported_received == received) {
         return false;
@@ -519,14 +563,15 @@ static bool report_if_idle(coh_shard_t *s)
     for (uint32_t r = 1; r < s->env->rank_cnt; r++) {
         effects[r - 1].effects = coh_executor_effects_to(s->ex, r);
     }
-    coh_msg_idle_t m = {.block = s->exec_block, .wave = s->wave, .sent = sent, .received = received};
-    m.effects.v = effects;
+    coh_msg_idle_t m = {
+        .block = s->exec_block, .wave = s->wave, .sent = sent, .received = received};
+    m.effects.v   = effects;
     m.effects.cnt = s->env->rank_cnt - 1;
     coh_executor_sums(s->ex, &m.gas_used, &m.tips);
     coh_wire_put_idle(to_coordinator(s), &m);
     free(effects);
-    s->reported = true;
-    s->reported_sent = sent;
+    s->reported          = true;
+    s->reported_sent     = sent;
     s->reported_received = received;
     return true;
 }
@@ -536,7 +581,7 @@ static coh_err_t on_wave(coh_shard_t *s, coh_msg_wave_t const *m)
     if (!s->executing || m->block != s->exec_block || m->wave <= s->wave) {
         return COH_EPROTO;
     }
-    s->wave = m->wave;
+    s->wave     = m->wave;
     s->reported = false;
     return COH_OK;
 }
@@ -548,9 +593,9 @@ static coh_u256_t sum_state(coh_shard_t *s, coh_mv_diff_t const *diff)
 {
     enum { ITEM = 20 + 8 + 32 };
     if (diff->cnt > s->digest_cap) {
-        s->digest_cap = diff->cnt * 2;
-        s->digests = coh_realloc(s->digests, s->digest_cap * sizeof(*s->digests));
-        s->digest_in = coh_realloc(s->digest_in, s->digest_cap * sizeof(*s->digest_in));
+        s->digest_cap   = diff->cnt * 2;
+        s->digests      = coh_realloc(s->digests, s->digest_cap * sizeof(*s->digests));
+        s->digest_in    = coh_realloc(s->digest_in, s->digest_cap * sizeof(*s->digest_in));
         s->digest_bytes = coh_realloc(s->digest_bytes, s->digest_cap * ITEM);
     }
     for (size_t i = 0; i < diff->cnt; i++) {
@@ -576,10 +621,13 @@ static slot_t *slot_of(coh_shard_t *s, uint64_t block)
 
 static void encode_vote(coh_shard_t *s, slot_t *slot, bool has_redo)
 {
-    coh_msg_vote_t m = {.block = slot->diff.block, .yes = 1, .has_redo = has_redo, .state_sum = sum_state(s, &slot->diff)};
-    uint32_t cnt = 0;
-    m.results.v = coh_executor_results(s->ex, &cnt);
-    m.results.cnt = cnt;
+    coh_msg_vote_t m = {.block     = slot->diff.block,
+                        .yes       = 1,
+                        .has_redo  = has_redo,
+                        .state_sum = sum_state(s, &slot->diff)};
+    uint32_t cnt     = 0;
+    m.results.v      = coh_executor_results(s->ex, &cnt);
+    m.results.cnt    = cnt;
     coh_metric_add(s->env->metrics, COH_M_executor_tx, cnt);
     coh_buf_clear(&slot->vote);
     coh_wire_put_vote(&slot->vote, &m);
@@ -599,9 +647,9 @@ static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, co
     switch (action) {
     case COH_PART_DO_NOTHING: break;
     case COH_PART_DO_WRITE: {
-        slot->serial = ++s->serial;
+        slot->serial        = ++s->serial;
         coh_disk_req_t *req = new_req(COH_DISK_WRITE_SYNC, TAG_REDO, slot->serial);
-        slot->redo_bytes = coh_store_put_redo(&req->batch, s->mv, &slot->diff);
+        slot->redo_bytes    = coh_store_put_redo(&req->batch, s->mv, &slot->diff);
         coh_metric_add(s->env->metrics, COH_M_participant_redo, slot->redo_bytes);
         hand_out(s, req);
         break;
@@ -622,7 +670,8 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
 {
     /* Once reported idle, the block stays so: only another shard's message could change it, and settlement excludes those. (A
        query may be loading keys meanwhile: none that the block touched.) */
-    if (!s->executing || m->block != s->exec_block || !s->reported || m->effects.cnt != s->env->rank_cnt - 1) {
+    if (!s->executing || m->block != s->exec_block || !s->reported ||
+        m->effects.cnt != s->env->rank_cnt - 1) {
         return COH_EPROTO;
     }
     uint64_t start_ns = coh_clock_thread_cpu_ns();
@@ -634,9 +683,9 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
             reason = COH_ABORT_EFFECTS;
         }
     }
-    slot_t *slot = slot_of(s, m->block);
+    slot_t *slot     = slot_of(s, m->block);
     slot->diff.block = m->block;
-    uint32_t bucket = coh_directory_bucket(&s->exec_coinbase);
+    uint32_t bucket  = coh_directory_bucket(&s->exec_coinbase);
     bool owns = 1 + coh_directory_owner(&s->directory, &s->exec_coinbase, bucket) == s->env->rank;
     coh_addr_t const *coinbase = owns ? &s->exec_coinbase : NULL;
     coh_mv_settle(s->mv, &slot->diff, coinbase, &m->coinbase_credit);
@@ -649,7 +698,8 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
         encode_vote(s, slot, changed);
     }
     do_part(s, m->block, action, reason);
-    coh_metric_add(s->env->metrics, COH_M_participant_cpu_prepare, coh_clock_thread_cpu_ns() - start_ns);
+    coh_metric_add(
+        s->env->metrics, COH_M_participant_cpu_prepare, coh_clock_thread_cpu_ns() - start_ns);
     (void)try_begin(s);
     return COH_OK;
 }
@@ -673,7 +723,8 @@ static coh_err_t on_commit(coh_shard_t *s, coh_msg_commit_t const *m)
     coh_part_action_t action;
     COH_TRY(coh_participant_on_commit(&s->part, m->block, &action));
     do_part(s, m->block, action, COH_ABORT_NONE);
-    coh_metric_add(s->env->metrics, COH_M_participant_cpu_prepare, coh_clock_thread_cpu_ns() - start_ns);
+    coh_metric_add(
+        s->env->metrics, COH_M_participant_cpu_prepare, coh_clock_thread_cpu_ns() - start_ns);
     return COH_OK;
 }
 
@@ -690,20 +741,20 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
         coh_mv_discard_block(s->mv);
         s->executing = false;
     }
-    uint32_t prepared = s->part.cnt;
+    uint32_t prepared  = s->part.cnt;
     uint32_t discarded = 0;
     COH_TRY(coh_participant_on_abort(&s->part, m->block, &discarded));
     coh_mv_diff_t *gone[COH_PARTICIPANT_WINDOW];
     coh_mv_diff_t *stay[COH_PARTICIPANT_WINDOW];
     uint32_t kept = prepared - discarded;
-    bool on_disk = false;
+    bool on_disk  = false;
     for (uint32_t i = 0; i < prepared; i++) {
         slot_t *slot = slot_of(s, s->part.committed + 1 + i);
         if (i < kept) {
             stay[i] = &slot->diff;
         } else {
             gone[i - kept] = &slot->diff;
-            on_disk = on_disk || slot->redo_bytes != 0;
+            on_disk        = on_disk || slot->redo_bytes != 0;
         }
     }
     coh_mv_abort(s->mv, gone, discarded, stay, kept);
@@ -711,10 +762,15 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
         slot_t *slot = slot_of(s, s->part.committed + 1 + i);
         coh_mv_diff_free(&slot->diff);
         coh_buf_free(&slot->vote);
-        slot->serial = 0;
+        slot->serial     = 0;
         slot->redo_bytes = 0;
     }
-    COH_LOG_WRN("participant", "aborted", "block=%" PRIu64 " attempt=%u discarded=%u", m->block, m->attempt, discarded);
+    COH_LOG_WRN("participant",
+                "aborted",
+                "block=%" PRIu64 " attempt=%u discarded=%u",
+                m->block,
+                m->attempt,
+                discarded);
     if (!on_disk) {
         send_ack(s, m->block, true);
         return COH_OK;
@@ -731,8 +787,8 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
 static coh_err_t on_recover(coh_shard_t *s, coh_msg_recover_t const *m)
 {
     coh_recover_rules_t rules = {.check_static = false};
-    coh_recover_job_t *job = coh_recover_job_new(m->txs.cnt, &rules);
-    job->tag = m->job;
+    coh_recover_job_t *job    = coh_recover_job_new(m->txs.cnt, &rules);
+    job->tag                  = m->job;
     for (uint32_t i = 0; i < m->txs.cnt; i++) {
         coh_err_t rc = coh_recover_job_add(job, m->txs.v[i].raw);
         if (rc != COH_OK) {
@@ -757,11 +813,13 @@ static bool send_recovered(coh_shard_t *s)
     }
     coh_rec_recovered_tx_t *txs = coh_calloc(job->cnt, sizeof(*txs));
     for (uint32_t i = 0; i < job->cnt; i++) {
-        txs[i] = (coh_rec_recovered_tx_t){.err = (uint32_t)job->results[i].err, .hash = job->results[i].hash, .sender = job->results[i].sender};
+        txs[i] = (coh_rec_recovered_tx_t){.err    = (uint32_t)job->results[i].err,
+                                          .hash   = job->results[i].hash,
+                                          .sender = job->results[i].sender};
     }
     coh_msg_recovered_t m = {.job = job->tag};
-    m.txs.v = txs;
-    m.txs.cnt = job->cnt;
+    m.txs.v               = txs;
+    m.txs.cnt             = job->cnt;
     coh_wire_put_recovered(to_coordinator(s), &m);
     free(txs);
     coh_recover_job_free(job);
@@ -790,7 +848,10 @@ static coh_err_t on_coordinator_message(coh_shard_t *s, coh_msg_t const *m)
     switch (m->id) {
     case COH_MSG_WELCOME: return on_welcome(s, &m->u.welcome);
     case COH_MSG_REFUSE:
-        fail(s, "the coordinator refused this shard: %.*s", (int)COH_MIN(m->u.refuse.reason.n, 400), (char const *)m->u.refuse.reason.p);
+        fail(s,
+             "the coordinator refused this shard: %.*s",
+             (int)COH_MIN(m->u.refuse.reason.n, 400),
+             (char const *)m->u.refuse.reason.p);
         return COH_OK;
     case COH_MSG_BLOCK: return on_block(s, &m->u.block);
     case COH_MSG_WAVE: return on_wave(s, &m->u.wave);
@@ -807,10 +868,12 @@ static coh_err_t on_coordinator_message(coh_shard_t *s, coh_msg_t const *m)
 static coh_err_t on_message(coh_shard_t *s, uint32_t src, coh_msg_t const *m)
 {
     switch (m->id) {
-    case COH_MSG_PUBLISH: return on_shard_message(s, src, m, m->u.publish.block, m->u.publish.attempt);
+    case COH_MSG_PUBLISH:
+        return on_shard_message(s, src, m, m->u.publish.block, m->u.publish.attempt);
     case COH_MSG_READ: return on_shard_message(s, src, m, m->u.read.block, m->u.read.attempt);
     case COH_MSG_VALUE: return on_shard_message(s, src, m, m->u.value.block, m->u.value.attempt);
-    case COH_MSG_RETRACT: return on_shard_message(s, src, m, m->u.retract.block, m->u.retract.attempt);
+    case COH_MSG_RETRACT:
+        return on_shard_message(s, src, m, m->u.retract.block, m->u.retract.attempt);
     default: return src == 0 ? on_coordinator_message(s, m) : COH_EPROTO;
     }
 }
@@ -834,7 +897,11 @@ static void shard_on_frame(coh_node_t *node, uint32_t src, coh_bytes_t frame)
     while (s->state != SHARD_FAILED && (rc = coh_wire_reader_next(s->reader, &m)) == COH_OK) {
         rc = on_message(s, src, &m);
         if (rc != COH_OK) {
-            fail(s, "%s from rank %u cannot be used: %s", coh_wire_msg_name(m.id), src, coh_err_str(rc));
+            fail(s,
+                 "%s from rank %u cannot be used: %s",
+                 coh_wire_msg_name(m.id),
+                 src,
+                 coh_err_str(rc));
         }
     }
     if (rc != COH_OK && rc != COH_ENOTFOUND) {
@@ -857,14 +924,16 @@ static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
         if (ok) {
             send_ack(s, req->arg, true);
         } else {
-            fail(s, "redo records of an aborted block cannot be deleted: %s", coh_err_str(req->err));
+            fail(
+                s, "redo records of an aborted block cannot be deleted: %s", coh_err_str(req->err));
         }
         break;
     case TAG_FLUSH:
         if (ok) {
             coh_flush_on_done(s->flush, &s->mark);
         } else {
-            fail(s, "changed state cannot be written to the flat tables: %s", coh_err_str(req->err));
+            fail(
+                s, "changed state cannot be written to the flat tables: %s", coh_err_str(req->err));
         }
         break;
     case TAG_GENESIS:
@@ -896,16 +965,17 @@ static void send_stats(coh_shard_t *s)
         figures[i].v = coh_metric_get(s->env->metrics, (coh_metric_id_t)i);
     }
     coh_msg_stats_t m = {0};
-    m.figures.v = figures;
-    m.figures.cnt = COH_METRIC_CNT;
+    m.figures.v       = figures;
+    m.figures.cnt     = COH_METRIC_CNT;
     coh_wire_put_stats(to_coordinator(s), &m);
 }
 
 static void maybe_flush(coh_shard_t *s, uint64_t now)
 {
-    bool due = s->redo_bytes >= s->config->state_flush_bytes ||
-               (s->redo_bytes != 0 && now - s->flush_us >= s->config->state_flush_seconds * 1000000) ||
-               coh_mv_dirty_cnt(s->mv) > s->config->state_cache_entries / 2;
+    bool due =
+        s->redo_bytes >= s->config->state_flush_bytes ||
+        (s->redo_bytes != 0 && now - s->flush_us >= s->config->state_flush_seconds * 1000000) ||
+        coh_mv_dirty_cnt(s->mv) > s->config->state_cache_entries / 2;
     if (due && !coh_flush_is_running(s->flush)) {
         start_flush(s);
     }
@@ -929,8 +999,8 @@ static bool tick_flushing(coh_shard_t *s)
 static bool shard_on_tick(coh_node_t *node)
 {
     coh_shard_t *s = shard_of(node);
-    bool did = false;
-    uint64_t now = s->env->mono_us(s->env);
+    bool did       = false;
+    uint64_t now   = s->env->mono_us(s->env);
     if (s->state == SHARD_NEW) {
         send_hello(s);
         did = true;
@@ -966,14 +1036,12 @@ static bool shard_on_tick(coh_node_t *node)
 static bool shard_work(coh_node_t *node, uint32_t worker)
 {
     coh_shard_t *s = shard_of(node);
-    return coh_executor_work(s->ex, worker) || coh_flush_work(s->flush) || coh_recoverq_work(s->recoverq);
+    return coh_executor_work(s->ex, worker) || coh_flush_work(s->flush) ||
+           coh_recoverq_work(s->recoverq);
 }
 
 /* A shard ends when the coordinator says so: a signal reaches all ranks, and rank 0 sees to the rest. */
-static void shard_stop(coh_node_t *node)
-{
-    (void)node;
-}
+static void shard_stop(coh_node_t *node) { (void)node; }
 
 static bool shard_finished(coh_node_t const *node)
 {
@@ -990,7 +1058,7 @@ static char const *shard_failed(coh_node_t const *node)
 static void free_list(kept_list_t *list)
 {
     while (list->first != NULL) {
-        kept_t *k = list->first;
+        kept_t *k   = list->first;
         list->first = k->next;
         free_kept(k);
     }
@@ -1019,70 +1087,93 @@ static void shard_free(coh_node_t *node)
     free(s);
 }
 
-static coh_node_ops_t const shard_ops = {.on_frame = shard_on_frame,
+static coh_node_ops_t const shard_ops = {.on_frame     = shard_on_frame,
                                          .on_disk_done = shard_on_disk_done,
-                                         .on_tick = shard_on_tick,
-                                         .work = shard_work,
-                                         .stop = shard_stop,
-                                         .finished = shard_finished,
-                                         .failed = shard_failed,
-                                         .free = shard_free};
+                                         .on_tick      = shard_on_tick,
+                                         .work         = shard_work,
+                                         .stop         = shard_stop,
+                                         .finished     = shard_finished,
+                                         .failed       = shard_failed,
+                                         .free         = shard_free};
 
-coh_err_t coh_shard_new(coh_shard_t **out, coh_config_t const *config, coh_genesis_t const *genesis, coh_env_t *env, coh_kv_t *kv,
-                        uint32_t worker_cnt, coh_buf_t *err_text)
+coh_err_t coh_shard_new(coh_shard_t **out,
+                        coh_config_t const *config,
+                        coh_genesis_t const *genesis,
+                        coh_env_t *env,
+                        coh_kv_t *kv,
+                        uint32_t worker_cnt,
+                        coh_buf_t *err_text)
 {
     if (config->state_cache_entries < 2 * config->block_tx_max + 2) {
-        coh_buf_printf(err_text, "state-cache-entries (%" PRIu64 ") must be at least 2 * block-tx-max + 2 (%" PRIu64 "): raise it or lower block-tx-max",
-                       config->state_cache_entries, 2 * config->block_tx_max + 2);
+        coh_buf_printf(err_text,
+                       "state-cache-entries (%" PRIu64
+                       ") must be at least 2 * block-tx-max + 2 (%" PRIu64
+                       "): raise it or lower block-tx-max",
+                       config->state_cache_entries,
+                       2 * config->block_tx_max + 2);
         return COH_EINVAL;
     }
     coh_recovery_t found;
     COH_TRY(coh_recovery_scan(kv, &found, err_text));
     coh_shard_t *s = coh_calloc(1, sizeof(*s));
-    s->node.ops = &shard_ops;
-    s->config = config;
-    s->genesis = genesis;
-    s->env = env;
-    s->kv = kv;
-    s->found = found;
-    s->mark = found.mark;
+    s->node.ops    = &shard_ops;
+    s->config      = config;
+    s->genesis     = genesis;
+    s->env         = env;
+    s->kv          = kv;
+    s->found       = found;
+    s->mark        = found.mark;
     keep_init(&s->blocks);
     keep_init(&s->early);
     uint64_t seed = coh_mix64(env->unix_us(env)) ^ coh_mix64(env->mono_us(env) + env->rank);
-    s->mv = coh_mvstore_new(config->state_cache_entries, seed, env->rank, env->rank_cnt, env->metrics);
-    s->ex = coh_executor_new(s->mv, env, &s->directory, worker_cnt);
-    s->flush = coh_flush_new(s->mv, env);
-    s->queries = coh_queries_new(s->mv, env);
+    s->mv =
+        coh_mvstore_new(config->state_cache_entries, seed, env->rank, env->rank_cnt, env->metrics);
+    s->ex       = coh_executor_new(s->mv, env, &s->directory, worker_cnt);
+    s->flush    = coh_flush_new(s->mv, env);
+    s->queries  = coh_queries_new(s->mv, env);
     s->recoverq = coh_recoverq_new(config->client_inflight_tx_max, env->metrics, recovered_one, s);
-    s->reader = coh_wire_reader_new();
+    s->reader   = coh_wire_reader_new();
     s->kept_reader = coh_wire_reader_new();
-    s->flush_us = env->mono_us(env);
-    *out = s;
+    s->flush_us    = env->mono_us(env);
+    *out           = s;
     return COH_OK;
 }
 
-coh_node_t *coh_shard_node(coh_shard_t *s)
-{
-    return &s->node;
-}
+coh_node_t *coh_shard_node(coh_shard_t *s) { return &s->node; }
 
-bool coh_shard_is_ready(coh_shard_t const *s)
-{
-    return s->state == SHARD_RUNNING;
-}
+bool coh_shard_is_ready(coh_shard_t const *s) { return s->state == SHARD_RUNNING; }
 
 void coh_shard_status_json(coh_shard_t *s, coh_buf_t *out)
 {
     json_t *metrics = json_object();
     for (int i = 0; i < COH_METRIC_CNT; i++) {
-        (void)json_object_set_new(metrics, coh_metric_name((coh_metric_id_t)i),
-                                  json_integer((json_int_t)coh_metric_get(s->env->metrics, (coh_metric_id_t)i)));
+        (void)json_object_set_new(
+            metrics,
+            coh_metric_name((coh_metric_id_t)i),
+            json_integer((json_int_t)coh_metric_get(s->env->metrics, (coh_metric_id_t)i)));
     }
-    json_t *root = json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "version", COH_VERSION, "role", "shard", "rank",
-                             (json_int_t)s->env->rank, "state", state_names[s->state], "committed", (json_int_t)s->part.committed, "undecided",
-                             (json_int_t)s->part.cnt, "flushed", (json_int_t)s->mark.flushed, "entries",
-                             (json_int_t)coh_mv_entry_cnt(s->mv), "dirty", (json_int_t)coh_mv_dirty_cnt(s->mv), "metrics", metrics);
-    char *text = json_dumps(root, JSON_INDENT(2));
+    json_t *root = json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:o}",
+                             "version",
+                             COH_VERSION,
+                             "role",
+                             "shard",
+                             "rank",
+                             (json_int_t)s->env->rank,
+                             "state",
+                             state_names[s->state],
+                             "committed",
+                             (json_int_t)s->part.committed,
+                             "undecided",
+                             (json_int_t)s->part.cnt,
+                             "flushed",
+                             (json_int_t)s->mark.flushed,
+                             "entries",
+                             (json_int_t)coh_mv_entry_cnt(s->mv),
+                             "dirty",
+                             (json_int_t)coh_mv_dirty_cnt(s->mv),
+                             "metrics",
+                             metrics);
+    char *text   = json_dumps(root, JSON_INDENT(2));
     COH_ASSERT(text != NULL);
     coh_buf_put(out, text, strlen(text));
     free(text);

@@ -15,8 +15,13 @@ typedef struct coh_shard coh_shard_t;
 /* coh_shard_new builds the state machine over what kv holds.
    config, genesis, env, kv: borrowed until free. worker_cnt threads will call the node's work.
    Returns: COH_OK; COH_ECORRUPT, COH_EMISMATCH with the reason in err_text */
-coh_err_t coh_shard_new(coh_shard_t **out, coh_config_t const *config, coh_genesis_t const *genesis, coh_env_t *env, coh_kv_t *kv,
-                        uint32_t worker_cnt, coh_buf_t *err_text);
+coh_err_t coh_shard_new(coh_shard_t **out,
+                        coh_config_t const *config,
+                        coh_genesis_t const *genesis,
+                        coh_env_t *env,
+                        coh_kv_t *kv,
+                        uint32_t worker_cnt,
+                        coh_buf_t *err_text);
 
 /* The shard as the runtime sees it; freed through its ops. */
 coh_node_t *coh_shard_node(coh_shard_t *s);

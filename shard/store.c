@@ -13,7 +13,7 @@ static char const mark_key[] = "node/shard";
 coh_err_t coh_store_get_mark(coh_kv_t *kv, coh_store_mark_t *out)
 {
     coh_buf_t buf = COH_BUF_INIT;
-    coh_err_t rc = kv->ops->get(kv, COH_KV_META, coh_bytes(mark_key, sizeof(mark_key) - 1), &buf);
+    coh_err_t rc  = kv->ops->get(kv, COH_KV_META, coh_bytes(mark_key, sizeof(mark_key) - 1), &buf);
     if (rc == COH_OK) {
         if (buf.n != MARK_SZ || coh_load_u64_le(buf.p + 24) != coh_checksum64(buf.p, 24)) {
             rc = COH_ECORRUPT;
@@ -21,8 +21,8 @@ coh_err_t coh_store_get_mark(coh_kv_t *kv, coh_store_mark_t *out)
             rc = COH_EMISMATCH;
         } else {
             *out = (coh_store_mark_t){.rank_cnt = coh_load_u32_le(buf.p + 4),
-                                      .epoch = coh_load_u64_le(buf.p + 8),
-                                      .flushed = coh_load_u64_le(buf.p + 16)};
+                                      .epoch    = coh_load_u64_le(buf.p + 8),
+                                      .flushed  = coh_load_u64_le(buf.p + 16)};
         }
     }
     coh_buf_free(&buf);
@@ -37,7 +37,8 @@ void coh_store_put_mark(coh_kv_batch_t *batch, coh_store_mark_t const *mark)
     coh_store_u64_le(v + 8, mark->epoch);
     coh_store_u64_le(v + 16, mark->flushed);
     coh_store_u64_le(v + 24, coh_checksum64(v, 24));
-    coh_kv_batch_put(batch, COH_KV_META, coh_bytes(mark_key, sizeof(mark_key) - 1), coh_bytes(v, sizeof(v)));
+    coh_kv_batch_put(
+        batch, COH_KV_META, coh_bytes(mark_key, sizeof(mark_key) - 1), coh_bytes(v, sizeof(v)));
 }
 
 coh_bytes_t coh_store_key(coh_key_t const *key)
@@ -62,7 +63,7 @@ coh_err_t coh_store_get_value(coh_bytes_t in, coh_value_t *out)
         return COH_ECORRUPT;
     }
     out->nonce = coh_load_u64_le(in.p);
-    out->word = coh_u256_from_be(in.p + 8, in.n - 8);
+    out->word  = coh_u256_from_be(in.p + 8, in.n - 8);
     return COH_OK;
 }
 
@@ -94,7 +95,7 @@ static uint8_t *put_change(uint8_t *p, coh_key_t const *key, coh_value_t const *
 size_t coh_store_put_redo(coh_kv_batch_t *batch, coh_mvstore_t const *mv, coh_mv_diff_t const *diff)
 {
     COH_ASSERT(diff->cnt <= UINT32_MAX);
-    coh_buf_t rec = COH_BUF_INIT;
+    coh_buf_t rec  = COH_BUF_INIT;
     uint8_t *start = coh_buf_extend(&rec, REDO_HEAD_SZ + diff->cnt * CHANGE_SZ_MAX + 8);
     coh_store_u32_le(start, REDO_VERSION);
     coh_store_u64_le(start + 4, diff->block);
@@ -119,13 +120,17 @@ void coh_store_drop_redo(coh_kv_batch_t *batch, uint64_t first, uint64_t last)
     uint8_t to[8];
     coh_store_u64_be(from, first);
     coh_store_u64_be(to, last + 1);
-    coh_kv_batch_delete_range(batch, COH_KV_REDO, coh_bytes(from, sizeof(from)), coh_bytes(to, sizeof(to)));
+    coh_kv_batch_delete_range(
+        batch, COH_KV_REDO, coh_bytes(from, sizeof(from)), coh_bytes(to, sizeof(to)));
 }
 
 /* Reads one change; NULL if the rest is too short or no change. */
-static uint8_t const *get_change(uint8_t const *p, uint8_t const *end, coh_key_t *key, coh_value_t *value)
+static uint8_t const *get_change(uint8_t const *p,
+                                 uint8_t const *end,
+                                 coh_key_t *key,
+                                 coh_value_t *value)
 {
-    *key = (coh_key_t){0};
+    *key         = (coh_key_t){0};
     size_t fixed = 1 + 20 + (p < end && *p == COH_KEY_SLOT ? 32 : 0) + 8 + 1;
     if ((size_t)(end - p) < fixed || *p >= COH_KEY_KIND_CNT) {
         return NULL;
@@ -147,17 +152,22 @@ static uint8_t const *get_change(uint8_t const *p, uint8_t const *end, coh_key_t
     return p + len;
 }
 
-coh_err_t coh_store_read_redo(coh_bytes_t key, coh_bytes_t record, uint64_t *block, coh_store_change_fn *visit, void *arg)
+coh_err_t coh_store_read_redo(coh_bytes_t key,
+                              coh_bytes_t record,
+                              uint64_t *block,
+                              coh_store_change_fn *visit,
+                              void *arg)
 {
     if (key.n != 8 || record.n < REDO_HEAD_SZ + 8 || coh_load_u32_le(record.p) != REDO_VERSION) {
         return COH_ECORRUPT;
     }
     uint8_t const *end = record.p + record.n - 8;
-    *block = coh_load_u64_be(key.p);
-    if (coh_load_u64_le(end) != coh_checksum64(record.p, record.n - 8) || coh_load_u64_le(record.p + 4) != *block) {
+    *block             = coh_load_u64_be(key.p);
+    if (coh_load_u64_le(end) != coh_checksum64(record.p, record.n - 8) ||
+        coh_load_u64_le(record.p + 4) != *block) {
         return COH_ECORRUPT;
     }
-    uint32_t cnt = coh_load_u32_le(record.p + 12);
+    uint32_t cnt     = coh_load_u32_le(record.p + 12);
     uint8_t const *p = record.p + REDO_HEAD_SZ;
     for (uint32_t i = 0; i < cnt; i++) {
         coh_key_t k;

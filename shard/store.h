@@ -31,13 +31,19 @@ void coh_store_put_value(coh_kv_batch_t *batch, coh_key_t const *key, coh_value_
 coh_err_t coh_store_get_value(coh_bytes_t in, coh_value_t *out);
 
 /* coh_store_put_redo adds the redo record of a diff to batch; returns its size in bytes. */
-size_t coh_store_put_redo(coh_kv_batch_t *batch, coh_mvstore_t const *mv, coh_mv_diff_t const *diff);
+size_t coh_store_put_redo(coh_kv_batch_t *batch,
+                          coh_mvstore_t const *mv,
+                          coh_mv_diff_t const *diff);
 /* Deletes the redo records first..last. */
 void coh_store_drop_redo(coh_kv_batch_t *batch, uint64_t first, uint64_t last);
 
 /* coh_store_read_redo hands the changes of a record to visit. COH_OK; COH_ECORRUPT damaged, or of another block than its key says */
 typedef void coh_store_change_fn(void *arg, coh_key_t const *key, coh_value_t const *value);
-coh_err_t coh_store_read_redo(coh_bytes_t key, coh_bytes_t record, uint64_t *block, coh_store_change_fn *visit, void *arg);
+coh_err_t coh_store_read_redo(coh_bytes_t key,
+                              coh_bytes_t record,
+                              uint64_t *block,
+                              coh_store_change_fn *visit,
+                              void *arg);
 
 /* coh_store_sort_items orders by flat key, for ingestion. */
 void coh_store_sort_items(coh_mv_item_t *items, size_t cnt);

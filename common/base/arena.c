@@ -12,7 +12,7 @@ void *coh_arena_alloc_slow(coh_arena_t *arena, size_t size)
         link = &(*link)->next;
     }
     if (*link == NULL) {
-        size_t data_sz = COH_MAX(size, COH_ARENA_CHUNK_SZ);
+        size_t data_sz           = COH_MAX(size, COH_ARENA_CHUNK_SZ);
         coh_arena_chunk_t *chunk = malloc(sizeof(*chunk) + data_sz);
         COH_ASSERT(chunk != NULL);
         chunk->next = NULL;
@@ -20,14 +20,14 @@ void *coh_arena_alloc_slow(coh_arena_t *arena, size_t size)
         arena->total += data_sz;
         *link = chunk;
     }
-    arena->cur = *link;
+    arena->cur  = *link;
     arena->used = size;
     return arena->cur->data;
 }
 
 void coh_arena_reset(coh_arena_t *arena, size_t keep_bytes)
 {
-    size_t kept = 0;
+    size_t kept              = 0;
     coh_arena_chunk_t **link = &arena->first;
     while (*link != NULL) {
         coh_arena_chunk_t *chunk = *link;
@@ -40,7 +40,7 @@ void coh_arena_reset(coh_arena_t *arena, size_t keep_bytes)
             link = &chunk->next;
         }
     }
-    arena->cur = arena->first;
+    arena->cur  = arena->first;
     arena->used = 0;
 }
 
@@ -48,7 +48,7 @@ void coh_arena_free(coh_arena_t *arena)
 {
     while (arena->first != NULL) {
         coh_arena_chunk_t *chunk = arena->first;
-        arena->first = chunk->next;
+        arena->first             = chunk->next;
         free(chunk);
     }
     *arena = COH_ARENA_INIT;

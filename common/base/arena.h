@@ -18,7 +18,7 @@ typedef struct {
     size_t total; /* octets of all chunks */
 } coh_arena_t;
 
-#define COH_ARENA_INIT ((coh_arena_t){0})
+#define COH_ARENA_INIT     ((coh_arena_t){0})
 #define COH_ARENA_CHUNK_SZ ((size_t)1 << 18)
 
 void coh_arena_free(coh_arena_t *arena);
@@ -39,7 +39,12 @@ static inline void *coh_arena_alloc(coh_arena_t *arena, size_t size)
 }
 
 /* coh_arena_grow returns an array of *cap elements at least want long, with the first cnt copied over; old memory is left behind. */
-static inline void *coh_arena_grow(coh_arena_t *arena, void *old, size_t cnt, uint32_t *cap, size_t want, size_t elem)
+static inline void *coh_arena_grow(coh_arena_t *arena,
+                                   void *old,
+                                   size_t cnt,
+                                   uint32_t *cap,
+                                   size_t want,
+                                   size_t elem)
 {
     if (want <= *cap) {
         return old;

@@ -6,10 +6,7 @@
 
 static _Atomic(coh_assert_hook_t *) assert_hook;
 
-void coh_assert_set_hook(coh_assert_hook_t *hook)
-{
-    atomic_store(&assert_hook, hook);
-}
+void coh_assert_set_hook(coh_assert_hook_t *hook) { atomic_store(&assert_hook, hook); }
 
 void coh_assert_fail(char const *expr, char const *file, int line, char const *func)
 {

@@ -11,7 +11,9 @@ typedef void coh_assert_hook_t(char const *expr, char const *file, int line, cha
 /* coh_assert_set_hook installs what runs before the process aborts (log the rank and block, say). NULL removes it. */
 void coh_assert_set_hook(coh_assert_hook_t *hook);
 
-__attribute__((noreturn, cold)) void coh_assert_fail(char const *expr, char const *file, int line,
+__attribute__((noreturn, cold)) void coh_assert_fail(char const *expr,
+                                                     char const *file,
+                                                     int line,
                                                      char const *func);
 
 #define COH_ASSERT(x) (COH_LIKELY(x) ? (void)0 : coh_assert_fail(#x, __FILE__, __LINE__, __func__))

@@ -10,15 +10,15 @@
 #include <stdint.h>
 #include <string.h>
 
-#define COH_LIKELY(x) __builtin_expect(!!(x), 1)
-#define COH_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define COH_CNT(a) (sizeof(a) / sizeof((a)[0]))
-#define COH_CACHE_LINE 64
-#define COH_ALIGNED(n) __attribute__((aligned(n)))
-#define COH_UNUSED __attribute__((unused))
+#define COH_LIKELY(x)         __builtin_expect(!!(x), 1)
+#define COH_UNLIKELY(x)       __builtin_expect(!!(x), 0)
+#define COH_CNT(a)            (sizeof(a) / sizeof((a)[0]))
+#define COH_CACHE_LINE        64
+#define COH_ALIGNED(n)        __attribute__((aligned(n)))
+#define COH_UNUSED            __attribute__((unused))
 #define COH_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define COH_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define COH_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define COH_MIN(a, b)         ((a) < (b) ? (a) : (b))
+#define COH_MAX(a, b)         ((a) > (b) ? (a) : (b))
 
 _Static_assert(sizeof(void *) == 8, "64-bit targets only");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "little-endian targets only");
@@ -77,20 +77,14 @@ static inline uint32_t coh_load_u32_le(uint8_t const *p)
     return v;
 }
 
-static inline void coh_store_u64_le(uint8_t *p, uint64_t v)
-{
-    memcpy(p, &v, sizeof(v));
-}
+static inline void coh_store_u64_le(uint8_t *p, uint64_t v) { memcpy(p, &v, sizeof(v)); }
 
 static inline void coh_store_u64_be(uint8_t *p, uint64_t v)
 {
     coh_store_u64_le(p, __builtin_bswap64(v));
 }
 
-static inline void coh_store_u32_le(uint8_t *p, uint32_t v)
-{
-    memcpy(p, &v, sizeof(v));
-}
+static inline void coh_store_u32_le(uint8_t *p, uint32_t v) { memcpy(p, &v, sizeof(v)); }
 
 /* A cheap, well-mixing 64-bit finaliser (splitmix64). Not for anything that an adversary may aim at
    without a secret seed mixed in. */

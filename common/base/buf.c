@@ -11,12 +11,12 @@ void coh_buf_grow(coh_buf_t *buf, size_t extra)
 {
     COH_ASSERT(extra <= SIZE_MAX / 4 - buf->n);
     size_t want = buf->n + extra;
-    size_t cap = buf->cap == 0 ? 256 : buf->cap;
+    size_t cap  = buf->cap == 0 ? 256 : buf->cap;
     while (cap < want) {
         cap *= 2;
     }
     if (cap > buf->cap) {
-        buf->p = coh_realloc(buf->p, cap);
+        buf->p   = coh_realloc(buf->p, cap);
         buf->cap = cap;
     }
 }

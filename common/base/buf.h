@@ -6,9 +6,9 @@
 #include "common/base/base.h"
 
 typedef struct {
-    uint8_t *p;  /* owned; NULL while cap is 0 */
-    size_t n;    /* bytes used */
-    size_t cap;  /* bytes allocated */
+    uint8_t *p; /* owned; NULL while cap is 0 */
+    size_t n;   /* bytes used */
+    size_t cap; /* bytes allocated */
 } coh_buf_t;
 
 #define COH_BUF_INIT ((coh_buf_t){0})
@@ -17,15 +17,9 @@ typedef struct {
 void coh_buf_grow(coh_buf_t *buf, size_t extra);
 void coh_buf_free(coh_buf_t *buf);
 
-static inline void coh_buf_clear(coh_buf_t *buf)
-{
-    buf->n = 0;
-}
+static inline void coh_buf_clear(coh_buf_t *buf) { buf->n = 0; }
 
-static inline coh_bytes_t coh_buf_bytes(coh_buf_t const *buf)
-{
-    return coh_bytes(buf->p, buf->n);
-}
+static inline coh_bytes_t coh_buf_bytes(coh_buf_t const *buf) { return coh_bytes(buf->p, buf->n); }
 
 /* coh_buf_extend returns n bytes at the end for the caller to fill; never NULL, valid until the next append. */
 static inline uint8_t *coh_buf_extend(coh_buf_t *buf, size_t n)
@@ -45,10 +39,7 @@ static inline void coh_buf_put(coh_buf_t *buf, void const *p, size_t n)
     }
 }
 
-static inline void coh_buf_put_u8(coh_buf_t *buf, uint8_t v)
-{
-    *coh_buf_extend(buf, 1) = v;
-}
+static inline void coh_buf_put_u8(coh_buf_t *buf, uint8_t v) { *coh_buf_extend(buf, 1) = v; }
 
 static inline void coh_buf_put_u32_le(coh_buf_t *buf, uint32_t v)
 {

@@ -8,9 +8,9 @@
 static inline uint64_t coh_checksum64(void const *p, size_t n)
 {
     uint8_t const *b = p;
-    uint64_t h0 = UINT64_C(0x243f6a8885a308d3) ^ n;
-    uint64_t h1 = UINT64_C(0x13198a2e03707344);
-    size_t left = n;
+    uint64_t h0      = UINT64_C(0x243f6a8885a308d3) ^ n;
+    uint64_t h1      = UINT64_C(0x13198a2e03707344);
+    size_t left      = n;
     for (; left >= 16; left -= 16, b += 16) {
         h0 = (h0 ^ coh_load_u64_le(b)) * UINT64_C(0x9e3779b97f4a7c15);
         h0 ^= h0 >> 32;

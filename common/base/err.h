@@ -22,12 +22,12 @@ typedef enum {
 char const *coh_err_str(coh_err_t err);
 
 /* COH_TRY returns the error of e upward. */
-#define COH_TRY(e)                           \
-    do {                                     \
-        coh_err_t coh_try_rc_ = (e);         \
+#define COH_TRY(e)                            \
+    do {                                      \
+        coh_err_t coh_try_rc_ = (e);          \
         if (COH_UNLIKELY(coh_try_rc_ != 0)) { \
-            return coh_try_rc_;              \
-        }                                    \
+            return coh_try_rc_;               \
+        }                                     \
     } while (0)
 
 #endif

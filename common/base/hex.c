@@ -17,9 +17,9 @@ static int digit(char c)
 void coh_hex_encode(char *out, void const *p, size_t n)
 {
     static char const digits[] = "0123456789abcdef";
-    uint8_t const *b = p;
+    uint8_t const *b           = p;
     for (size_t i = 0; i < n; i++) {
-        out[2 * i] = digits[b[i] >> 4];
+        out[2 * i]     = digits[b[i] >> 4];
         out[2 * i + 1] = digits[b[i] & 15];
     }
     out[2 * n] = '\0';
@@ -58,7 +58,7 @@ coh_err_t coh_hex_append(coh_buf_t *out, char const *text, size_t len)
     if (len % 2 != 0) {
         return COH_EMALFORMED;
     }
-    size_t old = out->n;
+    size_t old   = out->n;
     coh_err_t rc = decode(coh_buf_extend(out, len / 2), len / 2, text);
     if (rc != COH_OK) {
         out->n = old;

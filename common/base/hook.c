@@ -7,14 +7,11 @@ static void *hook_arg;
 
 void coh_hook_set(coh_hook_fn *fn, void *arg)
 {
-    hook_fn = fn;
+    hook_fn  = fn;
     hook_arg = arg;
 }
 
-bool coh_hook_call(char const *place)
-{
-    return hook_fn != NULL && hook_fn(hook_arg, place);
-}
+bool coh_hook_call(char const *place) { return hook_fn != NULL && hook_fn(hook_arg, place); }
 
 #else
 

@@ -17,16 +17,13 @@ static inline void coh_rng_seed(coh_rng_t *rng, uint64_t seed)
     }
 }
 
-static inline uint64_t coh_rng_rotl(uint64_t x, int k)
-{
-    return (x << k) | (x >> (64 - k));
-}
+static inline uint64_t coh_rng_rotl(uint64_t x, int k) { return (x << k) | (x >> (64 - k)); }
 
 static inline uint64_t coh_rng_next(coh_rng_t *rng)
 {
-    uint64_t *s = rng->s;
+    uint64_t *s     = rng->s;
     uint64_t result = coh_rng_rotl(s[1] * 5, 7) * 9;
-    uint64_t t = s[1] << 17;
+    uint64_t t      = s[1] << 17;
     s[2] ^= s[0];
     s[3] ^= s[1];
     s[1] ^= s[2];
@@ -39,7 +36,7 @@ static inline uint64_t coh_rng_next(coh_rng_t *rng)
 /* A number in 0..bound-1; bound must not be 0. The bias of the multiplication is below 2^-32 for bounds below 2^32. */
 static inline uint64_t coh_rng_below(coh_rng_t *rng, uint64_t bound)
 {
-    return (uint64_t)((__extension__ (unsigned __int128)coh_rng_next(rng) * bound) >> 64);
+    return (uint64_t)((__extension__(unsigned __int128) coh_rng_next(rng) * bound) >> 64);
 }
 
 /* True with probability percent / 100. */

@@ -12,7 +12,7 @@ typedef struct {
     atomic_flag held;
 } coh_spin_t;
 
-#define COH_SPIN_INIT ((coh_spin_t){ATOMIC_FLAG_INIT})
+#define COH_SPIN_INIT  ((coh_spin_t){ATOMIC_FLAG_INIT})
 #define COH_SPIN_TRIES 64
 
 static inline void coh_spin_lock(coh_spin_t *lock)

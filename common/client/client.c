@@ -49,8 +49,11 @@ static coh_err_t open_failure(coh_buf_t *err_text, char const *addr)
 }
 
 /* Opens a socket that any message up to message_bytes fits through, and starts to connect it. */
-static coh_err_t
-open_socket(int *out, int protocol, char const *addr, uint32_t message_bytes, coh_buf_t *err_text)
+static coh_err_t open_socket(int *out,
+                             int protocol,
+                             char const *addr,
+                             uint32_t message_bytes,
+                             coh_buf_t *err_text)
 {
     int sock = nn_socket(AF_SP, protocol);
     if (sock < 0) {
@@ -369,8 +372,10 @@ coh_err_t coh_client_pipeline_submit(coh_client_pipeline_t *p,
 }
 
 /* Ends the request at place i of the order. Its lane is free before the callback is made. */
-static void
-finish(coh_client_pipeline_t *p, uint32_t i, coh_err_t err, coh_op_submit_answer_t const *answer)
+static void finish(coh_client_pipeline_t *p,
+                   uint32_t i,
+                   coh_err_t err,
+                   coh_op_submit_answer_t const *answer)
 {
     COH_ASSERT(i < p->in_flight);
     uint32_t lane          = p->order[i];

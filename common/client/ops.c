@@ -155,8 +155,10 @@ coh_err_t coh_op_read_request(coh_op_reader_t *r, coh_op_request_t *out, coh_byt
     return expect_end(up);
 }
 
-coh_err_t
-coh_op_read_answer(coh_op_reader_t *r, coh_op_answer_t *out, coh_op_id_t op, coh_bytes_t in)
+coh_err_t coh_op_read_answer(coh_op_reader_t *r,
+                             coh_op_answer_t *out,
+                             coh_op_id_t op,
+                             coh_bytes_t in)
 {
     coh_unpack_t *up = &r->up;
     uint32_t cnt     = 0;

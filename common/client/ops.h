@@ -145,8 +145,10 @@ coh_err_t coh_op_read_request(coh_op_reader_t *r, coh_op_request_t *out, coh_byt
 /* coh_op_read_answer decodes the answer to an operation. A refusal is a well-formed answer: look at
    out->err.
    Returns: COH_OK; COH_EMALFORMED, COH_ETRUNCATED */
-coh_err_t
-coh_op_read_answer(coh_op_reader_t *r, coh_op_answer_t *out, coh_op_id_t op, coh_bytes_t in);
+coh_err_t coh_op_read_answer(coh_op_reader_t *r,
+                             coh_op_answer_t *out,
+                             coh_op_id_t op,
+                             coh_bytes_t in);
 
 /* coh_op_read_publication decodes a publication with its topic octet.
    Returns: COH_OK; COH_EUNSUPPORTED no such topic; COH_EMALFORMED, COH_ETRUNCATED */

@@ -56,8 +56,10 @@ coh_err_t coh_rlp_next(coh_rlp_t *r, coh_rlp_kind_t *kind, coh_bytes_t *payload)
     return COH_OK;
 }
 
-coh_err_t
-coh_rlp_next_raw(coh_rlp_t *r, coh_rlp_kind_t *kind, coh_bytes_t *payload, coh_bytes_t *item)
+coh_err_t coh_rlp_next_raw(coh_rlp_t *r,
+                           coh_rlp_kind_t *kind,
+                           coh_bytes_t *payload,
+                           coh_bytes_t *item)
 {
     uint8_t const *start = r->p;
     COH_TRY(coh_rlp_next(r, kind, payload));

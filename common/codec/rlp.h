@@ -28,8 +28,10 @@ static inline bool coh_rlp_at_end(coh_rlp_t const *r) { return r->p == r->end; }
 coh_err_t coh_rlp_next(coh_rlp_t *r, coh_rlp_kind_t *kind, coh_bytes_t *payload);
 
 /* As coh_rlp_next, but also returns the item with its header (for re-hashing it whole). */
-coh_err_t
-coh_rlp_next_raw(coh_rlp_t *r, coh_rlp_kind_t *kind, coh_bytes_t *payload, coh_bytes_t *item);
+coh_err_t coh_rlp_next_raw(coh_rlp_t *r,
+                           coh_rlp_kind_t *kind,
+                           coh_bytes_t *payload,
+                           coh_bytes_t *item);
 
 /* Typed reads; COH_EMALFORMED if the item is of another kind, size or form (leading zeros). */
 coh_err_t coh_rlp_list(coh_rlp_t *r, coh_rlp_t *inner);

@@ -320,8 +320,10 @@ static bool signature_in_range(coh_tx_t const *tx, coh_fork_t fork)
            coh_u256_lt(&s, &order) && (fork < COH_FORK_HOMESTEAD || coh_ecdsa_is_low_s(tx->s));
 }
 
-static coh_tx_err_t
-check_signer(coh_tx_t const *tx, coh_fork_t fork, uint64_t chain_id, bool allow_unprotected)
+static coh_tx_err_t check_signer(coh_tx_t const *tx,
+                                 coh_fork_t fork,
+                                 uint64_t chain_id,
+                                 bool allow_unprotected)
 {
     if (!tx->has_chain_id) {
         return allow_unprotected ? COH_TX_OK : COH_TX_UNPROTECTED;
@@ -342,8 +344,10 @@ static bool type_in_fork(coh_tx_type_t type, coh_fork_t fork)
     return false;
 }
 
-coh_tx_err_t
-coh_tx_check_static(coh_tx_t const *tx, coh_fork_t fork, uint64_t chain_id, bool allow_unprotected)
+coh_tx_err_t coh_tx_check_static(coh_tx_t const *tx,
+                                 coh_fork_t fork,
+                                 uint64_t chain_id,
+                                 bool allow_unprotected)
 {
     if (!type_in_fork(tx->type, fork)) {
         return COH_TX_TYPE_UNSUPPORTED;

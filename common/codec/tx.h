@@ -73,8 +73,10 @@ uint64_t coh_tx_floor_gas(coh_tx_t const *tx, coh_fork_t fork);
    ranges (EIP-2 low s since Homestead), intrinsic and floor gas, gas cap (EIP-7825), tip against
    cap, 256-bit overflow of the upfront cost, nonce below 2^64-1 (EIP-2681). allow_unprotected
    admits legacy transactions without a chain id. */
-coh_tx_err_t
-coh_tx_check_static(coh_tx_t const *tx, coh_fork_t fork, uint64_t chain_id, bool allow_unprotected);
+coh_tx_err_t coh_tx_check_static(coh_tx_t const *tx,
+                                 coh_fork_t fork,
+                                 uint64_t chain_id,
+                                 bool allow_unprotected);
 
 /* coh_tx_upfront sets out = gas_limit * max_fee + value (what the sender must own); true on
    overflow. */

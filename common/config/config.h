@@ -9,8 +9,8 @@
 
 typedef struct {
 #define COH_CFG_U64(scope, section, name, def, min, max, doc) uint64_t section##_##name;
-#define COH_CFG_BOOL(scope, section, name, def, doc) bool section##_##name;
-#define COH_CFG_STR(scope, section, name, def, doc) char section##_##name[COH_CFG_STR_MAX];
+#define COH_CFG_BOOL(scope, section, name, def, doc)          bool section##_##name;
+#define COH_CFG_STR(scope, section, name, def, doc)           char section##_##name[COH_CFG_STR_MAX];
 #include "common/config/config.def"
 #undef COH_CFG_U64
 #undef COH_CFG_BOOL
@@ -22,7 +22,10 @@ void coh_config_default(coh_config_t *cfg);
 
 /* coh_config_set sets one option by its long name ("block-tx-max"), with range check. err_text names option, value and range.
    Returns: COH_OK; COH_ENOTFOUND no such option; COH_EINVAL out of range or not a number */
-coh_err_t coh_config_set(coh_config_t *cfg, char const *option, char const *value, coh_buf_t *err_text);
+coh_err_t coh_config_set(coh_config_t *cfg,
+                         char const *option,
+                         char const *value,
+                         coh_buf_t *err_text);
 
 /* coh_config_load_file reads an INI file; an unknown section or name is an error that names file and line. */
 coh_err_t coh_config_load_file(coh_config_t *cfg, char const *path, coh_buf_t *err_text);
@@ -37,14 +40,14 @@ typedef enum { COH_CFG_KIND_U64, COH_CFG_KIND_BOOL, COH_CFG_KIND_STR } coh_cfg_k
 
 /* One row of the table, for --help, argument parsers and reference documents. */
 typedef struct {
-    char const *option;  /* "block-tx-max" */
+    char const *option; /* "block-tx-max" */
     char const *section;
     char const *name;
     char const *doc;
-    char const *def;     /* default as text */
+    char const *def; /* default as text */
     coh_cfg_kind_t kind;
     bool cluster;
-    uint64_t min, max;   /* U64 */
+    uint64_t min, max; /* U64 */
 } coh_cfg_row_t;
 
 /* coh_config_rows returns the table; *cnt rows. */

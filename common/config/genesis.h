@@ -21,15 +21,15 @@ typedef struct {
        never. [FRONTIER] is 0. [PARIS]: 0 if terminalTotalDifficulty is 0, else mergeNetsplitBlock,
        else never. */
     uint64_t fork_at[COH_FORK_CNT];
-    uint64_t number;      /* of the genesis block; 0, or the parent of an imported block */
+    uint64_t number; /* of the genesis block; 0, or the parent of an imported block */
     uint64_t timestamp;
     uint64_t gas_limit;
-    coh_u256_t base_fee;  /* baseFeePerGas; 1 gwei if London is active and none is given */
+    coh_u256_t base_fee; /* baseFeePerGas; 1 gwei if London is active and none is given */
     coh_addr_t coinbase;
     coh_genesis_account_t *alloc; /* owned; sorted by address, no repetition */
     size_t alloc_cnt;
-    coh_u256_t supply;    /* sum of alloc's balances */
-    coh_hash_t hash;      /* identity: keccak256 over all of the above in a fixed encoding */
+    coh_u256_t supply; /* sum of alloc's balances */
+    coh_hash_t hash;   /* identity: keccak256 over all of the above in a fixed encoding */
 } coh_genesis_t;
 
 /* coh_genesis_parse reads JSON text. Errors name the member and the remedy. Accounts with code or

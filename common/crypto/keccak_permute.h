@@ -50,11 +50,12 @@
         KECCAK_ROW(e, a, 4, 2, 62, 8, 55, 14, 39, 15, 41, 21, 2);  \
     } while (0)
 
-#define KECCAK_EACH_WORD(X)                                                                        \
-    X(0)                                                                                           \
-    X(1)                                                                                           \
-    X(2)                                                                                           \
-    X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) \
+#define KECCAK_EACH_WORD(X)                                                                   \
+    X(0)                                                                                      \
+    X(1)                                                                                      \
+    X(2)                                                                                      \
+    X(3)                                                                                      \
+    X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) \
         X(20) X(21) X(22) X(23) X(24)
 
 KECCAK_TARGET static void KECCAK_NAME(uint64_t *st)

@@ -3,7 +3,7 @@
 void coh_u256_to_dec(char out[COH_U256_DEC_SZ], coh_u256_t const *a)
 {
     char digits[COH_U256_DEC_SZ];
-    size_t cnt = 0;
+    size_t cnt   = 0;
     coh_u256_t v = *a;
     do {
         digits[cnt++] = (char)('0' + coh_u256_divmod_u64(&v, &v, 10));

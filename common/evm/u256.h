@@ -15,10 +15,7 @@ typedef struct {
 /* Longest decimal text of a word, with its NUL. */
 #define COH_U256_DEC_SZ 79
 
-static inline coh_u256_t coh_u256(uint64_t v)
-{
-    return (coh_u256_t){{v, 0, 0, 0}};
-}
+static inline coh_u256_t coh_u256(uint64_t v) { return (coh_u256_t){{v, 0, 0, 0}}; }
 
 static inline bool coh_u256_is_zero(coh_u256_t const *a)
 {
@@ -27,8 +24,8 @@ static inline bool coh_u256_is_zero(coh_u256_t const *a)
 
 static inline bool coh_u256_eq(coh_u256_t const *a, coh_u256_t const *b)
 {
-    return ((a->w[0] ^ b->w[0]) | (a->w[1] ^ b->w[1]) | (a->w[2] ^ b->w[2]) | (a->w[3] ^ b->w[3])) ==
-           0;
+    return ((a->w[0] ^ b->w[0]) | (a->w[1] ^ b->w[1]) | (a->w[2] ^ b->w[2]) |
+            (a->w[3] ^ b->w[3])) == 0;
 }
 
 /* True if a is below b. */
@@ -60,8 +57,8 @@ static inline bool coh_u256_sub(coh_u256_t *out, coh_u256_t const *a, coh_u256_t
     uint64_t borrow = 0;
     for (int i = 0; i < 4; i++) {
         coh_u128_t t = (coh_u128_t)a->w[i] - b->w[i] - borrow;
-        out->w[i] = (uint64_t)t;
-        borrow = (uint64_t)(t >> 64) & 1;
+        out->w[i]    = (uint64_t)t;
+        borrow       = (uint64_t)(t >> 64) & 1;
     }
     return borrow != 0;
 }
@@ -83,7 +80,7 @@ static inline uint64_t coh_u256_divmod_u64(coh_u256_t *out, coh_u256_t const *a,
 {
     coh_u128_t rem = 0;
     for (int i = 3; i >= 0; i--) {
-        rem = rem << 64 | a->w[i];
+        rem       = rem << 64 | a->w[i];
         out->w[i] = (uint64_t)(rem / m);
         rem %= m;
     }

@@ -48,8 +48,10 @@ void coh_kv_batch_put(coh_kv_batch_t *batch,
     }
 }
 
-uint8_t *
-coh_kv_batch_put_space(coh_kv_batch_t *batch, coh_kv_table_t table, coh_bytes_t key, size_t n)
+uint8_t *coh_kv_batch_put_space(coh_kv_batch_t *batch,
+                                coh_kv_table_t table,
+                                coh_bytes_t key,
+                                size_t n)
 {
     return append_op(batch, COH_KV_OP_PUT, table, key, n);
 }

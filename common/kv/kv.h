@@ -11,19 +11,19 @@
 #include "common/base/err.h"
 
 /* Tables of every store, shards' and coordinator's: COH_KV_TABLE(name, purpose). */
-#define COH_KV_TABLES(T)                                                                  \
-    T(META, "meta", "format, identity, progress marks")                                   \
-    T(ACCOUNTS, "accounts", "shard: address -> nonce, balance")                           \
-    T(REDO, "redo", "shard: block number -> redo record, until flushed")                  \
+#define COH_KV_TABLES(T)                                                                        \
+    T(META, "meta", "format, identity, progress marks")                                         \
+    T(ACCOUNTS, "accounts", "shard: address -> nonce, balance")                                 \
+    T(REDO, "redo", "shard: block number -> redo record, until flushed")                        \
     T(BLOCKS, "blocks", "coordinator: block number -> decision record (header, body, outcome)") \
-    T(TX_INDEX, "tx_index", "coordinator: transaction hash -> block number, index")       \
+    T(TX_INDEX, "tx_index", "coordinator: transaction hash -> block number, index")             \
     T(DIRECTORY, "directory", "coordinator: epoch -> bucket assignment")
 
 typedef enum {
 #define COH_KV_ENUM(id, name, doc) COH_KV_##id,
     COH_KV_TABLES(COH_KV_ENUM)
 #undef COH_KV_ENUM
-    COH_KV_TABLE_CNT
+        COH_KV_TABLE_CNT
 } coh_kv_table_t;
 
 /* A batch: operations encoded one after another; built by one thread, then handed over. */
@@ -34,14 +34,27 @@ typedef struct {
 
 void coh_kv_batch_init(coh_kv_batch_t *batch);
 void coh_kv_batch_free(coh_kv_batch_t *batch);
-void coh_kv_batch_put(coh_kv_batch_t *batch, coh_kv_table_t table, coh_bytes_t key, coh_bytes_t value);
+void coh_kv_batch_put(coh_kv_batch_t *batch,
+                      coh_kv_table_t table,
+                      coh_bytes_t key,
+                      coh_bytes_t value);
 /* coh_kv_batch_put_space reserves a value of n bytes and returns where to write it; valid until the next operation. */
-uint8_t *coh_kv_batch_put_space(coh_kv_batch_t *batch, coh_kv_table_t table, coh_bytes_t key, size_t n);
+uint8_t *coh_kv_batch_put_space(coh_kv_batch_t *batch,
+                                coh_kv_table_t table,
+                                coh_bytes_t key,
+                                size_t n);
 void coh_kv_batch_delete(coh_kv_batch_t *batch, coh_kv_table_t table, coh_bytes_t key);
 /* Deletes the keys k with first <= k < end. */
-void coh_kv_batch_delete_range(coh_kv_batch_t *batch, coh_kv_table_t table, coh_bytes_t first, coh_bytes_t end);
+void coh_kv_batch_delete_range(coh_kv_batch_t *batch,
+                               coh_kv_table_t table,
+                               coh_bytes_t first,
+                               coh_bytes_t end);
 
-typedef enum { COH_KV_OP_PUT = 1, COH_KV_OP_DELETE = 2, COH_KV_OP_DELETE_RANGE = 3 } coh_kv_op_kind_t;
+typedef enum {
+    COH_KV_OP_PUT          = 1,
+    COH_KV_OP_DELETE       = 2,
+    COH_KV_OP_DELETE_RANGE = 3
+} coh_kv_op_kind_t;
 
 typedef struct {
     coh_kv_op_kind_t kind;
@@ -63,7 +76,12 @@ typedef struct {
     coh_err_t (*get)(coh_kv_t *kv, coh_kv_table_t table, coh_bytes_t key, coh_buf_t *out);
     /* cnt keys of one table: errs[i] is COH_OK or COH_ENOTFOUND; values appended to out one after another, lens[i] octets each.
        Any other failure is returned and means that nothing can be said of any. */
-    coh_err_t (*multi_get)(coh_kv_t *kv, coh_kv_table_t table, size_t cnt, coh_bytes_t const *keys, coh_err_t *errs, size_t *lens,
+    coh_err_t (*multi_get)(coh_kv_t *kv,
+                           coh_kv_table_t table,
+                           size_t cnt,
+                           coh_bytes_t const *keys,
+                           coh_err_t *errs,
+                           size_t *lens,
                            coh_buf_t *out);
     /* Applies a batch atomically. With sync it is durable when this returns; without, some later write or close makes it so. */
     coh_err_t (*write)(coh_kv_t *kv, coh_kv_batch_t const *batch, bool sync);
@@ -71,8 +89,12 @@ typedef struct {
        Not ordered against unsynced batches written before it. */
     coh_err_t (*ingest)(coh_kv_t *kv, coh_kv_batch_t const *batch);
     /* Visits keys from first on, in ascending byte order, or descending from first down. An empty first means from the start (end). */
-    coh_err_t (*iterate)(coh_kv_t *kv, coh_kv_table_t table, coh_bytes_t first, bool descending,
-                         coh_kv_visit_t *visit, void *arg);
+    coh_err_t (*iterate)(coh_kv_t *kv,
+                         coh_kv_table_t table,
+                         coh_bytes_t first,
+                         bool descending,
+                         coh_kv_visit_t *visit,
+                         void *arg);
     void (*close)(coh_kv_t *kv);
 } coh_kv_ops_t;
 
@@ -95,7 +117,10 @@ typedef struct {
 
 /* coh_kv_rocks_open opens or creates a store in directory path (its parent must exist).
    Returns: COH_OK; COH_ELOCKED another process has it; COH_ECORRUPT; COH_EIO. The library's text goes to err_text, if not NULL. */
-coh_err_t coh_kv_rocks_open(coh_kv_t **out, char const *path, size_t cache_bytes, coh_buf_t *err_text);
+coh_err_t coh_kv_rocks_open(coh_kv_t **out,
+                            char const *path,
+                            size_t cache_bytes,
+                            coh_buf_t *err_text);
 void coh_kv_rocks_stats(coh_kv_t *kv, coh_kv_rocks_stats_t *out);
 
 #endif

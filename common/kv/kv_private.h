@@ -7,7 +7,7 @@
 /* coh_kv_compare orders keys: byte by byte, and a prefix before what it begins. */
 static inline int coh_kv_compare(coh_bytes_t a, coh_bytes_t b)
 {
-    size_t n = COH_MIN(a.n, b.n);
+    size_t n  = COH_MIN(a.n, b.n);
     int order = n == 0 ? 0 : memcmp(a.p, b.p, n);
     if (order != 0) {
         return order;

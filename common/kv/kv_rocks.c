@@ -195,8 +195,9 @@ static coh_err_t rocks_write(coh_kv_t *kv, coh_kv_batch_t const *batch, bool syn
     return rocks_err(text, "write failed", NULL);
 }
 
-static coh_err_t
-sst_fill(rocksdb_sstfilewriter_t *writer, char const *path, coh_kv_batch_t const *batch)
+static coh_err_t sst_fill(rocksdb_sstfilewriter_t *writer,
+                          char const *path,
+                          coh_kv_batch_t const *batch)
 {
     ROCKS("ingest: open failed", NULL, rocksdb_sstfilewriter_open(writer, path, err));
     size_t at = 0;
@@ -384,8 +385,10 @@ static void remove_leftovers(char const *path)
     (void)closedir(dir);
 }
 
-coh_err_t
-coh_kv_rocks_open(coh_kv_t **out, char const *path, size_t cache_bytes, coh_buf_t *err_text)
+coh_err_t coh_kv_rocks_open(coh_kv_t **out,
+                            char const *path,
+                            size_t cache_bytes,
+                            coh_buf_t *err_text)
 {
     rocks_t *rocks       = coh_calloc(1, sizeof(*rocks));
     rocks->base.ops      = &rocks_ops;

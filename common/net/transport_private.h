@@ -10,7 +10,7 @@
 
 #include "common/net/transport.h"
 
-#define COH_FRAME_POOL_CNT 32u
+#define COH_FRAME_POOL_CNT   32u
 #define COH_FRAME_POOL_BYTES ((size_t)32 << 20)
 
 /* Bounded by count and bytes: what does not fit is freed. Any thread. */

@@ -2,8 +2,8 @@
 #ifndef COH_ABORT_H
 #define COH_ABORT_H
 
-#define COH_ABORTS(X)                                                               \
-    X(NONE, "not refused")                                                          \
+#define COH_ABORTS(X)                                                                \
+    X(NONE, "not refused")                                                           \
     X(EFFECTS, "effects that another shard says it sent are not those that arrived") \
     X(DISK, "the redo record could not be written")
 
@@ -11,7 +11,7 @@ typedef enum {
 #define COH_ABORT_ENUM(name, text) COH_ABORT_##name,
     COH_ABORTS(COH_ABORT_ENUM)
 #undef COH_ABORT_ENUM
-    COH_ABORT_CNT
+        COH_ABORT_CNT
 } coh_abort_t;
 
 #define COH_ABORT_CASE(name, text) \

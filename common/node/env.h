@@ -13,8 +13,8 @@
 typedef enum {
     COH_DISK_WRITE,      /* batch, without sync */
     COH_DISK_WRITE_SYNC, /* batch, durable when done */
-    COH_DISK_INGEST,     /* batch of sorted PUTs of one table, then after (optional, unsynced), in this order */
-    COH_DISK_READ,       /* keys of one table */
+    COH_DISK_INGEST, /* batch of sorted PUTs of one table, then after (optional, unsynced), in this order */
+    COH_DISK_READ, /* keys of one table */
 } coh_disk_kind_t;
 
 /* One request to a rank's store. Writes and ingests are carried out one after another in the order handed out; reads
@@ -32,18 +32,18 @@ typedef struct coh_disk_req {
     size_t *lens;      /* key_cnt; out */
     coh_buf_t values;  /* out: values one after another */
     /* all */
-    coh_err_t err;     /* out */
-    uint64_t elapsed_us; /* out: time that the store took */
-    uint32_t tag;      /* the state machine's own */
-    uint64_t arg;      /* the state machine's own */
+    coh_err_t err;             /* out */
+    uint64_t elapsed_us;       /* out: time that the store took */
+    uint32_t tag;              /* the state machine's own */
+    uint64_t arg;              /* the state machine's own */
     struct coh_disk_req *next; /* the runtime's own */
 } coh_disk_req_t;
 
 typedef struct coh_env coh_env_t;
 
 struct coh_env {
-    uint32_t rank;     /* 0: coordinator */
-    uint32_t rank_cnt; /* 1 + shards */
+    uint32_t rank;          /* 0: coordinator */
+    uint32_t rank_cnt;      /* 1 + shards */
     coh_metrics_t *metrics; /* of this rank; may be NULL */
     uint64_t (*mono_us)(coh_env_t *env);
     uint64_t (*unix_us)(coh_env_t *env);

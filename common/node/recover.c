@@ -60,7 +60,8 @@ void coh_recover_job_decode(coh_recover_job_t *job, uint32_t first, uint32_t cnt
     for (uint32_t i = first; i < first + cnt; i++) {
         coh_tx_err_t err = coh_tx_decode(&job->txs[i], coh_recover_job_raw(job, i));
         if (err == COH_TX_OK && rules->check_static) {
-            err = coh_tx_check_static(&job->txs[i], rules->fork, rules->chain_id, rules->allow_unprotected);
+            err = coh_tx_check_static(
+                &job->txs[i], rules->fork, rules->chain_id, rules->allow_unprotected);
         }
         job->results[i].tx  = &job->txs[i];
         job->results[i].err = err;
@@ -78,7 +79,10 @@ void coh_recover_job_free(coh_recover_job_t *job)
     }
 }
 
-coh_recoverq_t *coh_recoverq_new(size_t tx_max, coh_metrics_t *metrics, coh_recover_done_fn *done, void *arg)
+coh_recoverq_t *coh_recoverq_new(size_t tx_max,
+                                 coh_metrics_t *metrics,
+                                 coh_recover_done_fn *done,
+                                 void *arg)
 {
     coh_recoverq_t *q = coh_calloc(1, sizeof(*q));
     q->tx_max         = tx_max;
@@ -192,7 +196,9 @@ bool coh_recoverq_work(coh_recoverq_t *q)
     uint64_t total_ns = coh_clock_thread_cpu_ns() - start;
     coh_metric_add(q->metrics, COH_M_recover_tx, cnt);
     coh_metric_add(q->metrics, COH_M_recover_signature_cpu, signature_ns);
-    coh_metric_add(q->metrics, COH_M_recover_decode_cpu, total_ns > signature_ns ? total_ns - signature_ns : 0);
+    coh_metric_add(q->metrics,
+                   COH_M_recover_decode_cpu,
+                   total_ns > signature_ns ? total_ns - signature_ns : 0);
     if (finish_chunk(q, job, cnt) && q->done != NULL) {
         q->done(q->arg);
     }

@@ -16,15 +16,16 @@
 
 /* What is checked besides form and signature. */
 typedef struct {
-    bool check_static;      /* false: only decode, hash and recover; the rest is ignored */
+    bool check_static; /* false: only decode, hash and recover; the rest is ignored */
     coh_fork_t fork;
     uint64_t chain_id;
     bool allow_unprotected;
 } coh_recover_rules_t;
 
 typedef struct coh_recover_job {
-    uint32_t cnt;              /* transactions added */
-    coh_tx_t *txs;             /* cnt; decoded, borrowing from the job; valid where the error is neither MALFORMED, TYPE_UNSUPPORTED nor TOO_LARGE */
+    uint32_t cnt; /* transactions added */
+    coh_tx_t *
+        txs; /* cnt; decoded, borrowing from the job; valid where the error is neither MALFORMED, TYPE_UNSUPPORTED nor TOO_LARGE */
     coh_tx_recover_t *results; /* cnt; hash (if it decodes), sender and err */
     uint64_t tag;              /* the caller's own */
     uint32_t src;              /* the caller's own (a rank, say) */
@@ -32,9 +33,9 @@ typedef struct coh_recover_job {
     coh_recover_rules_t rules;
     uint32_t cap;
     coh_buf_t bytes;
-    uint32_t *ends;            /* where each transaction ends in bytes */
-    uint32_t taken_cnt;        /* handed to workers; under the queue's lock */
-    uint32_t done_cnt;         /* worked on; under the queue's lock */
+    uint32_t *ends;     /* where each transaction ends in bytes */
+    uint32_t taken_cnt; /* handed to workers; under the queue's lock */
+    uint32_t done_cnt;  /* worked on; under the queue's lock */
     struct coh_recover_job *next;
 } coh_recover_job_t;
 
@@ -55,7 +56,10 @@ typedef struct coh_recoverq coh_recoverq_t;
 typedef void coh_recover_done_fn(void *arg);
 
 /* coh_recoverq_new makes a queue of at most tx_max transactions not popped yet. metrics may be NULL; borrowed. */
-coh_recoverq_t *coh_recoverq_new(size_t tx_max, coh_metrics_t *metrics, coh_recover_done_fn *done, void *arg);
+coh_recoverq_t *coh_recoverq_new(size_t tx_max,
+                                 coh_metrics_t *metrics,
+                                 coh_recover_done_fn *done,
+                                 void *arg);
 /* coh_recoverq_free frees all jobs that it holds. No thread may be inside coh_recoverq_work. */
 void coh_recoverq_free(coh_recoverq_t *q);
 

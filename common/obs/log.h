@@ -32,11 +32,11 @@ void coh_log(coh_log_level_t level, char const *module, char const *msg, char co
 #define COH_LOG_ERR(module, msg, ...) coh_log(COH_LOG_ERROR, module, msg, __VA_ARGS__)
 #define COH_LOG_WRN(module, msg, ...) coh_log(COH_LOG_WARN, module, msg, __VA_ARGS__)
 #define COH_LOG_INF(module, msg, ...) coh_log(COH_LOG_INFO, module, msg, __VA_ARGS__)
-#define COH_LOG_DBG(module, msg, ...)                             \
-    do {                                                          \
-        if (coh_log_enabled(COH_LOG_DEBUG)) {                     \
-            coh_log(COH_LOG_DEBUG, module, msg, __VA_ARGS__);     \
-        }                                                         \
+#define COH_LOG_DBG(module, msg, ...)                         \
+    do {                                                      \
+        if (coh_log_enabled(COH_LOG_DEBUG)) {                 \
+            coh_log(COH_LOG_DEBUG, module, msg, __VA_ARGS__); \
+        }                                                     \
     } while (0)
 
 #endif

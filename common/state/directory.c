@@ -48,8 +48,10 @@ void coh_directory_encode(coh_buf_t *out, coh_directory_t const *dir)
     }
 }
 
-coh_err_t
-coh_directory_decode(coh_directory_t *out, uint64_t epoch, uint32_t shard_cnt, coh_bytes_t in)
+coh_err_t coh_directory_decode(coh_directory_t *out,
+                               uint64_t epoch,
+                               uint32_t shard_cnt,
+                               coh_bytes_t in)
 {
     if (shard_cnt == 0 || shard_cnt > (uint32_t)UINT16_MAX + 1) {
         return COH_EINVAL;

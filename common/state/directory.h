@@ -44,8 +44,9 @@ static inline uint32_t coh_directory_shard(coh_directory_t const *dir, uint32_t 
 /* coh_directory_owner is the shard that owns an account, whose bucket the caller has at hand. It
    asks for both, because an account may be placed apart from its bucket: whoever routes by account
    calls this one, whoever works on whole buckets (tries, flushes) coh_directory_shard. */
-static inline uint32_t
-coh_directory_owner(coh_directory_t const *dir, coh_addr_t const *addr, uint32_t bucket)
+static inline uint32_t coh_directory_owner(coh_directory_t const *dir,
+                                           coh_addr_t const *addr,
+                                           uint32_t bucket)
 {
     COH_DASSERT(bucket == coh_directory_bucket(addr));
     return coh_directory_shard(dir, bucket);
@@ -58,7 +59,9 @@ void coh_directory_encode(coh_buf_t *out, coh_directory_t const *dir);
 /* coh_directory_decode reads what coh_directory_encode wrote, for a cluster of shard_cnt shards.
    Returns: COH_OK; COH_EMALFORMED another size, or a shard that the cluster has not; COH_EINVAL
    shard_cnt is 0 or above 65536. On failure out is unchanged. */
-coh_err_t
-coh_directory_decode(coh_directory_t *out, uint64_t epoch, uint32_t shard_cnt, coh_bytes_t in);
+coh_err_t coh_directory_decode(coh_directory_t *out,
+                               uint64_t epoch,
+                               uint32_t shard_cnt,
+                               coh_bytes_t in);
 
 #endif

@@ -5,7 +5,12 @@
 
 #include "common/evm/u256.h"
 
-typedef enum { COH_KEY_ACCOUNT = 0, COH_KEY_SLOT = 1, COH_KEY_CODE = 2, COH_KEY_KIND_CNT } coh_key_kind_t;
+typedef enum {
+    COH_KEY_ACCOUNT = 0,
+    COH_KEY_SLOT    = 1,
+    COH_KEY_CODE    = 2,
+    COH_KEY_KIND_CNT
+} coh_key_kind_t;
 
 typedef struct {
     coh_u256_t slot; /* 0 unless kind is SLOT */
@@ -22,20 +27,20 @@ typedef struct {
 
 /* Fields of a write. */
 enum {
-    COH_WRITE_NONCE = 1,   /* nonce is set */
-    COH_WRITE_DELTA = 2,     /* word is added to the balance... */
+    COH_WRITE_NONCE    = 1,  /* nonce is set */
+    COH_WRITE_DELTA    = 2,  /* word is added to the balance... */
     COH_WRITE_NEGATIVE = 16, /* ...or, with this beside it, taken from it */
-    COH_WRITE_VALUE = 4,     /* word replaces the value */
-    COH_WRITE_REMOVED = 8,   /* the previous incarnation wrote this key, this one did not */
-    COH_WRITE_MASK = 31,
+    COH_WRITE_VALUE    = 4,  /* word replaces the value */
+    COH_WRITE_REMOVED  = 8,  /* the previous incarnation wrote this key, this one did not */
+    COH_WRITE_MASK     = 31,
 };
 
 /* What a read depends on; only a change of this retracts the reader. */
 enum {
-    COH_READ_NONCE = 1,
-    COH_READ_WORD = 2,     /* the exact balance or value */
+    COH_READ_NONCE    = 1,
+    COH_READ_WORD     = 2, /* the exact balance or value */
     COH_READ_AT_LEAST = 4, /* only whether the balance is at least some bound */
-    COH_READ_MASK = 7,
+    COH_READ_MASK     = 7,
 };
 
 static inline bool coh_key_eq(coh_key_t const *a, coh_key_t const *b)

@@ -4,10 +4,10 @@
 
 static coh_transition_status_t invalid(coh_outcome_t *out, coh_tx_err_t verdict)
 {
-    out->verdict = verdict;
-    out->status = 0;
-    out->gas_used = 0;
-    out->tip = COH_U256_ZERO;
+    out->verdict   = verdict;
+    out->status    = 0;
+    out->gas_used  = 0;
+    out->tip       = COH_U256_ZERO;
     out->write_cnt = 0;
     return COH_TRANSITION_DONE;
 }
@@ -22,7 +22,7 @@ static coh_write_t *write_to(coh_outcome_t *out, coh_addr_t const *addr)
     }
     COH_ASSERT(out->write_cnt < out->write_max);
     coh_write_t *w = &out->writes[out->write_cnt++];
-    *w = (coh_write_t){.key = coh_key_account(addr), .flags = COH_WRITE_DELTA};
+    *w             = (coh_write_t){.key = coh_key_account(addr), .flags = COH_WRITE_DELTA};
     return w;
 }
 
@@ -33,7 +33,10 @@ static void credit(coh_outcome_t *out, coh_addr_t const *addr, coh_u256_t const 
     }
 }
 
-coh_transition_status_t coh_transition_run(coh_outcome_t *out, coh_block_env_t const *block, coh_tx_t const *tx, coh_addr_t const *sender,
+coh_transition_status_t coh_transition_run(coh_outcome_t *out,
+                                           coh_block_env_t const *block,
+                                           coh_tx_t const *tx,
+                                           coh_addr_t const *sender,
                                            coh_view_t *view)
 {
     coh_u256_t upfront;
@@ -42,11 +45,13 @@ coh_transition_status_t coh_transition_run(coh_outcome_t *out, coh_block_env_t c
     }
     coh_key_t key = coh_key_account(sender);
     coh_value_t account;
-    if (view->read(view, &account, &key, COH_READ_NONCE | COH_READ_AT_LEAST, &upfront) == COH_VIEW_NEED) {
+    if (view->read(view, &account, &key, COH_READ_NONCE | COH_READ_AT_LEAST, &upfront) ==
+        COH_VIEW_NEED) {
         return COH_TRANSITION_NEED;
     }
     if (account.nonce != tx->nonce) {
-        return invalid(out, tx->nonce < account.nonce ? COH_TX_NONCE_TOO_LOW : COH_TX_NONCE_TOO_HIGH);
+        return invalid(out,
+                       tx->nonce < account.nonce ? COH_TX_NONCE_TOO_LOW : COH_TX_NONCE_TOO_HIGH);
     }
     if (coh_u256_lt(&tx->max_fee, &block->base_fee)) {
         return invalid(out, COH_TX_FEE_TOO_LOW); /* EIP-1559 */
@@ -59,8 +64,8 @@ coh_transition_status_t coh_transition_run(coh_outcome_t *out, coh_block_env_t c
     }
 
     uint64_t intrinsic = coh_tx_intrinsic_gas(tx, block->fork);
-    uint64_t floor = coh_tx_floor_gas(tx, block->fork); /* EIP-7623 */
-    uint64_t gas_used = COH_MAX(intrinsic, floor);
+    uint64_t floor     = coh_tx_floor_gas(tx, block->fork); /* EIP-7623 */
+    uint64_t gas_used  = COH_MAX(intrinsic, floor);
     if (gas_used > tx->gas_limit) {
         return invalid(out, intrinsic > tx->gas_limit ? COH_TX_INTRINSIC_GAS : COH_TX_FLOOR_GAS);
     }
@@ -74,11 +79,11 @@ coh_transition_status_t coh_transition_run(coh_outcome_t *out, coh_block_env_t c
     (void)coh_u256_sub(&tip, &price, &block->base_fee);
     (void)coh_u256_mul_u64(&tip, &tip, gas_used);
 
-    out->verdict = COH_TX_OK;
-    out->status = 1;
-    out->gas_used = gas_used;
-    out->tip = COH_U256_ZERO;
-    out->write_cnt = 0;
+    out->verdict      = COH_TX_OK;
+    out->status       = 1;
+    out->gas_used     = gas_used;
+    out->tip          = COH_U256_ZERO;
+    out->write_cnt    = 0;
     coh_write_t *from = write_to(out, sender);
     coh_u256_t cost;
     (void)coh_u256_add(&cost, &fee, &tx->value);

@@ -15,7 +15,7 @@ typedef struct {
     coh_u256_t base_fee; /* 0 before London */
     coh_addr_t coinbase;
     coh_fork_t fork;
-    bool fees_exact;     /* write tips to the coinbase instead of summing them */
+    bool fees_exact; /* write tips to the coinbase instead of summing them */
 } coh_block_env_t;
 
 typedef enum { COH_TRANSITION_DONE, COH_TRANSITION_NEED } coh_transition_status_t;
@@ -25,7 +25,10 @@ typedef enum { COH_TRANSITION_DONE, COH_TRANSITION_NEED } coh_transition_status_
 
 /* coh_transition_run executes tx from sender in block. out->writes must have room for COH_TRANSFER_WRITES_MAX.
    On NEED nothing of out is valid, and running it again starts over. Pure but for the view; any thread. */
-coh_transition_status_t coh_transition_run(coh_outcome_t *out, coh_block_env_t const *block, coh_tx_t const *tx, coh_addr_t const *sender,
+coh_transition_status_t coh_transition_run(coh_outcome_t *out,
+                                           coh_block_env_t const *block,
+                                           coh_tx_t const *tx,
+                                           coh_addr_t const *sender,
                                            coh_view_t *view);
 
 #endif

@@ -22,7 +22,7 @@ typedef struct {
     coh_tx_err_t verdict; /* not OK: invalid at its turn, no writes */
     uint32_t status;      /* receipt status */
     uint64_t gas_used;
-    coh_u256_t tip;       /* for the coinbase; 0 if it is among the writes */
+    coh_u256_t tip; /* for the coinbase; 0 if it is among the writes */
     uint32_t write_cnt;
     uint32_t write_max;
     coh_write_t *writes;

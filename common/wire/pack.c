@@ -126,8 +126,11 @@ void coh_unpack_begin(coh_unpack_t *up, coh_bytes_t in)
 
 void coh_unpack_recycle(coh_unpack_t *up) { coh_arena_reset(&up->lists, LISTS_KEEP_BYTES); }
 
-coh_err_t
-coh_unpack_list(coh_unpack_t *up, void **out, uint32_t *cnt, size_t size, size_t bytes_min)
+coh_err_t coh_unpack_list(coh_unpack_t *up,
+                          void **out,
+                          uint32_t *cnt,
+                          size_t size,
+                          size_t bytes_min)
 {
     COH_TRY(coh_unpack_array(up, cnt));
     if (COH_UNLIKELY(*cnt > (up->in.n - up->at) / bytes_min)) {

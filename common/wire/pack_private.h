@@ -111,8 +111,11 @@ coh_err_t coh_unpack_value(coh_unpack_t *up);
    initialised. Each element takes at least bytes_min octets of what remains of in: more of them are
    refused before memory is taken.
    Returns: as coh_unpack_value */
-coh_err_t
-coh_unpack_list(coh_unpack_t *up, void **out, uint32_t *cnt, size_t size, size_t bytes_min);
+coh_err_t coh_unpack_list(coh_unpack_t *up,
+                          void **out,
+                          uint32_t *cnt,
+                          size_t size,
+                          size_t bytes_min);
 
 static inline bool coh_unpack_is_end(coh_unpack_t const *up) { return up->at == up->in.n; }
 

@@ -23,8 +23,13 @@ typedef struct coh_gateway_nn coh_gateway_nn_t;
             request_max       requests not answered yet
             metrics           borrowed until close; may be NULL
    Returns: COH_OK; COH_EINVAL, COH_EIO with the address and the reason in err_text */
-coh_err_t coh_gateway_nn_open(coh_gateway_nn_t **out, char const *listen, char const *publish, size_t message_bytes_max,
-                              uint32_t request_max, coh_metrics_t *metrics, coh_buf_t *err_text);
+coh_err_t coh_gateway_nn_open(coh_gateway_nn_t **out,
+                              char const *listen,
+                              char const *publish,
+                              size_t message_bytes_max,
+                              uint32_t request_max,
+                              coh_metrics_t *metrics,
+                              coh_buf_t *err_text);
 
 /* The sink to build the coordinator with; lives as long as the gateway. */
 coh_gateway_sink_t *coh_gateway_nn_sink(coh_gateway_nn_t *gw);

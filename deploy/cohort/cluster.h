@@ -12,7 +12,10 @@
 typedef struct coh_cluster coh_cluster_t;
 
 /* coh_cluster_open opens all ranks. config: borrowed until close. serves_clients: open client-listen and client-publish. */
-coh_err_t coh_cluster_open(coh_cluster_t **out, coh_config_t const *config, bool serves_clients, coh_buf_t *err_text);
+coh_err_t coh_cluster_open(coh_cluster_t **out,
+                           coh_config_t const *config,
+                           bool serves_clients,
+                           coh_buf_t *err_text);
 
 /* coh_cluster_run runs the cluster until it has stopped or one rank has failed.
    Returns: COH_OK; else the first failure, with rank and reason in err_text */

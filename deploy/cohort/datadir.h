@@ -19,7 +19,11 @@ typedef struct coh_datadir coh_datadir_t;
 
 /* coh_datadir_open makes dir if it is missing (not its parents) and locks rank's folder in it.
    Returns: COH_OK; COH_ELOCKED another process uses it; COH_EIO; with the reason in err_text */
-coh_err_t coh_datadir_open(coh_datadir_t **out, char const *dir, uint32_t rank, uint32_t rank_cnt, coh_buf_t *err_text);
+coh_err_t coh_datadir_open(coh_datadir_t **out,
+                           char const *dir,
+                           uint32_t rank,
+                           uint32_t rank_cnt,
+                           coh_buf_t *err_text);
 
 /* True if there is no folder for the rank yet. */
 bool coh_datadir_is_fresh(coh_datadir_t const *dd);
@@ -30,14 +34,19 @@ char const *coh_datadir_genesis_path(coh_datadir_t const *dd);
 /* coh_datadir_create makes the folder: genesis_path is copied into it. Durable when this returns.
    Assumes: coh_datadir_is_fresh
    Returns: COH_OK; COH_EIO, COH_ENOTFOUND with the reason in err_text */
-coh_err_t coh_datadir_create(coh_datadir_t *dd, coh_genesis_t const *genesis, char const *genesis_path,
+coh_err_t coh_datadir_create(coh_datadir_t *dd,
+                             coh_genesis_t const *genesis,
+                             char const *genesis_path,
                              coh_buf_t *err_text);
 
 /* coh_datadir_open_kv opens the store and checks the identity against genesis and the number of ranks. The caller closes it.
    Assumes: not coh_datadir_is_fresh
    Returns: COH_OK; COH_EMISMATCH made for another chain or number of ranks, or by another version; COH_ECORRUPT; COH_ELOCKED; COH_EIO;
             with found, expected and remedy in err_text */
-coh_err_t coh_datadir_open_kv(coh_datadir_t *dd, coh_kv_t **out, coh_genesis_t const *genesis, size_t cache_bytes,
+coh_err_t coh_datadir_open_kv(coh_datadir_t *dd,
+                              coh_kv_t **out,
+                              coh_genesis_t const *genesis,
+                              size_t cache_bytes,
                               coh_buf_t *err_text);
 
 /* coh_datadir_close releases the lock; after the store is closed. */

@@ -248,8 +248,11 @@ static void lane_stop(lane_t *lane)
     (void)pthread_mutex_destroy(&lane->lock);
 }
 
-coh_disk_t *
-coh_disk_new(coh_kv_t *kv, coh_metrics_t *metrics, int log_rank, coh_disk_wake_fn *wake, void *arg)
+coh_disk_t *coh_disk_new(coh_kv_t *kv,
+                         coh_metrics_t *metrics,
+                         int log_rank,
+                         coh_disk_wake_fn *wake,
+                         void *arg)
 {
     coh_disk_t *disk = coh_calloc(1, sizeof(*disk));
     disk->kv         = kv;

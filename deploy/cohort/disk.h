@@ -15,7 +15,10 @@ typedef void coh_disk_wake_fn(void *arg);
 
 /* coh_disk_new starts the threads. kv, metrics: borrowed until free. wake(arg) is called, on a disk thread, when something
    was done. */
-coh_disk_t *coh_disk_new(coh_kv_t *kv, coh_metrics_t *metrics, int log_rank, coh_disk_wake_fn *wake,
+coh_disk_t *coh_disk_new(coh_kv_t *kv,
+                         coh_metrics_t *metrics,
+                         int log_rank,
+                         coh_disk_wake_fn *wake,
                          void *arg);
 
 /* coh_disk_stop carries out what is queued and ends the threads; finished requests can still be taken. What is put

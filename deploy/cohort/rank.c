@@ -219,8 +219,10 @@ static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
 }
 
 /* Appends "host:port" with rank added to the port, unless that is 0, and a NUL. */
-static coh_err_t
-status_address(coh_buf_t *out, char const *listen, uint32_t rank, coh_buf_t *err_text)
+static coh_err_t status_address(coh_buf_t *out,
+                                char const *listen,
+                                uint32_t rank,
+                                coh_buf_t *err_text)
 {
     char const *colon  = strrchr(listen, ':');
     char *end          = NULL;

@@ -15,7 +15,8 @@ typedef struct {
     coh_transport_t *transport; /* this rank's end; borrowed until close */
     bool owns_process;          /* one rank of each process: exports the process' figures */
     bool serves_clients;        /* rank 0: opens client-listen and client-publish */
-    coh_rank_t *sibling;        /* another rank of this process whose genesis to share, closed later than this one; or NULL */
+    coh_rank_t *
+        sibling; /* another rank of this process whose genesis to share, closed later than this one; or NULL */
 } coh_rank_options_t;
 
 /* coh_rank_open opens everything, in the folder of the transport's rank under node-data.

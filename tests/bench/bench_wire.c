@@ -54,8 +54,11 @@ static void fill(void)
 
 static double ns_per_record(uint64_t ns) { return (double)ns / ((double)RECORDS * ROUNDS); }
 
-static void
-report(char const *name, uint64_t encode_ns, uint64_t decode_ns, size_t bytes, char const *end)
+static void report(char const *name,
+                   uint64_t encode_ns,
+                   uint64_t decode_ns,
+                   size_t bytes,
+                   char const *end)
 {
     printf("\"%s\":{\"encode_ns\":%.1f,\"decode_ns\":%.1f,\"bytes\":%.1f}%s",
            name,

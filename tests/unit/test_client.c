@@ -416,8 +416,10 @@ static coh_err_t submit_ticket(coh_client_pipeline_t *p, uint64_t ticket)
     return coh_client_pipeline_submit(p, &(coh_op_submit_request_t){.raws = {&raws, 1}}, ticket);
 }
 
-static void
-on_answer(void *arg, uint64_t ticket, coh_err_t err, coh_op_submit_answer_t const *answer)
+static void on_answer(void *arg,
+                      uint64_t ticket,
+                      coh_err_t err,
+                      coh_op_submit_answer_t const *answer)
 {
     answers_t *a = arg;
     assert_true(ticket < TICKETS);

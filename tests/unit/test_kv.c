@@ -126,8 +126,11 @@ static bool collect(void *arg, coh_bytes_t key, coh_bytes_t value)
     return --c->left != 0;
 }
 
-static void
-assert_listing(coh_kv_t *kv, char const *first, bool descending, int max, char const *want)
+static void assert_listing(coh_kv_t *kv,
+                           char const *first,
+                           bool descending,
+                           int max,
+                           char const *want)
 {
     collect_t c = {.left = max};
     assert_int_equal(kv->ops->iterate(kv, COH_KV_ACCOUNTS, str(first), descending, collect, &c),

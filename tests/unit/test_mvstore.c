@@ -48,7 +48,7 @@ typedef struct {
 static model_value_t model_see(model_t const *m, int key, uint32_t tx, bool *wait)
 {
     model_value_t out = m->base[key];
-    *wait = false;
+    *wait             = false;
     for (uint32_t i = 0; i < tx; i++) {
         model_version_t const *v = &m->v[key][i];
         if (!v->there) {
@@ -71,27 +71,25 @@ static model_value_t model_see(model_t const *m, int key, uint32_t tx, bool *wai
 
 static bool model_still_holds(model_read_t const *r, model_value_t now)
 {
-    return (!(r->fields & COH_READ_NONCE) || r->nonce == now.nonce) && (!(r->fields & COH_READ_WORD) || r->word == now.word) &&
+    return (!(r->fields & COH_READ_NONCE) || r->nonce == now.nonce) &&
+           (!(r->fields & COH_READ_WORD) || r->word == now.word) &&
            (!(r->fields & COH_READ_AT_LEAST) || (r->word >= r->bound) == (now.word >= r->bound));
 }
 
-static coh_u256_t word_of(int64_t v)
-{
-    return coh_u256((uint64_t)(v < 0 ? -v : v));
-}
+static coh_u256_t word_of(int64_t v) { return coh_u256((uint64_t)(v < 0 ? -v : v)); }
 
 static coh_key_t key_of(int i)
 {
     coh_addr_t addr = {{0}};
-    addr.b[0] = (uint8_t)(i * 37 + 1);
-    addr.b[19] = (uint8_t)i;
+    addr.b[0]       = (uint8_t)(i * 37 + 1);
+    addr.b[19]      = (uint8_t)i;
     return coh_key_account(&addr);
 }
 
 static uint64_t seed_of_run(void)
 {
     char const *text = getenv("COH_TEST_SEED");
-    uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)time(NULL) * 1000003;
+    uint64_t seed    = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)time(NULL) * 1000003;
     print_message("seed: COH_TEST_SEED=%llu\n", (unsigned long long)seed);
     return seed;
 }
@@ -103,7 +101,7 @@ static void load_all(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, model_t const *m)
     size_t cnt;
     while ((cnt = coh_mv_take_loads(mv, keys, KEYS)) != 0) {
         for (size_t i = 0; i < cnt; i++) {
-            int k = keys[i].addr.b[19];
+            int k             = keys[i].addr.b[19];
             coh_value_t value = {.nonce = m->base[k].nonce, .word = word_of(m->base[k].word)};
             coh_mv_loaded(mv, ctx, &keys[i], &value);
         }
@@ -125,7 +123,8 @@ static void check_retracted(run_t *t, int key, bool const *expected)
     for (uint32_t i = 0; i < t->ctx.retracted_cnt; i++) {
         coh_mv_tx_t tx = t->ctx.retracted[i];
         /* registrations of incarnations that are over may be retracted as well: the scheduler passes them over */
-        if (t->m->r[key][tx.tx_idx].there && tx.incarnation == t->m->r[key][tx.tx_idx].incarnation) {
+        if (t->m->r[key][tx.tx_idx].there &&
+            tx.incarnation == t->m->r[key][tx.tx_idx].incarnation) {
             got[tx.tx_idx] = true;
             assert_int_equal(tx.home, tx.tx_idx % 2 == 0 ? SELF : OTHER);
         }
@@ -141,16 +140,16 @@ static void check_retracted(run_t *t, int key, bool const *expected)
 
 static void do_write(run_t *t)
 {
-    int key = (int)coh_rng_below(t->rng, KEYS);
-    uint32_t tx = (uint32_t)coh_rng_below(t->rng, t->tx_cnt);
-    model_version_t *v = &t->m->v[key][tx];
+    int key              = (int)coh_rng_below(t->rng, KEYS);
+    uint32_t tx          = (uint32_t)coh_rng_below(t->rng, t->tx_cnt);
+    model_version_t *v   = &t->m->v[key][tx];
     uint32_t incarnation = v->there ? v->incarnation + 1 : (uint32_t)coh_rng_below(t->rng, 2);
     if (coh_rng_percent(t->rng, 5) && v->there && v->incarnation > 0) {
         incarnation = v->incarnation - 1; /* overtaken: must change nothing */
     }
     model_version_t now = {.there = true, .incarnation = incarnation};
-    uint64_t kind = coh_rng_below(t->rng, 10);
-    coh_write_t w = {.key = key_of(key)};
+    uint64_t kind       = coh_rng_below(t->rng, 10);
+    coh_write_t w       = {.key = key_of(key)};
     if (kind < 1 && v->there) {
         w.flags = COH_WRITE_REMOVED;
     } else {
@@ -158,12 +157,12 @@ static void do_write(run_t *t)
         if (t->values && kind >= 8) {
             w.flags = COH_WRITE_VALUE;
         }
-        now.flags = w.flags;
-        now.nonce = coh_rng_below(t->rng, 3);
+        now.flags    = w.flags;
+        now.nonce    = coh_rng_below(t->rng, 3);
         int64_t word = (int64_t)coh_rng_below(t->rng, 21) - ((w.flags & COH_WRITE_VALUE) ? 0 : 10);
-        now.word = (uint64_t)word;
-        w.nonce = now.nonce;
-        w.word = word_of(word);
+        now.word     = (uint64_t)word;
+        w.nonce      = now.nonce;
+        w.word       = word_of(word);
         w.flags |= word < 0 ? COH_WRITE_NEGATIVE : 0;
     }
     bool stale = v->there && incarnation <= v->incarnation;
@@ -173,27 +172,37 @@ static void do_write(run_t *t)
     bool expected[TXS] = {false};
     for (uint32_t r = 0; r < t->tx_cnt; r++) {
         bool wait;
-        expected[r] = !stale && r > tx && t->m->r[key][r].there && !model_still_holds(&t->m->r[key][r], model_see(t->m, key, r, &wait));
+        expected[r] = !stale && r > tx && t->m->r[key][r].there &&
+                      !model_still_holds(&t->m->r[key][r], model_see(t->m, key, r, &wait));
     }
-    coh_mv_publish(t->mv, &t->ctx, &w, (coh_mv_tx_t){.tx_idx = tx, .incarnation = incarnation, .home = tx % 2 == 0 ? SELF : OTHER});
+    coh_mv_publish(t->mv,
+                   &t->ctx,
+                   &w,
+                   (coh_mv_tx_t){.tx_idx      = tx,
+                                 .incarnation = incarnation,
+                                 .home        = tx % 2 == 0 ? SELF : OTHER});
     check_retracted(t, key, expected);
 }
 
 static void do_read(run_t *t)
 {
-    int key = (int)coh_rng_below(t->rng, KEYS);
-    uint32_t tx = (uint32_t)coh_rng_below(t->rng, t->tx_cnt);
-    static uint32_t const choices[] = {COH_READ_NONCE, COH_READ_WORD, COH_READ_NONCE | COH_READ_AT_LEAST, COH_READ_AT_LEAST,
+    int key                         = (int)coh_rng_below(t->rng, KEYS);
+    uint32_t tx                     = (uint32_t)coh_rng_below(t->rng, t->tx_cnt);
+    static uint32_t const choices[] = {COH_READ_NONCE,
+                                       COH_READ_WORD,
+                                       COH_READ_NONCE | COH_READ_AT_LEAST,
+                                       COH_READ_AT_LEAST,
                                        COH_READ_NONCE | COH_READ_WORD};
-    uint32_t fields = choices[coh_rng_below(t->rng, COH_CNT(choices))];
-    int64_t bound = (int64_t)coh_rng_below(t->rng, 100);
-    coh_key_t k = key_of(key);
-    coh_u256_t b = word_of(bound);
+    uint32_t fields                 = choices[coh_rng_below(t->rng, COH_CNT(choices))];
+    int64_t bound                   = (int64_t)coh_rng_below(t->rng, 100);
+    coh_key_t k                     = key_of(key);
+    coh_u256_t b                    = word_of(bound);
     coh_value_t got;
-    coh_mv_tx_t reader = {.tx_idx = tx, .incarnation = t->m->incarnation[tx]++, .home = tx % 2 == 0 ? SELF : OTHER};
-    coh_waiter_t waiter = {.kind = COH_WAIT_CHAIN, .chain = tx};
-    bool wait = false;
-    model_value_t want = model_see(t->m, key, tx, &wait);
+    coh_mv_tx_t reader = {
+        .tx_idx = tx, .incarnation = t->m->incarnation[tx]++, .home = tx % 2 == 0 ? SELF : OTHER};
+    coh_waiter_t waiter    = {.kind = COH_WAIT_CHAIN, .chain = tx};
+    bool wait              = false;
+    model_value_t want     = model_see(t->m, key, tx, &wait);
     coh_mv_status_t status = coh_mv_read(t->mv, &t->ctx, &got, &k, reader, fields, &b, &waiter);
     assert_int_equal(status, wait ? COH_MV_WAIT : COH_MV_OK);
     if (wait) {
@@ -203,21 +212,26 @@ static void do_read(run_t *t)
     coh_u256_t word = word_of(want.word);
     assert_int_equal(got.nonce, want.nonce);
     assert_true(coh_u256_eq(&got.word, &word));
-    t->m->r[key][tx] = (model_read_t){
-        .there = true, .incarnation = reader.incarnation, .fields = fields, .nonce = want.nonce, .word = want.word, .bound = bound};
+    t->m->r[key][tx] = (model_read_t){.there       = true,
+                                      .incarnation = reader.incarnation,
+                                      .fields      = fields,
+                                      .nonce       = want.nonce,
+                                      .word        = want.word,
+                                      .bound       = bound};
 }
 
 static void do_estimate(run_t *t)
 {
-    int key = (int)coh_rng_below(t->rng, KEYS);
-    uint32_t tx = (uint32_t)coh_rng_below(t->rng, t->tx_cnt);
+    int key            = (int)coh_rng_below(t->rng, KEYS);
+    uint32_t tx        = (uint32_t)coh_rng_below(t->rng, t->tx_cnt);
     model_version_t *v = &t->m->v[key][tx];
     if (!v->there) {
         return;
     }
-    coh_key_t k = key_of(key);
+    coh_key_t k          = key_of(key);
     uint32_t incarnation = v->incarnation + (coh_rng_percent(t->rng, 20) ? 1 : 0);
-    coh_mv_estimate(t->mv, &k, (coh_mv_tx_t){.tx_idx = tx, .incarnation = incarnation, .home = SELF});
+    coh_mv_estimate(
+        t->mv, &k, (coh_mv_tx_t){.tx_idx = tx, .incarnation = incarnation, .home = SELF});
     v->estimate = v->estimate || incarnation == v->incarnation;
 }
 
@@ -230,16 +244,20 @@ static void clear_estimates(run_t *t)
             if (v->there && v->estimate) {
                 v->estimate = false;
                 v->incarnation++;
-                v->flags = COH_WRITE_DELTA;
-                v->word = 1;
+                v->flags      = COH_WRITE_DELTA;
+                v->word       = 1;
                 coh_write_t w = {.key = key_of(key), .flags = COH_WRITE_DELTA, .word = coh_u256(1)};
-                coh_mv_publish(t->mv, &t->ctx, &w,
-                               (coh_mv_tx_t){.tx_idx = tx, .incarnation = v->incarnation, .home = tx % 2 == 0 ? SELF : OTHER});
+                coh_mv_publish(t->mv,
+                               &t->ctx,
+                               &w,
+                               (coh_mv_tx_t){.tx_idx      = tx,
+                                             .incarnation = v->incarnation,
+                                             .home        = tx % 2 == 0 ? SELF : OTHER});
             }
         }
     }
     t->ctx.retracted_cnt = 0;
-    t->ctx.woken_cnt = 0;
+    t->ctx.woken_cnt     = 0;
 }
 
 static void settle_and_check(run_t *t)
@@ -254,14 +272,15 @@ static void settle_and_check(run_t *t)
     coh_mv_settle(t->mv, &diff, NULL, NULL);
     bool changed[KEYS] = {false};
     for (size_t i = 0; i < diff.cnt; i++) {
-        int key = coh_mv_entry_key(t->mv, diff.v[i].entry)->addr.b[19];
+        int key         = coh_mv_entry_key(t->mv, diff.v[i].entry)->addr.b[19];
         coh_u256_t word = word_of(want[key].word);
         assert_int_equal(diff.v[i].value.nonce, want[key].nonce);
         assert_true(coh_u256_eq(&diff.v[i].value.word, &word));
         changed[key] = true;
     }
     for (int key = 0; key < KEYS; key++) {
-        bool differs = want[key].nonce != t->m->base[key].nonce || want[key].word != t->m->base[key].word;
+        bool differs =
+            want[key].nonce != t->m->base[key].nonce || want[key].word != t->m->base[key].word;
         assert_int_equal(changed[key], differs);
         t->m->base[key] = want[key];
     }
@@ -275,10 +294,11 @@ static void run_blocks(uint64_t seed, uint32_t tx_cnt, bool values)
     coh_rng_seed(&rng, seed);
     model_t *m = calloc(1, sizeof(*m));
     for (int k = 0; k < KEYS; k++) {
-        m->base[k] = (model_value_t){.nonce = coh_rng_below(&rng, 3), .word = (int64_t)coh_rng_below(&rng, 200)};
+        m->base[k] = (model_value_t){.nonce = coh_rng_below(&rng, 3),
+                                     .word  = (int64_t)coh_rng_below(&rng, 200)};
     }
     coh_mvstore_t *mv = coh_mvstore_new(64, seed, SELF, RANKS, NULL);
-    run_t t = {.mv = mv, .m = m, .rng = &rng, .tx_cnt = tx_cnt, .values = values};
+    run_t t           = {.mv = mv, .m = m, .rng = &rng, .tx_cnt = tx_cnt, .values = values};
     for (int block = 0; block < 4; block++) {
         memset(m->v, 0, sizeof(m->v));
         memset(m->r, 0, sizeof(m->r));
@@ -325,7 +345,7 @@ static void mvstore_wakes_readers_of_an_estimate(void **state)
 {
     (void)state;
     coh_mvstore_t *mv = coh_mvstore_new(64, 1, SELF, RANKS, NULL);
-    coh_mv_ctx_t ctx = {0};
+    coh_mv_ctx_t ctx  = {0};
     assert_true(coh_mv_block_begin(mv, 4, 8));
     coh_key_t key = key_of(0);
     coh_mv_touch(mv, &key);
@@ -334,23 +354,26 @@ static void mvstore_wakes_readers_of_an_estimate(void **state)
     coh_mv_loaded(mv, &ctx, &key, &(coh_value_t){.word = coh_u256(7)});
 
     coh_mv_tx_t writer = {.tx_idx = 1, .incarnation = 0, .home = SELF};
-    coh_write_t w = {.key = key, .flags = COH_WRITE_DELTA, .word = coh_u256(5)};
+    coh_write_t w      = {.key = key, .flags = COH_WRITE_DELTA, .word = coh_u256(5)};
     coh_mv_publish(mv, &ctx, &w, writer);
     coh_mv_estimate(mv, &key, writer);
     coh_value_t value;
-    coh_mv_tx_t reader = {.tx_idx = 3, .home = SELF};
+    coh_mv_tx_t reader  = {.tx_idx = 3, .home = SELF};
     coh_waiter_t waiter = {.kind = COH_WAIT_CHAIN, .chain = 42};
-    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, reader, COH_READ_WORD, NULL, &waiter), COH_MV_WAIT);
+    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, reader, COH_READ_WORD, NULL, &waiter),
+                     COH_MV_WAIT);
     /* a reader below the writer does not wait */
     coh_mv_tx_t lower = {.tx_idx = 1, .home = SELF};
-    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, lower, COH_READ_WORD, NULL, &waiter), COH_MV_OK);
+    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, lower, COH_READ_WORD, NULL, &waiter),
+                     COH_MV_OK);
     assert_int_equal(value.word.w[0], 7);
     assert_int_equal(ctx.woken_cnt, 0);
     writer.incarnation = 1;
     coh_mv_publish(mv, &ctx, &w, writer);
     assert_int_equal(ctx.woken_cnt, 1);
     assert_int_equal(ctx.woken[0].chain, 42);
-    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, reader, COH_READ_WORD, NULL, &waiter), COH_MV_OK);
+    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, reader, COH_READ_WORD, NULL, &waiter),
+                     COH_MV_OK);
     assert_int_equal(value.word.w[0], 12);
     coh_mv_discard_block(mv);
     coh_mv_ctx_free(&ctx);
@@ -387,10 +410,10 @@ static void mvstore_shows_committed_and_takes_aborted_blocks_back(void **state)
 {
     (void)state;
     coh_mvstore_t *mv = coh_mvstore_new(64, 1, SELF, RANKS, NULL);
-    coh_mv_ctx_t ctx = {0};
-    coh_mv_diff_t a = pay(mv, &ctx, 1);
-    coh_mv_diff_t b = pay(mv, &ctx, 10);
-    coh_mv_diff_t c = pay(mv, &ctx, 1000);
+    coh_mv_ctx_t ctx  = {0};
+    coh_mv_diff_t a   = pay(mv, &ctx, 1);
+    coh_mv_diff_t b   = pay(mv, &ctx, 10);
+    coh_mv_diff_t c   = pay(mv, &ctx, 1000);
     assert_int_equal(a.v[0].value.word.w[0], 101);
     assert_int_equal(b.v[0].value.word.w[0], 111);
     assert_int_equal(c.v[0].value.word.w[0], 1111);
@@ -417,8 +440,8 @@ static void mvstore_evicts_only_what_is_clean_and_decided(void **state)
 {
     (void)state;
     coh_mvstore_t *mv = coh_mvstore_new(64, 1, SELF, RANKS, NULL);
-    coh_mv_ctx_t ctx = {0};
-    coh_mv_diff_t a = pay(mv, &ctx, 1);
+    coh_mv_ctx_t ctx  = {0};
+    coh_mv_diff_t a   = pay(mv, &ctx, 1);
     assert_false(coh_mv_block_begin(mv, 1, 64)); /* undecided */
     coh_mv_commit(mv, &a);
     assert_false(coh_mv_block_begin(mv, 1, 64)); /* dirty */

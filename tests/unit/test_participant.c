@@ -8,7 +8,10 @@
 
 #include "shard/participant.h"
 
-static coh_part_action_t settled(coh_participant_t *p, uint64_t block, bool changed, coh_abort_t reason)
+static coh_part_action_t settled(coh_participant_t *p,
+                                 uint64_t block,
+                                 bool changed,
+                                 coh_abort_t reason)
 {
     coh_part_action_t action;
     assert_int_equal(coh_participant_on_settled(p, block, changed, reason, &action), COH_OK);
@@ -25,7 +28,7 @@ static coh_part_action_t written(coh_participant_t *p, uint64_t block, bool ok)
 static coh_err_t commit(coh_participant_t *p, uint64_t block)
 {
     coh_part_action_t action = COH_PART_DO_NOTHING;
-    coh_err_t rc = coh_participant_on_commit(p, block, &action);
+    coh_err_t rc             = coh_participant_on_commit(p, block, &action);
     assert_int_equal(action, rc == COH_OK ? COH_PART_DO_APPLY : COH_PART_DO_NOTHING);
     return rc;
 }
@@ -77,8 +80,10 @@ static void participant_discards_a_block_and_all_above(void **state)
     assert_int_equal(discarded, 3);
     assert_int_equal(written(&p, 8, true), COH_PART_DO_NOTHING); /* late */
     assert_int_equal(commit(&p, 6), COH_OK);
-    assert_int_equal(coh_participant_on_abort(&p, 6, &discarded), COH_EPROTO); /* committed is committed */
-    assert_int_equal(coh_participant_on_abort(&p, 9, &discarded), COH_OK);     /* it never got that far here */
+    assert_int_equal(coh_participant_on_abort(&p, 6, &discarded),
+                     COH_EPROTO); /* committed is committed */
+    assert_int_equal(coh_participant_on_abort(&p, 9, &discarded),
+                     COH_OK); /* it never got that far here */
     assert_int_equal(discarded, 0);
     coh_part_action_t action;
     assert_int_equal(coh_participant_on_settled(&p, 8, true, COH_ABORT_NONE, &action), COH_EPROTO);
@@ -94,7 +99,9 @@ static void participant_bounds_what_is_undecided(void **state)
         assert_int_equal(settled(&p, b, false, COH_ABORT_NONE), COH_PART_DO_VOTE_YES);
     }
     coh_part_action_t action;
-    assert_int_equal(coh_participant_on_settled(&p, COH_PARTICIPANT_WINDOW + 1, false, COH_ABORT_NONE, &action), COH_EPROTO);
+    assert_int_equal(
+        coh_participant_on_settled(&p, COH_PARTICIPANT_WINDOW + 1, false, COH_ABORT_NONE, &action),
+        COH_EPROTO);
 }
 
 int main(void)

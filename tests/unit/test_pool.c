@@ -68,8 +68,11 @@ static coh_tx_err_t add(coh_pool_t *pool, case_tx_t const *c)
     return add_at(pool, c, 0, &stale);
 }
 
-static void
-know(coh_pool_t *pool, uint32_t sender, uint64_t nonce, uint64_t balance, uint64_t block)
+static void know(coh_pool_t *pool,
+                 uint32_t sender,
+                 uint64_t nonce,
+                 uint64_t balance,
+                 uint64_t block)
 {
     coh_addr_t addr   = addr_of(sender);
     coh_u256_t amount = coh_u256(balance);

@@ -281,8 +281,7 @@ static void run_fixture(char const *path, size_t *valid_cnt, size_t *invalid_cnt
     json_t *doc = coh_test_json(path);
     char const *name;
     json_t *test;
-    json_object_foreach(doc, name, test)
-    {
+    json_object_foreach (doc, name, test) {
         json_t const *in = json_object_get(test, "in");
         char const *out  = coh_test_str(test, "out");
         bool invalid     = json_is_string(in) && strcmp(json_string_value(in), "INVALID") == 0;

@@ -97,8 +97,8 @@ static void sched_wakes_what_is_parked_even_if_the_wake_comes_first(void **state
     assert_int_equal(coh_sched_pop(s), 0);
     assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
     assert_int_equal(start(s, 0, 0), 0);
-    coh_sched_wake(s, 0);                   /* the key came while it was on its way to park */
-    assert_false(coh_sched_park(s, 0, 0));  /* so it does not */
+    coh_sched_wake(s, 0);                  /* the key came while it was on its way to park */
+    assert_false(coh_sched_park(s, 0, 0)); /* so it does not */
     assert_int_equal(start(s, 0, 0), 0);
     assert_true(coh_sched_park(s, 0, 0));
     /* what it read before it parked may be retracted: it starts over under the next incarnation, without waiting for the old key */
@@ -145,7 +145,7 @@ static void *race_worker(void *arg)
             }
             uint32_t left = atomic_load(&r->retracts_left);
             if (left != 0 && atomic_compare_exchange_strong(&r->retracts_left, &left, left - 1)) {
-                uint32_t victim = (uint32_t)coh_rng_below(&rng, TXS);
+                uint32_t victim   = (uint32_t)coh_rng_below(&rng, TXS);
                 uint32_t finished = atomic_load(&r->last_run[victim]);
                 (void)coh_sched_retract(r->s, victim, finished == 0 ? 0 : finished - 1);
             }

@@ -377,7 +377,7 @@ static void run_layout(uint32_t shard_cnt,
     coh_buf_t why = COH_BUF_INIT;
     assert_int_equal(coh_config_set(&c->config, "placement-policy", placement, &why), COH_OK);
     assert_int_equal(coh_config_set(&c->config, "placement-home", home, &why), COH_OK);
-    c->config.block_tx_max = BLOCK_TXS;
+    c->config.block_tx_max        = BLOCK_TXS;
     c->config.state_cache_entries = 4096;
     coh_transport_t *ends[1 + SHARDS_MAX];
     assert_int_equal(coh_transport_local_new(ends, c->rank_cnt), COH_OK);

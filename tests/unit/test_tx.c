@@ -664,13 +664,11 @@ static void tx_passes_the_published_suite(void **state)
         char const *name;
         char const *fork;
         json_t *test, *want;
-        json_object_foreach(doc, name, test)
-        {
+        json_object_foreach (doc, name, test) {
             coh_buf_t raw = COH_BUF_INIT;
             coh_tx_t tx;
             coh_tx_err_t err = decode_hex(&tx, &raw, coh_test_str(test, "txbytes"));
-            json_object_foreach(json_object_get(test, "result"), fork, want)
-            {
+            json_object_foreach (json_object_get(test, "result"), fork, want) {
                 check_vector(name, &tx, err, fork_by_name(fork), want);
                 case_cnt++;
             }
