@@ -106,11 +106,11 @@ static figures_t figures_of(coh_bench_report_t const *r)
     f.rest_us      = COH_MAX(f.total_us - known, 0.0);
     f.besides_us   = f.total_us - f.stage_us[0];
     f.rate         = r->seconds > 0 ? (double)r->counts.receipts / r->seconds : 0;
-    double span_ns = (double)(r->before.taken_us - r->idle.taken_us) * 1e3;
-    if (span_ns > 1e9) {
-        for (uint32_t rank = 0; rank < r->before.rank_cnt; rank++) {
+    double span_ns = (double)(r->rested.taken_us - r->idle.taken_us) * 1e3;
+    if (span_ns > 0) {
+        for (uint32_t rank = 0; rank < r->rested.rank_cnt; rank++) {
             double percent =
-                100.0 * (double)grown(&r->idle, &r->before, rank, COH_M_process_cpu) / span_ns;
+                100.0 * (double)grown(&r->idle, &r->rested, rank, COH_M_process_cpu) / span_ns;
             f.idle_percent_max = COH_MAX(f.idle_percent_max, percent);
         }
     }
@@ -233,7 +233,7 @@ void coh_bench_report_text(coh_buf_t *out, coh_bench_report_t const *r)
     coh_buf_printf(out, ROW "%7.2f\n", "besides recovery", f.besides_us);
     if (f.idle_percent_max >= 0) {
         coh_buf_printf(
-            out, ROW "%7.2f %% of a core, busiest rank\n", "while idle", f.idle_percent_max);
+            out, ROW "%7.2f %% of a core, busiest rank\n", "at rest", f.idle_percent_max);
     }
 
     put_head(out, "Checks");

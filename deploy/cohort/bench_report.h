@@ -35,7 +35,8 @@ typedef struct {
     uint64_t cross_cnt;  /* of the transactions with a receipt, by plan */
     coh_bench_counts_t counts;
     coh_bench_ledger_t *ledger; /* closed */
-    coh_bench_stats_t idle;     /* at the start, */
+    coh_bench_stats_t idle;     /* before the signing, on a cluster at rest, */
+    coh_bench_stats_t rested;   /* some seconds later, */
     coh_bench_stats_t before;   /* right before the load, */
     coh_bench_stats_t after;    /* and after it */
 } coh_bench_report_t;
