@@ -65,6 +65,7 @@ static void group_by_owner(coh_lookup_t *l, coh_directory_t const *dir, uint32_t
     uint16_t *buckets = coh_calloc(l->cnt, sizeof(*buckets));
     uint32_t *at      = coh_calloc(shard_cnt + 1, sizeof(*at));
     coh_directory_buckets(buckets, l->addrs, l->cnt);
+    memset(l->starts, 0, (shard_cnt + 1) * sizeof(*l->starts));
     for (uint32_t i = 0; i < l->cnt; i++) {
         l->starts[coh_directory_owner(dir, &l->addrs[i], buckets[i]) + 1]++;
     }
@@ -86,6 +87,11 @@ void coh_lookups_ask(coh_lookups_t *ls,
                      void *arg)
 {
     COH_ASSERT(l->cnt > 0 && l->asked_cnt == 0);
+    l->dir        = dir;
+    l->outbox     = outbox;
+    l->outbox_arg = arg;
+    l->has_block  = false;
+    l->is_torn    = false;
     group_by_owner(l, dir, ls->shard_cnt);
     coh_buf_clear(&ls->keys);
     coh_rec_key_t *keys =
@@ -117,10 +123,10 @@ coh_err_t coh_lookups_answer(coh_lookups_t *ls, uint32_t shard, coh_msg_answer_t
     }
     coh_lookup_t *l = q->lookup;
     uint32_t first  = l->starts[shard];
-    if (msg->values.cnt != l->starts[shard + 1] - first ||
-        (l->has_block && l->block != msg->block)) {
+    if (msg->values.cnt != l->starts[shard + 1] - first) {
         return COH_EPROTO;
     }
+    l->is_torn   = l->is_torn || (l->has_block && l->block != msg->block);
     l->block     = msg->block;
     l->has_block = true;
     for (uint32_t i = 0; i < msg->values.cnt; i++) {
@@ -128,7 +134,12 @@ coh_err_t coh_lookups_answer(coh_lookups_t *ls, uint32_t shard, coh_msg_answer_t
     }
     coh_ids_remove(&ls->ids, msg->query);
     free(q);
-    if (--l->asked_cnt == 0) {
+    if (--l->asked_cnt > 0) {
+        return COH_OK;
+    }
+    if (l->is_torn) {
+        coh_lookups_ask(ls, l, l->dir, l->outbox, l->outbox_arg);
+    } else {
         l->done(l->arg, l);
     }
     return COH_OK;

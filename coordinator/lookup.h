@@ -1,7 +1,10 @@
 /* lookup.h: accounts of committed state, asked of their owners. One lookup becomes at most one QUERY to each shard, all sent in one go: so they stand
-   between the same two COMMITs in every lane, and the answers are one consistent cut (PROTOCOL 4).
+   between the same two COMMITs in every lane, and the answers are one consistent cut (PROTOCOL 4). Only a shard without room for so many keys may
+   answer for a later block; then all are asked again.
 
    coh_lookup_new, fill addrs ─coh_lookups_ask─▶ ASKED ─last ANSWER─▶ done(arg, lookup): the callee's, who frees it
+                                                  ▲        │ of several blocks
+                                                  └────────┘
 
    Communication thread only. */
 #ifndef COH_LOOKUP_H
@@ -14,6 +17,9 @@
 
 typedef struct coh_lookup coh_lookup_t;
 typedef void coh_lookup_done_fn(void *arg, coh_lookup_t *lookup);
+/* Where messages for a shard (0..) go. */
+typedef coh_buf_t *coh_lookup_outbox_fn(void *arg, uint32_t shard);
+
 
 struct coh_lookup {
     uint32_t cnt;
@@ -28,6 +34,10 @@ struct coh_lookup {
     uint32_t *starts;   /* by shard, cnt + 1: where its group starts in order */
     uint32_t asked_cnt; /* shards that were asked and have not answered */
     bool has_block;
+    bool is_torn; /* answers of several blocks came */
+    coh_directory_t const *dir;
+    coh_lookup_outbox_fn *outbox;
+    void *outbox_arg;
 };
 
 typedef struct {
@@ -46,17 +56,14 @@ coh_lookup_t *coh_lookup_new(coh_lookups_t const *ls,
                              void *arg);
 void coh_lookup_free(coh_lookup_t *lookup);
 
-/* Where messages for a shard (0..) go. */
-typedef coh_buf_t *coh_lookup_outbox_fn(void *arg, uint32_t shard);
-
-/* coh_lookups_ask takes lookup (cnt at least 1) until done is called. */
+/* coh_lookups_ask takes lookup (cnt at least 1) until done is called; dir and arg are borrowed as long. */
 void coh_lookups_ask(coh_lookups_t *ls,
                      coh_lookup_t *lookup,
                      coh_directory_t const *dir,
                      coh_lookup_outbox_fn *outbox,
                      void *arg);
 
-/* coh_lookups_answer takes a shard's answer. COH_EPROTO if it was not asked this, or answers with another number of values or of another block than the others. */
+/* coh_lookups_answer takes a shard's answer. COH_EPROTO if it was not asked this, or answers with another number of values. */
 coh_err_t coh_lookups_answer(coh_lookups_t *ls, uint32_t shard, coh_msg_answer_t const *msg);
 
 #endif
