@@ -1,6 +1,8 @@
 /* sim: runs simulated histories (sim_history.h) and says which seed fails, with the command that repeats it.
 
-   sim [--seeds N] [--first SEED] [--seed S] [--twice] [--verbose] [--plant NAME] */
+   sim [--seeds N] [--first SEED] [--seed S] [--twice] [--verbose] [--plant NAME]
+
+   With COHORT_TEST_LONG in the environment N is ten times as large. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -210,6 +212,9 @@ int main(int argc, char **argv)
             break;
         default: usage();
         }
+    }
+    if (getenv("COHORT_TEST_LONG") != NULL && plant == SIM_PLANT_NONE && cnt > 1) {
+        cnt *= 10;
     }
     coh_assert_set_hook(on_assert);
     (void)signal(SIGSEGV, on_signal);
