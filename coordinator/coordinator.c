@@ -175,7 +175,7 @@ static void assign_homes(coh_coordinator_t *c, coh_flight_t *f)
     uint16_t *buckets = (uint16_t *)(void *)(addrs + (size_t)n * 2);
     for (uint32_t i = 0; i < n; i++) {
         addrs[i]     = *f->txs[i].sender;
-        addrs[n + i] = f->txs[i].tx->to;
+        addrs[n + i] = coh_tx_receiver(f->txs[i].tx, f->txs[i].sender);
         f->env.fees_exact |= coh_addr_eq(&addrs[i], &f->env.coinbase);
     }
     coh_directory_buckets(buckets, addrs, (size_t)n * 2);
@@ -420,10 +420,8 @@ static void settle_pool(coh_coordinator_t *c, coh_flight_t *f)
         coh_block_tx_t *t = &f->txs[i];
         if (t->verdict == COH_TX_OK) {
             coh_op_receipt_t const *r = &f->sealed->receipts[kept++];
-            bool creates              = t->tx->is_create;
-            cross +=
-                !creates && coh_directory_owner(&c->recovery.dir, t->sender, t->sender_bucket) !=
-                                coh_directory_owner(&c->recovery.dir, &t->tx->to, t->to_bucket);
+            cross += coh_directory_owner(&c->recovery.dir, t->sender, t->sender_bucket) !=
+                     coh_directory_owner(&c->recovery.dir, &r->to, t->to_bucket);
             if (t->pooled != NULL) {
                 coh_u256_t spent;
                 (void)coh_u256_mul_u64(&spent,

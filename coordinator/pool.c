@@ -931,8 +931,6 @@ coh_tx_err_t coh_pool_add(coh_pool_t *pool,
         return COH_TX_FUNDS;
     }
 
-    uint64_t intrinsic    = coh_tx_intrinsic_gas(tx, fork);
-    uint64_t floor        = coh_tx_floor_gas(tx, fork);
     entry_t *e            = entry_new(pool, tx);
     e->pub.tx             = *tx;
     e->pub.tx.raw         = coh_bytes(e->raw, tx->raw.n);
@@ -941,7 +939,7 @@ coh_tx_err_t coh_pool_add(coh_pool_t *pool,
     e->pub.hash           = *hash;
     e->pub.sender         = *sender;
     e->pub.upfront        = upfront;
-    e->pub.gas_need       = COH_MAX(intrinsic, floor);
+    e->pub.gas_need       = coh_tx_gas_max(tx, fork);
     e->pub.fork           = fork;
     e->pub.arrival_us     = arrival_us;
     e->pub.priv           = e;

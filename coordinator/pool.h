@@ -35,7 +35,7 @@ typedef struct coh_pool_tx {
     coh_addr_t sender;
     coh_fork_t fork;     /* the rules that it was checked under, and that gas_need is of */
     coh_u256_t upfront;  /* gas_limit * max_fee + value */
-    uint64_t gas_need;   /* used at least; by a plain transfer exactly: max(intrinsic, floor) */
+    uint64_t gas_need;   /* used at most, and by a plain transfer exactly: coh_tx_gas_max */
     uint64_t arrival_us; /* env clock */
     struct coh_pool_priv *priv;
 } coh_pool_tx_t;

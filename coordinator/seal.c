@@ -21,22 +21,6 @@ void coh_sealed_free(coh_sealed_t *sealed)
     }
 }
 
-/* created_address is where a creation by sender at nonce puts its contract: Yellow Paper 7, (87). */
-static coh_addr_t created_address(coh_addr_t const *sender, uint64_t nonce)
-{
-    uint8_t space[64];
-    coh_buf_t rlp = {.p = space, .cap = sizeof(space)}; /* at most 1 + 21 + 9 octets: never grows */
-    coh_rlp_put_string(&rlp, sender->b, sizeof(sender->b));
-    coh_rlp_put_u64(&rlp, nonce);
-    coh_rlp_wrap_list(&rlp, 0);
-    COH_ASSERT(rlp.p == space);
-    coh_hash_t h;
-    coh_keccak256(&h, rlp.p, rlp.n);
-    coh_addr_t out;
-    memcpy(out.b, h.b + 12, sizeof(out.b));
-    return out;
-}
-
 static void put_receipt(coh_buf_t *out, coh_op_receipt_t const *r)
 {
     size_t at = out->n;
@@ -91,7 +75,7 @@ static void put_outcome(coh_op_receipt_t *r,
     r->tx_idx         = idx;
     r->type           = (uint32_t)tx->type;
     r->from           = *sender;
-    r->to             = tx->is_create ? created_address(sender, tx->nonce) : tx->to;
+    r->to             = coh_tx_receiver(tx, sender);
     r->status         = status;
     r->gas_used       = gas_used;
     r->cumulative_gas = cumulative;

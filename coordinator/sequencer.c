@@ -80,10 +80,8 @@ static coh_tx_err_t recheck(coh_pool_tx_t *tx,
         if (err != COH_TX_OK) {
             return err;
         }
-        uint64_t intrinsic = coh_tx_intrinsic_gas(&tx->tx, env->fork);
-        uint64_t floor     = coh_tx_floor_gas(&tx->tx, env->fork);
-        tx->gas_need       = COH_MAX(intrinsic, floor);
-        tx->fork           = env->fork;
+        tx->gas_need = coh_tx_gas_max(&tx->tx, env->fork);
+        tx->fork     = env->fork;
     }
     return tx->tx.gas_limit > env->gas_limit ? COH_TX_GAS_LIMIT : COH_TX_OK;
 }

@@ -3,9 +3,9 @@
    the same pool and the same arguments give the same draft.
 
    A transaction fits if its gas limit is within what those before it leave of the block's gas
-   limit. What they leave is known before they run only for plain transfers, whose gas is exactly
-   gas_need; where a block turns out to have used more, those for which too little is left are
-   invalid at their turn, like any other.
+   limit, at worst: a plain transfer uses exactly gas_need, a creation at most that. So a block never
+   uses more than its limit, and where one uses less than it might have, what would have fitted goes
+   into the next.
 
    The rules of the block's fork are applied again to transactions that were admitted under another
    one; what is no longer valid leaves the pool, and is listed for the caller to report. */

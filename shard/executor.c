@@ -36,6 +36,7 @@ typedef struct {
 typedef struct {
     coh_tx_t tx;
     coh_addr_t sender;
+    coh_addr_t to; /* receiver, or created account */
     uint32_t tx_idx;
     uint32_t sender_rank; /* owners */
     uint32_t to_rank;
@@ -250,7 +251,7 @@ static uint32_t owner_of(coh_executor_t const *ex, tx_t const *tx, coh_addr_t co
     if (coh_addr_eq(addr, &tx->sender)) {
         return tx->sender_rank;
     }
-    if (!tx->tx.is_create && coh_addr_eq(addr, &tx->tx.to)) {
+    if (coh_addr_eq(addr, &tx->to)) {
         return tx->to_rank;
     }
     if (coh_addr_eq(addr, &ex->block.coinbase)) {
@@ -579,6 +580,7 @@ static coh_err_t take_in(coh_executor_t *ex, coh_msg_block_t const *m)
         }
         tx->tx_idx             = in->tx_idx;
         tx->sender             = in->sender;
+        tx->to                 = coh_tx_receiver(&tx->tx, &tx->sender);
         ex->pos_of[in->tx_idx] = i;
     }
     ex->tx_cnt = m->txs.cnt;
@@ -590,7 +592,7 @@ static void find_owners(coh_executor_t *ex)
     size_t cnt = 0;
     for (uint32_t i = 0; i < ex->tx_cnt; i++) {
         ex->addrs[cnt++] = ex->txs[i].sender;
-        ex->addrs[cnt++] = ex->txs[i].tx.to;
+        ex->addrs[cnt++] = ex->txs[i].to;
     }
     coh_directory_buckets(ex->buckets, ex->addrs, cnt);
     for (uint32_t i = 0; i < ex->tx_cnt; i++) {
@@ -598,7 +600,7 @@ static void find_owners(coh_executor_t *ex)
         tx->sender_rank =
             1 + coh_directory_owner(ex->directory, &tx->sender, ex->buckets[2 * (size_t)i]);
         tx->to_rank =
-            1 + coh_directory_owner(ex->directory, &tx->tx.to, ex->buckets[2 * (size_t)i + 1]);
+            1 + coh_directory_owner(ex->directory, &tx->to, ex->buckets[2 * (size_t)i + 1]);
     }
     ex->coinbase_rank = 1 + coh_directory_owner(ex->directory,
                                                 &ex->block.coinbase,

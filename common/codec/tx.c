@@ -1,5 +1,6 @@
 #include "common/codec/tx.h"
 
+#include "common/base/assert.h"
 #include "common/base/clock.h"
 #include "common/codec/rlp.h"
 #include "common/crypto/keccak.h"
@@ -253,6 +254,31 @@ coh_err_t coh_tx_sign(coh_tx_t *tx, uint8_t const secret[32])
     return COH_OK;
 }
 
+coh_addr_t coh_tx_created_address(coh_addr_t const *sender, uint64_t nonce)
+{
+    uint8_t space[64];
+    coh_buf_t rlp = {.p = space, .cap = sizeof(space)}; /* at most 1 + 21 + 9 octets: never grows */
+    coh_rlp_put_string(&rlp, sender->b, sizeof(sender->b));
+    coh_rlp_put_u64(&rlp, nonce);
+    coh_rlp_wrap_list(&rlp, 0);
+    COH_ASSERT(rlp.p == space);
+    coh_hash_t h;
+    coh_keccak256(&h, rlp.p, rlp.n);
+    coh_addr_t out;
+    memcpy(out.b, h.b + 12, sizeof(out.b));
+    return out;
+}
+
+coh_addr_t coh_tx_receiver(coh_tx_t const *tx, coh_addr_t const *sender)
+{
+    return tx->is_create ? coh_tx_created_address(sender, tx->nonce) : tx->to;
+}
+
+bool coh_tx_needs_code(coh_tx_t const *tx, coh_fork_t fork)
+{
+    return tx->is_create ? tx->data.n != 0 : coh_fork_is_precompile(fork, &tx->to);
+}
+
 static size_t count_zeros(coh_bytes_t data)
 {
     size_t cnt = 0;
@@ -290,6 +316,16 @@ uint64_t coh_tx_floor_gas(coh_tx_t const *tx, coh_fork_t fork)
     size_t zero_cnt   = count_zeros(tx->data);
     coh_u128_t tokens = (coh_u128_t)TOKENS_NONZERO * (tx->data.n - zero_cnt) + zero_cnt;
     return saturate(GAS_TX + GAS_FLOOR_TOKEN * tokens); /* EIP-7623 */
+}
+
+uint64_t coh_tx_gas_max(coh_tx_t const *tx, coh_fork_t fork)
+{
+    if (tx->is_create) {
+        return tx->gas_limit;
+    }
+    uint64_t intrinsic = coh_tx_intrinsic_gas(tx, fork);
+    uint64_t floor     = coh_tx_floor_gas(tx, fork);
+    return COH_MAX(intrinsic, floor);
 }
 
 bool coh_tx_upfront(coh_u256_t *out, coh_tx_t const *tx)
@@ -381,10 +417,7 @@ coh_tx_err_t coh_tx_check_static(coh_tx_t const *tx,
     if (coh_tx_upfront(&upfront, tx)) {
         return COH_TX_FEE_OVERFLOW;
     }
-    if (tx->is_create || coh_fork_is_precompile(fork, &tx->to)) {
-        return COH_TX_NEEDS_CODE;
-    }
-    return COH_TX_OK;
+    return coh_tx_needs_code(tx, fork) ? COH_TX_NEEDS_CODE : COH_TX_OK;
 }
 
 /* Recovers the senders of cnt <= CHUNK_CNT members; returns the CPU time of recovery. */

@@ -64,15 +64,29 @@ void coh_tx_encode(coh_buf_t *out, coh_tx_t const *tx);
 /* coh_tx_sign sets r, s and parity. COH_ESIG if secret is no valid key. */
 coh_err_t coh_tx_sign(coh_tx_t *tx, uint8_t const secret[32]);
 
+/* coh_tx_created_address is where a creation by sender at nonce puts its account:
+   keccak256(rlp([sender, nonce]))[12:] (Yellow Paper 7). */
+coh_addr_t coh_tx_created_address(coh_addr_t const *sender, uint64_t nonce);
+/* coh_tx_receiver is whose account the value goes to: to, or of a creation the created address. */
+coh_addr_t coh_tx_receiver(coh_tx_t const *tx, coh_addr_t const *sender);
+
+/* coh_tx_needs_code tells whether tx runs code by its own terms: a creation with init code, or a
+   precompile of the fork as receiver. Whether a receiver is a contract, only the state knows. */
+bool coh_tx_needs_code(coh_tx_t const *tx, coh_fork_t fork);
+
 /* Gas that the transaction costs before any code runs, EIP-2028, 2930, 3860, 7623 by fork.
    UINT64_MAX if it does not fit. coh_tx_floor_gas is 0 before Prague. */
 uint64_t coh_tx_intrinsic_gas(coh_tx_t const *tx, coh_fork_t fork);
 uint64_t coh_tx_floor_gas(coh_tx_t const *tx, coh_fork_t fork);
+/* coh_tx_gas_max is the most gas that tx can use where it fits its gas limit: exactly what a plain
+   transfer uses, max(intrinsic, floor); the gas limit of a creation, which loses all of it if its
+   address is taken (EIP-684). */
+uint64_t coh_tx_gas_max(coh_tx_t const *tx, coh_fork_t fork);
 
 /* coh_tx_check_static applies every rule that needs no state: chain id, type by fork, signature
    ranges (EIP-2 low s since Homestead), intrinsic and floor gas, gas cap (EIP-7825), tip against
-   cap, 256-bit overflow of the upfront cost, nonce below 2^64-1 (EIP-2681). allow_unprotected
-   admits legacy transactions without a chain id. */
+   cap, 256-bit overflow of the upfront cost, nonce below 2^64-1 (EIP-2681); last of all,
+   coh_tx_needs_code. allow_unprotected admits legacy transactions without a chain id. */
 coh_tx_err_t coh_tx_check_static(coh_tx_t const *tx,
                                  coh_fork_t fork,
                                  uint64_t chain_id,

@@ -59,7 +59,7 @@ coh_transition_status_t coh_transition_run(coh_outcome_t *out,
     if (coh_u256_lt(&account.word, &upfront)) {
         return invalid(out, COH_TX_FUNDS);
     }
-    if (tx->is_create || coh_fork_is_precompile(block->fork, &tx->to)) {
+    if (coh_tx_needs_code(tx, block->fork)) {
         return invalid(out, COH_TX_NEEDS_CODE);
     }
 
@@ -68,6 +68,18 @@ coh_transition_status_t coh_transition_run(coh_outcome_t *out,
     uint64_t gas_used  = COH_MAX(intrinsic, floor);
     if (gas_used > tx->gas_limit) {
         return invalid(out, intrinsic > tx->gas_limit ? COH_TX_INTRINSIC_GAS : COH_TX_FLOOR_GAS);
+    }
+
+    coh_addr_t receiver = coh_tx_receiver(tx, sender);
+    bool succeeds       = true;
+    if (tx->is_create) {
+        coh_value_t there;
+        key = coh_key_account(&receiver);
+        if (view->read(view, &there, &key, COH_READ_NONCE, NULL) == COH_VIEW_NEED) {
+            return COH_TRANSITION_NEED;
+        }
+        succeeds = there.nonce == 0; /* EIP-684: no account with a nonce is created again... */
+        gas_used = succeeds ? gas_used : tx->gas_limit; /* ...and trying costs all gas */
     }
 
     /* No product or sum below overflows: each is at most upfront, which fits. */
@@ -80,17 +92,23 @@ coh_transition_status_t coh_transition_run(coh_outcome_t *out,
     (void)coh_u256_mul_u64(&tip, &tip, gas_used);
 
     out->verdict      = COH_TX_OK;
-    out->status       = 1;
+    out->status       = succeeds;
     out->gas_used     = gas_used;
     out->tip          = COH_U256_ZERO;
     out->write_cnt    = 0;
     coh_write_t *from = write_to(out, sender);
-    coh_u256_t cost;
-    (void)coh_u256_add(&cost, &fee, &tx->value);
-    coh_write_sub(from, &cost);
+    coh_write_sub(from, &fee);
     from->flags |= COH_WRITE_NONCE;
     from->nonce = tx->nonce + 1;
-    credit(out, &tx->to, &tx->value);
+    if (succeeds) {
+        coh_write_sub(from, &tx->value);
+        credit(out, &receiver, &tx->value);
+    }
+    if (succeeds && tx->is_create && block->fork >= COH_FORK_SPURIOUS) { /* EIP-161 */
+        coh_write_t *created = write_to(out, &receiver);
+        created->flags |= COH_WRITE_NONCE;
+        created->nonce = 1;
+    }
     if (block->fees_exact) {
         credit(out, &block->coinbase, &tip);
     } else {

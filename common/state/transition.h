@@ -1,6 +1,7 @@
 /* transition.h: the state transition function of one transaction (Yellow Paper 6), over a view. It runs until it is DONE, or until it
    NEEDs a key that is not at hand; it never blocks and holds no state of its own but what the caller passes again.
-   Plain value transfers now; a receiver with code is where the EVM enters. */
+   Plain value transfers now, and creations without init code, which run no code either and leave an account without any. A receiver with
+   code is where the EVM enters. */
 #ifndef COH_TRANSITION_H
 #define COH_TRANSITION_H
 
@@ -20,7 +21,7 @@ typedef struct {
 
 typedef enum { COH_TRANSITION_DONE, COH_TRANSITION_NEED } coh_transition_status_t;
 
-/* Sender, receiver, coinbase. */
+/* Sender, receiver or created account, coinbase. */
 #define COH_TRANSFER_WRITES_MAX 3
 
 /* coh_transition_run executes tx from sender in block. out->writes must have room for COH_TRANSFER_WRITES_MAX.

@@ -21,7 +21,7 @@ typedef struct {
     bool all;
     uint64_t passed;
     uint64_t failed;
-    uint64_t others; /* not plain transfers */
+    uint64_t others; /* not executed: nothing in them, or more than this build can do */
     uint64_t tx_cnt; /* of those passed */
     uint64_t gas;
 } import_t;
@@ -304,7 +304,7 @@ int coh_cmd_import(int argc, char **argv)
                  "through an embedded cluster: pre-state in, signed transactions in order, "
                  "one block. A block passes if the recovered senders are the recorded ones, gas is "
                  "the header's, and every balance and nonce is what the "
-                 "transactions themselves add up to. Blocks that need more than plain transfers "
+                 "transactions themselves add up to. Blocks that need contract execution "
                  "are named and skipped. Exits with 0 if at least one block "
                  "was executed and none failed. With --data the stores are kept there.",
         .examples = "  cohort import realblocks/mainnet-930196.json\n"

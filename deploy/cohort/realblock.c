@@ -255,11 +255,10 @@ coh_realblock_kind_t coh_realblock_kind(coh_realblock_t const *block)
         if (block->errs[i] != COH_TX_OK) {
             return COH_REALBLOCK_TYPE;
         }
-        coh_tx_t const *tx = &block->txs[i];
+        coh_addr_t receiver = coh_tx_receiver(&block->txs[i], &block->senders[i]);
         coh_realblock_account_t const *to =
-            find_account(block->accounts, block->account_cnt, &tx->to);
-        if (tx->is_create || coh_fork_is_precompile(block->fork, &tx->to) ||
-            (to != NULL && to->has_code)) {
+            find_account(block->accounts, block->account_cnt, &receiver);
+        if (coh_tx_needs_code(&block->txs[i], block->fork) || (to != NULL && to->has_code)) {
             kind = COH_REALBLOCK_CODE;
         }
     }
@@ -333,7 +332,7 @@ coh_err_t coh_realblock_expect(coh_realblock_account_t **out,
     }
     for (size_t i = 0; i < block->tx_cnt; i++) {
         all[cnt++].addr = block->senders[i];
-        all[cnt++].addr = block->txs[i].to;
+        all[cnt++].addr = coh_tx_receiver(&block->txs[i], &block->senders[i]);
     }
     all[cnt++].addr = block->coinbase;
     qsort(all, cnt, sizeof(*all), compare_accounts);
@@ -356,7 +355,10 @@ coh_err_t coh_realblock_expect(coh_realblock_account_t **out,
     for (size_t i = 0; i < block->tx_cnt; i++) {
         coh_tx_t const *tx            = &block->txs[i];
         coh_realblock_account_t *from = find_account(all, kept, &block->senders[i]);
-        coh_realblock_account_t *to   = find_account(all, kept, &tx->to);
+        coh_addr_t receiver           = coh_tx_receiver(tx, &block->senders[i]);
+        coh_realblock_account_t *to   = find_account(all, kept, &receiver);
+        bool taken                    = tx->is_create && to->nonce != 0;
+        coh_u256_t value              = taken ? COH_U256_ZERO : tx->value;
         coh_u256_t price;
         coh_u256_t tip;
         coh_u256_t cost;
@@ -365,9 +367,9 @@ coh_err_t coh_realblock_expect(coh_realblock_account_t **out,
             (void)coh_u256_sub(&tip, &price, &block->base_fee);
             bad = coh_u256_mul_u64(&tip, &tip, block->gas[i]) ||
                   coh_u256_mul_u64(&cost, &price, block->gas[i]) ||
-                  coh_u256_add(&cost, &cost, &tx->value) ||
+                  coh_u256_add(&cost, &cost, &value) ||
                   coh_u256_sub(&from->balance, &from->balance, &cost) ||
-                  coh_u256_add(&to->balance, &to->balance, &tx->value) ||
+                  coh_u256_add(&to->balance, &to->balance, &value) ||
                   coh_u256_add(&coinbase->balance, &coinbase->balance, &tip);
         }
         if (bad) {
@@ -375,6 +377,9 @@ coh_err_t coh_realblock_expect(coh_realblock_account_t **out,
             return COH_EINVAL;
         }
         from->nonce++;
+        if (tx->is_create && !taken && block->fork >= COH_FORK_SPURIOUS) {
+            to->nonce = 1;
+        }
     }
     return COH_OK;
 }

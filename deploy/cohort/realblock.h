@@ -45,10 +45,10 @@ coh_err_t coh_realblock_load(coh_realblock_t *out, char const *path, coh_buf_t *
 void coh_realblock_free(coh_realblock_t *block);
 
 typedef enum {
-    COH_REALBLOCK_TRANSFERS, /* only plain transfers between accounts without code */
+    COH_REALBLOCK_TRANSFERS, /* no code runs: plain transfers, and creations without init code */
     COH_REALBLOCK_EMPTY,     /* no transactions */
-    COH_REALBLOCK_CODE,      /* some transaction creates, or calls a contract or precompile */
-    COH_REALBLOCK_TYPE,      /* some transaction is of a type that this build does not decode */
+    COH_REALBLOCK_CODE, /* some transaction runs init code, or calls a contract or precompile */
+    COH_REALBLOCK_TYPE, /* some transaction is of a type that this build does not decode */
 } coh_realblock_kind_t;
 
 coh_realblock_kind_t coh_realblock_kind(coh_realblock_t const *block);
@@ -62,7 +62,8 @@ coh_err_t coh_realblock_genesis(coh_genesis_t *out,
                                 coh_buf_t *err_text);
 
 /* coh_realblock_expect computes accounts after the block (sorted by address; the caller frees *out): senders pay value and
-   recorded gas at the effective price, receivers get value, the coinbase what is above the base fee. Only for kind TRANSFERS.
+   recorded gas at the effective price, receivers get value, the coinbase what is above the base fee; an account that is created gets
+   nonce 1 (EIP-161), or, if it had one already, nothing (EIP-684). Only for kind TRANSFERS.
    Returns: COH_OK; COH_EINVAL the recording contradicts itself: a nonce or a balance does not fit, with err_text */
 coh_err_t coh_realblock_expect(coh_realblock_account_t **out,
                                size_t *out_cnt,

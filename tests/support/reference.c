@@ -4,6 +4,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/crypto/keccak.h"
 
 void coh_ref_init(coh_ref_t *ref)
 {
@@ -86,7 +87,8 @@ uint64_t coh_ref_intrinsic_gas(coh_tx_t const *tx, coh_fork_t fork)
     uint64_t other_price = fork >= COH_FORK_ISTANBUL ? 16 : 68; /* EIP-2028 */
     return 21000 + 4 * zeros + other_price * others             /* Yellow Paper (64) */
            + UINT64_C(2400) * tx->access_addr_cnt +
-           UINT64_C(1900) * tx->access_key_cnt; /* EIP-2930 */
+           UINT64_C(1900) * tx->access_key_cnt                            /* EIP-2930 */
+           + (tx->is_create && fork >= COH_FORK_HOMESTEAD ? 32000u : 0u); /* EIP-2 */
 }
 
 uint64_t coh_ref_floor_gas(coh_tx_t const *tx, coh_fork_t fork)
@@ -96,6 +98,33 @@ uint64_t coh_ref_floor_gas(coh_tx_t const *tx, coh_fork_t fork)
     }
     uint64_t zeros = zero_bytes(tx);
     return 21000 + 10 * (zeros + 4 * (tx->data.n - zeros)); /* EIP-7623: 10 a token */
+}
+
+coh_addr_t coh_ref_receiver(coh_tx_t const *tx, coh_addr_t const *sender)
+{
+    if (!tx->is_create) {
+        return tx->to;
+    }
+    /* RLP by hand: a list of twenty octets and the nonce's significant ones. */
+    uint8_t rlp[32] = {[1] = 0x94};
+    memcpy(rlp + 2, sender->b, sizeof(sender->b));
+    size_t n        = 22;
+    size_t nonce_sz = 0;
+    while (nonce_sz < 8 && tx->nonce >> (8 * nonce_sz) != 0) {
+        nonce_sz++;
+    }
+    if (nonce_sz != 1 || tx->nonce >= 0x80) {
+        rlp[n++] = (uint8_t)(0x80 + nonce_sz);
+    }
+    for (size_t i = nonce_sz; i > 0; i--) {
+        rlp[n++] = (uint8_t)(tx->nonce >> (8 * (i - 1)));
+    }
+    rlp[0] = (uint8_t)(0xc0 + n - 1);
+    coh_hash_t hash;
+    coh_keccak256(&hash, rlp, n);
+    coh_addr_t out;
+    memcpy(out.b, hash.b + 12, sizeof(out.b));
+    return out;
 }
 
 /* A sum that is known to fit. */
@@ -160,6 +189,12 @@ coh_ref_outcome_t coh_ref_apply(coh_ref_t *ref,
     uint64_t floor     = coh_ref_floor_gas(tx, block->fork);
     outcome.gas_used   = intrinsic > floor ? intrinsic : floor;
     COH_ASSERT(outcome.gas_used <= tx->gas_limit); /* a static rule, checked at admission */
+    COH_ASSERT(!tx->is_create || tx->data.n == 0); /* likewise */
+    coh_addr_t receiver = coh_ref_receiver(tx, sender);
+    if (tx->is_create && coh_ref_account(ref, &receiver)->nonce != 0) { /* EIP-684 */
+        outcome.failed   = true;
+        outcome.gas_used = tx->gas_limit;
+    }
 
     /* Before London base fee is 0 and both caps are the gas price, so that this is the gas price. */
     coh_u256_t tip = difference(tx->max_fee, block->base_fee);
@@ -170,10 +205,15 @@ coh_ref_outcome_t coh_ref_apply(coh_ref_t *ref,
 
     coh_ref_account_t *from = coh_ref_account(ref, sender);
     from->nonce++;
-    from->balance         = difference(from->balance, product(outcome.gas_price, outcome.gas_used));
-    from->balance         = difference(from->balance, tx->value);
-    coh_ref_account_t *to = coh_ref_account(ref, &tx->to);
-    to->balance           = sum(to->balance, tx->value);
+    from->balance = difference(from->balance, product(outcome.gas_price, outcome.gas_used));
+    if (!outcome.failed) {
+        from->balance         = difference(from->balance, tx->value);
+        coh_ref_account_t *to = coh_ref_account(ref, &receiver);
+        to->balance           = sum(to->balance, tx->value);
+        if (tx->is_create && block->fork >= COH_FORK_SPURIOUS) {
+            to->nonce = 1; /* EIP-161 */
+        }
+    }
     coh_ref_account_t *miner = coh_ref_account(ref, &block->coinbase);
     miner->balance           = sum(miner->balance, product(tip, outcome.gas_used));
     ref->burnt               = sum(ref->burnt, product(block->base_fee, outcome.gas_used));

@@ -1,6 +1,6 @@
-/* reference.h: what Ethereum says of a block of plain transfers, executed one after another. The oracle of the simulator and of the serial
+/* reference.h: what Ethereum says of a block of plain transfers and creations without init code, executed one after another. The oracle of the simulator and of the serial
    fiction: it is written to be compared with the Yellow Paper (section 6) and the EIPs, not to be fast, and shares nothing with the code
-   under test but the transaction decoder, 256-bit words and the base fee rule.
+   under test but the transaction decoder, Keccak-256, 256-bit words and the base fee rule.
 
    A ledger is a set of accounts plus what left it (burnt fees). Transactions that are invalid at their turn change nothing. */
 #ifndef COH_TEST_REFERENCE_H
@@ -35,6 +35,7 @@ typedef struct {
 /* What became of a transaction. */
 typedef struct {
     coh_tx_err_t verdict; /* not COH_TX_OK: left out, and why */
+    bool failed;          /* executed, and not successful: receipt status 0 */
     uint64_t gas_used;
     coh_u256_t gas_price; /* effective */
 } coh_ref_outcome_t;
@@ -49,9 +50,12 @@ coh_ref_account_t *coh_ref_account(coh_ref_t *ref, coh_addr_t const *addr);
 /* coh_ref_find returns it only if it is there, else NULL. */
 coh_ref_account_t const *coh_ref_find(coh_ref_t const *ref, coh_addr_t const *addr);
 
-/* coh_ref_intrinsic_gas and coh_ref_floor_gas: gas of a transaction without code (EIP-2028, EIP-2930; EIP-7623). */
+/* coh_ref_intrinsic_gas and coh_ref_floor_gas: gas of a transaction without code (EIP-2028, EIP-2930, EIP-2; EIP-7623). */
 uint64_t coh_ref_intrinsic_gas(coh_tx_t const *tx, coh_fork_t fork);
 uint64_t coh_ref_floor_gas(coh_tx_t const *tx, coh_fork_t fork);
+
+/* coh_ref_receiver: who gets the value; of a creation, the address that it makes (Yellow Paper 7). */
+coh_addr_t coh_ref_receiver(coh_tx_t const *tx, coh_addr_t const *sender);
 
 /* coh_ref_check tells whether tx by sender could be executed next in block; changes nothing. */
 coh_tx_err_t coh_ref_check(coh_ref_t const *ref,

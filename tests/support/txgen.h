@@ -22,6 +22,7 @@ typedef struct {
     coh_u256_t max_fee; /* the gas price of types 0 and 1 */
     coh_u256_t max_tip; /* type 2 only */
     coh_u256_t value;
+    bool is_create; /* to is ignored */
     coh_addr_t to;
     uint32_t data_bytes; /* call data: every third octet is zero */
     uint32_t access_addr_cnt;

@@ -82,6 +82,36 @@ static void realblock_first_transfers_add_up(void **state)
     coh_realblock_free(&block);
 }
 
+/* A creation without init code; the recording names the address. */
+static void realblock_first_creation_adds_up(void **state)
+{
+    (void)state;
+    coh_realblock_t block;
+    if (!load(&block, "mainnet-47205w")) {
+        return;
+    }
+    coh_realblock_account_t *after;
+    size_t cnt;
+    coh_buf_t err_text = COH_BUF_INIT;
+    assert_int_equal(coh_realblock_expect(&after, &cnt, &block, &err_text), COH_OK);
+    assert_int_equal(cnt, 3);
+    expect_balance(after, cnt, "0xfbe0afcd7658ba86be41922059dd879c192d4c73", 1, "4500000000000000");
+    expect_balance(
+        after, cnt, "0xc669eaad75042be84daaf9b461b0e868b9ac1871", 0, "14985000000000000000");
+    expect_balance(
+        after, cnt, "0xbb7b8287f3f0a933474a79eae42cbca977791171", 0, "30333577595701434377000");
+    free(after);
+
+    /* With the rules of Spurious Dragon the new account begins at nonce 1. */
+    block.fork = COH_FORK_SPURIOUS;
+    assert_int_equal(coh_realblock_expect(&after, &cnt, &block, &err_text), COH_OK);
+    expect_balance(
+        after, cnt, "0xc669eaad75042be84daaf9b461b0e868b9ac1871", 1, "14985000000000000000");
+    free(after);
+    coh_buf_free(&err_text);
+    coh_realblock_free(&block);
+}
+
 static void realblock_kinds_are_told_apart(void **state)
 {
     (void)state;
@@ -94,7 +124,7 @@ static void realblock_kinds_are_told_apart(void **state)
         {"mainnet-1920000w", COH_REALBLOCK_TRANSFERS},
         {"mainnet-48712w", COH_REALBLOCK_TRANSFERS},
         {"mainnet-98w", COH_REALBLOCK_EMPTY},
-        {"mainnet-47205w", COH_REALBLOCK_CODE},
+        {"mainnet-47205w", COH_REALBLOCK_TRANSFERS},
         {"mainnet-49439w", COH_REALBLOCK_CODE},
         {"mainnet-19933122", COH_REALBLOCK_TYPE},
     };
@@ -160,6 +190,7 @@ int main(void)
 {
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(realblock_first_transfers_add_up),
+        cmocka_unit_test(realblock_first_creation_adds_up),
         cmocka_unit_test(realblock_kinds_are_told_apart),
         cmocka_unit_test(realblock_genesis_is_the_parent),
         cmocka_unit_test(realblock_refuses_what_is_no_recording),

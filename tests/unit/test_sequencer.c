@@ -68,7 +68,7 @@ typedef struct {
     uint64_t arrival_us;
 } case_tx_t;
 
-static void add_tip(world_t *w, case_tx_t const *c, uint64_t max_tip)
+static void add(world_t *w, case_tx_t const *c, uint64_t max_tip, bool is_create)
 {
     static uint64_t serial;
     uint8_t raw[2000];
@@ -81,6 +81,7 @@ static void add_tip(world_t *w, case_tx_t const *c, uint64_t max_tip)
                    .gas_limit    = c->gas_limit,
                    .max_fee      = coh_u256(c->max_fee),
                    .max_tip      = coh_u256(max_tip),
+                   .is_create    = is_create,
                    .data         = coh_bytes(raw, c->data_sz)};
     tx.r[31]    = 1;
     tx.s[31]    = 1;
@@ -98,7 +99,8 @@ static void add_tip(world_t *w, case_tx_t const *c, uint64_t max_tip)
         COH_TX_OK);
 }
 
-#define ADD(w, ...) add_tip(w, &(case_tx_t){__VA_ARGS__}, 0)
+#define ADD(w, ...)        add(w, &(case_tx_t){__VA_ARGS__}, 0, false)
+#define ADD_CREATE(w, ...) add(w, &(case_tx_t){__VA_ARGS__}, 0, true)
 
 static void sequencer_environment_follows_the_parent(void **state)
 {
@@ -203,6 +205,23 @@ static void sequencer_takes_what_just_fits(void **state)
     ADD(&w, 5, 0, 21000, 20 * GWEI, 0, 5); /* 16000 are left */
     coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, 2001, 50);
     assert_int_equal(w.draft.tx_cnt, 4);
+    world_fini(&w);
+}
+
+/* EIP-684: if its address is taken, a creation uses all of its gas limit. */
+static void sequencer_leaves_creations_all_of_their_gas(void **state)
+{
+    (void)state;
+    world_t w;
+    world_init(&w);
+    w.rules.gas_limit = 100000;
+    ADD_CREATE(&w, 1, 0, 79000, 20 * GWEI, 0, 1);
+    ADD(&w, 2, 0, 21000, 20 * GWEI, 0, 2);
+    ADD(&w, 3, 0, 21000, 20 * GWEI, 0, 3); /* would fit if the first used 53000 */
+    coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, 2001, 50);
+    assert_int_equal(w.draft.tx_cnt, 2);
+    assert_int_equal(w.draft.txs[0]->gas_need, 79000);
+    assert_int_equal(coh_pool_ready_cnt(w.pool), 1);
     world_fini(&w);
 }
 
@@ -365,7 +384,7 @@ static void sequencer_makes_no_blocks_for_a_base_fee_that_cannot_fall(void **sta
     assert_int_equal(w.draft.unpaid_cnt, 1);
     assert_false(coh_sequencer_is_due(&w.rules, &w.draft, w.pool, UINT64_MAX / 2, false));
     /* One that pays takes the place of the one that does not: as many are ready as before. */
-    add_tip(&w, &(case_tx_t){1, 0, 21000, 7, 0, 6}, 1);
+    add(&w, &(case_tx_t){1, 0, 21000, 7, 0, 6}, 1, false);
     assert_true(coh_sequencer_is_due(&w.rules, &w.draft, w.pool, 40000, false));
     world_fini(&w);
 }
@@ -378,6 +397,7 @@ int main(void)
         cmocka_unit_test(sequencer_stops_at_the_transaction_limit),
         cmocka_unit_test(sequencer_gas_limit_must_fit_in_what_is_left),
         cmocka_unit_test(sequencer_takes_what_just_fits),
+        cmocka_unit_test(sequencer_leaves_creations_all_of_their_gas),
         cmocka_unit_test(sequencer_drops_what_no_block_can_hold),
         cmocka_unit_test(sequencer_applies_the_rules_of_a_fork_that_came_meanwhile),
         cmocka_unit_test(sequencer_fees_are_exact_if_the_coinbase_sends),

@@ -32,6 +32,8 @@
 #define BLOCK_TXS  120u
 #define SHARDS_MAX 8u
 #define ETHER      UINT64_C(1000000000000000000)
+/* Where the creations with this nonce would go, there is an account already. */
+#define TAKEN_NONCE 3u
 
 /* ---- the input: blocks that are valid in their order, and hardly in another ---- */
 
@@ -58,7 +60,7 @@ static struct {
 static uint32_t draw(coh_rng_t *rng, uint32_t below) { return (uint32_t)coh_rng_below(rng, below); }
 
 /* Key 0 is the coinbase of every second block, key 1 is paid by everybody, keys above 8 begin with
-   nothing and pass on what they are paid within the same block. */
+   nothing and pass on what they are paid within the same block. Some transactions create an account, without any code. */
 static coh_txgen_spec_t draw_spec(coh_rng_t *rng,
                                   coh_ref_t *ref,
                                   coh_ref_block_t const *env,
@@ -80,7 +82,9 @@ static coh_txgen_spec_t draw_spec(coh_rng_t *rng,
                    .max_fee   = coh_u256(max_fee),
                    .max_tip   = coh_u256(coh_rng_below(rng, max_fee + 1)),
                    .to        = coh_txgen_addr(input.gen, coh_rng_percent(rng, 3) ? from : to),
+                   .is_create = account->nonce == TAKEN_NONCE || coh_rng_percent(rng, 4),
     };
+    spec.gas_limit = spec.is_create ? 53000 + coh_rng_below(rng, 1000) : spec.gas_limit;
     coh_u256_t fee = spec.max_fee;
     (void)coh_u256_mul_u64(&fee, &fee, spec.gas_limit);
     if (coh_u256_sub(&spec.value, &account->balance, &fee)) {
@@ -108,17 +112,26 @@ static int make_input(void **state)
     for (int fork = 0; fork < COH_FORK_CNT; fork++) {
         g->fork_at[fork] = fork <= COH_FORK_PRAGUE ? 0 : UINT64_MAX;
     }
-    g->alloc = coh_calloc(8, sizeof(*g->alloc));
+    g->alloc = coh_calloc(8 + ACCOUNTS, sizeof(*g->alloc));
     coh_ref_init(&input.after);
     for (uint32_t i = 0; i < 8; i++) {
         g->alloc[g->alloc_cnt++] = (coh_genesis_account_t){.addr    = coh_txgen_addr(input.gen, i),
                                                            .balance = coh_u256(ETHER)};
         coh_ref_account(&input.after, &g->alloc[i].addr)->balance = coh_u256(ETHER);
     }
+    for (uint32_t i = 0; i < ACCOUNTS; i++) {
+        coh_addr_t sender        = coh_txgen_addr(input.gen, i);
+        coh_tx_t creation        = {.is_create = true, .nonce = TAKEN_NONCE};
+        coh_addr_t taken         = coh_ref_receiver(&creation, &sender);
+        g->alloc[g->alloc_cnt++] = (coh_genesis_account_t){.addr = taken, .nonce = 1};
+        coh_ref_account(&input.after, &taken)->nonce = 1;
+    }
     coh_buf_t why = COH_BUF_INIT;
     assert_int_equal(coh_genesis_finish(g, &why), COH_OK);
     coh_buf_free(&why);
 
+    uint32_t created_cnt = 0;
+    uint32_t failed_cnt  = 0;
     for (uint32_t b = 0; b < BLOCKS; b++) {
         block_t *block = &input.blocks[b];
         block->env     = (coh_ref_block_t){
@@ -142,9 +155,12 @@ static int make_input(void **state)
             block->senders[block->tx_cnt]  = tx->sender;
             block->outcomes[block->tx_cnt] = outcome;
             block->tx_cnt++;
+            failed_cnt += outcome.failed;
+            created_cnt += tx->tx.is_create && !outcome.failed;
         }
         assert_true(block->tx_cnt > BLOCK_TXS / 2);
     }
+    assert_true(created_cnt > 0 && failed_cnt > 0);
     return 0;
 }
 
@@ -213,20 +229,14 @@ static void on_imported(void *arg, coh_import_result_t const *result)
     c->hashes[result->number - 1] = result->hash;
 }
 
-static coh_addr_t watched(uint32_t i)
-{
-    return i < ACCOUNTS ? coh_txgen_addr(input.gen, i) : (coh_addr_t){.b = {0xc0}};
-}
-
 static void take_accounts(cluster_t *c, coh_op_accounts_answer_t const *answer)
 {
-    if (answer->block != BLOCKS || answer->accounts.cnt != ACCOUNTS + 1) {
+    if (answer->block != BLOCKS || answer->accounts.cnt != input.after.account_cnt) {
         differ(c, "%u accounts of block %" PRIu64, answer->accounts.cnt, answer->block);
         return;
     }
     for (uint32_t i = 0; i < answer->accounts.cnt; i++) {
-        coh_addr_t addr                 = watched(i);
-        coh_ref_account_t const *should = coh_ref_account(&input.after, &addr);
+        coh_ref_account_t const *should = &input.after.accounts[i];
         coh_op_account_t const *is      = &answer->accounts.v[i];
         if (is->nonce != should->nonce || !coh_u256_eq(&is->balance, &should->balance)) {
             differ(c,
@@ -254,11 +264,12 @@ static void take_receipts(cluster_t *c, uint32_t b, coh_op_block_receipts_answer
     for (uint32_t i = 0; i < block->tx_cnt; i++) {
         coh_op_receipt_t const *is = &answer->receipts.v[i];
         coh_txgen_tx_t const *tx   = block->txs[i];
+        coh_addr_t receiver        = coh_ref_receiver(&tx->tx, &tx->sender);
         cumulative += block->outcomes[i].gas_used;
         if (!coh_hash_eq(&is->tx_hash, &tx->hash) || is->block != b + 1 || is->tx_idx != i ||
-            is->status != 1 || !coh_addr_eq(&is->from, &tx->sender) ||
-            !coh_addr_eq(&is->to, &tx->tx.to) || is->gas_used != block->outcomes[i].gas_used ||
-            is->cumulative_gas != cumulative ||
+            is->status != (block->outcomes[i].failed ? 0 : 1) ||
+            !coh_addr_eq(&is->from, &tx->sender) || !coh_addr_eq(&is->to, &receiver) ||
+            is->gas_used != block->outcomes[i].gas_used || is->cumulative_gas != cumulative ||
             !coh_u256_eq(&is->effective_price, &block->outcomes[i].gas_price)) {
             differ(c, "block %u: receipt %u", b + 1, i);
         }
@@ -295,13 +306,15 @@ static bool has_subscribers(coh_gateway_sink_t *sink)
 static void ask(cluster_t *c, uint32_t request)
 {
     coh_buf_t buf = COH_BUF_INIT;
-    coh_addr_t addrs[ACCOUNTS + 1];
     if (request == 0) {
-        for (uint32_t i = 0; i < COH_CNT(addrs); i++) {
-            addrs[i] = watched(i);
+        uint32_t cnt      = (uint32_t)input.after.account_cnt;
+        coh_addr_t *addrs = coh_calloc(cnt, sizeof(*addrs));
+        for (uint32_t i = 0; i < cnt; i++) {
+            addrs[i] = input.after.accounts[i].addr;
         }
-        coh_op_accounts_request_t msg = {.addrs = {.v = addrs, .cnt = COH_CNT(addrs)}};
+        coh_op_accounts_request_t msg = {.addrs = {.v = addrs, .cnt = cnt}};
         coh_op_put_accounts_request(&buf, &msg);
+        free(addrs);
     } else {
         coh_op_block_receipts_request_t msg = {.number = request};
         coh_op_put_block_receipts_request(&buf, &msg);
