@@ -662,7 +662,7 @@ static version_t *find_version(history_t *h, uint32_t tx_idx, uint32_t incarnati
 
 static bool is_setter(history_t const *h, version_t const *v)
 {
-    return v >= h->setters && v < h->setters + h->setter_cnt;
+    return h->setter_cnt != 0 && v >= h->setters && v < h->setters + h->setter_cnt;
 }
 
 static void remove_version(history_t *h, version_t *v)
