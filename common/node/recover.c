@@ -51,6 +51,9 @@ coh_bytes_t coh_recover_job_raw(coh_recover_job_t const *job, uint32_t idx)
 {
     COH_ASSERT(idx < job->cnt);
     uint32_t from = idx == 0 ? 0 : job->ends[idx - 1];
+    if (job->ends[idx] == from) {
+        return coh_bytes(NULL, 0); /* an empty one; if all are, there are no bytes to point into */
+    }
     return coh_bytes(job->bytes.p + from, job->ends[idx] - from);
 }
 

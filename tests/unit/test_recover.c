@@ -185,9 +185,26 @@ static void recover_works_with_many_threads(void **state)
     coh_recoverq_free(crew.q);
 }
 
+/* A submission of nothing but empty strings: there is no memory to point into. */
+static void recover_takes_a_job_of_empty_transactions(void **state)
+{
+    (void)state;
+    coh_recover_rules_t no_rules = {.check_static = false};
+    coh_recover_job_t *job       = coh_recover_job_new(2, &no_rules);
+    assert_int_equal(coh_recover_job_add(job, coh_bytes(NULL, 0)), COH_OK);
+    assert_int_equal(coh_recover_job_add(job, coh_bytes(NULL, 0)), COH_OK);
+    coh_recover_job_decode(job, 0, 2);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(coh_recover_job_raw(job, i).n, 0);
+        assert_int_equal(job->results[i].err, COH_TX_MALFORMED);
+    }
+    coh_recover_job_free(job);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
+        cmocka_unit_test(recover_takes_a_job_of_empty_transactions),
         cmocka_unit_test(recover_finds_senders_chunk_by_chunk),
         cmocka_unit_test(recover_gives_each_transaction_its_own_error),
         cmocka_unit_test(recover_is_bounded_until_popped),
