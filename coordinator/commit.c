@@ -60,14 +60,6 @@ uint64_t coh_commit_begin(coh_commit_t *c)
     return c->next++;
 }
 
-void coh_commit_rebase(coh_commit_t *c, uint64_t number)
-{
-    COH_ASSERT(coh_commit_is_quiet(c));
-    c->first     = number;
-    c->undecided = number;
-    c->next      = number;
-}
-
 bool coh_commit_is_stale(coh_commit_t const *c, uint64_t block, uint32_t shard)
 {
     return c->discarding && block >= c->abort_from && c->abort_acked[shard] == 0;

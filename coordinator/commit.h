@@ -97,8 +97,6 @@ void coh_commit_fini(coh_commit_t *c);
 bool coh_commit_may_begin(coh_commit_t const *c, uint32_t depth);
 /* coh_commit_begin starts block c->next and returns its number. */
 uint64_t coh_commit_begin(coh_commit_t *c);
-/* coh_commit_rebase makes number the next block of an idle machine (an import that begins above an empty chain). */
-void coh_commit_rebase(coh_commit_t *c, uint64_t number);
 
 /* True if what shard says of block is to be passed over: it was discarded, and the shard has not acknowledged that yet. */
 bool coh_commit_is_stale(coh_commit_t const *c, uint64_t block, uint32_t shard);

@@ -261,10 +261,6 @@ static void launch(coh_coordinator_t *c, coh_flight_t *f)
 static void launch_import(coh_coordinator_t *c)
 {
     coh_import_t *im = c->import_first;
-    bool empty_chain = coh_chain_head(c->chain)->header.number == c->genesis->number;
-    if (im->env.number != c->commit.next && empty_chain && coh_commit_is_quiet(&c->commit)) {
-        coh_commit_rebase(&c->commit, im->env.number);
-    }
     if (im->env.number != c->commit.next) {
         fail_imports(c, COH_EINVAL, 0, COH_TX_ABORTED); /* a block below them was given up */
         return;
@@ -1261,13 +1257,11 @@ coh_err_t coh_coordinator_import(coh_coordinator_t *c,
     if (c->import_cnt >= COH_IMPORT_QUEUE_MAX) {
         return COH_EBUSY;
     }
-    bool empty_chain = coh_coordinator_head(c) == c->genesis->number &&
-                       c->commit.next == c->genesis->number + 1 && c->import_cnt == 0;
     uint64_t next = c->commit.next + c->import_cnt;
     if (c->import_cnt > 0) {
         next = c->import_first->env.number + c->import_cnt;
     }
-    if (b->number != next && !(empty_chain && b->number > c->genesis->number)) {
+    if (b->number != next) {
         return COH_EINVAL;
     }
     coh_import_t *im = coh_calloc(1, sizeof(*im));

@@ -72,7 +72,7 @@ typedef void coh_import_done_fn(void *arg, coh_import_result_t const *result);
 
 /* coh_coordinator_import queues a block; blocks are carried out in the order given, pipelined like produced ones where
    each is valid. An invalid transaction makes its block invalid (import mode; DESIGN 4). done is called on the communication thread.
-   Its number must be the head's plus one counted with those queued, or anything above 0 on an empty chain (then the state is the one before it).
+   Its number must be the head's plus one counted with those queued; a chain that begins elsewhere than at 0 says so in its genesis.
    If a block is invalid, those queued after it are given up with COH_EINVAL and verdict COH_TX_ABORTED: their numbers no longer follow.
    Returns: COH_OK; COH_EBUSY queue full; COH_EINVAL wrong number or a transaction that does not decode; COH_ETOOBIG more than
             block.tx_max transactions; COH_ECLOSED stopping or failed */

@@ -20,7 +20,6 @@ typedef void coh_lookup_done_fn(void *arg, coh_lookup_t *lookup);
 /* Where messages for a shard (0..) go. */
 typedef coh_buf_t *coh_lookup_outbox_fn(void *arg, uint32_t shard);
 
-
 struct coh_lookup {
     uint32_t cnt;
     coh_addr_t *addrs;             /* owned; cnt, filled in by the caller; repetitions allowed */

@@ -695,12 +695,17 @@ static inline void upfront_sub(sender_t *s, coh_u256_t const *v)
     s->upfront_high -= coh_u256_sub(&s->upfront, &s->upfront, v);
 }
 
-/* Whether the balance covers upfront and the upfront costs of the first i transactions; adds up the
-   shorter side. */
+/* Whether the balance covers upfront and the upfront costs of the first i transactions. It mostly covers those of all; else the
+   shorter side is added up. */
 static bool can_afford(sender_t const *s, uint32_t i, coh_u256_t const *upfront)
 {
     coh_u256_t sum = COH_U256_ZERO;
-    uint32_t high  = 0;
+    uint32_t high  = s->upfront_high + coh_u256_add(&sum, &s->upfront, upfront);
+    if (high == 0 && !coh_u256_lt(&s->balance, &sum)) {
+        return true;
+    }
+    sum  = COH_U256_ZERO;
+    high = 0;
     if (i >= s->tx_cnt / 2) {
         sum  = s->upfront;
         high = s->upfront_high;

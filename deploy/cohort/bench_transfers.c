@@ -170,9 +170,8 @@ static bool prepare(bench_t *b)
     coh_bench_accounts_new(&b->accounts, o->seed, o->account_cnt, o->thread_cnt);
     coh_op_account_t *state = coh_calloc(b->accounts.cnt + 1, sizeof(*state));
     uint64_t block          = 0;
-    bool ok =
-        take_stats(b, &b->report.idle) && place_accounts(b) && measure_rest(b) &&
-        read_accounts(b, state, &block);
+    bool ok = take_stats(b, &b->report.idle) && place_accounts(b) && measure_rest(b) &&
+              read_accounts(b, state, &block);
     if (ok && block != head.number) {
         ok = fail("blocks are being made: is something else loading this cluster?");
     }

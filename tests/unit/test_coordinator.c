@@ -868,17 +868,18 @@ static void coordinator_imports_blocks_in_order(void **state)
     world_t *w = *state;
     start(w);
     assert_int_equal(import_block(w, 0, 1), COH_EINVAL);
-    assert_int_equal(import_block(w, 46147, 1), COH_OK);
-    assert_int_equal(import_block(w, 46149, 1), COH_EINVAL);
-    assert_int_equal(import_block(w, 46148, 2), COH_OK);
-    assert_int_equal(import_block(w, 46149, 0), COH_OK);
+    assert_int_equal(import_block(w, 2, 1), COH_EINVAL);
+    assert_int_equal(import_block(w, 1, 1), COH_OK);
+    assert_int_equal(import_block(w, 3, 1), COH_EINVAL);
+    assert_int_equal(import_block(w, 2, 2), COH_OK);
+    assert_int_equal(import_block(w, 3, 0), COH_OK);
     run(w);
     assert_null(failure(w));
-    assert_int_equal(coh_coordinator_head(w->c), 46149);
+    assert_int_equal(coh_coordinator_head(w->c), 3);
     assert_int_equal(w->result_cnt, 3);
     for (uint32_t i = 0; i < 3; i++) {
         assert_int_equal(w->results[i].err, COH_OK);
-        assert_int_equal(w->results[i].number, 46147 + i);
+        assert_int_equal(w->results[i].number, 1 + i);
         assert_int_equal(w->results[i].gas_used, i == 0 ? TX_GAS : i == 1 ? 2 * TX_GAS : 0);
     }
 }

@@ -42,8 +42,8 @@ static void answer(world_t *w, uint32_t s, uint64_t block)
 {
     coh_envelope_t envelope;
     coh_msg_t m;
-    assert_int_equal(
-        coh_wire_reader_begin(w->reader, coh_buf_bytes(&w->outbox[s]), &envelope), COH_OK);
+    assert_int_equal(coh_wire_reader_begin(w->reader, coh_buf_bytes(&w->outbox[s]), &envelope),
+                     COH_OK);
     assert_int_equal(coh_wire_reader_next(w->reader, &m), COH_OK);
     assert_int_equal(m.id, COH_MSG_QUERY);
     coh_rec_state_value_t values[ACCOUNTS];
