@@ -85,6 +85,7 @@ typedef struct {
 } COH_ALIGNED(COH_CACHE_LINE) ctx_t;
 
 struct coh_executor {
+    collected_t batch; /* the drain's own */
     coh_mvstore_t *mv;
     coh_env_t *env;
     coh_directory_t const *directory;
@@ -112,7 +113,6 @@ struct coh_executor {
     uint64_t sent;
     uint64_t received;
     uint64_t *effects; /* by destination */
-    collected_t batch; /* the drain's own */
     coh_rec_result_t *results;
 };
 

@@ -62,8 +62,14 @@ coh_err_t coh_recovery_scan(coh_kv_t *kv, coh_recovery_t *out, coh_buf_t *err_te
     return scan.rc;
 }
 
+/* A change, and how many came before it. */
 typedef struct {
-    coh_mv_item_t *items;
+    coh_mv_item_t item;
+    size_t place;
+} change_t;
+
+typedef struct {
+    change_t *changes;
     size_t cnt, cap;
     uint64_t flushed, head;
     coh_err_t rc;
@@ -73,10 +79,11 @@ static void collect_change(void *arg, coh_key_t const *key, coh_value_t const *v
 {
     collect_t *c = arg;
     if (c->cnt == c->cap) {
-        c->cap   = c->cap == 0 ? 1024 : c->cap * 2;
-        c->items = coh_realloc(c->items, c->cap * sizeof(*c->items));
+        c->cap     = c->cap == 0 ? 1024 : c->cap * 2;
+        c->changes = coh_realloc(c->changes, c->cap * sizeof(*c->changes));
     }
-    c->items[c->cnt++] = (coh_mv_item_t){.key = *key, .value = *value};
+    c->changes[c->cnt] = (change_t){.item = {.key = *key, .value = *value}, .place = c->cnt};
+    c->cnt++;
 }
 
 static bool collect_record(void *arg, coh_bytes_t key, coh_bytes_t record)
@@ -92,13 +99,13 @@ static bool collect_record(void *arg, coh_bytes_t key, coh_bytes_t record)
     return c->rc == COH_OK;
 }
 
-/* Later records come later in the array: of equal keys the last counts. */
+/* Of equal keys the last counts. */
 static int by_key_then_place(void const *a, void const *b)
 {
-    coh_mv_item_t const *x = *(coh_mv_item_t const *const *)a;
-    coh_mv_item_t const *y = *(coh_mv_item_t const *const *)b;
-    int d                  = memcmp(x->key.addr.b, y->key.addr.b, sizeof(x->key.addr.b));
-    return d != 0 ? d : (x > y) - (x < y);
+    change_t const *x = a;
+    change_t const *y = b;
+    int d             = memcmp(x->item.key.addr.b, y->item.key.addr.b, sizeof(x->item.key.addr.b));
+    return d != 0 ? d : (x->place > y->place) - (x->place < y->place);
 }
 
 coh_err_t coh_recovery_collect(coh_kv_t *kv,
@@ -111,23 +118,20 @@ coh_err_t coh_recovery_collect(coh_kv_t *kv,
     coh_err_t rc = kv->ops->iterate(kv, COH_KV_REDO, coh_bytes(NULL, 0), false, collect_record, &c);
     rc           = rc != COH_OK ? rc : c.rc;
     if (rc != COH_OK) {
-        free(c.items);
+        free(c.changes);
         return rc;
     }
-    coh_mv_item_t const **order = coh_calloc(c.cnt, sizeof(*order));
-    for (size_t i = 0; i < c.cnt; i++) {
-        order[i] = &c.items[i];
+    if (c.cnt != 0) {
+        qsort(c.changes, c.cnt, sizeof(*c.changes), by_key_then_place);
     }
-    qsort(order, c.cnt, sizeof(*order), by_key_then_place);
     coh_mv_item_t *merged = coh_calloc(c.cnt, sizeof(*merged));
     size_t merged_cnt     = 0;
     for (size_t i = 0; i < c.cnt; i++) {
-        if (i + 1 == c.cnt || !coh_key_eq(&order[i]->key, &order[i + 1]->key)) {
-            merged[merged_cnt++] = *order[i];
+        if (i + 1 == c.cnt || !coh_key_eq(&c.changes[i].item.key, &c.changes[i + 1].item.key)) {
+            merged[merged_cnt++] = c.changes[i].item;
         }
     }
-    free(order);
-    free(c.items);
+    free(c.changes);
     *items = merged;
     *cnt   = merged_cnt;
     return COH_OK;
