@@ -19,6 +19,8 @@
 #define ROUND_TXS_MAX 12000u
 #define BATCH         200u
 #define READY_MS_MAX  3000
+/* How long a round waits for receipts at most: a publication may be missed. */
+#define ACK_US_MAX UINT64_C(10000000)
 
 /* Receipts that were published, over all rounds. */
 typedef struct {
@@ -49,15 +51,17 @@ static void on_answer(void *arg,
     (void)answer;
 }
 
-/* Hands in tx_cnt transactions as fast as they are taken, and kills while requests and blocks are on
-   their way. (No account has a shard here: pairs fall within and across shards as they come.) */
+/* Hands in tx_cnt transactions as fast as they are taken, waits until ack_cnt of them have receipts (0: does not wait), and kills
+   while requests and blocks are on their way. (No account has a shard here: pairs fall within and across shards as they come.) */
 static void load_and_kill(coh_test_cluster_t *c,
                           coh_bench_accounts_t const *accounts,
                           acknowledged_t *acks,
                           coh_rng_t *rng,
                           size_t tx_cnt,
+                          size_t ack_cnt,
                           int victim)
 {
+    size_t acked_before = acks->cnt;
     coh_bench_load_t load;
     coh_bench_load_plan(&load, accounts, coh_rng_next(rng), tx_cnt, 0, COH_BENCH_UNIFORM);
     coh_bench_load_sign(&load, accounts, 2);
@@ -80,6 +84,13 @@ static void load_and_kill(coh_test_cluster_t *c,
         if (coh_client_pipeline_submit(pipeline, &request, next) == COH_OK) {
             next += cnt;
         }
+        assert_int_equal(coh_client_pipeline_poll(pipeline, 1), COH_OK);
+        while (coh_client_next(subscription, &pub, 0) == COH_OK) {
+            acknowledge(acks, &pub);
+        }
+    }
+    uint64_t give_up_us = coh_clock_mono_us() + ACK_US_MAX;
+    while (acks->cnt - acked_before < ack_cnt && coh_clock_mono_us() < give_up_us) {
         assert_int_equal(coh_client_pipeline_poll(pipeline, 1), COH_OK);
         while (coh_client_next(subscription, &pub, 0) == COH_OK) {
             acknowledge(acks, &pub);
@@ -206,7 +217,9 @@ static void kill_loses_nothing_acknowledged(void **state)
         int victim    = (int)coh_rng_below(&rng, SHARDS + 2) - 1;
         size_t tx_cnt = 500 + coh_rng_below(&rng, ROUND_TXS_MAX);
         sent += tx_cnt;
-        load_and_kill(&cluster, &accounts, &acks, &rng, tx_cnt, victim);
+        /* Every third kill comes at once, mostly before the first block is through; the others among the blocks. */
+        size_t ack_cnt = round % 3 == 2 ? 0 : 1 + coh_rng_below(&rng, tx_cnt / 2);
+        load_and_kill(&cluster, &accounts, &acks, &rng, tx_cnt, ack_cnt, victim);
     }
     assert_true(acks.cnt > 0);
     assert_int_equal(coh_test_cluster_stop(&cluster), 0);
