@@ -71,7 +71,7 @@ finish() {
         kill -TERM "$mpirun_pid" 2>/dev/null || true
         wait "$mpirun_pid" 2>/dev/null || true
     fi
-    [ -n "${COHORT_KEEP_WORK-}" ] || rm -rf "$work"
+    rm -rf "$work"
     exit $rc
 }
 trap finish EXIT
