@@ -14,7 +14,7 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/codec/fork.h"
-#include "common/evm/u256.h"
+#include "common/base/u256.h"
 
 #define COH_DECISION_KEY_SZ 8u
 

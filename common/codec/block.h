@@ -5,7 +5,7 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/codec/fork.h"
-#include "common/evm/u256.h"
+#include "common/base/u256.h"
 
 #define COH_BLOOM_SZ  256
 #define COH_EXTRA_MAX 32

@@ -6,7 +6,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
-#include "common/evm/u256.h"
+#include "common/base/u256.h"
 
 /* A cursor over a list's payload (or over one item that fills the input). */
 typedef struct {

@@ -8,7 +8,7 @@
 #include "common/base/err.h"
 #include "common/codec/fork.h"
 #include "common/crypto/ecdsa.h"
-#include "common/evm/u256.h"
+#include "common/base/u256.h"
 
 /* Largest raw transaction accepted: geth's pool limit, four slots of 32 KiB. */
 #define COH_TX_RAW_MAX ((size_t)131072)

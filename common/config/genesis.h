@@ -7,7 +7,7 @@
 #include "common/base/err.h"
 #include "common/codec/block.h"
 #include "common/codec/fork.h"
-#include "common/evm/u256.h"
+#include "common/base/u256.h"
 
 typedef struct {
     coh_addr_t addr;

@@ -3,7 +3,7 @@
 #ifndef COH_KEY_H
 #define COH_KEY_H
 
-#include "common/evm/u256.h"
+#include "common/base/u256.h"
 
 typedef enum {
     COH_KEY_ACCOUNT = 0,

@@ -11,7 +11,7 @@
 #ifndef COH_KINDS_H
 #define COH_KINDS_H
 
-#include "common/evm/u256.h"
+#include "common/base/u256.h"
 
 #define COH_C_U32  uint32_t
 #define COH_C_U64  uint64_t

@@ -12,7 +12,7 @@
 #include <jansson.h>
 
 #include "common/base/buf.h"
-#include "common/evm/u256.h"
+#include "common/base/u256.h"
 
 /* coh_test_data_dir returns the data folder, or NULL if there is none. The string lives as long
    as the process. */

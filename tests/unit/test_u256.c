@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "common/base/rng.h"
-#include "common/evm/u256.h"
+#include "common/base/u256.h"
 
 typedef struct {
     char const *a, *b;

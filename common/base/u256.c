@@ -1,4 +1,4 @@
-#include "common/evm/u256.h"
+#include "common/base/u256.h"
 
 void coh_u256_to_dec(char out[COH_U256_DEC_SZ], coh_u256_t const *a)
 {
