@@ -288,6 +288,7 @@ static bool launch_pooled(coh_coordinator_t *c)
 {
     uint64_t now_us = c->env->mono_us(c->env);
     if (!coh_sequencer_is_due(&c->rules, &c->draft, c->pool, now_us, false)) {
+        c->env->due_us = coh_sequencer_due_us(&c->rules, &c->draft, c->pool);
         return false;
     }
     coh_sequencer_parent_t parent = next_parent(c);

@@ -68,6 +68,17 @@ bool coh_sequencer_is_due(coh_sequencer_rules_t const *rules,
     return waited && !draining && (news || can_fall(&last->env));
 }
 
+uint64_t coh_sequencer_due_us(coh_sequencer_rules_t const *rules,
+                              coh_draft_t const *last,
+                              coh_pool_t const *pool)
+{
+    if (coh_pool_ready_cnt(pool) == 0) {
+        return UINT64_MAX;
+    }
+    uint64_t since_us = last->unpaid_cnt == 0 ? coh_pool_oldest_ready_us(pool) : last->built_us;
+    return since_us + rules->interval_us;
+}
+
 /* Why tx can be in no block under the rules of env, or OK. Brings its fork and gas_need up to date.
    */
 static coh_tx_err_t recheck(coh_pool_tx_t *tx,

@@ -80,6 +80,12 @@ bool coh_sequencer_is_due(coh_sequencer_rules_t const *rules,
                           uint64_t now_us,
                           bool draining);
 
+/* coh_sequencer_due_us: when what is ready will have waited for interval_us; UINT64_MAX if nothing is
+   ready. A block may be due before, by number, and need not be due then. */
+uint64_t coh_sequencer_due_us(coh_sequencer_rules_t const *rules,
+                              coh_draft_t const *last,
+                              coh_pool_t const *pool);
+
 /* coh_sequencer_build replaces draft by the next block's: takes its transactions from the pool, and
    drops those that can be in no block any more.
    In:      now_s  Unix time for the header; now_us in the clock of the pool's arrivals */

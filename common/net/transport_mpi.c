@@ -2,23 +2,25 @@
 
    One lane: one communicator, one tag, so that MPI's non-overtaking rule gives the order of each
    pair. Arriving frames are matched by MPI_Improbe, which tells the size, and received into a
-   buffer of the pool: short ones at once, long ones (which MPI moves by rendezvous) in the
-   background, so that one slow sender does not stop the loop. A frame is handed over when all
-   earlier ones of its sender have been. */
+   buffer of the pool in the background: MPI moves all but the shortest by rendezvous, where a
+   blocking receive would spin until the sender, which may be asleep, polls again. A frame is handed
+   over when all earlier ones of its sender have been.
+
+   Where all ranks share a machine, a sender rings the receiver's bell, and who has nothing to do
+   sleeps until then. With a receive under way that is not finished (the sender has to move bytes
+   too) a rank polls, and rings that sender. On several machines all poll. */
 #include <mpi.h>
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/clock.h"
+#include "common/net/bell.h"
 #include "common/net/transport.h"
 #include "common/net/transport_private.h"
 #include "common/obs/log.h"
 
 #define LANE_TAG 1
-/* Frames up to this are received in place: their bytes have arrived with the envelope (btl eager
- * limits are 4 to 64 KiB) or follow at once. */
-#define INLINE_BYTES_MAX 65536
 /* Receives in the background: beyond either bound no further frame is matched. */
 #define RECV_CNT_MAX   64
 #define RECV_BYTES_MAX ((size_t)64 << 20)
@@ -47,7 +49,7 @@ typedef struct {
     MPI_Request recv_requests[RECV_CNT_MAX];
     size_t recv_cnt;
     size_t recv_bytes;
-    uint32_t *recv_cnt_of; /* by source */
+    coh_bell_t *bell; /* NULL: no bells between these ranks */
 } mpi_t;
 
 static coh_err_t mpi_err(int rc, char const *what)
@@ -91,6 +93,9 @@ static coh_err_t mpi_send(coh_transport_t *tp, uint32_t dst, coh_buf_t *frame)
     mpi->sends[mpi->send_cnt++] = *frame;
     mpi->send_bytes += frame->n;
     *frame = coh_frame_pool_get(&mpi->pool, 0);
+    if (mpi->bell != NULL) {
+        coh_bell_ring(mpi->bell, dst);
+    }
     return COH_OK;
 }
 
@@ -146,7 +151,6 @@ static coh_err_t finish_recvs(mpi_t *mpi, coh_frame_fn *fn, void *arg, int *cnt)
         }
         if (done) {
             mpi->recv_bytes -= recv->frame.n;
-            mpi->recv_cnt_of[recv->src]--;
             (*cnt)++;
             fn(arg, recv->src, coh_buf_bytes(&recv->frame));
             coh_frame_pool_put(&mpi->pool, &recv->frame);
@@ -159,8 +163,8 @@ static coh_err_t finish_recvs(mpi_t *mpi, coh_frame_fn *fn, void *arg, int *cnt)
     return rc;
 }
 
-/* Matches one arrived frame, if there is one. */
-static coh_err_t match(mpi_t *mpi, coh_frame_fn *fn, void *arg, int *cnt, bool *found)
+/* Matches one arrived frame, if there is one, and starts to receive it. */
+static coh_err_t match(mpi_t *mpi, bool *found)
 {
     int flag = 0;
     MPI_Message message;
@@ -178,16 +182,6 @@ static coh_err_t match(mpi_t *mpi, coh_frame_fn *fn, void *arg, int *cnt, bool *
     uint32_t src    = (uint32_t)status.MPI_SOURCE;
     coh_buf_t frame = coh_frame_pool_get(&mpi->pool, (size_t)len);
     (void)coh_buf_extend(&frame, (size_t)len);
-    if (len <= INLINE_BYTES_MAX && mpi->recv_cnt_of[src] == 0) {
-        coh_err_t rc =
-            mpi_err(MPI_Mrecv(frame.p, len, MPI_BYTE, &message, MPI_STATUS_IGNORE), "MPI_Mrecv");
-        if (rc == COH_OK) {
-            (*cnt)++;
-            fn(arg, src, coh_buf_bytes(&frame));
-        }
-        coh_frame_pool_put(&mpi->pool, &frame);
-        return rc;
-    }
     coh_err_t rc =
         mpi_err(MPI_Imrecv(frame.p, len, MPI_BYTE, &message, &mpi->recv_requests[mpi->recv_cnt]),
                 "MPI_Imrecv");
@@ -197,30 +191,35 @@ static coh_err_t match(mpi_t *mpi, coh_frame_fn *fn, void *arg, int *cnt, bool *
     }
     mpi->recvs[mpi->recv_cnt++] = (recv_t){.frame = frame, .src = src};
     mpi->recv_bytes += frame.n;
-    mpi->recv_cnt_of[src]++;
     return COH_OK;
 }
 
 static int mpi_poll(coh_transport_t *tp, coh_frame_fn *fn, void *arg)
 {
-    mpi_t *mpi   = (mpi_t *)tp;
-    int cnt      = 0;
+    mpi_t *mpi = (mpi_t *)tp;
+    int cnt    = 0;
+    if (mpi->bell != NULL) {
+        coh_bell_quiet(mpi->bell);
+    }
     coh_err_t rc = reap_sends(mpi);
     bool found   = true;
     for (int i = 0; rc == COH_OK && found && i < POLL_CNT_MAX; i++) {
         rc    = finish_recvs(mpi, fn, arg, &cnt);
         found = false;
         if (rc == COH_OK && mpi->recv_cnt < RECV_CNT_MAX && mpi->recv_bytes <= RECV_BYTES_MAX) {
-            rc = match(mpi, fn, arg, &cnt, &found);
+            rc = match(mpi, &found);
         }
+    }
+    for (size_t i = 0; mpi->bell != NULL && i < mpi->recv_cnt; i++) {
+        coh_bell_ring(mpi->bell, mpi->recvs[i].src);
     }
     return rc == COH_OK ? cnt : (int)rc;
 }
 
 static int mpi_wait_fd(coh_transport_t *tp)
 {
-    (void)tp;
-    return -1;
+    mpi_t const *mpi = (mpi_t *)tp;
+    return mpi->bell != NULL && mpi->recv_cnt == 0 ? coh_bell_fd(mpi->bell) : -1;
 }
 
 static size_t mpi_backlog(coh_transport_t *tp) { return ((mpi_t *)tp)->send_bytes; }
@@ -248,10 +247,10 @@ static void mpi_close(coh_transport_t *tp)
     }
     (void)mpi_err(MPI_Finalize(), "MPI_Finalize");
     coh_frame_pool_fini(&mpi->pool);
+    coh_bell_free(mpi->bell);
     free(mpi->send_requests);
     free(mpi->sends);
     free(mpi->done);
-    free(mpi->recv_cnt_of);
     free(mpi);
 }
 
@@ -262,6 +261,38 @@ static coh_transport_ops_t const mpi_ops = {
     .backlog = mpi_backlog,
     .close   = mpi_close,
 };
+
+/* Makes the ranks' bells known to each other. All of them are of use, or none is used. */
+static coh_err_t hang_bells(mpi_t *mpi)
+{
+    uint32_t rank_cnt                 = mpi->base.rank_cnt;
+    coh_bell_t *bell                  = coh_bell_new(rank_cnt);
+    uint8_t name[COH_BELL_NAME_SZ]    = {0};
+    uint8_t(*names)[COH_BELL_NAME_SZ] = coh_calloc(rank_cnt, sizeof(*names));
+    if (bell != NULL) {
+        coh_bell_name(bell, name);
+    }
+    coh_err_t rc = mpi_err(
+        MPI_Allgather(
+            name, COH_BELL_NAME_SZ, MPI_BYTE, names, COH_BELL_NAME_SZ, MPI_BYTE, MPI_COMM_WORLD),
+        "MPI_Allgather");
+    int reached = bell != NULL;
+    for (uint32_t rank = 0; rc == COH_OK && rank < rank_cnt && reached; rank++) {
+        reached = coh_bell_meet(bell, rank, names[rank]);
+    }
+    free(names);
+    int all = 0;
+    if (rc == COH_OK) {
+        rc = mpi_err(MPI_Allreduce(&reached, &all, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD),
+                     "MPI_Allreduce");
+    }
+    if (rc != COH_OK || !all) {
+        coh_bell_free(bell);
+        return rc;
+    }
+    mpi->bell = bell;
+    return COH_OK;
+}
 
 bool coh_transport_mpi_is_job(void)
 {
@@ -286,8 +317,13 @@ coh_err_t coh_transport_mpi_open(coh_transport_t **out)
     mpi->base =
         (coh_transport_t){.ops = &mpi_ops, .rank = (uint32_t)rank, .rank_cnt = (uint32_t)rank_cnt};
     coh_frame_pool_init(&mpi->pool);
-    mpi->recv_cnt_of = coh_calloc((size_t)rank_cnt, sizeof(*mpi->recv_cnt_of));
-    *out             = &mpi->base;
+    coh_err_t rc = hang_bells(mpi);
+    if (rc != COH_OK) {
+        coh_frame_pool_fini(&mpi->pool);
+        free(mpi);
+        return rc;
+    }
+    *out = &mpi->base;
     return COH_OK;
 }
 

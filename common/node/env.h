@@ -45,6 +45,8 @@ struct coh_env {
     uint32_t rank;          /* 0: coordinator */
     uint32_t rank_cnt;      /* 1 + shards */
     coh_metrics_t *metrics; /* of this rank; may be NULL */
+    /* For on_tick to lower, on the clock of mono_us: when it wants to be called again at the latest. UINT64_MAX before each call. */
+    uint64_t due_us;
     uint64_t (*mono_us)(coh_env_t *env);
     uint64_t (*unix_us)(coh_env_t *env);
     /* The messages waiting for rank dst, to append encoded ones to (wire.h); sent after the current call returns. */

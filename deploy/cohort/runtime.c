@@ -23,15 +23,14 @@
 
 /* How long a worker without work gives its time slice away before it sleeps. */
 #define SPIN_US UINT64_C(20)
-/* Sleeps of the loop. A transport without a descriptor is polled in between; each poll costs some 10 us of a core with its
- * two context switches, and a block some ten hops: a tenth of a millisecond more for each hop is cheaper than polling for it. */
+/* Longest sleep of the loop: on_tick, unless it asks for less, sees the time at least this often. */
+#define TICK_US UINT64_C(10000)
+/* Sleeps of the loop on a transport without a descriptor, which is polled in between; each poll
+ * costs some 10 us of a core with its two context switches, and a block some ten hops: a tenth of
+ * a millisecond more for each hop is cheaper than polling for it. */
 #define POLLED_SLEEP_US_MIN   UINT64_C(100)
 #define POLLED_SLEEP_US_MAX   UINT64_C(4000)
 #define POLLED_IDLE_PER_SLEEP 8
-/* Ticks of a node that did something lately, and of one that did not. */
-#define ACTIVE_US      UINT64_C(50000)
-#define TICK_US_ACTIVE UINT64_C(1000)
-#define TICK_US_IDLE   UINT64_C(10000)
 /* The kernel may delay a timer by the slack to save wake-ups; the default of 50 us would double the
  * shortest sleep. */
 #define TIMER_SLACK_NS 5000ul
@@ -175,6 +174,7 @@ coh_err_t coh_runtime_new(coh_runtime_t **out, coh_runtime_options_t const *opti
         .rank         = rt->tp->rank,
         .rank_cnt     = rt->tp->rank_cnt,
         .metrics      = options->metrics,
+        .due_us       = UINT64_MAX,
         .mono_us      = env_mono_us,
         .unix_us      = env_unix_us,
         .outbox       = env_outbox,
@@ -306,15 +306,18 @@ static void refresh_metrics(coh_runtime_t *rt)
     }
 }
 
-/* Waits until there may be something to do; idle_us: for how long there was nothing. */
-static void wait_for_work(coh_runtime_t *rt, uint64_t idle_us)
+/* Waits until there may be something to do; busy_us: when there last was. */
+static void wait_for_work(coh_runtime_t *rt, uint64_t now_us, uint64_t busy_us)
 {
     int wait_fd       = rt->tp->ops->wait_fd(rt->tp);
-    uint64_t sleep_us = idle_us < ACTIVE_US ? TICK_US_ACTIVE : TICK_US_IDLE;
+    uint64_t sleep_us = TICK_US;
     if (wait_fd < 0) {
-        uint64_t polled_us = idle_us / POLLED_IDLE_PER_SLEEP;
+        uint64_t polled_us = (now_us - busy_us) / POLLED_IDLE_PER_SLEEP;
         polled_us          = COH_MAX(polled_us, POLLED_SLEEP_US_MIN);
         sleep_us           = COH_MIN(polled_us, POLLED_SLEEP_US_MAX);
+    }
+    if (rt->env.due_us > now_us) {
+        sleep_us = COH_MIN(sleep_us, rt->env.due_us - now_us);
     }
     struct pollfd fds[2 + COH_RUNTIME_SOURCE_MAX];
     nfds_t fd_cnt = 0;
@@ -351,6 +354,7 @@ static coh_err_t run_round(coh_runtime_t *rt, uint64_t now_us, bool *busy)
     for (uint32_t i = 0; i < rt->source_cnt; i++) {
         *busy |= rt->sources[i].poll(rt->sources[i].arg, now_us);
     }
+    rt->env.due_us = UINT64_MAX;
     *busy |= ops->on_tick(rt->node);
     COH_TRY(flush(rt, busy));
     if (now_us >= rt->metrics_us) {
@@ -381,7 +385,7 @@ static coh_err_t run_loop(coh_runtime_t *rt)
         if (busy || did) {
             busy_us = now_us;
         } else if (!ops->finished(rt->node)) {
-            wait_for_work(rt, now_us - busy_us);
+            wait_for_work(rt, now_us, busy_us);
         }
     }
     return COH_OK;

@@ -1,4 +1,5 @@
-/* The in-process link: order and content under threads, waking, accounting, closing. */
+/* The in-process link: order and content under threads, waking, accounting, closing. The bells between processes. */
+/* links: coh_bell */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 
 #include "common/base/rng.h"
+#include "common/net/bell.h"
 #include "common/net/transport.h"
 
 enum { RANKS = 4, FRAMES = 2000, FRAME_BYTES_MAX = 3000 };
@@ -147,11 +149,54 @@ static void transport_local_wakes_and_accounts(void **state)
     ends[0]->ops->close(ends[0]);
 }
 
+static bool rings(coh_bell_t const *bell)
+{
+    struct pollfd fd = {.fd = coh_bell_fd(bell), .events = POLLIN};
+    return poll(&fd, 1, 0) == 1;
+}
+
+static void bell_rings_until_quiet(void **state)
+{
+    (void)state;
+    coh_bell_t *bells[2] = {coh_bell_new(2), coh_bell_new(2)};
+    uint8_t names[2][COH_BELL_NAME_SZ];
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_non_null(bells[i]);
+        coh_bell_name(bells[i], names[i]);
+    }
+    assert_memory_not_equal(names[0], names[1], COH_BELL_NAME_SZ);
+    assert_false(rings(bells[1]));
+    assert_true(coh_bell_meet(bells[0], 1, names[1]));
+    assert_true(rings(bells[1])); /* it was tried */
+    coh_bell_quiet(bells[1]);
+    assert_false(rings(bells[1]));
+    coh_bell_ring(bells[0], 1);
+    assert_true(rings(bells[1]));
+    assert_false(rings(bells[0]));
+    coh_bell_quiet(bells[1]);
+    assert_false(rings(bells[1]));
+    /* Far more often than anybody listens: never blocks, and rings on. */
+    for (int i = 0; i < 10000; i++) {
+        coh_bell_ring(bells[0], 1);
+    }
+    assert_true(rings(bells[1]));
+    for (int i = 0; i < 10000 && rings(bells[1]); i++) {
+        coh_bell_quiet(bells[1]);
+    }
+    assert_false(rings(bells[1]));
+    /* One that is gone cannot be met; to ring it does no harm. */
+    coh_bell_free(bells[1]);
+    coh_bell_ring(bells[0], 1);
+    assert_false(coh_bell_meet(bells[0], 1, names[1]));
+    coh_bell_free(bells[0]);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(transport_local_keeps_order_and_content),
         cmocka_unit_test(transport_local_wakes_and_accounts),
+        cmocka_unit_test(bell_rings_until_quiet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
