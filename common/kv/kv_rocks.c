@@ -5,7 +5,11 @@
    write left incomplete at the end of the log was never acknowledged and is dropped; a record whose
    checksum is wrong is damage, and opening fails. kPointInTimeRecovery would quietly drop all that
    follows such a record, synced decisions among it; kAbsoluteConsistency would need hand-work after
-   every kill in the middle of a write. */
+   every kill in the middle of a write.
+
+   Large values of tables that are only ever added to go into files of their own (vlog.h), and RocksDB
+   gets a reference. The value is durable before the batch with its reference is written, so that the
+   batch alone decides whether the value is there, like everything in it. */
 #include <dirent.h>
 #include <rocksdb/c.h>
 #include <stdio.h>
@@ -16,6 +20,7 @@
 #include "common/base/assert.h"
 #include "common/kv/kv.h"
 #include "common/kv/kv_private.h"
+#include "common/kv/vlog.h"
 #include "common/obs/log.h"
 
 #define MIB           ((size_t)1 << 20)
@@ -23,6 +28,12 @@
 /* Largest write-ahead log kept for tables whose write buffers are not flushed yet. */
 #define WAL_BYTES_MAX       (256 * MIB)
 #define FILTER_BITS_PER_KEY 10.0
+/* Values from this size on are logged: for smaller ones a second sync costs more than it saves. */
+#define LOGGED_BYTES_MIN ((size_t)64 << 10)
+#define VALUE_FILE_BYTES (256 * MIB)
+/* Before each value of a table with logged ones. */
+#define TAG_HERE   0u /* the value follows */
+#define TAG_LOGGED 1u /* its reference follows */
 
 /* Recovery modes by RocksDB's numbers (options.h, enum WALRecoveryMode), which its C header does
  * not name. */
@@ -34,13 +45,17 @@ typedef struct {
     bool filter;    /* point reads of keys that are often absent */
     bool universal; /* random keys, hardly ever read: write amplification matters */
     bool blobs;     /* large values written once: kept out of compaction */
+    bool logged;    /* the largest ones in the value log */
 } table_shape_t;
 
 static table_shape_t const shapes[COH_KV_TABLE_CNT] = {
     [COH_KV_META]      = {.write_buffer_bytes = MIB, .write_buffer_cnt = 2},
     [COH_KV_ACCOUNTS]  = {.write_buffer_bytes = 32 * MIB, .write_buffer_cnt = 2, .filter = true},
     [COH_KV_REDO]      = {.write_buffer_bytes = 64 * MIB, .write_buffer_cnt = 2},
-    [COH_KV_BLOCKS]    = {.write_buffer_bytes = 32 * MIB, .write_buffer_cnt = 2, .blobs = true},
+    [COH_KV_BLOCKS]    = {.write_buffer_bytes = 8 * MIB,
+                          .write_buffer_cnt   = 2,
+                          .blobs              = true,
+                          .logged             = true},
     [COH_KV_TX_INDEX]  = {.write_buffer_bytes = 32 * MIB,
                           .write_buffer_cnt   = 3,
                           .filter             = true,
@@ -61,6 +76,7 @@ typedef struct {
     rocksdb_readoptions_t *read_options;
     rocksdb_writeoptions_t *write_options;
     rocksdb_writeoptions_t *sync_options;
+    coh_vlog_t *values;
     char *path;
     uint64_t ingest_cnt;
 } rocks_t;
@@ -99,6 +115,52 @@ static coh_err_t rocks_err(char *err, char const *what, coh_buf_t *err_text)
         }                                                 \
     } while (0)
 
+/* Appends to out what was stored as value of table. */
+static coh_err_t put_value(rocks_t const *rocks,
+                           coh_kv_table_t table,
+                           coh_bytes_t stored,
+                           coh_buf_t *out)
+{
+    if (!shapes[table].logged) {
+        coh_buf_put(out, stored.p, stored.n);
+        return COH_OK;
+    }
+    if (stored.n == 0 || stored.p[0] > TAG_LOGGED) {
+        COH_LOG_ERR("rocksdb", "value is damaged", "table=%s", table_names[table]);
+        return COH_ECORRUPT;
+    }
+    coh_bytes_t rest = coh_bytes(stored.p + 1, stored.n - 1);
+    if (stored.p[0] == TAG_LOGGED) {
+        return coh_vlog_read(rocks->values, rest, out);
+    }
+    coh_buf_put(out, rest.p, rest.n);
+    return COH_OK;
+}
+
+/* Adds a PUT to the batch; what goes into the log is there when this returns. */
+static coh_err_t add_put(rocks_t *rocks, rocksdb_writebatch_t *wb, coh_kv_op_t const *op)
+{
+    rocksdb_column_family_handle_t *handle = rocks->handles[op->table];
+    char const *key                        = (char const *)op->key.p;
+    char const *value                      = (char const *)op->value.p;
+    if (!shapes[op->table].logged) {
+        rocksdb_writebatch_put_cf(wb, handle, key, op->key.n, value, op->value.n);
+        return COH_OK;
+    }
+    char ref[COH_VLOG_REF_SZ];
+    char tag             = TAG_HERE;
+    char const *parts[2] = {&tag, value};
+    size_t part_lens[2]  = {sizeof(tag), op->value.n};
+    if (op->value.n >= LOGGED_BYTES_MIN) {
+        COH_TRY(coh_vlog_append(rocks->values, op->value, (uint8_t *)ref));
+        tag          = TAG_LOGGED;
+        parts[1]     = ref;
+        part_lens[1] = sizeof(ref);
+    }
+    rocksdb_writebatch_putv_cf(wb, handle, 1, &key, &op->key.n, 2, parts, part_lens);
+    return COH_OK;
+}
+
 static coh_err_t rocks_get(coh_kv_t *kv, coh_kv_table_t table, coh_bytes_t key, coh_buf_t *out)
 {
     rocks_t *rocks                 = (rocks_t *)kv;
@@ -116,9 +178,9 @@ static coh_err_t rocks_get(coh_kv_t *kv, coh_kv_table_t table, coh_bytes_t key, 
     }
     size_t n          = 0;
     char const *value = rocksdb_pinnableslice_value(slice, &n);
-    coh_buf_put(out, value, n);
+    coh_err_t rc      = put_value(rocks, table, coh_bytes(value, n), out);
     rocksdb_pinnableslice_destroy(slice);
-    return COH_OK;
+    return rc;
 }
 
 static coh_err_t rocks_multi_get(coh_kv_t *kv,
@@ -157,8 +219,12 @@ static coh_err_t rocks_multi_get(coh_kv_t *kv,
         errs[i]        = slices[i] != NULL ? COH_OK : COH_ENOTFOUND;
         lens[i]        = 0;
         if (slices[i] != NULL) {
-            char const *value = rocksdb_pinnableslice_value(slices[i], &lens[i]);
-            coh_buf_put(out, value, lens[i]);
+            size_t n          = 0;
+            size_t at         = out->n;
+            char const *value = rocksdb_pinnableslice_value(slices[i], &n);
+            rc_i              = put_value(rocks, table, coh_bytes(value, n), out);
+            rc                = rc == COH_OK ? rc_i : rc;
+            lens[i]           = out->n - at;
             rocksdb_pinnableslice_destroy(slices[i]);
         }
     }
@@ -173,26 +239,28 @@ static coh_err_t rocks_write(coh_kv_t *kv, coh_kv_batch_t const *batch, bool syn
 {
     rocks_t *rocks           = (rocks_t *)kv;
     rocksdb_writebatch_t *wb = rocksdb_writebatch_create();
+    coh_err_t rc             = COH_OK;
     size_t at                = 0;
     coh_kv_op_t op;
-    while (coh_kv_batch_next(batch, &at, &op)) {
+    while (rc == COH_OK && coh_kv_batch_next(batch, &at, &op)) {
         rocksdb_column_family_handle_t *handle = rocks->handles[op.table];
         char const *key                        = (char const *)op.key.p;
         char const *value                      = (char const *)op.value.p;
         switch (op.kind) {
-        case COH_KV_OP_PUT:
-            rocksdb_writebatch_put_cf(wb, handle, key, op.key.n, value, op.value.n);
-            break;
+        case COH_KV_OP_PUT: rc = add_put(rocks, wb, &op); break;
         case COH_KV_OP_DELETE: rocksdb_writebatch_delete_cf(wb, handle, key, op.key.n); break;
         case COH_KV_OP_DELETE_RANGE:
             rocksdb_writebatch_delete_range_cf(wb, handle, key, op.key.n, value, op.value.n);
             break;
         }
     }
-    char *text = NULL;
-    rocksdb_write(rocks->db, sync ? rocks->sync_options : rocks->write_options, wb, &text);
+    if (rc == COH_OK) {
+        char *text = NULL;
+        rocksdb_write(rocks->db, sync ? rocks->sync_options : rocks->write_options, wb, &text);
+        rc = rocks_err(text, "write failed", NULL);
+    }
     rocksdb_writebatch_destroy(wb);
-    return rocks_err(text, "write failed", NULL);
+    return rc;
 }
 
 static coh_err_t sst_fill(rocksdb_sstfilewriter_t *writer,
@@ -226,6 +294,9 @@ static coh_err_t rocks_ingest(coh_kv_t *kv, coh_kv_batch_t const *batch)
     }
     if (!coh_kv_batch_next(batch, &at, &op)) {
         return COH_OK;
+    }
+    if (shapes[op.table].logged) {
+        return rocks_write(kv, batch, true); /* values there carry a tag; and nobody ingests them */
     }
     coh_buf_t path = COH_BUF_INIT;
     coh_buf_printf(&path,
@@ -275,12 +346,20 @@ static coh_err_t rocks_iterate(coh_kv_t *kv,
     } else {
         rocksdb_iter_seek(it, (char const *)first.p, first.n);
     }
+    coh_buf_t copy = COH_BUF_INIT;
+    coh_err_t rc   = COH_OK;
     while (rocksdb_iter_valid(it)) {
-        size_t key_n      = 0;
-        size_t value_n    = 0;
-        char const *key   = rocksdb_iter_key(it, &key_n);
-        char const *value = rocksdb_iter_value(it, &value_n);
-        if (!visit(arg, coh_bytes(key, key_n), coh_bytes(value, value_n))) {
+        size_t key_n       = 0;
+        size_t stored_n    = 0;
+        char const *key    = rocksdb_iter_key(it, &key_n);
+        char const *stored = rocksdb_iter_value(it, &stored_n);
+        coh_bytes_t value  = coh_bytes(stored, stored_n);
+        if (shapes[table].logged) {
+            coh_buf_clear(&copy);
+            rc    = put_value(rocks, table, value, &copy);
+            value = coh_buf_bytes(&copy);
+        }
+        if (rc != COH_OK || !visit(arg, coh_bytes(key, key_n), value)) {
             break;
         }
         if (descending) {
@@ -289,10 +368,12 @@ static coh_err_t rocks_iterate(coh_kv_t *kv,
             rocksdb_iter_next(it);
         }
     }
+    coh_buf_free(&copy);
     char *text = NULL;
     rocksdb_iter_get_error(it, &text);
     rocksdb_iter_destroy(it);
-    return rocks_err(text, "iterate failed", NULL);
+    coh_err_t rc_it = rocks_err(text, "iterate failed", NULL);
+    return rc_it != COH_OK ? rc_it : rc;
 }
 
 static void rocks_close(coh_kv_t *kv)
@@ -313,6 +394,7 @@ static void rocks_close(coh_kv_t *kv)
     rocksdb_readoptions_destroy(rocks->read_options);
     rocksdb_writeoptions_destroy(rocks->write_options);
     rocksdb_writeoptions_destroy(rocks->sync_options);
+    coh_vlog_close(rocks->values);
     free(rocks->path);
     free(rocks);
 }
@@ -425,6 +507,14 @@ coh_err_t coh_kv_rocks_open(coh_kv_t **out,
     rocksdb_column_family_handle_destroy(handles[0]);
     memcpy(rocks->handles, handles + 1, sizeof(rocks->handles));
     remove_leftovers(path);
+    rc = coh_vlog_open(&rocks->values, path, VALUE_FILE_BYTES);
+    if (rc != COH_OK) {
+        if (err_text != NULL) {
+            coh_buf_printf(err_text, "cannot read the folder %s", path);
+        }
+        rocks_close(&rocks->base);
+        return rc;
+    }
     *out = &rocks->base;
     return COH_OK;
 }

@@ -13,7 +13,7 @@
 #include "common/config/genesis.h"
 #include "common/kv/kv.h"
 
-#define COH_DATADIR_FORMAT 1u
+#define COH_DATADIR_FORMAT 2u
 
 typedef struct coh_datadir coh_datadir_t;
 

@@ -419,7 +419,7 @@ static void hostile_damaged_data(void **state)
     assert_int_equal(coh_test_cluster_stop(&cluster), 0);
 
     static char const *const patterns[] = {
-        "*.log", "*.sst", "MANIFEST*", "CURRENT", "genesis.json"};
+        "*.log", "*.sst", "*.val", "MANIFEST*", "CURRENT", "genesis.json"};
     coh_test_cluster_t damaged;
     coh_test_cluster_init(&damaged, SHARDS, &accounts);
     int refused = 0;

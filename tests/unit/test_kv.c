@@ -529,6 +529,102 @@ static void kv_rocks_keeps_ingested(void **state)
     assert_true(stats.bytes_written > 0);
 }
 
+/* n octets, all c. */
+static coh_buf_t big(size_t n, uint8_t c)
+{
+    coh_buf_t value = COH_BUF_INIT;
+    memset(coh_buf_extend(&value, n), c, n);
+    return value;
+}
+
+typedef struct {
+    size_t lens[4];
+    uint8_t first[4];
+    size_t cnt;
+} sizes_t;
+
+static bool note_size(void *arg, coh_bytes_t key, coh_bytes_t value)
+{
+    sizes_t *s        = arg;
+    s->first[s->cnt]  = value.p[0];
+    s->lens[s->cnt++] = value.n;
+    assert_int_equal(key.n, 1);
+    return s->cnt < 4;
+}
+
+/* Values around the size from which on they are kept apart. */
+static void kv_rocks_keeps_large_values(void **state)
+{
+    static size_t const lens[4] = {1, 65535, 65536, 300000};
+    fixture_t *f                = *state;
+    for (uint8_t i = 0; i < 4; i++) {
+        coh_buf_t value = big(lens[i], (uint8_t)('a' + i));
+        coh_kv_batch_t batch;
+        coh_kv_batch_init(&batch);
+        coh_kv_batch_put(&batch, COH_KV_BLOCKS, coh_bytes(&i, 1), coh_buf_bytes(&value));
+        coh_kv_batch_put(&batch, COH_KV_META, str("last"), str("x"));
+        assert_int_equal(f->kv->ops->write(f->kv, &batch, i % 2 == 0), COH_OK);
+        coh_kv_batch_free(&batch);
+        coh_buf_free(&value);
+    }
+    for (int round = 0; round < 2; round++) {
+        sizes_t s = {0};
+        assert_int_equal(f->kv->ops->iterate(
+                             f->kv, COH_KV_BLOCKS, coh_bytes(NULL, 0), round == 1, note_size, &s),
+                         COH_OK);
+        assert_int_equal(s.cnt, 4);
+        for (size_t i = 0; i < 4; i++) {
+            size_t at = round == 1 ? 3 - i : i;
+            assert_int_equal(s.lens[i], lens[at]);
+            assert_int_equal(s.first[i], 'a' + at);
+        }
+        reopen(f);
+    }
+    static uint8_t const keys[3] = {2, 9, 0};
+    coh_bytes_t const asked[3]   = {
+          coh_bytes(&keys[0], 1), coh_bytes(&keys[1], 1), coh_bytes(&keys[2], 1)};
+    coh_err_t errs[3];
+    size_t got[3];
+    coh_buf_t out = COH_BUF_INIT;
+    assert_int_equal(f->kv->ops->multi_get(f->kv, COH_KV_BLOCKS, 3, asked, errs, got, &out),
+                     COH_OK);
+    assert_int_equal(errs[0], COH_OK);
+    assert_int_equal(errs[1], COH_ENOTFOUND);
+    assert_int_equal(errs[2], COH_OK);
+    assert_int_equal(got[0], lens[2]);
+    assert_int_equal(got[1], 0);
+    assert_int_equal(got[2], lens[0]);
+    assert_int_equal(out.n, lens[2] + lens[0]);
+    assert_int_equal(out.p[lens[2] - 1], 'c');
+    assert_int_equal(out.p[lens[2]], 'a');
+    coh_buf_clear(&out);
+    /* A damaged one is told from one that is not there; the others stay readable. */
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/values-00000001.val", f->path);
+    int fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, "X", 1, 65000), 1);
+    (void)close(fd);
+    uint8_t key = 2;
+    assert_int_equal(f->kv->ops->get(f->kv, COH_KV_BLOCKS, coh_bytes(&key, 1), &out), COH_ECORRUPT);
+    assert_int_equal(out.n, 0);
+    assert_int_equal(f->kv->ops->multi_get(f->kv, COH_KV_BLOCKS, 3, asked, errs, got, &out),
+                     COH_ECORRUPT);
+    coh_buf_clear(&out);
+    key = 3;
+    assert_int_equal(f->kv->ops->get(f->kv, COH_KV_BLOCKS, coh_bytes(&key, 1), &out), COH_OK);
+    assert_int_equal(out.n, lens[3]);
+    coh_buf_clear(&out);
+    coh_kv_batch_t batch;
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_delete(&batch, COH_KV_BLOCKS, coh_bytes(&key, 1));
+    assert_int_equal(f->kv->ops->write(f->kv, &batch, true), COH_OK);
+    coh_kv_batch_free(&batch);
+    assert_int_equal(f->kv->ops->get(f->kv, COH_KV_BLOCKS, coh_bytes(&key, 1), &out),
+                     COH_ENOTFOUND);
+    coh_buf_free(&out);
+}
+
 #define BOTH(test)                                                                                 \
     {.name = #test "/mem", .test_func = test, .setup_func = setup_mem, .teardown_func = teardown}, \
     {                                                                                              \
@@ -550,6 +646,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(kv_rocks_refuses_a_damaged_log, setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(kv_rocks_is_opened_once, setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(kv_rocks_keeps_ingested, setup_rocks, teardown),
+        cmocka_unit_test_setup_teardown(kv_rocks_keeps_large_values, setup_rocks, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

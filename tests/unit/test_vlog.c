@@ -1,0 +1,176 @@
+/* The log of large values: there and back, after reopening, across files, and every kind of damage. */
+/* links: coh_rocks */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/rng.h"
+#include "common/kv/vlog.h"
+
+#define FILE_BYTES ((uint64_t)64 << 10)
+
+typedef struct {
+    char folder[64];
+    coh_vlog_t *vlog;
+} fixture_t;
+
+static int setup(void **state)
+{
+    fixture_t *f = calloc(1, sizeof(*f));
+    assert_non_null(f);
+    (void)snprintf(f->folder, sizeof(f->folder), "/tmp/coh-test-vlog-XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    assert_int_equal(coh_vlog_open(&f->vlog, f->folder, FILE_BYTES), COH_OK);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fixture_t *f = *state;
+    coh_vlog_close(f->vlog);
+    char command[128];
+    (void)snprintf(command, sizeof(command), "rm -rf '%s'", f->folder);
+    assert_int_equal(system(command), 0);
+    free(f);
+    return 0;
+}
+
+/* n octets that follow from seed; the caller frees them. */
+static coh_buf_t value_of(uint64_t seed, size_t n)
+{
+    coh_rng_t rng;
+    coh_rng_seed(&rng, seed);
+    coh_buf_t value = COH_BUF_INIT;
+    uint8_t *p      = coh_buf_extend(&value, n);
+    for (size_t i = 0; i < n; i++) {
+        p[i] = (uint8_t)coh_rng_next(&rng);
+    }
+    return value;
+}
+
+static void expect(coh_vlog_t *vlog, uint8_t const *ref, uint64_t seed, size_t n)
+{
+    coh_buf_t want = value_of(seed, n);
+    coh_buf_t out  = COH_BUF_INIT;
+    coh_buf_put_u8(&out, '>'); /* read appends */
+    assert_int_equal(coh_vlog_read(vlog, coh_bytes(ref, COH_VLOG_REF_SZ), &out), COH_OK);
+    assert_int_equal(out.n, 1 + n);
+    assert_memory_equal(out.p + 1, want.p, n);
+    coh_buf_free(&out);
+    coh_buf_free(&want);
+}
+
+static void append(coh_vlog_t *vlog, uint8_t *ref, uint64_t seed, size_t n)
+{
+    coh_buf_t value = value_of(seed, n);
+    assert_int_equal(coh_vlog_append(vlog, coh_buf_bytes(&value), ref), COH_OK);
+    coh_buf_free(&value);
+}
+
+static int file_cnt(fixture_t const *f)
+{
+    int cnt  = 0;
+    DIR *dir = opendir(f->folder);
+    assert_non_null(dir);
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        cnt += entry->d_name[0] != '.';
+    }
+    (void)closedir(dir);
+    return cnt;
+}
+
+static void vlog_keeps_values_across_files_and_openings(void **state)
+{
+    fixture_t *f                = *state;
+    static size_t const sizes[] = {0, 1, 4095, 4096, 4097, 100000, 20000, 70000, 3};
+    enum { CNT = sizeof(sizes) / sizeof(sizes[0]) };
+    uint8_t refs[2 * CNT][COH_VLOG_REF_SZ];
+    assert_int_equal(file_cnt(f), 0);
+    for (size_t i = 0; i < CNT; i++) {
+        append(f->vlog, refs[i], i, sizes[i]);
+        expect(f->vlog, refs[i], i, sizes[i]);
+    }
+    /* The first four take 16 KiB of 64, the fifth and sixth fill it; then 20,000 and 70,000; then 3. */
+    assert_int_equal(file_cnt(f), 3);
+    coh_vlog_close(f->vlog);
+    assert_int_equal(coh_vlog_open(&f->vlog, f->folder, FILE_BYTES), COH_OK);
+    for (size_t i = 0; i < CNT; i++) {
+        append(f->vlog, refs[CNT + i], CNT + i, sizes[i]);
+    }
+    assert_int_equal(file_cnt(f), 6);
+    for (size_t i = 0; i < 2 * CNT; i++) {
+        expect(f->vlog, refs[i], i, sizes[i % CNT]);
+    }
+}
+
+static void expect_damaged(coh_vlog_t *vlog, uint8_t const *ref, size_t ref_n)
+{
+    coh_buf_t out = COH_BUF_INIT;
+    coh_buf_put_u8(&out, '>');
+    assert_int_equal(coh_vlog_read(vlog, coh_bytes(ref, ref_n), &out), COH_ECORRUPT);
+    assert_int_equal(out.n, 1);
+    coh_buf_free(&out);
+}
+
+static void vlog_finds_damage(void **state)
+{
+    fixture_t *f = *state;
+    uint8_t refs[2][COH_VLOG_REF_SZ];
+    append(f->vlog, refs[0], 1, 5000);
+    append(f->vlog, refs[1], 2, 5000);
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/values-00000001.val", f->folder);
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    uint8_t byte = 0;
+    assert_int_equal(pread(fd, &byte, 1, 4999), 1);
+    byte ^= 1;
+    assert_int_equal(pwrite(fd, &byte, 1, 4999), 1);
+    expect_damaged(f->vlog, refs[0], COH_VLOG_REF_SZ);
+    expect(f->vlog, refs[1], 2, 5000);
+    assert_int_equal(ftruncate(fd, 8192 + 4999), 0);
+    (void)close(fd);
+    expect_damaged(f->vlog, refs[1], COH_VLOG_REF_SZ);
+    expect_damaged(f->vlog, refs[1], COH_VLOG_REF_SZ - 1);
+    for (size_t i = 0; i < COH_VLOG_REF_SZ; i++) {
+        uint8_t ref[COH_VLOG_REF_SZ];
+        memcpy(ref, refs[1], sizeof(ref));
+        ref[i] ^= 0x80;
+        expect_damaged(f->vlog, ref, sizeof(ref));
+    }
+    assert_int_equal(unlink(path), 0);
+    expect_damaged(f->vlog, refs[0], COH_VLOG_REF_SZ);
+}
+
+static void vlog_says_what_it_cannot_open(void **state)
+{
+    fixture_t *f     = *state;
+    coh_vlog_t *none = NULL;
+    assert_int_equal(coh_vlog_open(&none, "/nonexistent", FILE_BYTES), COH_EIO);
+    /* Its folder is gone: an append fails, and nothing refers to anything. */
+    assert_int_equal(rmdir(f->folder), 0);
+    uint8_t ref[COH_VLOG_REF_SZ];
+    assert_int_equal(coh_vlog_append(f->vlog, coh_bytes("x", 1), ref), COH_EIO);
+}
+
+int main(void)
+{
+    struct CMUnitTest const tests[] = {
+        cmocka_unit_test_setup_teardown(
+            vlog_keeps_values_across_files_and_openings, setup, teardown),
+        cmocka_unit_test_setup_teardown(vlog_finds_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(vlog_says_what_it_cannot_open, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
