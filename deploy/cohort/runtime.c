@@ -35,6 +35,8 @@
  * shortest sleep. */
 #define TIMER_SLACK_NS 5000ul
 #define METRICS_US     UINT64_C(1000000)
+/* RocksDB gives its counters as a text of some 10 KB, which costs a millisecond to make. */
+#define STORE_METRICS_US UINT64_C(10000000)
 /* How long the last frames may take to leave. */
 #define DRAIN_US_MAX UINT64_C(2000000)
 
@@ -78,7 +80,8 @@ struct coh_runtime {
     _Atomic uint32_t sleeper_cnt;
     _Atomic bool workers_ending;
 
-    uint64_t metrics_us; /* next refresh */
+    uint64_t metrics_us;       /* next refresh... */
+    uint64_t store_metrics_us; /* ...of the store's */
 };
 
 static coh_runtime_t *from_env(coh_env_t *env) { return (coh_runtime_t *)env; }
@@ -289,6 +292,18 @@ static uint64_t resident_bytes(void)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+static void refresh_store_metrics(coh_runtime_t *rt)
+{
+    coh_metrics_t *metrics = rt->env.metrics;
+    if (rt->options.kv_is_rocks) {
+        coh_kv_rocks_stats_t stats;
+        coh_kv_rocks_stats(rt->options.kv, &stats);
+        coh_metric_set(metrics, COH_M_rocksdb_stall, stats.stall_micros * 1000);
+        coh_metric_set(metrics, COH_M_rocksdb_compaction, stats.compaction_bytes);
+        coh_metric_set(metrics, COH_M_rocksdb_sst, stats.sst_bytes);
+    }
+}
+
 static void refresh_metrics(coh_runtime_t *rt)
 {
     coh_metrics_t *metrics = rt->env.metrics;
@@ -296,13 +311,6 @@ static void refresh_metrics(coh_runtime_t *rt)
     if (rt->options.owns_process) {
         coh_metric_set(metrics, COH_M_process_cpu, coh_clock_process_cpu_ns());
         coh_metric_set(metrics, COH_M_process_resident, resident_bytes());
-    }
-    if (rt->options.kv_is_rocks) {
-        coh_kv_rocks_stats_t stats;
-        coh_kv_rocks_stats(rt->options.kv, &stats);
-        coh_metric_set(metrics, COH_M_rocksdb_stall, stats.stall_micros * 1000);
-        coh_metric_set(metrics, COH_M_rocksdb_compaction, stats.compaction_bytes);
-        coh_metric_set(metrics, COH_M_rocksdb_sst, stats.sst_bytes);
     }
 }
 
@@ -360,6 +368,10 @@ static coh_err_t run_round(coh_runtime_t *rt, uint64_t now_us, bool *busy)
     if (now_us >= rt->metrics_us) {
         rt->metrics_us = now_us + METRICS_US;
         refresh_metrics(rt);
+    }
+    if (now_us >= rt->store_metrics_us) {
+        rt->store_metrics_us = now_us + STORE_METRICS_US;
+        refresh_store_metrics(rt);
     }
     return COH_OK;
 }
@@ -453,6 +465,7 @@ coh_err_t coh_runtime_run(coh_runtime_t *rt, coh_buf_t *err_text)
     stop_workers(rt);
     stop_disk(rt);
     refresh_metrics(rt);
+    refresh_store_metrics(rt);
     char const *reason = rt->node->ops->failed(rt->node);
     if (reason != NULL) {
         coh_buf_printf(err_text, "%s", reason);
