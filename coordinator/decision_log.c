@@ -1,14 +1,12 @@
 #include "coordinator/decision_log.h"
 
 #include "common/base/assert.h"
-#include "common/crypto/keccak.h"
+#include "common/base/checksum.h"
 
-#define RECORD_VERSION 1u
+#define RECORD_VERSION 2u
 #define HEAD_SZ        96u /* fixed part */
 #define TX_HEAD_SZ     36u /* before each raw transaction */
 #define SUM_SZ         8u
-#define PIECE_SZ       4096u
-#define PIECES_AT_ONCE 64u
 _Static_assert(HEAD_SZ == 4 + 4 + 8 + 32 + 32 + 4 + 4 + 4 + 4, "the layout in the header");
 _Static_assert(TX_HEAD_SZ == 8 + 4 + 4 + 20, "the layout in the header");
 
@@ -26,25 +24,6 @@ static coh_u256_t get_u256_le(uint8_t const *p)
         v.w[i] = coh_load_u64_le(p + 8 * i);
     }
     return v;
-}
-
-static uint64_t checksum(uint8_t const *p, size_t n)
-{
-    /* A chain over groups of digests: each group is hashed together with the digest of the groups before it. */
-    coh_hash_t digests[PIECES_AT_ONCE + 1] = {0};
-    coh_bytes_t pieces[PIECES_AT_ONCE];
-    while (n > 0) {
-        size_t cnt = 0;
-        while (n > 0 && cnt < PIECES_AT_ONCE) {
-            size_t take   = COH_MIN(n, (size_t)PIECE_SZ);
-            pieces[cnt++] = coh_bytes(p, take);
-            p += take;
-            n -= take;
-        }
-        coh_keccak256_many(digests + 1, pieces, cnt);
-        coh_keccak256(&digests[0], digests, (cnt + 1) * sizeof(coh_hash_t));
-    }
-    return coh_load_u64_le(digests[0].b);
 }
 
 size_t coh_decision_size(coh_decision_t const *d)
@@ -93,7 +72,7 @@ void coh_decision_put_tx(coh_decision_cursor_t *cur, coh_decision_tx_t const *tx
 void coh_decision_end(coh_decision_cursor_t *cur, uint8_t const *out)
 {
     COH_ASSERT(cur->left_cnt == 0 && cur->end - cur->p == SUM_SZ);
-    coh_store_u64_le(cur->p, checksum(out, (size_t)(cur->p - out)));
+    coh_store_u64_le(cur->p, coh_checksum64(out, (size_t)(cur->p - out)));
 }
 
 coh_err_t coh_decision_read(coh_decision_t *out, coh_decision_cursor_t *cur, coh_bytes_t in)
@@ -102,7 +81,8 @@ coh_err_t coh_decision_read(coh_decision_t *out, coh_decision_cursor_t *cur, coh
         return COH_ECORRUPT;
     }
     size_t n = in.n - SUM_SZ;
-    if (coh_load_u64_le(in.p + n) != checksum(in.p, n) || coh_load_u32_le(in.p) != RECORD_VERSION ||
+    if (coh_load_u64_le(in.p + n) != coh_checksum64(in.p, n) ||
+        coh_load_u32_le(in.p) != RECORD_VERSION ||
         coh_load_u32_le(in.p + 4) >= (uint32_t)COH_FORK_CNT) {
         return COH_ECORRUPT;
     }

@@ -4,17 +4,14 @@
 
    Layout, little-endian: version u32, fork u32, number u64, burnt u256, burnt_total u256, shard_cnt u32, tx_cnt u32, header_bytes u32, reserved u32 (0),
    last_redo u64 × shard_cnt, header (RLP), then per transaction gas_used u64, status u32, raw_bytes u32, sender (20 octets), raw;
-   at the end 8 octets of checksum.
-
-   The checksum is the first 8 octets of a keccak256 chain: the record is cut into pieces of 4 KiB, and the digests of 64 pieces at a time are hashed
-   together with the chain so far; so the multi-buffer Keccak does the work. It finds damage, and is no signature. */
+   at the end 8 octets of checksum (common/base/checksum.h): it finds damage, and is no signature. */
 #ifndef COH_DECISION_LOG_H
 #define COH_DECISION_LOG_H
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
-#include "common/codec/fork.h"
 #include "common/base/u256.h"
+#include "common/codec/fork.h"
 
 #define COH_DECISION_KEY_SZ 8u
 
