@@ -82,12 +82,20 @@ static void evict(coh_chain_t *chain)
     }
 }
 
+/* Puts ahead for which the map's memory is fetched. */
+#define PREFETCH_AHEAD 16u
+
 void coh_chain_index(coh_chain_t *chain, coh_sealed_t const *block, uint64_t now_us)
 {
     if (chain->active.cnt == 0) {
         chain->active_since_us = now_us;
     }
+    /* Its limit at once: to grow there by doubling would copy it and hash it all over again. */
+    coh_txmap_reserve(&chain->active, chain->limits.index_tx_max);
     for (uint32_t i = 0; i < block->tx_cnt; i++) {
+        if (i + PREFETCH_AHEAD < block->tx_cnt) {
+            coh_txmap_prefetch(&chain->active, &block->receipts[i + PREFETCH_AHEAD].tx_hash);
+        }
         coh_txmap_put(&chain->active, &block->receipts[i].tx_hash, block->header.number, i);
     }
     chain->indexed = block->header.number;

@@ -16,12 +16,14 @@
 
 #define MOD "coordinator"
 
-/* Blocks kept in memory with their receipts, and the transaction index's write-behind. */
+/* Blocks kept in memory with their receipts: some seconds at full load, for whoever asks once more. More of them would cost time too, for
+   each fills fresh memory until the oldest may go. */
 #define RECENT_BLOCKS 256u
-#define RECENT_BYTES  ((size_t)64 << 20)
-#define INDEX_TX_MAX  262144u
-#define INDEX_AGE_US  UINT64_C(30000000)
-#define DROPPED_MAX   65536u
+#define RECENT_BYTES  ((size_t)16 << 20)
+/* The transaction index's write-behind. */
+#define INDEX_TX_MAX 262144u
+#define INDEX_AGE_US UINT64_C(30000000)
+#define DROPPED_MAX  65536u
 
 /* ---- failure ---- */
 

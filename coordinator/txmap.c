@@ -25,20 +25,32 @@ void coh_txmap_clear(coh_txmap_t *map)
     }
 }
 
+/* The first place to look for hash. */
+static inline uint32_t home_of(coh_txmap_t const *map, coh_hash_t const *hash)
+{
+    return (uint32_t)coh_mix64(coh_load_u64_le(hash->b) ^ map->seed) & map->mask;
+}
+
 /* place_of finds the table place that holds hash, or the free one where it belongs. */
 static uint32_t place_of(coh_txmap_t const *map, coh_hash_t const *hash)
 {
-    uint32_t at = (uint32_t)coh_mix64(coh_load_u64_le(hash->b) ^ map->seed) & map->mask;
+    uint32_t at = home_of(map, hash);
     while (map->table[at] != 0 && !coh_hash_eq(&map->entries[map->table[at] - 1].hash, hash)) {
         at = (at + 1) & map->mask;
     }
     return at;
 }
 
-static void grow(coh_txmap_t *map)
+void coh_txmap_reserve(coh_txmap_t *map, uint32_t cnt)
 {
-    COH_ASSERT(map->cap <= UINT32_MAX / 4);
-    map->cap     = map->cap == 0 ? CAP_MIN : map->cap * 2;
+    if (cnt <= map->cap) {
+        return;
+    }
+    COH_ASSERT(cnt <= UINT32_MAX / 4);
+    map->cap = map->cap == 0 ? CAP_MIN : map->cap;
+    while (map->cap < cnt) {
+        map->cap *= 2;
+    }
     map->mask    = map->cap * 2 - 1;
     map->entries = coh_realloc(map->entries, map->cap * sizeof(*map->entries));
     free(map->table);
@@ -48,10 +60,17 @@ static void grow(coh_txmap_t *map)
     }
 }
 
+void coh_txmap_prefetch(coh_txmap_t const *map, coh_hash_t const *hash)
+{
+    if (map->table != NULL) {
+        __builtin_prefetch(&map->table[home_of(map, hash)], 1);
+    }
+}
+
 void coh_txmap_put(coh_txmap_t *map, coh_hash_t const *hash, uint64_t block, uint32_t idx)
 {
     if (map->cnt == map->cap) {
-        grow(map);
+        coh_txmap_reserve(map, map->cnt + 1);
     }
     uint32_t at = place_of(map, hash);
     if (map->table[at] == 0) {

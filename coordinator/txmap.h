@@ -25,6 +25,10 @@ void coh_txmap_init(coh_txmap_t *map, uint64_t seed);
 void coh_txmap_fini(coh_txmap_t *map);
 /* coh_txmap_clear empties the map and keeps its memory. */
 void coh_txmap_clear(coh_txmap_t *map);
+/* coh_txmap_reserve makes room for cnt entries in all. */
+void coh_txmap_reserve(coh_txmap_t *map, uint32_t cnt);
+/* coh_txmap_prefetch starts fetching the place of hash in a map larger than the caches; for some puts ahead. */
+void coh_txmap_prefetch(coh_txmap_t const *map, coh_hash_t const *hash);
 /* coh_txmap_put inserts; an entry of the same hash gets the new numbers. */
 void coh_txmap_put(coh_txmap_t *map, coh_hash_t const *hash, uint64_t block, uint32_t idx);
 /* coh_txmap_get returns the entry, borrowed until the next put, or NULL. */
