@@ -9,6 +9,7 @@
 #include "coordinator/decision_log.h"
 
 #define BATCH_CNT 64u
+#define PIECE_CNT 64u /* hashes in a piece of a list */
 #define RECEIPT_RLP_MAX \
     160u /* list header, 6 numbers of at most 33 octets with their headers, two addresses */
 
@@ -34,17 +35,40 @@ static void put_receipt(coh_buf_t *out, coh_op_receipt_t const *r)
     coh_rlp_wrap_list(out, at);
 }
 
-/* commit_body sets tx_root and receipts_root. scratch: hashes of all, then encodings of a batch. */
+/* commit_list sets out for a list of hashes (seal.h); digests: room for one for each of its pieces. */
+static void commit_list(coh_hash_t *out,
+                        coh_hash_t const *hashes,
+                        uint32_t cnt,
+                        coh_hash_t *digests)
+{
+    coh_bytes_t pieces[BATCH_CNT];
+    uint32_t done = 0;
+    for (uint32_t at = 0; at < cnt;) {
+        uint32_t n = 0;
+        for (; n < BATCH_CNT && at < cnt; n++) {
+            uint32_t take = COH_MIN(cnt - at, PIECE_CNT);
+            pieces[n]     = coh_bytes(hashes[at].b, take * sizeof(*hashes));
+            at += take;
+        }
+        coh_keccak256_many(digests + done, pieces, n);
+        done += n;
+    }
+    coh_keccak256(out, digests, done * sizeof(*digests));
+}
+
+/* commit_body sets tx_root and receipts_root. scratch: hashes of all, digests of their pieces, encodings of a batch. */
 static void commit_body(coh_sealed_t *sealed, coh_buf_t *scratch)
 {
-    size_t hashes_sz = (size_t)sealed->tx_cnt * sizeof(coh_hash_t);
+    size_t piece_cnt = (sealed->tx_cnt + PIECE_CNT - 1) / PIECE_CNT;
+    size_t hashes_sz = (sealed->tx_cnt + piece_cnt) * sizeof(coh_hash_t);
     coh_buf_clear(scratch);
     coh_buf_grow(scratch, hashes_sz + BATCH_CNT * RECEIPT_RLP_MAX);
-    coh_hash_t *hashes = (coh_hash_t *)(void *)scratch->p; /* octets only: no alignment needed */
+    coh_hash_t *hashes  = (coh_hash_t *)(void *)scratch->p; /* octets only: no alignment needed */
+    coh_hash_t *digests = hashes + sealed->tx_cnt;
     for (uint32_t i = 0; i < sealed->tx_cnt; i++) {
         hashes[i] = sealed->receipts[i].tx_hash;
     }
-    coh_keccak256(&sealed->header.tx_root, hashes, hashes_sz);
+    commit_list(&sealed->header.tx_root, hashes, sealed->tx_cnt, digests);
     for (uint32_t i = 0; i < sealed->tx_cnt; i += BATCH_CNT) {
         uint32_t cnt = COH_MIN(sealed->tx_cnt - i, BATCH_CNT);
         coh_bytes_t in[BATCH_CNT];
@@ -57,7 +81,7 @@ static void commit_body(coh_sealed_t *sealed, coh_buf_t *scratch)
         COH_ASSERT((uint8_t *)hashes == scratch->p);
         coh_keccak256_many(hashes + i, in, cnt);
     }
-    coh_keccak256(&sealed->header.receipts_root, hashes, hashes_sz);
+    commit_list(&sealed->header.receipts_root, hashes, sealed->tx_cnt, digests);
 }
 
 static void put_outcome(coh_op_receipt_t *r,

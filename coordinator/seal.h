@@ -5,12 +5,13 @@
    mix hash 0, extra "cohort", empty withdrawals and requests, blob gas 0, parent beacon root 0, and an empty bloom (transfers log nothing).
 
    Interim commitments. Until the Merkle-Patricia tries exist three fields are not Ethereum's roots:
-     tx_root        keccak256 over the transaction hashes in order, concatenated
-     receipts_root  keccak256 over the keccak256 of each receipt, concatenated; a receipt as
+     tx_root        the list of the transaction hashes in order
+     receipts_root  the list of the keccak256 of each receipt; a receipt as
                     rlp([type, status, cumulative_gas, from, to, gas_used, effective_price])
      state_root     keccak256(the parent's state_root || the sum mod 2^256 of the digests of all changed accounts, big-endian); the genesis block's is the
                     genesis hash
-   Each depends on nothing but the ordered input and its results: a sum over accounts is the same however they are spread over shards. So they
+   A list of hashes is cut into pieces of 64, and stands as the keccak256 over the keccak256 of each piece, concatenated: so the multi-buffer Keccak does
+   most of the work. Each root depends on nothing but the ordered input and its results: a sum over accounts is the same however they are spread over shards. So they
    find a wrong result and compare across layouts (P1, P2) like the real ones; what they do not give is proofs. */
 #ifndef COH_SEAL_H
 #define COH_SEAL_H
