@@ -136,6 +136,19 @@ static void fail_imports(coh_coordinator_t *c,
 
 /* ---- ordering ---- */
 
+/* How many transactions ahead memory is fetched. */
+#define PREFETCH_AHEAD 24u
+
+/* Fetches the raw bytes of transaction i, if there is one. */
+static inline void fetch_raw(coh_flight_t const *f, uint32_t i)
+{
+    if (i < f->tx_cnt) {
+        uint8_t const *p = f->txs[i].tx->raw.p;
+        __builtin_prefetch(p);
+        __builtin_prefetch(p + COH_CACHE_LINE);
+    }
+}
+
 /* next_parent: what the next block builds on, settled or committed. */
 static coh_sequencer_parent_t next_parent(coh_coordinator_t *c)
 {
@@ -167,25 +180,37 @@ coh_block_env_t coh_co_next_env(coh_coordinator_t *c)
     return coh_sequencer_env(&c->rules, &parent, now_s(c));
 }
 
+/* find_buckets finds the buckets of senders and receivers. The pool knows its senders'. */
+static void find_buckets(coh_coordinator_t *c, coh_flight_t *f)
+{
+    uint32_t n = f->tx_cnt;
+    size_t cnt = f->import != NULL ? (size_t)n * 2 : n;
+    coh_buf_clear(&c->addrs);
+    coh_addr_t *addrs = (coh_addr_t *)(void *)coh_buf_extend(
+        &c->addrs, cnt * (sizeof(coh_addr_t) + sizeof(uint16_t)));
+    uint16_t *buckets = (uint16_t *)(void *)(addrs + cnt);
+    for (uint32_t i = 0; i < n; i++) {
+        addrs[i] = coh_tx_receiver(f->txs[i].tx, f->txs[i].sender);
+        if (f->import != NULL) {
+            addrs[n + i] = *f->txs[i].sender;
+        }
+    }
+    coh_directory_buckets(buckets, addrs, cnt);
+    for (uint32_t i = 0; i < n; i++) {
+        coh_block_tx_t *t = &f->txs[i];
+        t->to_bucket      = buckets[i];
+        t->sender_bucket  = f->import != NULL ? buckets[n + i] : t->pooled->sender_bucket;
+    }
+}
+
 /* assign_homes finds for each transaction its buckets and its home: the sender's owner, or with placement.home random any shard. */
 static void assign_homes(coh_coordinator_t *c, coh_flight_t *f)
 {
-    uint32_t n = f->tx_cnt;
-    coh_buf_clear(&c->addrs);
-    coh_addr_t *addrs = (coh_addr_t *)(void *)coh_buf_extend(
-        &c->addrs, (size_t)n * 2 * (sizeof(coh_addr_t) + sizeof(uint16_t)));
-    uint16_t *buckets = (uint16_t *)(void *)(addrs + (size_t)n * 2);
-    for (uint32_t i = 0; i < n; i++) {
-        addrs[i]     = *f->txs[i].sender;
-        addrs[n + i] = coh_tx_receiver(f->txs[i].tx, f->txs[i].sender);
-        f->env.fees_exact |= coh_addr_eq(&addrs[i], &f->env.coinbase);
-    }
-    coh_directory_buckets(buckets, addrs, (size_t)n * 2);
-    for (uint32_t i = 0; i < n; i++) {
+    find_buckets(c, f);
+    for (uint32_t i = 0; i < f->tx_cnt; i++) {
         coh_block_tx_t *t = &f->txs[i];
-        t->sender_bucket  = buckets[i];
-        t->to_bucket      = buckets[n + i];
-        t->home           = (uint16_t)coh_directory_owner(&c->recovery.dir, &addrs[i], buckets[i]);
+        f->env.fees_exact |= coh_addr_eq(t->sender, &f->env.coinbase);
+        t->home = (uint16_t)coh_directory_owner(&c->recovery.dir, t->sender, t->sender_bucket);
         if (c->home_random) {
             t->home =
                 (uint16_t)(coh_mix64(coh_load_u64_le(t->hash->b) ^ c->home_seed) % c->shard_cnt);
@@ -209,6 +234,7 @@ static void send_block(coh_coordinator_t *c, coh_flight_t *f)
     }
     for (uint32_t i = 0; i < f->tx_cnt; i++) {
         coh_block_tx_t const *t = &f->txs[i];
+        fetch_raw(f, i); /* encoded below */
         txs[at[t->home]++] =
             (coh_rec_block_tx_t){.tx_idx = i, .sender = *t->sender, .raw = t->tx->raw};
     }
@@ -386,6 +412,7 @@ static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
     coh_decision_begin(&cur, out, &d);
     for (uint32_t i = 0; i < f->tx_cnt; i++) {
         coh_block_tx_t const *t = &f->txs[i];
+        fetch_raw(f, i + PREFETCH_AHEAD);
         if (t->verdict == COH_TX_OK) {
             coh_decision_put_tx(&cur,
                                 &(coh_decision_tx_t){.raw      = t->tx->raw,
@@ -398,9 +425,6 @@ static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
     c->env->disk(c->env, req);
 }
 
-/* How many transactions ahead the pool's memory is fetched. */
-#define PREFETCH_AHEAD 24u
-
 /* settle_pool tells the pool what became of the block's transactions, and reports those left out. */
 static void settle_pool(coh_coordinator_t *c, coh_flight_t *f)
 {
@@ -412,6 +436,8 @@ static void settle_pool(coh_coordinator_t *c, coh_flight_t *f)
         if (i + PREFETCH_AHEAD < f->tx_cnt && f->txs[i + PREFETCH_AHEAD].pooled != NULL) {
             coh_pool_tx_t const *ahead = f->txs[i + PREFETCH_AHEAD].pooled;
             coh_pool_prefetch(c->pool, &ahead->hash, &ahead->sender);
+            __builtin_prefetch(&ahead->tx.value);
+            __builtin_prefetch(&ahead->priv);
         }
         if (i + 2 * PREFETCH_AHEAD < f->tx_cnt) {
             __builtin_prefetch(f->txs[i + 2 * PREFETCH_AHEAD].pooled);

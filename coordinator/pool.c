@@ -6,12 +6,15 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/state/directory.h"
 
 /* Raw bytes that fit beside a transaction in its slab: every plain transfer, and most token calls.
    Longer ones are allocated one by one. */
-#define RAW_INLINE_MAX    192
-#define HUGE_PAGE         ((size_t)2 << 20)
-#define SLAB_TX_CNT       128
+#define RAW_INLINE_MAX 192
+#define HUGE_PAGE      ((size_t)2 << 20)
+#define SLAB_TX_CNT    128
+/* Entries ahead of the one in use for which memory is fetched. */
+#define FETCH_SPARE       4u
 #define SENDER_CHUNK_BITS 15
 #define SENDER_CHUNK_CNT  (1u << SENDER_CHUNK_BITS)
 /* Transactions of one sender that need no array of their own. */
@@ -82,6 +85,7 @@ typedef struct {
     uint32_t ticket; /* of the valid heap entry; outlives the record's reuse */
     ref_t inline_refs[REF_INLINE_CNT];
     uint32_t free_next;
+    uint16_t bucket; /* of addr */
 } COH_ALIGNED(COH_CACHE_LINE) sender_t;
 _Static_assert(sizeof(sender_t) == 3 * COH_CACHE_LINE, "three cache lines");
 
@@ -148,7 +152,8 @@ struct coh_pool {
 
     void **slabs;
     size_t slab_cnt;
-    entry_t *entry_free; /* chain through pub.priv */
+    entry_t **spares; /* free entries of the slabs; the last one is taken first */
+    size_t spare_cnt;
 };
 
 /* ---- memory ---- */
@@ -328,6 +333,7 @@ static uint32_t sender_insert(coh_pool_t *pool, coh_addr_t const *addr)
     *s              = (sender_t){
                      .addr     = *addr,
                      .fp       = addr_fp(pool, addr),
+                     .bucket   = (uint16_t)coh_directory_bucket(addr),
                      .refs     = s->inline_refs,
                      .ref_mask = REF_INLINE_CNT - 1,
                      .in_use   = true,
@@ -354,10 +360,18 @@ static void slab_new(coh_pool_t *pool)
     size_t cnt   = bytes / entry_sz;
     pool->slabs  = coh_realloc(pool->slabs, (pool->slab_cnt + 1) * sizeof(*pool->slabs));
     pool->slabs[pool->slab_cnt++] = slab;
+    pool->spares = coh_realloc(pool->spares, pool->slab_cnt * cnt * sizeof(entry_t *));
     while (cnt-- > 0) {
-        entry_t *e       = (entry_t *)(void *)(slab + cnt * entry_sz);
-        e->pub.priv      = pool->entry_free;
-        pool->entry_free = e;
+        pool->spares[pool->spare_cnt++] = (entry_t *)(void *)(slab + cnt * entry_sz);
+    }
+}
+
+/* Fetches an entry to be written. It was used last when its block was decided. */
+static inline void fetch_spare(entry_t const *e, size_t raw_n)
+{
+    char const *p = (char const *)e;
+    for (size_t at = 0; at < offsetof(entry_t, raw) + raw_n; at += COH_CACHE_LINE) {
+        __builtin_prefetch(p + at, 1);
     }
 }
 
@@ -366,13 +380,17 @@ static entry_t *entry_new(coh_pool_t *pool, coh_tx_t const *tx)
     entry_t *e;
     bool in_slab = tx->raw.n <= RAW_INLINE_MAX;
     if (in_slab) {
-        if (pool->entry_free == NULL) {
+        if (pool->spare_cnt == 0) {
             slab_new(pool);
         }
-        e                = pool->entry_free;
-        pool->entry_free = e->pub.priv;
+        e = pool->spares[--pool->spare_cnt];
+        if (pool->spare_cnt >= FETCH_SPARE) {
+            fetch_spare(pool->spares[pool->spare_cnt - FETCH_SPARE], tx->raw.n);
+        }
     } else {
-        e = coh_realloc(NULL, sizeof(*e) + tx->raw.n);
+        size_t n = sizeof(*e) + tx->raw.n;
+        e = aligned_alloc(COH_CACHE_LINE, (n + COH_CACHE_LINE - 1) & ~(size_t)(COH_CACHE_LINE - 1));
+        COH_ASSERT(e != NULL);
     }
     e->in_slab = in_slab;
     memcpy(e->raw, tx->raw.p, tx->raw.n);
@@ -382,8 +400,7 @@ static entry_t *entry_new(coh_pool_t *pool, coh_tx_t const *tx)
 static void entry_free(coh_pool_t *pool, entry_t *e)
 {
     if (e->in_slab) {
-        e->pub.priv      = pool->entry_free;
-        pool->entry_free = e;
+        pool->spares[pool->spare_cnt++] = e; /* it has room for all there are */
     } else {
         free(e);
     }
@@ -424,8 +441,8 @@ static inline void fetch_head(sender_t const *s)
         return; /* a stale turn */
     }
     __builtin_prefetch(p);
-    __builtin_prefetch(p + offsetof(entry_t, pub.tx.max_fee) + sizeof(coh_u256_t));
-    __builtin_prefetch(p + offsetof(entry_t, pub.sender));
+    __builtin_prefetch(p + offsetof(entry_t, pub.tx));
+    __builtin_prefetch(p + offsetof(entry_t, pub.tx.max_fee));
     __builtin_prefetch(p + offsetof(entry_t, arrival_no));
     if (s->ready_cnt > 1) {
         __builtin_prefetch(&ref_at(s, s->live_cnt + 1)->e->arrival_no);
@@ -829,6 +846,7 @@ void coh_pool_free(coh_pool_t *pool)
     }
     free(pool->chunks);
     free(pool->slabs);
+    free(pool->spares);
     free(pool->hashes);
     free(pool->addrs);
     free(pool->line);
@@ -943,6 +961,7 @@ coh_tx_err_t coh_pool_add(coh_pool_t *pool,
     e->pub.tx.access_list = rebase(tx->access_list, tx->raw, e->raw);
     e->pub.hash           = *hash;
     e->pub.sender         = *sender;
+    e->pub.sender_bucket  = s->bucket;
     e->pub.upfront        = upfront;
     e->pub.gas_need       = coh_tx_gas_max(tx, fork);
     e->pub.fork           = fork;

@@ -30,11 +30,12 @@ typedef struct coh_pool coh_pool_t;
 
 /* A pooled transaction. Its memory is the pool's until committed or dropped, and does not move. */
 typedef struct coh_pool_tx {
-    coh_tx_t tx; /* borrows from its own copy of the raw bytes */
     coh_hash_t hash;
     coh_addr_t sender;
-    coh_fork_t fork;     /* the rules that it was checked under, and that gas_need is of */
-    coh_u256_t upfront;  /* gas_limit * max_fee + value */
+    uint16_t sender_bucket; /* coh_directory_bucket of it */
+    coh_fork_t fork;        /* the rules that it was checked under, and that gas_need is of */
+    COH_ALIGNED(COH_CACHE_LINE) coh_tx_t tx; /* borrows from its own copy of the raw bytes */
+    coh_u256_t upfront;                      /* gas_limit * max_fee + value */
     uint64_t gas_need;   /* used at most, and by a plain transfer exactly: coh_tx_gas_max */
     uint64_t arrival_us; /* env clock */
     struct coh_pool_priv *priv;

@@ -6,9 +6,9 @@
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/base/u256.h"
 #include "common/codec/fork.h"
 #include "common/crypto/ecdsa.h"
-#include "common/base/u256.h"
 
 /* Largest raw transaction accepted: geth's pool limit, four slots of 32 KiB. */
 #define COH_TX_RAW_MAX ((size_t)131072)
@@ -30,17 +30,19 @@ typedef struct {
     bool has_chain_id; /* false: legacy without EIP-155 protection */
     bool is_create;    /* no receiver */
     uint8_t parity;    /* of R's y: 0 or 1 */
-    uint64_t chain_id;
     uint64_t nonce;
     uint64_t gas_limit;
+    coh_addr_t to;
+    /* second cache line */
     coh_u256_t max_fee; /* maxFeePerGas; gasPrice for types 0 and 1 */
     coh_u256_t max_tip; /* maxPriorityFeePerGas; gasPrice for types 0 and 1 */
+    /* third; the rest is of no use once the sender is known */
     coh_u256_t value;
-    coh_addr_t to;
     coh_bytes_t data;
     coh_bytes_t access_list; /* payload of the RLP list; empty without one */
     uint32_t access_addr_cnt;
     uint32_t access_key_cnt;
+    uint64_t chain_id;
     uint8_t r[32];
     uint8_t s[32];
 } coh_tx_t;
