@@ -88,6 +88,9 @@ static void free_import(coh_import_t *im)
 
 static void end_flight(coh_flight_t *f)
 {
+    for (uint32_t i = 0; f->has_logs && i < f->tx_cnt; i++) {
+        free((void *)(uintptr_t)f->txs[i].logs.p);
+    }
     free(f->txs);
     free(f->homed_cnt);
     free(f->has_redo);
@@ -110,6 +113,7 @@ static void finish_import(coh_import_t *im,
     if (sealed != NULL) {
         result.gas_used = sealed->header.gas_used;
         result.hash     = sealed->hash;
+        result.sealed   = sealed;
     }
     im->done(im->arg, &result);
     free_import(im);
@@ -203,14 +207,18 @@ static void find_buckets(coh_coordinator_t *c, coh_flight_t *f)
     }
 }
 
-/* assign_homes finds for each transaction its buckets and its home: the sender's owner, or with placement.home random any shard. */
+/* assign_homes finds for each transaction its buckets and its home: the owner of the contract that it calls, else of the sender; or as
+   placement.home has it. */
 static void assign_homes(coh_coordinator_t *c, coh_flight_t *f)
 {
     find_buckets(c, f);
     for (uint32_t i = 0; i < f->tx_cnt; i++) {
         coh_block_tx_t *t = &f->txs[i];
-        f->env.fees_exact |= coh_addr_eq(t->sender, &f->env.coinbase);
-        t->home = (uint16_t)coh_directory_owner(&c->recovery.dir, t->sender, t->sender_bucket);
+        f->env.fees_exact |= coh_sequencer_asks_exact_fees(&f->env, t->tx, t->sender);
+        bool calls           = c->home_callee && t->tx->data.n != 0 && !t->tx->is_create;
+        coh_addr_t const *at = calls ? &t->tx->to : t->sender;
+        t->home              = (uint16_t)coh_directory_owner(
+            &c->recovery.dir, at, calls ? t->to_bucket : t->sender_bucket);
         if (c->home_random) {
             t->home =
                 (uint16_t)(coh_mix64(coh_load_u64_le(t->hash->b) ^ c->home_seed) % c->shard_cnt);
@@ -240,16 +248,20 @@ static void send_block(coh_coordinator_t *c, coh_flight_t *f)
     }
     for (uint32_t s = 0; s < c->shard_cnt; s++) {
         coh_msg_block_t msg = {
-            .number     = f->env.number,
-            .attempt    = c->commit.attempt,
-            .fork       = (uint32_t)f->env.fork,
-            .timestamp  = f->env.timestamp,
-            .gas_limit  = f->env.gas_limit,
-            .base_fee   = f->env.base_fee,
-            .coinbase   = f->env.coinbase,
-            .fees_exact = f->env.fees_exact,
-            .tx_cnt     = f->tx_cnt,
-            .txs        = {.v = txs + (at[s] - f->homed_cnt[s]), .cnt = f->homed_cnt[s]},
+            .number        = f->env.number,
+            .attempt       = c->commit.attempt,
+            .fork          = (uint32_t)f->env.fork,
+            .timestamp     = f->env.timestamp,
+            .gas_limit     = f->env.gas_limit,
+            .chain_id      = f->env.chain_id,
+            .base_fee      = f->env.base_fee,
+            .blob_base_fee = f->env.blob_base_fee,
+            .blob_max      = f->env.blob_max,
+            .prev_randao   = f->env.prev_randao,
+            .coinbase      = f->env.coinbase,
+            .fees_exact    = f->env.fees_exact,
+            .tx_cnt        = f->tx_cnt,
+            .txs           = {.v = txs + (at[s] - f->homed_cnt[s]), .cnt = f->homed_cnt[s]},
         };
         coh_wire_put_block(coh_co_outbox(c, s), &msg);
     }
@@ -364,11 +376,19 @@ static bool try_launch(coh_coordinator_t *c)
 
 /* ---- sealing and outcomes ---- */
 
-/* first_bad: the first transaction of an imported block that was invalid at its turn; tx_cnt if none. */
-static uint32_t first_bad(coh_flight_t const *f)
+/* first_bad: the first transaction of an imported block that was invalid at its turn, or found too little left of the block's gas limit;
+   tx_cnt if none. */
+static uint32_t first_bad(coh_flight_t *f)
 {
-    uint32_t i = 0;
+    uint64_t left = f->env.gas_limit;
+    uint32_t i    = 0;
     while (i < f->tx_cnt && f->txs[i].verdict == COH_TX_OK) {
+        coh_block_tx_t *t = &f->txs[i];
+        if (t->tx->gas_limit > left) { /* Yellow Paper 6.1 */
+            t->verdict = COH_TX_GAS_LIMIT;
+            break;
+        }
+        left -= t->gas_used;
         i++;
     }
     return i;
@@ -396,7 +416,8 @@ static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
         .header      = coh_buf_bytes(&f->sealed->header_rlp),
     };
     for (uint32_t i = 0; i < f->tx_cnt; i++) {
-        d.raw_bytes += f->txs[i].verdict == COH_TX_OK ? f->txs[i].tx->raw.n : 0;
+        coh_block_tx_t const *t = &f->txs[i];
+        d.raw_bytes += t->verdict == COH_TX_OK ? t->tx->raw.n + t->logs.n : 0;
     }
     coh_disk_req_t *req = coh_calloc(1, sizeof(*req));
     req->kind           = COH_DISK_WRITE_SYNC;
@@ -416,6 +437,7 @@ static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
         if (t->verdict == COH_TX_OK) {
             coh_decision_put_tx(&cur,
                                 &(coh_decision_tx_t){.raw      = t->tx->raw,
+                                                     .logs     = t->logs,
                                                      .sender   = *t->sender,
                                                      .status   = t->status,
                                                      .gas_used = t->gas_used});
@@ -501,7 +523,8 @@ static void on_committed(coh_coordinator_t *c, uint64_t number)
     uint64_t now_us = c->env->mono_us(c->env);
     coh_flight_t *f = flight_at(c, number);
     for (uint32_t s = 0; s < c->shard_cnt; s++) {
-        coh_wire_put_commit(coh_co_outbox(c, s), &(coh_msg_commit_t){.block = number});
+        coh_wire_put_commit(coh_co_outbox(c, s),
+                            &(coh_msg_commit_t){.block = number, .hash = f->sealed->hash});
     }
     coh_metric_observe(c->metrics, COH_M_chain_settle_latency, f->settled_us - f->sent_us);
     coh_metric_observe(c->metrics, COH_M_chain_prepare_latency, f->voted_us - f->settled_us);
@@ -537,12 +560,12 @@ static void on_abort(coh_coordinator_t *c, uint64_t from)
         coh_wire_put_abort(coh_co_outbox(c, s),
                            &(coh_msg_abort_t){.block = from, .attempt = c->commit.attempt});
     }
-    coh_flight_t const *lowest = flight_at(c, from);
-    bool invalid               = lowest->invalid;
-    uint32_t bad_idx           = invalid ? first_bad(lowest) : 0;
-    coh_tx_err_t verdict       = invalid ? lowest->txs[bad_idx].verdict : COH_TX_OK;
-    coh_import_t *again        = NULL;
-    coh_import_t **again_last  = &again;
+    coh_flight_t *lowest      = flight_at(c, from);
+    bool invalid              = lowest->invalid;
+    uint32_t bad_idx          = invalid ? first_bad(lowest) : 0;
+    coh_tx_err_t verdict      = invalid ? lowest->txs[bad_idx].verdict : COH_TX_OK;
+    coh_import_t *again       = NULL;
+    coh_import_t **again_last = &again;
     for (uint64_t n = from; flight_at(c, n) != NULL; n++) {
         coh_flight_t *f = flight_at(c, n);
         for (uint32_t i = 0; i < f->tx_cnt && f->import == NULL; i++) {
@@ -684,10 +707,12 @@ static bool welcome(coh_coordinator_t *c)
     for (uint32_t s = 0; s < c->shard_cnt; s++) {
         coh_msg_welcome_t msg = {.head    = c->recovery.head,
                                  .epoch   = c->recovery.dir.epoch,
-                                 .buckets = coh_buf_bytes(&buckets)};
+                                 .buckets = coh_buf_bytes(&buckets),
+                                 .hashes  = coh_buf_bytes(&c->recovery.hashes)};
         coh_wire_put_welcome(coh_co_outbox(c, s), &msg);
     }
     coh_buf_free(&buckets);
+    coh_buf_free(&c->recovery.hashes);
     c->state = COH_CO_RECOVERING;
     return true;
 }
@@ -783,6 +808,13 @@ static bool take_results(coh_flight_t *f, uint32_t shard, coh_msg_vote_t const *
         t->verdict  = (coh_tx_err_t)r->verdict;
         t->status   = (uint8_t)r->status;
         t->gas_used = r->gas_used;
+        if (r->logs.n != 0) {
+            if (!coh_seal_check_logs(r->logs)) {
+                return false;
+            }
+            t->logs = coh_bytes(memcpy(coh_calloc(1, r->logs.n), r->logs.p, r->logs.n), r->logs.n);
+            f->has_logs = true;
+        }
         f->gas_reported += t->verdict == COH_TX_OK ? t->gas_used : 0;
     }
     (void)coh_u256_add(&f->state_sum, &f->state_sum, &m->state_sum); /* modulo 2^256 */
@@ -1080,6 +1112,7 @@ static void free_coordinator(coh_coordinator_t *c)
     }
     free(c->peers);
     free(c->last_redo);
+    coh_buf_free(&c->recovery.hashes);
     coh_buf_free(&c->failure);
     coh_buf_free(&c->abort_reason);
     coh_buf_free(&c->send_txs);
@@ -1130,10 +1163,12 @@ static coh_err_t read_options(coh_coordinator_t *c, coh_buf_t *err_text)
         if (*end == '\0') {
             return COH_OK;
         }
-    } else if (strcmp(home, "sender") == 0) {
+    } else if (strcmp(home, "callee") == 0 || strcmp(home, "sender") == 0) {
+        c->home_callee = home[0] == 'c';
         return COH_OK;
     }
-    coh_buf_printf(err_text, "placement-home: \"%s\" is neither sender nor random:SEED", home);
+    coh_buf_printf(
+        err_text, "placement-home: \"%s\" is neither callee, sender nor random:SEED", home);
     return COH_EINVAL;
 }
 
@@ -1295,12 +1330,16 @@ coh_err_t coh_coordinator_import(coh_coordinator_t *c,
     }
     coh_import_t *im = coh_calloc(1, sizeof(*im));
     im->env          = (coh_block_env_t){
-                 .number    = b->number,
-                 .fork      = b->fork,
-                 .timestamp = b->timestamp,
-                 .gas_limit = b->gas_limit,
-                 .base_fee  = b->base_fee,
-                 .coinbase  = b->coinbase,
+                 .number        = b->number,
+                 .fork          = b->fork,
+                 .timestamp     = b->timestamp,
+                 .gas_limit     = b->gas_limit,
+                 .chain_id      = c->genesis->chain_id,
+                 .base_fee      = b->base_fee,
+                 .blob_base_fee = b->blob_base_fee,
+                 .prev_randao   = b->prev_randao,
+                 .blob_max      = b->blob_max,
+                 .coinbase      = b->coinbase,
     };
     im->done = done;
     im->arg  = arg;

@@ -52,6 +52,9 @@ typedef struct {
     uint64_t timestamp;
     uint64_t gas_limit;
     coh_u256_t base_fee;
+    coh_u256_t blob_base_fee; /* 0 before Cancun */
+    coh_u256_t prev_randao;   /* the difficulty before Paris */
+    uint32_t blob_max;        /* 0 before Cancun */
     coh_addr_t coinbase;
     uint32_t tx_cnt;
     coh_bytes_t const *raws;   /* tx_cnt; copied */
@@ -66,6 +69,8 @@ typedef struct {
     uint32_t bad_verdict; /* ...and why (coh_tx_err_t) */
     uint64_t gas_used;
     coh_hash_t hash; /* of the header that Cohort sealed */
+    struct coh_sealed const
+        *sealed; /* with COH_OK: the block with its receipts; borrowed for the call */
 } coh_import_result_t;
 
 typedef void coh_import_done_fn(void *arg, coh_import_result_t const *result);

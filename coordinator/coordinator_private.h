@@ -61,6 +61,7 @@ typedef struct {
     bool invalid; /* an import with an invalid transaction: being given up */
     uint32_t tx_cnt;
     coh_block_tx_t *txs; /* owned */
+    bool has_logs;
     uint32_t *homed_cnt; /* owned; by shard */
     uint8_t *has_redo;   /* owned; by shard */
     coh_u256_t state_sum;
@@ -101,7 +102,7 @@ struct coh_coordinator {
     coh_env_t *env;
     coh_metrics_t *metrics;
     coh_sequencer_rules_t rules;
-    bool home_random; /* placement.home */
+    bool home_random, home_callee; /* placement.home */
     uint64_t home_seed;
     uint32_t shard_cnt;
     uint64_t started_us;

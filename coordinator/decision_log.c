@@ -5,10 +5,10 @@
 
 #define RECORD_VERSION 2u
 #define HEAD_SZ        96u /* fixed part */
-#define TX_HEAD_SZ     36u /* before each raw transaction */
+#define TX_HEAD_SZ     40u /* before each raw transaction */
 #define SUM_SZ         8u
 _Static_assert(HEAD_SZ == 4 + 4 + 8 + 32 + 32 + 4 + 4 + 4 + 4, "the layout in the header");
-_Static_assert(TX_HEAD_SZ == 8 + 4 + 4 + 20, "the layout in the header");
+_Static_assert(TX_HEAD_SZ == 8 + 4 + 4 + 4 + 20, "the layout in the header");
 
 static void put_u256_le(uint8_t *p, coh_u256_t const *v)
 {
@@ -58,14 +58,21 @@ void coh_decision_begin(coh_decision_cursor_t *cur, uint8_t *out, coh_decision_t
 
 void coh_decision_put_tx(coh_decision_cursor_t *cur, coh_decision_tx_t const *tx)
 {
-    COH_ASSERT(cur->left_cnt > 0 && (size_t)(cur->end - cur->p) >= TX_HEAD_SZ + tx->raw.n + SUM_SZ);
+    COH_ASSERT(cur->left_cnt > 0 &&
+               (size_t)(cur->end - cur->p) >= TX_HEAD_SZ + tx->raw.n + tx->logs.n + SUM_SZ);
     uint8_t *p = cur->p;
     coh_store_u64_le(p, tx->gas_used);
     coh_store_u32_le(p + 8, tx->status);
     coh_store_u32_le(p + 12, (uint32_t)tx->raw.n);
-    memcpy(p + 16, tx->sender.b, sizeof(tx->sender.b));
-    memcpy(p + TX_HEAD_SZ, tx->raw.p, tx->raw.n);
-    cur->p = p + TX_HEAD_SZ + tx->raw.n;
+    coh_store_u32_le(p + 16, (uint32_t)tx->logs.n);
+    memcpy(p + 20, tx->sender.b, sizeof(tx->sender.b));
+    p += TX_HEAD_SZ;
+    memcpy(p, tx->raw.p, tx->raw.n);
+    p += tx->raw.n;
+    if (tx->logs.n != 0) {
+        memcpy(p, tx->logs.p, tx->logs.n);
+    }
+    cur->p = p + tx->logs.n;
     cur->left_cnt--;
 }
 
@@ -110,6 +117,16 @@ coh_err_t coh_decision_read(coh_decision_t *out, coh_decision_cursor_t *cur, coh
     return COH_OK;
 }
 
+coh_bytes_t coh_decision_peek_header(coh_bytes_t in)
+{
+    if (in.n < HEAD_SZ) {
+        return (coh_bytes_t){0};
+    }
+    uint64_t at = HEAD_SZ + (uint64_t)coh_load_u32_le(in.p + 80) * 8;
+    uint64_t n  = coh_load_u32_le(in.p + 88);
+    return at + n <= in.n ? coh_bytes(in.p + at, n) : (coh_bytes_t){0};
+}
+
 coh_err_t coh_decision_next_tx(coh_decision_cursor_t *cur, coh_decision_tx_t *tx)
 {
     size_t left = (size_t)(cur->end - cur->at);
@@ -117,14 +134,16 @@ coh_err_t coh_decision_next_tx(coh_decision_cursor_t *cur, coh_decision_tx_t *tx
         return COH_ECORRUPT;
     }
     size_t raw_bytes = coh_load_u32_le(cur->at + 12);
-    if (left - TX_HEAD_SZ < raw_bytes) {
+    size_t log_bytes = coh_load_u32_le(cur->at + 16);
+    if (left - TX_HEAD_SZ < raw_bytes || left - TX_HEAD_SZ - raw_bytes < log_bytes) {
         return COH_ECORRUPT;
     }
     tx->gas_used = coh_load_u64_le(cur->at);
     tx->status   = coh_load_u32_le(cur->at + 8);
-    memcpy(tx->sender.b, cur->at + 16, sizeof(tx->sender.b));
-    tx->raw = coh_bytes(cur->at + TX_HEAD_SZ, raw_bytes);
-    cur->at += TX_HEAD_SZ + raw_bytes;
+    memcpy(tx->sender.b, cur->at + 20, sizeof(tx->sender.b));
+    tx->raw  = coh_bytes(cur->at + TX_HEAD_SZ, raw_bytes);
+    tx->logs = coh_bytes(cur->at + TX_HEAD_SZ + raw_bytes, log_bytes);
+    cur->at += TX_HEAD_SZ + raw_bytes + log_bytes;
     cur->left_cnt--;
     return cur->left_cnt == 0 && cur->at != cur->end ? COH_ECORRUPT : COH_OK;
 }

@@ -3,7 +3,7 @@
    shard the last block in which it wrote a redo record (so that a shard that lost its state is found out at its next HELLO).
 
    Layout, little-endian: version u32, fork u32, number u64, burnt u256, burnt_total u256, shard_cnt u32, tx_cnt u32, header_bytes u32, reserved u32 (0),
-   last_redo u64 × shard_cnt, header (RLP), then per transaction gas_used u64, status u32, raw_bytes u32, sender (20 octets), raw;
+   last_redo u64 × shard_cnt, header (RLP), then per transaction gas_used u64, status u32, raw_bytes u32, log_bytes u32, sender (20 octets), raw, logs;
    at the end 8 octets of checksum (common/base/checksum.h): it finds damage, and is no signature. */
 #ifndef COH_DECISION_LOG_H
 #define COH_DECISION_LOG_H
@@ -25,11 +25,12 @@ typedef struct {
         *last_redo; /* encoding only: by shard, 0 for never; decoded ones: coh_decision_last_redo */
     uint32_t tx_cnt;
     coh_bytes_t header; /* RLP */
-    size_t raw_bytes;   /* encoding only: sum of the transactions' sizes */
+    size_t raw_bytes;   /* encoding only: sum of the sizes of transactions and logs */
 } coh_decision_t;
 
 typedef struct {
     coh_bytes_t raw;
+    coh_bytes_t logs; /* RLP; empty: none */
     coh_addr_t sender;
     uint32_t status;
     uint64_t gas_used;
@@ -59,6 +60,8 @@ void coh_decision_end(coh_decision_cursor_t *cur, uint8_t const *out);
 /* coh_decision_read verifies the checksum and decodes all before the transactions; then coh_decision_next_tx for each of tx_cnt.
    Everything borrows from in. COH_ECORRUPT if anything does not fit. */
 coh_err_t coh_decision_read(coh_decision_t *out, coh_decision_cursor_t *cur, coh_bytes_t in);
+/* coh_decision_peek_header finds the header of a record without verifying anything else; empty if there is none. Borrows from in. */
+coh_bytes_t coh_decision_peek_header(coh_bytes_t in);
 coh_err_t coh_decision_next_tx(coh_decision_cursor_t *cur, coh_decision_tx_t *tx);
 uint64_t coh_decision_last_redo(coh_decision_cursor_t const *cur, uint32_t shard);
 

@@ -959,11 +959,12 @@ coh_tx_err_t coh_pool_add(coh_pool_t *pool,
     e->pub.tx.raw         = coh_bytes(e->raw, tx->raw.n);
     e->pub.tx.data        = rebase(tx->data, tx->raw, e->raw);
     e->pub.tx.access_list = rebase(tx->access_list, tx->raw, e->raw);
+    e->pub.tx.blob_hashes = rebase(tx->blob_hashes, tx->raw, e->raw);
+    e->pub.tx.auth_list   = rebase(tx->auth_list, tx->raw, e->raw);
     e->pub.hash           = *hash;
     e->pub.sender         = *sender;
     e->pub.sender_bucket  = s->bucket;
     e->pub.upfront        = upfront;
-    e->pub.gas_need       = coh_tx_gas_max(tx, fork);
     e->pub.fork           = fork;
     e->pub.arrival_us     = arrival_us;
     e->pub.priv           = e;

@@ -32,12 +32,11 @@ typedef struct coh_pool coh_pool_t;
 typedef struct coh_pool_tx {
     coh_hash_t hash;
     coh_addr_t sender;
-    uint16_t sender_bucket; /* coh_directory_bucket of it */
-    coh_fork_t fork;        /* the rules that it was checked under, and that gas_need is of */
+    uint16_t sender_bucket;                  /* coh_directory_bucket of it */
+    coh_fork_t fork;                         /* the rules that it was checked under */
     COH_ALIGNED(COH_CACHE_LINE) coh_tx_t tx; /* borrows from its own copy of the raw bytes */
     coh_u256_t upfront;                      /* gas_limit * max_fee + value */
-    uint64_t gas_need;   /* used at most, and by a plain transfer exactly: coh_tx_gas_max */
-    uint64_t arrival_us; /* env clock */
+    uint64_t arrival_us;                     /* env clock */
     struct coh_pool_priv *priv;
 } coh_pool_tx_t;
 

@@ -6,6 +6,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/hex.h"
+#include "common/crypto/keccak.h"
 #include "common/node/version.h"
 #include "coordinator/decision_log.h"
 #include "coordinator/placement.h"
@@ -194,6 +195,7 @@ static coh_err_t open_log(coh_recovery_t *rec,
             .gas_limit = genesis->gas_limit,
             .base_fee  = genesis->base_fee,
             .coinbase  = genesis->coinbase,
+            .chain_id  = genesis->chain_id,
         };
         w->head = coh_seal_genesis(&env, &genesis->hash);
     }
@@ -204,6 +206,46 @@ static coh_err_t open_log(coh_recovery_t *rec,
     err =
         kv->ops->iterate(kv, COH_KV_BLOCKS, coh_bytes(key, sizeof(key)), false, visit_unindexed, w);
     return err != COH_OK ? err : w->err;
+}
+
+/* The hashes of the last blocks, newest first. */
+typedef struct {
+    coh_hash_t v[COH_BLOCK_HASHES];
+    uint32_t cnt;
+    bool is_damaged;
+} hashes_t;
+
+static bool visit_hash(void *arg, coh_bytes_t key, coh_bytes_t value)
+{
+    (void)key;
+    hashes_t *hashes   = arg;
+    coh_bytes_t header = coh_decision_peek_header(value);
+    hashes->is_damaged = header.n == 0;
+    if (hashes->is_damaged || hashes->cnt == COH_BLOCK_HASHES) {
+        return false;
+    }
+    coh_keccak256(&hashes->v[hashes->cnt++], header.p, header.n);
+    return true;
+}
+
+/* Below the decided blocks come the genesis block and those that it names. */
+static coh_err_t open_hashes(coh_recovery_t *rec, coh_kv_t *kv, coh_genesis_t const *genesis)
+{
+    hashes_t hashes = {0};
+    COH_TRY(kv->ops->iterate(kv, COH_KV_BLOCKS, coh_bytes(NULL, 0), true, visit_hash, &hashes));
+    if (hashes.is_damaged) {
+        return COH_ECORRUPT;
+    }
+    if (genesis->ancestor_cnt == 0 && hashes.cnt < COH_BLOCK_HASHES) {
+        hashes.v[hashes.cnt++] = genesis->hash;
+    }
+    for (uint32_t i = genesis->ancestor_cnt; i-- > 0 && hashes.cnt < COH_BLOCK_HASHES;) {
+        hashes.v[hashes.cnt++] = genesis->ancestors[i];
+    }
+    while (hashes.cnt > 0) {
+        coh_buf_put(&rec->hashes, &hashes.v[--hashes.cnt], sizeof(coh_hash_t));
+    }
+    return COH_OK;
 }
 
 coh_err_t coh_recovery_open(coh_recovery_t *out,
@@ -232,12 +274,16 @@ coh_err_t coh_recovery_open(coh_recovery_t *out,
     if (err == COH_OK) {
         err = open_log(out, &w, kv, genesis);
     }
+    if (err == COH_OK) {
+        err = open_hashes(out, kv, genesis);
+    }
     if (err != COH_OK) {
         if (err_text->n == 0) {
             coh_buf_printf(err_text, "reading the coordinator's store: %s", coh_err_str(err));
         }
         coh_chain_free(out->chain);
         free(out->last_redo);
+        coh_buf_free(&out->hashes);
         *out = (coh_recovery_t){0};
     }
     return err;

@@ -18,12 +18,16 @@
 #include "common/wire/wire.h"
 #include "coordinator/chain.h"
 
+/* BLOCKHASH reaches so far back. */
+#define COH_BLOCK_HASHES 256u
+
 typedef struct {
     bool fresh; /* nothing was stored: coh_recovery_identity must be durable before anything else */
     coh_directory_t dir;
     coh_chain_t *chain;  /* owned by whoever takes it */
     uint64_t *last_redo; /* by shard; the same */
     uint64_t block_cnt;  /* blocks that were indexed again */
+    coh_buf_t hashes;    /* of the last COH_BLOCK_HASHES blocks up to head, ascending; owned */
     /* What HELLO must say. */
     uint32_t rank_cnt;
     uint64_t chain_id;

@@ -11,18 +11,20 @@
 #define BATCH_CNT 64u
 #define PIECE_CNT 64u /* hashes in a piece of a list */
 #define RECEIPT_RLP_MAX \
-    160u /* list header, 6 numbers of at most 33 octets with their headers, two addresses */
+    193u /* list header, 6 numbers of at most 33 octets with their headers, two addresses, a hash */
 
 void coh_sealed_free(coh_sealed_t *sealed)
 {
     if (sealed != NULL) {
         coh_buf_free(&sealed->header_rlp);
         free(sealed->receipts);
+        free(sealed->logs);
+        coh_buf_free(&sealed->log_bytes);
         free(sealed);
     }
 }
 
-static void put_receipt(coh_buf_t *out, coh_op_receipt_t const *r)
+static void put_receipt(coh_buf_t *out, coh_op_receipt_t const *r, coh_bytes_t logs)
 {
     size_t at = out->n;
     coh_rlp_put_u64(out, r->type);
@@ -32,7 +34,92 @@ static void put_receipt(coh_buf_t *out, coh_op_receipt_t const *r)
     coh_rlp_put_string(out, r->to.b, sizeof(r->to.b));
     coh_rlp_put_u64(out, r->gas_used);
     coh_rlp_put_u256(out, &r->effective_price);
+    if (logs.n != 0) {
+        coh_hash_t hash;
+        coh_keccak256(&hash, logs.p, logs.n);
+        coh_rlp_put_string(out, hash.b, sizeof(hash.b));
+    }
     coh_rlp_wrap_list(out, at);
+}
+
+coh_bytes_t coh_sealed_logs(coh_sealed_t const *sealed, uint32_t idx)
+{
+    return sealed->logs != NULL ? sealed->logs[idx] : (coh_bytes_t){0};
+}
+
+/* Yellow Paper 4.4.1: three bits of the keccak256 of p. */
+static void add_to_bloom(uint8_t bloom[COH_BLOOM_SZ], coh_bytes_t p)
+{
+    coh_hash_t hash;
+    coh_keccak256(&hash, p.p, p.n);
+    for (size_t i = 0; i < 6; i += 2) {
+        uint32_t bit = ((uint32_t)hash.b[i] << 8 | hash.b[i + 1]) % (COH_BLOOM_SZ * 8);
+        bloom[COH_BLOOM_SZ - 1 - bit / 8] |= (uint8_t)(1u << bit % 8);
+    }
+}
+
+/* False if logs are no list of logs. */
+static bool add_logs_to_bloom(uint8_t bloom[COH_BLOOM_SZ], coh_bytes_t logs)
+{
+    coh_rlp_t outer = coh_rlp_reader(logs);
+    coh_rlp_t list;
+    if (coh_rlp_list(&outer, &list) != COH_OK || !coh_rlp_at_end(&outer)) {
+        return false;
+    }
+    while (!coh_rlp_at_end(&list)) {
+        coh_rlp_t log;
+        coh_rlp_t topics;
+        coh_bytes_t addr;
+        coh_bytes_t data;
+        if (coh_rlp_list(&list, &log) != COH_OK || coh_rlp_string(&log, &addr) != COH_OK ||
+            addr.n != sizeof(coh_addr_t) || coh_rlp_list(&log, &topics) != COH_OK ||
+            coh_rlp_string(&log, &data) != COH_OK || !coh_rlp_at_end(&log)) {
+            return false;
+        }
+        add_to_bloom(bloom, addr);
+        while (!coh_rlp_at_end(&topics)) {
+            coh_bytes_t topic;
+            if (coh_rlp_string(&topics, &topic) != COH_OK || topic.n != sizeof(coh_hash_t)) {
+                return false;
+            }
+            add_to_bloom(bloom, topic);
+        }
+    }
+    return true;
+}
+
+bool coh_seal_check_logs(coh_bytes_t logs)
+{
+    uint8_t bloom[COH_BLOOM_SZ] = {0};
+    return logs.n == 0 || add_logs_to_bloom(bloom, logs);
+}
+
+/* keep_logs copies the logs of those of txs[0..cnt-1] that are in the block, and sets the bloom. */
+static void keep_logs(coh_sealed_t *sealed, coh_block_tx_t const *txs, uint32_t cnt)
+{
+    size_t total = 0;
+    for (uint32_t i = 0; i < cnt; i++) {
+        total += txs[i].verdict == COH_TX_OK ? txs[i].logs.n : 0;
+    }
+    if (total == 0) {
+        return;
+    }
+    sealed->logs = coh_calloc(sealed->tx_cnt, sizeof(*sealed->logs));
+    coh_buf_grow(&sealed->log_bytes, total); /* once: logs point into it */
+    uint32_t idx = 0;
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_bytes_t logs = txs[i].logs;
+        if (txs[i].verdict != COH_TX_OK) {
+            continue;
+        }
+        if (logs.n != 0) {
+            bool valid = add_logs_to_bloom(sealed->header.bloom, logs);
+            COH_ASSERT(valid); /* checked when it arrived */
+            uint8_t *copy     = coh_buf_extend(&sealed->log_bytes, logs.n);
+            sealed->logs[idx] = coh_bytes(memcpy(copy, logs.p, logs.n), logs.n);
+        }
+        idx++;
+    }
 }
 
 /* commit_list sets out for a list of hashes (seal.h); digests: room for one for each of its pieces. */
@@ -75,7 +162,7 @@ static void commit_body(coh_sealed_t *sealed, coh_buf_t *scratch)
         scratch->n = hashes_sz;
         for (uint32_t k = 0; k < cnt; k++) {
             size_t at = scratch->n;
-            put_receipt(scratch, &sealed->receipts[i + k]);
+            put_receipt(scratch, &sealed->receipts[i + k], coh_sealed_logs(sealed, i + k));
             in[k] = coh_bytes(scratch->p + at, scratch->n - at);
         }
         COH_ASSERT((uint8_t *)hashes == scratch->p);
@@ -121,6 +208,11 @@ static void put_env(coh_header_t *h, coh_block_env_t const *env)
                                .requests_hash    = COH_EMPTY_REQUESTS_HASH,
     };
     memcpy(h->extra, extra, sizeof(extra) - 1);
+    if (env->fork >= COH_FORK_PARIS) {
+        coh_u256_to_be(h->mix_hash.b, &env->prev_randao);
+    } else {
+        h->difficulty = env->prev_randao;
+    }
 }
 
 /* How many transactions ahead memory is fetched. */
@@ -168,6 +260,7 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
                         h->gas_used);
         }
     }
+    keep_logs(sealed, txs, cnt);
     commit_body(sealed, scratch);
     uint8_t step[64];
     memcpy(step, parent->header.state_root.b, 32);
@@ -196,8 +289,23 @@ coh_sealed_t *coh_seal_genesis(coh_block_env_t const *env, coh_hash_t const *gen
     return sealed;
 }
 
+/* The logs of receipt idx. The first that there are allocate room for those of all. */
+static void restore_logs(coh_sealed_t *sealed, uint32_t idx, coh_bytes_t logs, size_t max)
+{
+    if (logs.n == 0) {
+        return;
+    }
+    if (sealed->logs == NULL) {
+        sealed->logs = coh_calloc(sealed->tx_cnt, sizeof(*sealed->logs));
+        coh_buf_grow(&sealed->log_bytes, max);
+    }
+    uint8_t *copy     = coh_buf_extend(&sealed->log_bytes, logs.n);
+    sealed->logs[idx] = coh_bytes(memcpy(copy, logs.p, logs.n), logs.n);
+}
+
 static coh_err_t restore_txs(coh_sealed_t *sealed, coh_decision_cursor_t *cur)
 {
+    size_t left               = (size_t)(cur->end - cur->at);
     coh_header_t const *h     = &sealed->header;
     coh_block_env_t const env = {.number = h->number, .base_fee = h->base_fee};
     uint64_t gas              = 0;
@@ -215,6 +323,7 @@ static coh_err_t restore_txs(coh_sealed_t *sealed, coh_decision_cursor_t *cur)
             }
             gas += dtx.gas_used;
             raws[k] = dtx.raw;
+            restore_logs(sealed, i + k, dtx.logs, left);
             put_outcome(&sealed->receipts[i + k],
                         &env,
                         &tx,

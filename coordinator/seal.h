@@ -1,13 +1,14 @@
 /* seal.h: outcomes -> block. The transactions that were valid at their turn, in order, become the body; from their outcomes come receipts, and from
    those the header, whose hash names the block.
 
-   Header fields are Ethereum's, by fork (common/codec/block.h), with what Cohort has no use for at its neutral value: no ommers, difficulty, nonce and
-   mix hash 0, extra "cohort", empty withdrawals and requests, blob gas 0, parent beacon root 0, and an empty bloom (transfers log nothing).
+   Header fields are Ethereum's, by fork (common/codec/block.h), with what Cohort has no use for at its neutral value: no ommers, nonce 0,
+   extra "cohort", empty withdrawals and requests, blob gas 0, parent beacon root 0. The bloom is the logs' (Yellow Paper 4.4.1).
 
    Interim commitments. Until the Merkle-Patricia tries exist three fields are not Ethereum's roots:
      tx_root        the list of the transaction hashes in order
      receipts_root  the list of the keccak256 of each receipt; a receipt as
-                    rlp([type, status, cumulative_gas, from, to, gas_used, effective_price])
+                    rlp([type, status, cumulative_gas, from, to, gas_used, effective_price]), and behind these keccak256
+                    of the logs' encoding if it has logs
      state_root     keccak256(the parent's state_root || the sum mod 2^256 of the digests of all changed accounts, big-endian); the genesis block's is the
                     genesis hash
    A list of hashes is cut into pieces of 64, and stands as the keccak256 over the keccak256 of each piece, concatenated: so the multi-buffer Keccak does
@@ -19,7 +20,7 @@
 #include "common/client/ops.h"
 #include "common/codec/block.h"
 #include "common/codec/tx.h"
-#include "common/state/transition.h"
+#include "common/state/block_env.h"
 
 /* A transaction of a block under way. */
 typedef struct {
@@ -34,21 +35,30 @@ typedef struct {
     uint8_t status;       /* receipt status */
     coh_tx_err_t verdict; /* not OK: left out */
     uint64_t gas_used;
+    coh_bytes_t
+        logs; /* RLP list of [address, [topics], data]; empty: none; owned by whoever owns this */
 } coh_block_tx_t;
 
 /* A block with its receipts. */
-typedef struct {
+typedef struct coh_sealed {
     coh_header_t header;
     coh_fork_t fork;
     coh_hash_t hash;
     coh_buf_t header_rlp;       /* owned */
     coh_op_receipt_t *receipts; /* owned; tx_cnt, in order */
+    coh_bytes_t *
+        logs; /* owned, with log_bytes that it points into; by receipt, as in coh_block_tx_t; NULL: nobody logged */
+    coh_buf_t log_bytes;
     uint32_t tx_cnt;
     coh_u256_t burnt;       /* wei: base fee times gas used (EIP-1559) */
     coh_u256_t burnt_total; /* with all blocks before */
 } coh_sealed_t;
 
 void coh_sealed_free(coh_sealed_t *sealed);
+/* The logs of a receipt, as in coh_block_tx_t; borrowed. */
+coh_bytes_t coh_sealed_logs(coh_sealed_t const *sealed, uint32_t idx);
+/* coh_seal_check_logs tells whether logs are of the form that coh_block_tx_t has. */
+bool coh_seal_check_logs(coh_bytes_t logs);
 
 /* coh_seal builds the block of those of txs[0..cnt-1] whose verdict is OK on top of parent (the genesis block: only its header's state_root, its hash and
    burnt_total are read). sum: of the digests of changed accounts over all shards. scratch is cleared and reused. The caller frees the result.

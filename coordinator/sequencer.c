@@ -23,9 +23,15 @@ coh_block_env_t coh_sequencer_env(coh_sequencer_rules_t const *rules,
         .number    = parent->number + 1,
         .timestamp = COH_MAX(parent->timestamp, now_s),
         .gas_limit = rules->gas_limit,
+        .chain_id  = rules->genesis->chain_id,
         .coinbase  = rules->coinbase,
     };
     env.fork = coh_genesis_fork(rules->genesis, env.number, env.timestamp);
+    if (env.fork >= COH_FORK_CANCUN) { /* blobs are not taken from clients: there is no excess */
+        coh_blob_params_t blobs = coh_genesis_blob_params(rules->genesis, env.timestamp);
+        env.blob_max            = blobs.max;
+        env.blob_base_fee       = coh_blob_base_fee(0, blobs.update_fraction);
+    }
     if (env.fork >= COH_FORK_LONDON) {
         coh_fork_t below = coh_genesis_fork(rules->genesis, parent->number, parent->timestamp);
         env.base_fee =
@@ -79,8 +85,7 @@ uint64_t coh_sequencer_due_us(coh_sequencer_rules_t const *rules,
     return since_us + rules->interval_us;
 }
 
-/* Why tx can be in no block under the rules of env, or OK. Brings its fork and gas_need up to date.
-   */
+/* Why tx can be in no block under the rules of env, or OK. Brings its fork up to date. */
 static coh_tx_err_t recheck(coh_pool_tx_t *tx,
                             coh_sequencer_rules_t const *rules,
                             coh_block_env_t const *env)
@@ -91,8 +96,7 @@ static coh_tx_err_t recheck(coh_pool_tx_t *tx,
         if (err != COH_TX_OK) {
             return err;
         }
-        tx->gas_need = coh_tx_gas_max(&tx->tx, env->fork);
-        tx->fork     = env->fork;
+        tx->fork = env->fork;
     }
     return tx->tx.gas_limit > env->gas_limit ? COH_TX_GAS_LIMIT : COH_TX_OK;
 }
@@ -144,9 +148,8 @@ void coh_sequencer_build(coh_draft_t *draft,
             coh_pool_untake(pool, tx);
             break;
         }
-        COH_ASSERT(tx->gas_need <= tx->tx.gas_limit);
-        gas_left -= tx->gas_need;
-        draft->env.fees_exact |= coh_addr_eq(&tx->sender, &draft->env.coinbase);
+        gas_left -= tx->tx.gas_limit;
+        draft->env.fees_exact |= coh_sequencer_asks_exact_fees(&draft->env, &tx->tx, &tx->sender);
         draft->txs[draft->tx_cnt++] = tx;
     }
     coh_pool_take_end(pool);

@@ -3,9 +3,8 @@
    the same pool and the same arguments give the same draft.
 
    A transaction fits if its gas limit is within what those before it leave of the block's gas
-   limit, at worst: a plain transfer uses exactly gas_need, a creation at most that. So a block never
-   uses more than its limit, and where one uses less than it might have, what would have fitted goes
-   into the next.
+   limit, at worst: none uses more than its own. So a block never uses more than its limit, and
+   where one uses less than it might have, what would have fitted goes into the next.
 
    The rules of the block's fork are applied again to transactions that were admitted under another
    one; what is no longer valid leaves the pool, and is listed for the caller to report. */
@@ -13,7 +12,7 @@
 #define COH_SEQUENCER_H
 
 #include "common/config/genesis.h"
-#include "common/state/transition.h"
+#include "common/state/block_env.h"
 #include "coordinator/pool.h"
 
 /* What does not change from block to block. */
@@ -45,7 +44,7 @@ typedef struct {
 
 /* A block's order. Zeroed before its first use, and used again from block to block. */
 typedef struct {
-    coh_block_env_t env; /* fees_exact is set if the coinbase sends a transaction */
+    coh_block_env_t env; /* fees_exact: see coh_sequencer_asks_exact_fees */
     uint32_t tx_cnt;
     coh_pool_tx_t **txs; /* tx_cnt, TAKEN; the array is owned, its members are the pool's */
     uint32_t drop_cnt;
@@ -65,6 +64,18 @@ void coh_draft_free(coh_draft_t *draft);
 coh_block_env_t coh_sequencer_env(coh_sequencer_rules_t const *rules,
                                   coh_sequencer_parent_t const *parent,
                                   uint64_t now_s);
+
+/* coh_sequencer_asks_exact_fees tells whether each transaction of a block with tx in it must write its
+   tip to the coinbase, so that whoever reads what the coinbase has reads the right amount: the
+   sender if it is the coinbase, and any code. Before EIP-161 the coinbase also has to exist from the
+   first transaction on. */
+static inline bool coh_sequencer_asks_exact_fees(coh_block_env_t const *env,
+                                                 coh_tx_t const *tx,
+                                                 coh_addr_t const *sender)
+{
+    return coh_tx_may_run_code(tx) || coh_addr_eq(sender, &env->coinbase) ||
+           env->fork < COH_FORK_SPURIOUS;
+}
 
 /* coh_sequencer_is_due tells whether a block is to be built now: tx_max transactions are ready, or
    one has waited for interval_us, or the pool is drained.

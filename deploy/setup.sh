@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# setup.sh: installs the Debian packages that are missing, as root or through sudo. Says nothing when all is there.
+# setup.sh: installs the Debian packages that are missing, as root or through sudo, and fetches the one library that Debian
+# does not have into build/deps. Says nothing when all is there.
 #
 #   deploy/setup.sh [--test] [--lint] [--list]
 #
@@ -32,10 +33,28 @@ is_installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
+# c-kzg, the sources of c-kzg-4844 and blst, comes as an npm package: exactly this one, told by its digest, and remembered in the
+# unpacked folder.
+ckzg=c-kzg@4.1.0
+ckzg_sha256=c56d9ed6aaa17bafa95c337c28837c68d2e54dabd76d91a185e2600a26480965
+ckzg_dir=build/deps/c-kzg
+ckzg_missing=''
+if [ "$(cat $ckzg_dir/.sha256 2>/dev/null)" != $ckzg_sha256 ]; then
+    ckzg_missing=1
+fi
+
+# Node.js and npm serve only to fetch it, and any npm will do.
+is_needed() {
+    case $1 in
+    nodejs | npm) [ -n "$ckzg_missing" ] && ! command -v npm >/dev/null ;;
+    *) true ;;
+    esac
+}
+
 missing=()
 while read -r group package _; do
     case $group in '' | '#'*) continue ;; esac
-    case " $groups " in *" $group "*) is_installed "$package" || missing+=("$package") ;; esac
+    case " $groups " in *" $group "*) ! is_needed "$package" || is_installed "$package" || missing+=("$package") ;; esac
 done <deploy/packages.txt
 
 # promtool checks our metrics. Its package also starts a monitoring server, which nobody asked for: so only the
@@ -52,9 +71,10 @@ esac
 if [ -n "$list_only" ]; then
     [ ${#missing[@]} -eq 0 ] || printf '%s\n' "${missing[@]}"
     [ -z "$promtool" ] || echo "prometheus (promtool only, unpacked into build/tools)"
+    [ -z "$ckzg_missing" ] || echo "$ckzg (npm package, unpacked into build/deps)"
     exit 0
 fi
-[ ${#missing[@]} -gt 0 ] || [ -n "$promtool" ] || exit 0
+[ ${#missing[@]} -gt 0 ] || [ -n "$promtool$ckzg_missing" ] || exit 0
 
 log=$(mktemp)
 work=$(mktemp -d)
@@ -69,20 +89,21 @@ step() {
     fi
 }
 
-as_root=()
-if [ "$(id -u)" -ne 0 ]; then
-    if ! command -v sudo >/dev/null; then
-        echo "setup.sh: needs root or sudo to install: ${missing[*]}" >&2
-        exit 1
+if [ ${#missing[@]} -gt 0 ] || [ -n "$promtool" ]; then
+    as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            echo "setup.sh: needs root or sudo to install: ${missing[*]}" >&2
+            exit 1
+        fi
+        as_root=(sudo)
     fi
-    as_root=(sudo)
-fi
-
-echo "setup: installing ${missing[*]}${promtool:+ promtool}" >&2
-apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
-step "${apt[@]}" update
-if [ ${#missing[@]} -gt 0 ]; then
-    step "${apt[@]}" install --no-install-recommends "${missing[@]}"
+    echo "setup: installing ${missing[*]}${promtool:+ promtool}" >&2
+    apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+    step "${apt[@]}" update
+    if [ ${#missing[@]} -gt 0 ]; then
+        step "${apt[@]}" install --no-install-recommends "${missing[@]}"
+    fi
 fi
 if [ -n "$promtool" ]; then
     chmod 755 "$work"
@@ -90,4 +111,20 @@ if [ -n "$promtool" ]; then
     step dpkg-deb -x "$work"/prometheus_*.deb "$work/root"
     mkdir -p build/tools
     install -m 755 "$work/root/usr/bin/promtool" build/tools/promtool
+fi
+if [ -n "$ckzg_missing" ]; then
+    echo "setup: fetching $ckzg" >&2
+    step npm pack --loglevel error --no-update-notifier --cache "$work/npm" --pack-destination "$work" $ckzg
+    tarball=$(echo "$work"/c-kzg-*.tgz)
+    if ! echo "$ckzg_sha256  $tarball" | sha256sum --check --status; then
+        echo "setup.sh: $ckzg has sha256 $(sha256sum <"$tarball" | cut -d' ' -f1), expected $ckzg_sha256; not used" >&2
+        exit 1
+    fi
+    mkdir -p build/deps
+    unpacked=$(mktemp -d build/deps/unpack.XXXXXX)
+    trap 'rm -rf "$log" "$work" "$unpacked"' EXIT
+    step tar -xzf "$tarball" -C "$unpacked" --no-same-owner package/package.json package/deps
+    echo $ckzg_sha256 >"$unpacked/package/.sha256"
+    rm -rf $ckzg_dir
+    mv "$unpacked/package" $ckzg_dir
 fi

@@ -5,7 +5,8 @@
 #   deploy/test.sh [--preset NAME]... [--long] [--lint]
 #
 #   --preset NAME   only this preset, or these: release debug asan tsan coverage
-#   --long          longer runs: more simulator seeds, 20 rounds of kill -9
+#   --long          longer runs: more simulator seeds, 20 rounds of kill -9; recompiles the contracts of tests/contracts and
+#                   compares (needs node and npm)
 #   --lint          also check formatting (clang-format) and run clang-tidy
 set -euo pipefail
 self=$(realpath "$0")
@@ -50,6 +51,10 @@ for preset in "${presets[@]}"; do
         grep -v -E '^ *[0-9]+/[0-9]+ Test.* Passed |^ *Start +[0-9]+:' "$log" | tail -n 120
     fi
 done
+
+if [ -n "${COHORT_TEST_LONG-}" ]; then
+    tests/contracts/build.sh --check || failed=1
+fi
 
 if [ -n "$lint" ]; then
     mapfile -t sources < <(git ls-files '*.c' '*.h')

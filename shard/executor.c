@@ -5,33 +5,54 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/clock.h"
+#include "common/base/hook.h"
 #include "common/base/spin.h"
+#include "common/codec/rlp.h"
+#include "common/crypto/keccak.h"
 #include "common/obs/log.h"
 #include "shard/sched.h"
 
 /* Transactions that one call of work runs before it returns; chains are not cut. */
 #define WORK_TX_CNT 256u
-/* Records in one PUBLISH. */
-#define PUBLISH_MAX 8192u
+/* Gas that counts as one transaction there. */
+#define WORK_GAS 100000u
+/* Records in one PUBLISH, and octets of code. */
+#define PUBLISH_MAX       8192u
+#define PUBLISH_BYTES_MAX ((size_t)8 << 20)
 /* A worker tells the communication thread when it has collected this many records. */
 #define COLLECT_CNT 1024u
+/* Transitions that a worker keeps for the next ones, and the most octets that one of these may hold. */
+#define RUNS_KEPT      64u
+#define RUN_BYTES_KEPT ((size_t)1 << 20)
+/* Owners of accounts that a thread remembers: the directory needs a Keccak for each. */
+#define OWNER_CNT 512u
+/* Writes up to this many are looked up one by one. */
+#define FEW_WRITES 8u
+/* hash, generation, flags in front of the code of a WRITE record */
+#define CODE_HEAD_SZ 40u
+/* hash and generation of a VALUE */
+#define VALUE_CODE_SZ 36u
 
-/* A key of another shard, asked for by one incarnation. */
+/* A read of another shard by one incarnation. */
 typedef struct remote {
     struct remote *next;
     coh_key_t key;
     uint32_t fields;
     uint32_t incarnation;
+    uint32_t read; /* number among the transaction's reads */
     bool here;
+    coh_u256_t bound; /* with AT_LEAST, else 0 */
     coh_value_t value;
 } remote_t;
 
 /* What the last published incarnation left. */
 typedef struct {
-    coh_write_t *writes; /* in an arena; NULL: nothing published yet */
+    coh_write_t *writes; /* in an arena, code without bytes; NULL: nothing published yet */
     uint32_t cnt;
     uint32_t incarnation;
 } published_t;
+
+typedef struct run run_t;
 
 typedef struct {
     coh_tx_t tx;
@@ -40,13 +61,19 @@ typedef struct {
     uint32_t tx_idx;
     uint32_t sender_rank; /* owners */
     uint32_t to_rank;
+    uint32_t entries[2]; /* of sender and receiver in the store, 0 if they are not here */
     /* The outcome of the last published incarnation. */
     coh_tx_err_t verdict;
     uint32_t status;
     uint64_t gas_used;
     coh_u256_t tip;
+    coh_bytes_t logs;      /* encoded, in an arena */
+    run_t *run;            /* parked, or NULL; the chain's worker's */
     published_t published; /* under the scheduler's lock of this transaction */
     remote_t *remotes;     /* likewise */
+    uint32_t remote_cnt;   /* likewise */
+    /* relaxed: set before a retract, and seen by the incarnation that follows it through the scheduler's lock */
+    _Atomic bool reads_code; /* the receiver's code is to be read, not assumed to be none */
 } tx_t;
 
 /* What one thread has for other ranks. */
@@ -77,21 +104,48 @@ typedef struct {
 } collected_t;
 
 typedef struct {
+    coh_addr_t addr;
+    uint32_t rank; /* 0: none remembered here */
+} owner_t;
+
+typedef struct {
     coh_mv_ctx_t mv;
-    coh_write_t scratch[COH_TRANSFER_WRITES_MAX];
     collected_t out;
+    run_t *runs; /* free ones */
+    uint32_t run_cnt;
+    coh_write_t const **sorted; /* scratch of publish */
+    uint32_t sorted_cap;
+    coh_buf_t rlp; /* likewise */
     uint64_t executed;
     uint64_t parked;
+    owner_t owners[OWNER_CNT]; /* by a hash of the address */
 } COH_ALIGNED(COH_CACHE_LINE) ctx_t;
+
+/* A transition and what it reads through. */
+struct run {
+    coh_view_t view; /* first: it is cast back */
+    run_t *next;     /* among the free ones */
+    coh_transition_t *transition;
+    coh_executor_t *ex;
+    ctx_t *ctx; /* of the worker that runs it */
+    tx_t *tx;
+    uint32_t pos;
+    uint32_t incarnation;
+    uint32_t chain;
+    bool assumed;        /* it was told that the receiver has no code, unseen */
+    size_t parked_bytes; /* counted, while parked */
+};
 
 struct coh_executor {
     collected_t batch; /* the drain's own */
     coh_mvstore_t *mv;
+    coh_codes_t *codes;
     coh_env_t *env;
     coh_directory_t const *directory;
     coh_sched_t *sched;
     uint32_t worker_cnt;
     ctx_t *ctx; /* worker_cnt workers', then the communication thread's */
+    _Atomic size_t parked_bytes;
 
     coh_block_env_t block;
     uint64_t number;
@@ -109,6 +163,14 @@ struct coh_executor {
     uint16_t *buckets;
     uint32_t *slots; /* sender -> chain while a block is taken in */
     size_t slot_cap;
+
+    coh_spin_t
+        hash_lock; /* of the hashes of committed blocks, and of chains that wait for the next */
+    coh_hash_t hashes[COH_EXECUTOR_HASH_CNT]; /* by number */
+    uint64_t hash_head;                       /* highest known */
+    uint32_t hash_cnt;
+    uint32_t *hash_waiters;
+    uint32_t hash_waiter_cnt, hash_waiter_cap;
 
     uint64_t sent;
     uint64_t received;
@@ -137,12 +199,15 @@ static void collected_fini(collected_t *c, uint32_t rank_cnt)
 }
 
 coh_executor_t *coh_executor_new(coh_mvstore_t *mv,
+                                 coh_codes_t *codes,
                                  coh_env_t *env,
                                  coh_directory_t const *directory,
                                  uint32_t worker_cnt)
 {
     coh_executor_t *ex = coh_calloc(1, sizeof(*ex));
     ex->mv             = mv;
+    ex->codes          = codes;
+    ex->hash_lock      = COH_SPIN_INIT;
     ex->env            = env;
     ex->directory      = directory;
     ex->sched          = coh_sched_new();
@@ -158,12 +223,26 @@ coh_executor_t *coh_executor_new(coh_mvstore_t *mv,
     return ex;
 }
 
+static void free_run(run_t *run)
+{
+    coh_transition_free(run->transition);
+    free(run);
+}
+
 void coh_executor_free(coh_executor_t *ex)
 {
     if (ex == NULL) {
         return;
     }
+    coh_executor_end(ex); /* what is parked goes back to the workers */
     for (uint32_t w = 0; w <= ex->worker_cnt; w++) {
+        while (ex->ctx[w].runs != NULL) {
+            run_t *run      = ex->ctx[w].runs;
+            ex->ctx[w].runs = run->next;
+            free_run(run);
+        }
+        free(ex->ctx[w].sorted);
+        coh_buf_free(&ex->ctx[w].rlp);
         coh_mv_ctx_free(&ex->ctx[w].mv);
         collected_fini(&ex->ctx[w].out, ex->env->rank_cnt);
     }
@@ -177,6 +256,7 @@ void coh_executor_free(coh_executor_t *ex)
     free(ex->addrs);
     free(ex->buckets);
     free(ex->slots);
+    free(ex->hash_waiters);
     free(ex->effects);
     free(ex->results);
     free(ex);
@@ -201,14 +281,30 @@ static void note_pending(coh_executor_t *ex, collected_t *c)
     }
 }
 
+/* The code of a WRITE record, in the thread's arena. */
+static coh_bytes_t encode_code(coh_arena_t *arena, coh_write_code_t const *code)
+{
+    uint8_t *p = coh_arena_alloc(arena, CODE_HEAD_SZ + code->bytes.n);
+    memcpy(p, code->hash.b, sizeof(code->hash.b));
+    coh_store_u32_le(p + 32, code->generation);
+    coh_store_u32_le(p + 36, code->flags);
+    if (code->bytes.n != 0) {
+        memcpy(p + CODE_HEAD_SZ, code->bytes.p, code->bytes.n);
+    }
+    return coh_bytes(p, CODE_HEAD_SZ + code->bytes.n);
+}
+
 static void collect_write(coh_executor_t *ex,
-                          collected_t *c,
+                          ctx_t *ctx,
                           uint32_t dst,
                           coh_write_t const *w,
                           uint32_t tx_idx,
                           uint32_t incarnation,
                           uint64_t digest_change)
 {
+    collected_t *c = &ctx->out;
+    coh_bytes_t code =
+        (w->flags & COH_WRITE_CODE) ? encode_code(&ctx->mv.arena, w->code) : (coh_bytes_t){0};
     coh_spin_lock(&c->lock);
     writes_t *out      = &c->writes[dst];
     out->v             = grow(out->v, out->cnt, &out->cap, sizeof(*out->v));
@@ -218,8 +314,10 @@ static void collect_write(coh_executor_t *ex,
                                            .kind        = w->key.kind,
                                            .addr        = w->key.addr,
                                            .slot        = w->key.slot,
+                                           .generation  = w->key.generation,
                                            .nonce       = w->nonce,
-                                           .word        = w->word};
+                                           .word        = w->word,
+                                           .code        = code};
     c->effects[dst] += digest_change;
     coh_spin_unlock(&c->lock);
     note_pending(ex, c);
@@ -246,7 +344,10 @@ static void collect_read_again(coh_executor_t *ex, collected_t *c, coh_waiter_t 
 
 /* ---- views and publishing ---- */
 
-static uint32_t owner_of(coh_executor_t const *ex, tx_t const *tx, coh_addr_t const *addr)
+static uint32_t owner_of(coh_executor_t const *ex,
+                         ctx_t *ctx,
+                         tx_t const *tx,
+                         coh_addr_t const *addr)
 {
     if (coh_addr_eq(addr, &tx->sender)) {
         return tx->sender_rank;
@@ -257,11 +358,17 @@ static uint32_t owner_of(coh_executor_t const *ex, tx_t const *tx, coh_addr_t co
     if (coh_addr_eq(addr, &ex->block.coinbase)) {
         return ex->coinbase_rank;
     }
-    return 1 + coh_directory_owner(ex->directory, addr, coh_directory_bucket(addr));
+    uint64_t h     = coh_mix64(coh_load_u64_le(addr->b) ^ coh_load_u64_le(addr->b + 12));
+    owner_t *known = &ctx->owners[h % OWNER_CNT];
+    if (known->rank == 0 || !coh_addr_eq(&known->addr, addr)) {
+        known->addr = *addr;
+        known->rank = 1 + coh_directory_owner(ex->directory, addr, coh_directory_bucket(addr));
+    }
+    return known->rank;
 }
 
 /* Turns what an incarnation published here into estimates, if it is still what stands. */
-static void make_estimates(coh_executor_t *ex, uint32_t pos, uint32_t incarnation)
+static void make_estimates(coh_executor_t *ex, ctx_t *ctx, uint32_t pos, uint32_t incarnation)
 {
     tx_t *tx = &ex->txs[pos];
     (void)coh_sched_lock_tx(ex->sched, pos);
@@ -272,9 +379,24 @@ static void make_estimates(coh_executor_t *ex, uint32_t pos, uint32_t incarnatio
     }
     coh_mv_tx_t writer = {.tx_idx = tx->tx_idx, .incarnation = incarnation, .home = ex->env->rank};
     for (uint32_t i = 0; i < p.cnt; i++) {
-        if (owner_of(ex, tx, &p.writes[i].key.addr) == ex->env->rank) {
+        if (owner_of(ex, ctx, tx, &p.writes[i].key.addr) == ex->env->rank) {
             coh_mv_estimate(ex->mv, &p.writes[i].key, writer);
         }
+    }
+}
+
+/* The reads of an incarnation homed here do not hold any more. */
+static void retract(coh_executor_t *ex,
+                    ctx_t *ctx,
+                    uint32_t pos,
+                    uint32_t incarnation,
+                    bool reads_code)
+{
+    if (reads_code) {
+        atomic_store_explicit(&ex->txs[pos].reads_code, true, memory_order_relaxed);
+    }
+    if (coh_sched_retract(ex->sched, pos, incarnation)) {
+        make_estimates(ex, ctx, pos, incarnation);
     }
 }
 
@@ -286,7 +408,8 @@ static void act(coh_executor_t *ex, ctx_t *ctx, coh_executor_query_fn *fn, void 
         return;
     }
     for (uint32_t i = 0; i < mv->retracted_cnt; i++) {
-        coh_mv_tx_t tx = mv->retracted[i];
+        coh_mv_tx_t tx  = mv->retracted[i].tx;
+        bool reads_code = mv->retracted[i].reads_code;
         coh_metric_add(ex->env->metrics, COH_M_mvstore_retraction, 1);
         if (tx.home != ex->env->rank) {
             single_t s = {.dst       = tx.home,
@@ -294,10 +417,11 @@ static void act(coh_executor_t *ex, ctx_t *ctx, coh_executor_query_fn *fn, void 
                           .u.retract = {.block       = ex->number,
                                         .attempt     = ex->attempt,
                                         .tx_idx      = tx.tx_idx,
-                                        .incarnation = tx.incarnation}};
+                                        .incarnation = tx.incarnation,
+                                        .reads_code  = reads_code}};
             collect_single(ex, &ctx->out, &s);
-        } else if (coh_sched_retract(ex->sched, ex->pos_of[tx.tx_idx], tx.incarnation)) {
-            make_estimates(ex, ex->pos_of[tx.tx_idx], tx.incarnation);
+        } else {
+            retract(ex, ctx, ex->pos_of[tx.tx_idx], tx.incarnation, reads_code);
         }
     }
     mv->retracted_cnt = 0;
@@ -318,57 +442,82 @@ static void act(coh_executor_t *ex, ctx_t *ctx, coh_executor_query_fn *fn, void 
     ex->env->wake_workers(ex->env);
 }
 
-typedef struct {
-    coh_view_t view;
-    coh_executor_t *ex;
-    ctx_t *ctx;
-    tx_t *tx;
-    uint32_t pos;
-    uint32_t incarnation;
-    uint32_t chain;
-} exec_view_t;
-
-static coh_view_status_t read_remote(exec_view_t *v,
+static coh_view_status_t read_remote(run_t *run,
                                      coh_value_t *out,
                                      coh_key_t const *key,
                                      uint32_t fields,
                                      coh_u256_t const *bound,
                                      uint32_t owner)
 {
-    coh_executor_t *ex       = v->ex;
+    coh_executor_t *ex       = run->ex;
+    tx_t *tx                 = run->tx;
     coh_view_status_t status = COH_VIEW_NEED;
-    (void)coh_sched_lock_tx(ex->sched, v->pos);
-    remote_t *r = v->tx->remotes;
-    while (r != NULL &&
-           (r->incarnation != v->incarnation || r->fields != fields || !coh_key_eq(&r->key, key))) {
+    coh_u256_t need          = (fields & COH_READ_AT_LEAST) ? *bound : COH_U256_ZERO;
+    (void)coh_sched_lock_tx(ex->sched, run->pos);
+    remote_t *r = tx->remotes;
+    while (r != NULL && (r->incarnation != run->incarnation || r->fields != fields ||
+                         !coh_key_eq(&r->key, key) || !coh_u256_eq(&r->bound, &need))) {
         r = r->next;
     }
-    bool ask = r == NULL;
+    bool ask      = r == NULL;
+    uint32_t read = 0;
     if (ask) {
-        r  = coh_arena_alloc(&v->ctx->mv.arena, sizeof(*r));
-        *r = (remote_t){
-            .next = v->tx->remotes, .key = *key, .fields = fields, .incarnation = v->incarnation};
-        v->tx->remotes = r;
+        read        = tx->remote_cnt++;
+        r           = coh_arena_alloc(&run->ctx->mv.arena, sizeof(*r));
+        *r          = (remote_t){.next        = tx->remotes,
+                                 .key         = *key,
+                                 .fields      = fields,
+                                 .incarnation = run->incarnation,
+                                 .read        = read,
+                                 .bound       = need};
+        tx->remotes = r;
     } else if (r->here) {
         *out   = r->value;
         status = COH_VIEW_OK;
     }
-    coh_sched_unlock_tx(ex->sched, v->pos);
+    coh_sched_unlock_tx(ex->sched, run->pos);
     if (ask) {
         single_t s = {.dst    = owner,
                       .id     = COH_MSG_READ,
                       .u.read = {.block       = ex->number,
                                  .attempt     = ex->attempt,
-                                 .tx_idx      = v->tx->tx_idx,
-                                 .incarnation = v->incarnation,
+                                 .tx_idx      = tx->tx_idx,
+                                 .incarnation = run->incarnation,
+                                 .read        = read,
                                  .kind        = key->kind,
                                  .addr        = key->addr,
                                  .slot        = key->slot,
+                                 .generation  = key->generation,
                                  .fields      = fields,
-                                 .need = (fields & COH_READ_AT_LEAST) ? *bound : COH_U256_ZERO}};
-        collect_single(ex, &v->ctx->out, &s);
+                                 .need        = need}};
+        collect_single(ex, &run->ctx->out, &s);
     }
     return status;
+}
+
+/* The hash of a committed block; that of one still under way is waited for. */
+static coh_view_status_t read_block_hash(run_t *run, coh_value_t *out, coh_key_t const *key)
+{
+    coh_executor_t *ex       = run->ex;
+    coh_view_status_t status = COH_VIEW_OK;
+    uint64_t number          = key->slot.w[0];
+    *out                     = (coh_value_t){0};
+    coh_spin_lock(&ex->hash_lock);
+    if (number > ex->hash_head) {
+        ex->hash_waiters = grow(
+            ex->hash_waiters, ex->hash_waiter_cnt, &ex->hash_waiter_cap, sizeof(*ex->hash_waiters));
+        ex->hash_waiters[ex->hash_waiter_cnt++] = run->chain;
+        status                                  = COH_VIEW_NEED;
+    } else if (ex->hash_head - number < ex->hash_cnt) {
+        out->word = coh_u256_from_be(ex->hashes[number % COH_EXECUTOR_HASH_CNT].b, 32);
+    }
+    coh_spin_unlock(&ex->hash_lock);
+    return status;
+}
+
+static bool is_plain_transfer(coh_tx_t const *tx)
+{
+    return !tx->is_create && tx->data.n == 0 && tx->auth_cnt == 0 && !coh_u256_is_zero(&tx->value);
 }
 
 static coh_view_status_t view_read(coh_view_t *view,
@@ -377,33 +526,112 @@ static coh_view_status_t view_read(coh_view_t *view,
                                    uint32_t fields,
                                    coh_u256_t const *bound)
 {
-    exec_view_t *v     = (exec_view_t *)view;
-    coh_executor_t *ex = v->ex;
-    uint32_t owner     = owner_of(ex, v->tx, &key->addr);
+    run_t *run         = (run_t *)view;
+    coh_executor_t *ex = run->ex;
+    tx_t *tx           = run->tx;
+    if (key->kind == COH_KEY_BLOCK_HASH) {
+        return read_block_hash(run, out, key);
+    }
+    /* That the receiver of value has no code is assumed, and looked at where the value arrives. */
+    if (fields == COH_READ_CODE && is_plain_transfer(&tx->tx) && coh_addr_eq(&key->addr, &tx->to) &&
+        !coh_addr_eq(&tx->to, &tx->sender) &&
+        !atomic_load_explicit(&tx->reads_code, memory_order_relaxed)) {
+        run->assumed = true;
+        *out         = (coh_value_t){0};
+        return COH_VIEW_OK;
+    }
+    uint32_t owner = owner_of(ex, run->ctx, tx, &key->addr);
     if (owner != ex->env->rank) {
-        return read_remote(v, out, key, fields, bound, owner);
+        return read_remote(run, out, key, fields, bound, owner);
     }
     coh_mv_tx_t reader = {
-        .tx_idx = v->tx->tx_idx, .incarnation = v->incarnation, .home = ex->env->rank};
-    coh_waiter_t waiter = {.kind = COH_WAIT_CHAIN, .serial = ex->serial, .chain = v->chain};
-    return coh_mv_read(ex->mv, &v->ctx->mv, out, key, reader, fields, bound, &waiter) == COH_MV_OK
+        .tx_idx = tx->tx_idx, .incarnation = run->incarnation, .home = ex->env->rank};
+    coh_waiter_t waiter = {.kind = COH_WAIT_CHAIN, .serial = ex->serial, .chain = run->chain};
+    return coh_mv_read(ex->mv, &run->ctx->mv, out, key, reader, fields, bound, &waiter) == COH_MV_OK
                ? COH_VIEW_OK
                : COH_VIEW_NEED;
 }
 
-static coh_write_t const *find_write(coh_write_t const *writes, uint32_t cnt, coh_key_t const *key)
+static coh_view_status_t view_code(coh_view_t *view,
+                                   coh_code_t const **out,
+                                   coh_addr_t const *addr,
+                                   coh_hash_t const *hash)
 {
-    for (uint32_t i = 0; i < cnt; i++) {
-        if (coh_key_eq(&writes[i].key, key)) {
-            return &writes[i];
+    run_t *run         = (run_t *)view;
+    coh_executor_t *ex = run->ex;
+    uint32_t owner     = owner_of(ex, run->ctx, run->tx, addr);
+    for (;;) {
+        *out = coh_codes_find(ex->codes, hash, ex->block.fork);
+        if (*out != NULL) {
+            return COH_VIEW_OK;
+        }
+        if (owner != ex->env->rank) {
+            coh_value_t ignored;
+            coh_key_t key = coh_codes_key(addr, hash);
+            if (read_remote(run, &ignored, &key, 0, NULL, owner) == COH_VIEW_NEED) {
+                return COH_VIEW_NEED;
+            }
+        } else {
+            coh_waiter_t waiter = {
+                .kind = COH_WAIT_CHAIN, .serial = ex->serial, .chain = run->chain};
+            if (coh_codes_want(ex->codes, hash, &waiter)) {
+                return COH_VIEW_NEED;
+            }
+        }
+    }
+}
+
+/* ---- publishing ---- */
+
+static int by_key(void const *a, void const *b)
+{
+    coh_write_t const *const *x = a;
+    coh_write_t const *const *y = b;
+    return memcmp(&(*x)->key, &(*y)->key, sizeof((*x)->key));
+}
+
+/* Writes of one incarnation, to look keys up in: the array itself, or pointers sorted by key. */
+typedef struct {
+    coh_write_t const *writes;
+    coh_write_t const **sorted;
+    uint32_t cnt;
+} lookup_t;
+
+static coh_write_t const *find_write(lookup_t const *l, coh_key_t const *key)
+{
+    if (l->sorted != NULL) {
+        coh_write_t wanted            = {.key = *key};
+        coh_write_t const *p          = &wanted;
+        coh_write_t const *const *hit = bsearch(&p, l->sorted, l->cnt, sizeof(*l->sorted), by_key);
+        return hit != NULL ? *hit : NULL;
+    }
+    for (uint32_t i = 0; i < l->cnt; i++) {
+        if (coh_key_eq(&l->writes[i].key, key)) {
+            return &l->writes[i];
         }
     }
     return NULL;
 }
 
+static void sort_writes(lookup_t *l, coh_write_t const **space)
+{
+    l->sorted = space;
+    for (uint32_t i = 0; i < l->cnt; i++) {
+        space[i] = &l->writes[i];
+    }
+    qsort(space, l->cnt, sizeof(*space), by_key);
+}
+
+/* True if the owner need not hear of a again. An assumption holds for one incarnation: it has to. */
 static bool write_eq(coh_write_t const *a, coh_write_t const *b)
 {
-    return a->flags == b->flags && a->nonce == b->nonce && coh_u256_eq(&a->word, &b->word);
+    if (a->flags != b->flags || (a->flags & COH_WRITE_NO_CODE) || a->nonce != b->nonce ||
+        !coh_u256_eq(&a->word, &b->word)) {
+        return false;
+    }
+    return !(a->flags & COH_WRITE_CODE) ||
+           (coh_hash_eq(&a->code->hash, &b->code->hash) &&
+            a->code->generation == b->code->generation && a->code->flags == b->code->flags);
 }
 
 static void publish_write(coh_executor_t *ex,
@@ -413,8 +641,11 @@ static void publish_write(coh_executor_t *ex,
                           coh_write_t const *before,
                           uint32_t incarnation)
 {
-    uint32_t owner = owner_of(ex, tx, &now->key.addr);
+    uint32_t owner = owner_of(ex, ctx, tx, &now->key.addr);
     if (owner == ex->env->rank) {
+        if ((now->flags & COH_WRITE_CODE) && now->code->bytes.n != 0) {
+            coh_codes_put(ex->codes, &ctx->mv, &now->code->hash, now->code->bytes);
+        }
         coh_mv_publish(
             ex->mv,
             &ctx->mv,
@@ -423,45 +654,209 @@ static void publish_write(coh_executor_t *ex,
     } else if (before == NULL || !write_eq(now, before)) {
         uint64_t change = coh_mv_effect_digest(now, tx->tx_idx) -
                           (before != NULL ? coh_mv_effect_digest(before, tx->tx_idx) : 0);
-        collect_write(ex, &ctx->out, owner, now, tx->tx_idx, incarnation, change);
+        collect_write(ex, ctx, owner, now, tx->tx_idx, incarnation, change);
     }
 }
 
+/* Logs as an RLP list, in the thread's arena; empty if there are none. */
+static coh_bytes_t encode_logs(ctx_t *ctx, coh_outcome_t const *o)
+{
+    if (o->log_cnt == 0) {
+        return (coh_bytes_t){0};
+    }
+    coh_buf_t *out = &ctx->rlp;
+    coh_buf_clear(out);
+    for (uint32_t i = 0; i < o->log_cnt; i++) {
+        coh_log_t const *log = &o->logs[i];
+        size_t at            = out->n;
+        coh_rlp_put_string(out, log->addr.b, sizeof(log->addr.b));
+        size_t topics_at = out->n;
+        for (uint32_t t = 0; t < log->topic_cnt; t++) {
+            coh_rlp_put_string(out, log->topics[t].b, sizeof(log->topics[t].b));
+        }
+        coh_rlp_wrap_list(out, topics_at);
+        coh_rlp_put_string(out, log->data.p, log->data.n);
+        coh_rlp_wrap_list(out, at);
+    }
+    coh_rlp_wrap_list(out, 0);
+    uint8_t *p = coh_arena_alloc(&ctx->mv.arena, out->n);
+    memcpy(p, out->p, out->n);
+    return coh_bytes(p, out->n);
+}
+
+/* What publish keeps of the writes: a copy in the thread's arena, without the bytes of code. */
+static coh_write_t *keep_writes(ctx_t *ctx, coh_write_t const *writes, uint32_t cnt)
+{
+    coh_write_t *kept = coh_arena_alloc(&ctx->mv.arena, COH_MAX(1, cnt) * sizeof(*kept));
+    for (uint32_t i = 0; i < cnt; i++) {
+        kept[i] = writes[i];
+        if (writes[i].flags & COH_WRITE_CODE) {
+            coh_write_code_t *code = coh_arena_alloc(&ctx->mv.arena, sizeof(*code));
+            *code                  = *writes[i].code;
+            code->bytes            = (coh_bytes_t){0};
+            kept[i].code           = code;
+        }
+    }
+    return kept;
+}
+
+/* The write by which the receiver gets its value, or NULL. */
+static coh_write_t const *find_credit(tx_t const *tx, coh_outcome_t const *o)
+{
+    for (uint32_t i = 0; i < o->write_cnt; i++) {
+        coh_write_t const *w = &o->writes[i];
+        if (w->key.kind == COH_KEY_ACCOUNT && coh_addr_eq(&w->key.addr, &tx->to)) {
+            return w;
+        }
+    }
+    return NULL;
+}
+
+/* assumed: the write that carries the assumption that its account has no code; or NULL. */
 static void publish(coh_executor_t *ex,
                     ctx_t *ctx,
                     uint32_t pos,
                     uint32_t incarnation,
-                    coh_outcome_t const *o)
+                    coh_outcome_t const *o,
+                    coh_write_t const *assumed)
 {
     tx_t *tx        = &ex->txs[pos];
     published_t old = tx->published; /* written by this chain's runs only */
-    for (uint32_t i = 0; i < o->write_cnt; i++) {
-        publish_write(ex,
-                      ctx,
-                      tx,
-                      &o->writes[i],
-                      find_write(old.writes, old.cnt, &o->writes[i].key),
-                      incarnation);
+    published_t now = {.incarnation = incarnation, .cnt = o->write_cnt};
+    now.writes      = keep_writes(ctx, o->writes, o->write_cnt);
+    if (assumed != NULL) {
+        now.writes[assumed - o->writes].flags |= COH_WRITE_NO_CODE;
+    }
+    lookup_t before = {.writes = old.writes, .cnt = old.cnt};
+    lookup_t after  = {.writes = now.writes, .cnt = now.cnt};
+    if (old.cnt > FEW_WRITES || (old.cnt != 0 && now.cnt > FEW_WRITES)) {
+        if (ctx->sorted_cap < old.cnt + now.cnt) {
+            ctx->sorted_cap = 2 * (old.cnt + now.cnt);
+            ctx->sorted     = coh_realloc(ctx->sorted, ctx->sorted_cap * sizeof(*ctx->sorted));
+        }
+        sort_writes(&before, ctx->sorted);
+        sort_writes(&after, ctx->sorted + old.cnt);
+    }
+    for (uint32_t i = 0; i < now.cnt; i++) {
+        coh_write_t const *w = &now.writes[i];
+        coh_write_t full     = {0};
+        if (w->flags & COH_WRITE_CODE) {
+            full      = *w;
+            full.code = o->writes[i].code; /* with its bytes */
+            w         = &full;
+        }
+        publish_write(ex, ctx, tx, w, find_write(&before, &w->key), incarnation);
     }
     for (uint32_t i = 0; i < old.cnt; i++) {
-        if (find_write(o->writes, o->write_cnt, &old.writes[i].key) == NULL) {
+        if (find_write(&after, &old.writes[i].key) == NULL) {
             coh_write_t gone = {.key = old.writes[i].key, .flags = COH_WRITE_REMOVED};
             publish_write(ex, ctx, tx, &gone, &old.writes[i], incarnation);
         }
     }
-    tx->verdict     = o->verdict;
-    tx->status      = o->status;
-    tx->gas_used    = o->gas_used;
-    tx->tip         = o->tip;
-    published_t now = {.incarnation = incarnation, .cnt = o->write_cnt};
-    now.writes = coh_arena_alloc(&ctx->mv.arena, COH_MAX(1, o->write_cnt) * sizeof(*now.writes));
-    memcpy(now.writes, o->writes, o->write_cnt * sizeof(*now.writes));
+    tx->verdict  = o->verdict;
+    tx->status   = o->status;
+    tx->gas_used = o->gas_used;
+    tx->tip      = o->tip;
+    tx->logs     = encode_logs(ctx, o);
     (void)coh_sched_lock_tx(ex->sched, pos);
     tx->published = now;
     coh_sched_unlock_tx(ex->sched, pos);
 }
 
-/* Runs the chain until nothing of it is READY or it parks; returns how many incarnations it ran. */
+/* ---- running ---- */
+
+static void begin_run(run_t *run, uint32_t incarnation)
+{
+    run->incarnation = incarnation;
+    run->assumed     = false;
+    coh_transition_begin(
+        run->transition, &run->ex->block, &run->tx->tx, &run->tx->sender, &run->view);
+}
+
+static run_t *unpark(coh_executor_t *ex, tx_t *tx)
+{
+    run_t *run = tx->run;
+    tx->run    = NULL;
+    if (run != NULL) {
+        atomic_fetch_sub_explicit(&ex->parked_bytes, run->parked_bytes, memory_order_relaxed);
+    }
+    return run;
+}
+
+/* The run of an incarnation: the one that it parked with, or one that begins. */
+static run_t *take_run(coh_executor_t *ex,
+                       ctx_t *ctx,
+                       uint32_t pos,
+                       uint32_t incarnation,
+                       uint32_t chain)
+{
+    tx_t *tx   = &ex->txs[pos];
+    run_t *run = unpark(ex, tx);
+    if (run != NULL && run->incarnation == incarnation) {
+        run->ctx = ctx;
+        return run;
+    }
+    if (run == NULL) {
+        run = ctx->runs;
+        if (run != NULL) {
+            ctx->runs = run->next;
+            ctx->run_cnt--;
+        } else {
+            run             = coh_calloc(1, sizeof(*run));
+            run->view       = (coh_view_t){.read = view_read, .code = view_code};
+            run->transition = coh_transition_new();
+            run->ex         = ex;
+        }
+    }
+    run->ctx   = ctx;
+    run->tx    = tx;
+    run->pos   = pos;
+    run->chain = chain;
+    begin_run(run, incarnation);
+    return run;
+}
+
+static void give_run_back(ctx_t *ctx, run_t *run)
+{
+    bool ran_code = coh_tx_may_run_code(&run->tx->tx); /* else it is as small as it was */
+    if (ctx->run_cnt >= RUNS_KEPT ||
+        (ran_code && coh_transition_bytes(run->transition) > RUN_BYTES_KEPT)) {
+        free_run(run);
+        return;
+    }
+    run->next = ctx->runs;
+    ctx->runs = run;
+    ctx->run_cnt++;
+}
+
+/* Lets the transaction keep its run while it is parked, if there is memory for that. */
+static void park_run(coh_executor_t *ex, ctx_t *ctx, tx_t *tx, run_t *run)
+{
+    run->parked_bytes = sizeof(*run) + coh_transition_bytes(run->transition);
+    size_t before =
+        atomic_fetch_add_explicit(&ex->parked_bytes, run->parked_bytes, memory_order_relaxed);
+    if (before + run->parked_bytes > COH_EXECUTOR_PARKED_BYTES ||
+        COH_HOOK("executor:drop_parked")) {
+        atomic_fetch_sub_explicit(&ex->parked_bytes, run->parked_bytes, memory_order_relaxed);
+        give_run_back(ctx, run);
+    } else {
+        tx->run = run;
+    }
+}
+
+/* Chains mostly begin in the order of their transactions: what comes soon is fetched into the cache. */
+static void prefetch_after(coh_executor_t const *ex, uint32_t pos)
+{
+    enum { AHEAD = 4 };
+    if (pos + 2 * AHEAD < ex->tx_cnt) {
+        __builtin_prefetch(&ex->txs[pos + 2 * AHEAD]);
+        __builtin_prefetch(ex->txs[pos + 2 * AHEAD].entries);
+        coh_mv_prefetch_entry(ex->mv, ex->txs[pos + AHEAD].entries[0]);
+        coh_mv_prefetch_entry(ex->mv, ex->txs[pos + AHEAD].entries[1]);
+    }
+}
+
+/* Runs the chain until nothing of it is READY or it parks; returns how much work that was. */
 static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
 {
     uint32_t ran = 0;
@@ -471,29 +866,35 @@ static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
         if (pos == COH_SCHED_NONE) {
             return ran;
         }
-        tx_t *tx              = &ex->txs[pos];
-        exec_view_t view      = {.view        = {.read = view_read},
-                                 .ex          = ex,
-                                 .ctx         = ctx,
-                                 .tx          = tx,
-                                 .pos         = pos,
-                                 .incarnation = incarnation,
-                                 .chain       = chain};
-        coh_outcome_t outcome = {.writes = ctx->scratch, .write_max = COH_TRANSFER_WRITES_MAX};
+        prefetch_after(ex, pos);
+        tx_t *tx   = &ex->txs[pos];
+        run_t *run = take_run(ex, ctx, pos, incarnation, chain);
         ran++;
-        if (coh_transition_run(&outcome, &ex->block, &tx->tx, &tx->sender, &view.view) ==
-            COH_TRANSITION_NEED) {
+        bool need = coh_transition_run(run->transition) == COH_TRANSITION_NEED;
+        if (!need && run->assumed &&
+            find_credit(tx, coh_transition_outcome(run->transition)) == NULL) {
+            /* Nothing arrives where the assumption would be looked at: read, then. */
+            atomic_store_explicit(&tx->reads_code, true, memory_order_relaxed);
+            begin_run(run, incarnation);
+            need = coh_transition_run(run->transition) == COH_TRANSITION_NEED;
+        }
+        if (need) {
             ctx->parked++;
+            park_run(ex, ctx, tx, run); /* first: once parked, the chain is anybody's */
             if (coh_sched_park(ex->sched, chain, pos)) {
                 return ran;
             }
             continue;
         }
+        coh_outcome_t const *o     = coh_transition_outcome(run->transition);
+        coh_write_t const *assumed = run->assumed ? find_credit(tx, o) : NULL;
         ctx->executed++;
-        publish(ex, ctx, pos, incarnation, &outcome);
+        ran += (uint32_t)(o->gas_used / WORK_GAS);
+        publish(ex, ctx, pos, incarnation, o, assumed);
+        give_run_back(ctx, run);
         act(ex, ctx, NULL, NULL);
         if (!coh_sched_finish(ex->sched, chain, pos)) {
-            make_estimates(ex, pos, incarnation);
+            make_estimates(ex, ctx, pos, incarnation);
         }
     }
 }
@@ -517,7 +918,8 @@ bool coh_executor_work(coh_executor_t *ex, uint32_t worker)
         ran += run_chain(ex, ctx, chain);
     }
     bool tell = atomic_load_explicit(&ctx->out.pending, memory_order_relaxed) != 0 ||
-                coh_sched_all_done(ex->sched) || coh_mv_loads_outstanding(ex->mv) != 0;
+                coh_sched_all_done(ex->sched) || coh_mv_loads_outstanding(ex->mv) != 0 ||
+                coh_codes_loads_outstanding(ex->codes) != 0;
     coh_metric_add(ex->env->metrics, COH_M_executor_incarnation, ctx->executed);
     coh_metric_add(ex->env->metrics, COH_M_executor_parked, ctx->parked);
     ctx->executed = 0;
@@ -577,6 +979,9 @@ static coh_err_t take_in(coh_executor_t *ex, coh_msg_block_t const *m)
         }
         if (coh_tx_decode(&tx->tx, coh_bytes(raw, in->raw.n)) != COH_TX_OK) {
             return COH_EMALFORMED;
+        }
+        if (m->fees_exact == 0 && coh_tx_may_run_code(&tx->tx)) {
+            return COH_EMALFORMED; /* it might read what the coinbase has */
         }
         tx->tx_idx             = in->tx_idx;
         tx->sender             = in->sender;
@@ -649,17 +1054,17 @@ static void touch_keys(coh_executor_t *ex)
             coh_mv_prefetch(ex->mv, &key, 1);
         }
         if (i >= AHEAD) {
-            tx_t const *tx = &ex->txs[(i - AHEAD) / 2];
-            uint32_t rank  = (i - AHEAD) % 2 == 0 ? tx->sender_rank : tx->to_rank;
+            tx_t *tx      = &ex->txs[(i - AHEAD) / 2];
+            uint32_t rank = (i - AHEAD) % 2 == 0 ? tx->sender_rank : tx->to_rank;
             if (rank == ex->env->rank) {
-                coh_key_t key = coh_key_account(&ex->addrs[i - AHEAD]);
-                coh_mv_touch(ex->mv, &key);
+                coh_key_t key                = coh_key_account(&ex->addrs[i - AHEAD]);
+                tx->entries[(i - AHEAD) % 2] = coh_mv_touch(ex->mv, &key);
             }
         }
     }
     if (ex->coinbase_rank == ex->env->rank) {
         coh_key_t key = coh_key_account(&ex->block.coinbase);
-        coh_mv_touch(ex->mv, &key);
+        (void)coh_mv_touch(ex->mv, &key);
     }
 }
 
@@ -667,13 +1072,17 @@ coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *m, uint3
 {
     reserve(ex, m->txs.cnt, m->tx_cnt);
     COH_TRY(take_in(ex, m));
-    ex->block        = (coh_block_env_t){.number     = m->number,
-                                         .timestamp  = m->timestamp,
-                                         .gas_limit  = m->gas_limit,
-                                         .base_fee   = m->base_fee,
-                                         .coinbase   = m->coinbase,
-                                         .fork       = (coh_fork_t)m->fork,
-                                         .fees_exact = m->fees_exact != 0};
+    ex->block        = (coh_block_env_t){.number        = m->number,
+                                         .timestamp     = m->timestamp,
+                                         .gas_limit     = m->gas_limit,
+                                         .chain_id      = m->chain_id,
+                                         .base_fee      = m->base_fee,
+                                         .blob_base_fee = m->blob_base_fee,
+                                         .prev_randao   = m->prev_randao,
+                                         .coinbase      = m->coinbase,
+                                         .fork          = (coh_fork_t)m->fork,
+                                         .blob_max      = m->blob_max,
+                                         .fees_exact    = m->fees_exact != 0};
     ex->number       = m->number;
     ex->attempt      = m->attempt;
     ex->serial       = serial;
@@ -683,6 +1092,7 @@ coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *m, uint3
     memset(ex->effects, 0, ex->env->rank_cnt * sizeof(*ex->effects));
     for (uint32_t w = 0; w <= ex->worker_cnt; w++) {
         coh_mv_ctx_reset(&ex->ctx[w].mv);
+        memset(ex->ctx[w].owners, 0, sizeof(ex->ctx[w].owners));
     }
     find_owners(ex);
     uint32_t chain_cnt = find_chains(ex);
@@ -707,8 +1117,34 @@ static void collected_clear(collected_t *c, uint32_t rank_cnt)
 void coh_executor_end(coh_executor_t *ex)
 {
     coh_sched_close(ex->sched);
+    for (uint32_t i = 0; i < ex->tx_cnt; i++) {
+        run_t *run = unpark(ex, &ex->txs[i]);
+        if (run != NULL) {
+            give_run_back(&ex->ctx[i % ex->worker_cnt], run);
+        }
+    }
     for (uint32_t w = 0; w <= ex->worker_cnt; w++) {
         collected_clear(&ex->ctx[w].out, ex->env->rank_cnt);
+    }
+    ex->hash_waiter_cnt = 0; /* no worker is inside */
+}
+
+void coh_executor_add_hash(coh_executor_t *ex, uint64_t number, coh_hash_t const *hash)
+{
+    coh_spin_lock(&ex->hash_lock);
+    bool next     = ex->hash_cnt != 0 && number == ex->hash_head + 1;
+    ex->hash_cnt  = next ? COH_MIN(ex->hash_cnt + 1, COH_EXECUTOR_HASH_CNT) : 1;
+    ex->hash_head = number;
+    ex->hashes[number % COH_EXECUTOR_HASH_CNT] = *hash;
+    uint32_t cnt                               = ex->hash_waiter_cnt;
+    ex->hash_waiter_cnt                        = 0;
+    /* Under the lock: nobody adds to the waiters meanwhile. */
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_sched_wake(ex->sched, ex->hash_waiters[i]);
+    }
+    coh_spin_unlock(&ex->hash_lock);
+    if (cnt != 0) {
+        ex->env->wake_workers(ex->env);
     }
 }
 
@@ -718,9 +1154,46 @@ static ctx_t *comm_ctx(coh_executor_t *ex) { return &ex->ctx[ex->worker_cnt]; }
 
 static bool key_is_here(coh_executor_t const *ex, coh_key_t const *key)
 {
-    return key->kind < COH_KEY_KIND_CNT &&
+    return key->kind != COH_KEY_BLOCK_HASH && key->kind < COH_KEY_KIND_CNT &&
            1 + coh_directory_owner(ex->directory, &key->addr, coh_directory_bucket(&key->addr)) ==
                ex->env->rank;
+}
+
+static bool hash_fits(coh_hash_t const *hash, coh_bytes_t bytes)
+{
+    coh_hash_t is;
+    coh_keccak256(&is, bytes.p, bytes.n);
+    return coh_hash_eq(&is, hash);
+}
+
+/* Reads a record into a write and its code; false: no home writes such a thing. */
+static bool take_write(coh_write_t *w, coh_write_code_t *code, coh_rec_write_t const *r)
+{
+    uint32_t gone = COH_WRITE_NONCE | COH_WRITE_VALUE | COH_WRITE_CODE;
+    bool is_slot  = r->kind == COH_KEY_SLOT;
+    if ((r->flags & ~(uint32_t)COH_WRITE_MASK) != 0 || (!is_slot && r->kind != COH_KEY_ACCOUNT) ||
+        (is_slot && (r->flags & ~(uint32_t)(COH_WRITE_VALUE | COH_WRITE_REMOVED)) != 0) ||
+        ((r->flags & COH_WRITE_GONE) && (r->flags & gone) != gone)) {
+        return false;
+    }
+    *w = (coh_write_t){
+        .key   = {.slot = r->slot, .addr = r->addr, .kind = r->kind, .generation = r->generation},
+        .flags = r->flags,
+        .nonce = r->nonce,
+        .word  = r->word,
+        .code  = code};
+    if (!(r->flags & COH_WRITE_CODE)) {
+        return true;
+    }
+    if (r->code.n < CODE_HEAD_SZ) {
+        return false;
+    }
+    memcpy(code->hash.b, r->code.p, sizeof(code->hash.b));
+    code->generation = coh_load_u32_le(r->code.p + 32);
+    code->flags      = coh_load_u32_le(r->code.p + 36);
+    code->bytes      = coh_bytes(r->code.p + CODE_HEAD_SZ, r->code.n - CODE_HEAD_SZ);
+    return (code->flags & ~(uint32_t)COH_ACCOUNT_HAS_STORAGE) == 0 &&
+           (code->bytes.n == 0 || hash_fits(&code->hash, code->bytes));
 }
 
 coh_err_t coh_executor_on_publish(coh_executor_t *ex, uint32_t src, coh_msg_publish_t const *m)
@@ -729,14 +1202,14 @@ coh_err_t coh_executor_on_publish(coh_executor_t *ex, uint32_t src, coh_msg_publ
     uint64_t start_ns = coh_clock_thread_cpu_ns();
     for (uint32_t i = 0; i < m->writes.cnt; i++) {
         coh_rec_write_t const *r = &m->writes.v[i];
-        if (r->tx_idx >= ex->block_tx_cnt || (r->flags & ~(uint32_t)COH_WRITE_MASK) != 0 ||
-            r->kind >= COH_KEY_KIND_CNT) {
+        coh_write_t w;
+        coh_write_code_t code = {0};
+        if (r->tx_idx >= ex->block_tx_cnt || !take_write(&w, &code, r)) {
             return COH_EPROTO;
         }
-        coh_write_t w = {.key   = {.slot = r->slot, .addr = r->addr, .kind = r->kind},
-                         .flags = r->flags,
-                         .nonce = r->nonce,
-                         .word  = r->word};
+        if (code.bytes.n != 0) {
+            coh_codes_put(ex->codes, &ctx->mv, &code.hash, code.bytes);
+        }
         coh_mv_publish(
             ex->mv,
             &ctx->mv,
@@ -750,37 +1223,61 @@ coh_err_t coh_executor_on_publish(coh_executor_t *ex, uint32_t src, coh_msg_publ
     return COH_OK;
 }
 
+/* hash and generation of a VALUE, in the thread's arena; empty if there are none. */
+static coh_bytes_t encode_code_of(coh_arena_t *arena, coh_value_t const *value)
+{
+    if (!coh_value_has_code(value) && value->generation == 0) {
+        return (coh_bytes_t){0};
+    }
+    uint8_t *p = coh_arena_alloc(arena, VALUE_CODE_SZ);
+    memcpy(p, value->code_hash.b, sizeof(value->code_hash.b));
+    coh_store_u32_le(p + 32, value->generation);
+    return coh_bytes(p, VALUE_CODE_SZ);
+}
+
 /* Serves a read of another shard, now or, through a waiter, when the key is at hand. */
 static void serve_read(coh_executor_t *ex, coh_waiter_t const *w)
 {
     ctx_t *ctx = comm_ctx(ex);
-    coh_value_t value;
-    if (coh_mv_read(ex->mv, &ctx->mv, &value, &w->key, w->reader, w->fields, &w->bound, w) ==
-        COH_MV_WAIT) {
-        return;
-    }
     single_t s = {.dst     = w->reader.home,
                   .id      = COH_MSG_VALUE,
                   .u.value = {.block       = ex->number,
                               .attempt     = ex->attempt,
                               .tx_idx      = w->reader.tx_idx,
                               .incarnation = w->reader.incarnation,
-                              .kind        = w->key.kind,
-                              .addr        = w->key.addr,
-                              .slot        = w->key.slot,
-                              .nonce       = value.nonce,
-                              .word        = value.word}};
+                              .read        = w->read}};
+    if (w->key.kind == COH_KEY_CODE) {
+        coh_hash_t hash = coh_codes_hash(&w->key);
+        if (!coh_codes_bytes(ex->codes, &hash, &s.u.value.code) &&
+            coh_codes_want(ex->codes, &hash, w)) {
+            return;
+        }
+        bool here = coh_codes_bytes(ex->codes, &hash, &s.u.value.code);
+        COH_ASSERT(here);
+    } else {
+        coh_value_t value;
+        if (coh_mv_read(ex->mv, &ctx->mv, &value, &w->key, w->reader, w->fields, &w->bound, w) ==
+            COH_MV_WAIT) {
+            return;
+        }
+        s.u.value.nonce = value.nonce;
+        s.u.value.word  = value.word;
+        s.u.value.flags = value.flags;
+        s.u.value.code  = encode_code_of(&ctx->mv.arena, &value);
+    }
     collect_single(ex, &ctx->out, &s);
 }
 
 coh_err_t coh_executor_on_read(coh_executor_t *ex, uint32_t src, coh_msg_read_t const *m)
 {
-    coh_waiter_t w = {.kind   = COH_WAIT_REMOTE,
-                      .serial = ex->serial,
-                      .reader = {.tx_idx = m->tx_idx, .incarnation = m->incarnation, .home = src},
-                      .key    = {.slot = m->slot, .addr = m->addr, .kind = m->kind},
-                      .fields = m->fields,
-                      .bound  = m->need};
+    coh_waiter_t w = {
+        .kind   = COH_WAIT_REMOTE,
+        .serial = ex->serial,
+        .reader = {.tx_idx = m->tx_idx, .incarnation = m->incarnation, .home = src},
+        .key    = {.slot = m->slot, .addr = m->addr, .kind = m->kind, .generation = m->generation},
+        .fields = m->fields,
+        .read   = m->read,
+        .bound  = m->need};
     if (m->tx_idx >= ex->block_tx_cnt || (m->fields & ~(uint32_t)COH_READ_MASK) != 0 ||
         !key_is_here(ex, &w.key)) {
         return COH_EPROTO;
@@ -800,30 +1297,50 @@ static coh_err_t find_tx(coh_executor_t const *ex, uint32_t tx_idx, uint32_t *po
     return COH_OK;
 }
 
+/* Takes an answer into the read that asked for it; false: no owner answers so. */
+static bool take_value(coh_executor_t *ex, remote_t *r, coh_msg_value_t const *m)
+{
+    r->value = (coh_value_t){.nonce = m->nonce, .word = m->word, .flags = m->flags};
+    if (r->key.kind == COH_KEY_CODE) {
+        coh_hash_t hash = coh_codes_hash(&r->key);
+        if (!hash_fits(&hash, m->code)) {
+            return false;
+        }
+        coh_codes_put(ex->codes, &comm_ctx(ex)->mv, &hash, m->code);
+    } else if (m->code.n != 0) {
+        if (m->code.n != VALUE_CODE_SZ) {
+            return false;
+        }
+        memcpy(r->value.code_hash.b, m->code.p, sizeof(r->value.code_hash.b));
+        r->value.generation = coh_load_u32_le(m->code.p + 32);
+    }
+    r->here = true;
+    return true;
+}
+
 coh_err_t coh_executor_on_value(coh_executor_t *ex, coh_msg_value_t const *m)
 {
     uint32_t pos = 0;
     COH_TRY(find_tx(ex, m->tx_idx, &pos));
     ex->received++;
-    coh_key_t key = {.slot = m->slot, .addr = m->addr, .kind = m->kind};
-    bool wake     = false;
+    bool wake  = false;
+    bool valid = true;
     /* A value for an incarnation that was retracted meanwhile is late: it is dropped. */
     if (coh_sched_lock_tx(ex->sched, pos) == m->incarnation) {
-        for (remote_t *r = ex->txs[pos].remotes; r != NULL; r = r->next) {
-            if (r->incarnation == m->incarnation && !r->here && coh_key_eq(&r->key, &key)) {
-                r->value = (coh_value_t){.nonce = m->nonce, .word = m->word};
-                r->here  = true;
-                wake     = true;
-                break;
-            }
+        remote_t *r = ex->txs[pos].remotes;
+        while (r != NULL && r->read != m->read) {
+            r = r->next;
         }
+        valid = r != NULL && r->incarnation == m->incarnation && !r->here && take_value(ex, r, m);
+        wake  = valid;
     }
     coh_sched_unlock_tx(ex->sched, pos);
     if (wake) {
         coh_sched_wake(ex->sched, coh_sched_chain_of(ex->sched, pos));
+        act(ex, comm_ctx(ex), NULL, NULL);
         ex->env->wake_workers(ex->env);
     }
-    return COH_OK;
+    return valid ? COH_OK : COH_EPROTO;
 }
 
 coh_err_t coh_executor_on_retract(coh_executor_t *ex, coh_msg_retract_t const *m)
@@ -831,9 +1348,7 @@ coh_err_t coh_executor_on_retract(coh_executor_t *ex, coh_msg_retract_t const *m
     uint32_t pos = 0;
     COH_TRY(find_tx(ex, m->tx_idx, &pos));
     ex->received++;
-    if (coh_sched_retract(ex->sched, pos, m->incarnation)) {
-        make_estimates(ex, pos, m->incarnation);
-    }
+    retract(ex, comm_ctx(ex), pos, m->incarnation, m->reads_code != 0);
     ex->env->wake_workers(ex->env);
     return COH_OK;
 }
@@ -846,6 +1361,17 @@ void coh_executor_on_loaded(coh_executor_t *ex,
 {
     ctx_t *ctx = comm_ctx(ex);
     coh_mv_loaded(ex->mv, &ctx->mv, key, value);
+    act(ex, ctx, fn, arg);
+}
+
+void coh_executor_on_code_loaded(coh_executor_t *ex,
+                                 coh_hash_t const *hash,
+                                 coh_bytes_t bytes,
+                                 coh_executor_query_fn *fn,
+                                 void *arg)
+{
+    ctx_t *ctx = comm_ctx(ex);
+    coh_codes_loaded(ex->codes, &ctx->mv, hash, bytes);
     act(ex, ctx, fn, arg);
 }
 
@@ -922,10 +1448,14 @@ size_t coh_executor_drain(coh_executor_t *ex)
     ex->batch.single_cnt = 0;
     for (uint32_t r = 0; r < ex->env->rank_cnt; r++) {
         writes_t *w = &ex->batch.writes[r];
-        for (uint32_t at = 0; at < w->cnt; at += PUBLISH_MAX) {
+        for (uint32_t at = 0; at < w->cnt;) {
             coh_msg_publish_t m = {.block = ex->number, .attempt = ex->attempt};
+            size_t bytes        = 0;
             m.writes.v          = w->v + at;
-            m.writes.cnt        = COH_MIN(PUBLISH_MAX, w->cnt - at);
+            while (at < w->cnt && m.writes.cnt < PUBLISH_MAX && bytes < PUBLISH_BYTES_MAX) {
+                bytes += w->v[at++].code.n;
+                m.writes.cnt++;
+            }
             coh_wire_put_publish(ex->env->outbox(ex->env, r), &m);
             sent++;
         }
@@ -950,7 +1480,7 @@ bool coh_executor_is_idle(coh_executor_t *ex)
 {
     /* In this order: once all are done no worker collects anything more, and what was collected before is visible. */
     return coh_sched_all_done(ex->sched) && !anything_collected(ex) &&
-           coh_mv_loads_outstanding(ex->mv) == 0;
+           coh_mv_loads_outstanding(ex->mv) == 0 && coh_codes_loads_outstanding(ex->codes) == 0;
 }
 
 uint64_t coh_executor_sent(coh_executor_t const *ex) { return ex->sent; }
@@ -979,7 +1509,8 @@ coh_rec_result_t const *coh_executor_results(coh_executor_t *ex, uint32_t *cnt)
         ex->results[i] = (coh_rec_result_t){.tx_idx   = tx->tx_idx,
                                             .verdict  = (uint32_t)tx->verdict,
                                             .status   = tx->status,
-                                            .gas_used = tx->gas_used};
+                                            .gas_used = tx->gas_used,
+                                            .logs     = tx->logs};
     }
     *cnt = ex->tx_cnt;
     return ex->results;

@@ -1,25 +1,31 @@
 /* executor.h: runs the transactions of a block that are homed here. Workers take chains from the scheduler, run transitions over a view of the
-   multi-version store and of other shards' state, and publish; the communication thread feeds in what other shards send and carries
+   multi-version store, of code and of other shards' state, and publish; the communication thread feeds in what other shards send and carries
    out what they are to get. One block at a time.
 
    A transition that needs a key not at hand parks: local keys wake it through the store's waiters, remote keys by a READ whose VALUE comes
-   back. Messages to other shards are collected by the threads that cause them, and gathered by coh_executor_drain: one PUBLISH for each shard and call, not one for
+   back. It keeps what it has executed as long as parked ones take no more than COH_EXECUTOR_PARKED_BYTES together; beyond that it starts over when woken. Messages to other shards are collected by the threads that cause them, and gathered by coh_executor_drain: one PUBLISH for each shard and call, not one for
    each transfer.
 
    Threads: coh_executor_work from any worker; everything else from the communication thread. */
 #ifndef COH_EXECUTOR_H
 #define COH_EXECUTOR_H
 
+#include "common/evm/transition.h"
 #include "common/node/env.h"
 #include "common/state/directory.h"
-#include "common/state/transition.h"
 #include "common/wire/wire.h"
-#include "shard/mvstore.h"
+#include "shard/codes.h"
 
 typedef struct coh_executor coh_executor_t;
 
-/* mv, env, directory: borrowed; the directory may change between blocks. worker_cnt threads call coh_executor_work. */
+/* Memory of parked transitions: a few thousand calls of usual contracts. */
+#define COH_EXECUTOR_PARKED_BYTES ((size_t)256 << 20)
+/* Hashes that BLOCKHASH reaches. */
+#define COH_EXECUTOR_HASH_CNT 256u
+
+/* mv, codes, env, directory: borrowed; the directory may change between blocks. worker_cnt threads call coh_executor_work. */
 coh_executor_t *coh_executor_new(coh_mvstore_t *mv,
+                                 coh_codes_t *codes,
                                  coh_env_t *env,
                                  coh_directory_t const *directory,
                                  uint32_t worker_cnt);
@@ -27,10 +33,14 @@ void coh_executor_free(coh_executor_t *ex);
 
 /* coh_executor_begin starts a block: decodes its transactions (bytes copied) and lets the workers in. The store's block has begun.
    serial: a number that no other block of this run has; goes into waiters. attempt: of the BLOCK message.
-   Returns: COH_OK; COH_EMALFORMED a transaction does not decode or indices do not ascend: nothing began */
+   Returns: COH_OK; COH_EMALFORMED a transaction does not decode, indices do not ascend, or code may run and fees are not exact: nothing began */
 coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *block, uint32_t serial);
 /* coh_executor_end closes the block, settled or discarded; no worker is inside afterwards. Results stay readable until the next begin. */
 void coh_executor_end(coh_executor_t *ex);
+
+/* coh_executor_add_hash tells the hash of the next committed block; hashes that are not known are zero, and those of blocks below the executing one
+   that are not committed yet are waited for. */
+void coh_executor_add_hash(coh_executor_t *ex, uint64_t number, coh_hash_t const *hash);
 
 /* coh_executor_work runs chains for up to about a millisecond. False: nothing to do. */
 bool coh_executor_work(coh_executor_t *ex, uint32_t worker);
@@ -51,6 +61,13 @@ void coh_executor_on_loaded(coh_executor_t *ex,
                             coh_value_t const *value,
                             coh_executor_query_fn *fn,
                             void *arg);
+
+/* The same for code. */
+void coh_executor_on_code_loaded(coh_executor_t *ex,
+                                 coh_hash_t const *hash,
+                                 coh_bytes_t bytes,
+                                 coh_executor_query_fn *fn,
+                                 void *arg);
 
 /* coh_executor_drain puts what the threads collected into the outboxes; returns the number of messages. */
 size_t coh_executor_drain(coh_executor_t *ex);

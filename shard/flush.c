@@ -6,64 +6,97 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 
-/* Below this many entries one atomic batch is cheaper than a file to ingest. */
+/* Below this many entries of a table the batch is cheaper than a file to ingest. */
 #define INGEST_MIN 8192u
 
 enum { FLUSH_IDLE, FLUSH_QUEUED, FLUSH_SORTING, FLUSH_SORTED, FLUSH_WRITING };
 
 struct coh_flush {
     coh_mvstore_t *mv;
+    coh_codes_t *codes;
     coh_env_t *env;
     _Atomic int state;
     coh_store_mark_t mark;
     coh_mv_item_t *items;
     size_t cnt;
-    coh_disk_req_t *req; /* built by the worker; handed out by poll */
+    coh_code_list_t list;
+    coh_disk_req_t *reqs[COH_FLUSH_REQ_MAX]; /* built by the worker; handed out by poll */
+    uint32_t req_cnt;                        /* then those that are not back */
 };
 
-coh_flush_t *coh_flush_new(coh_mvstore_t *mv, coh_env_t *env)
+coh_flush_t *coh_flush_new(coh_mvstore_t *mv, coh_codes_t *codes, coh_env_t *env)
 {
     coh_flush_t *f = coh_calloc(1, sizeof(*f));
     f->mv          = mv;
+    f->codes       = codes;
     f->env         = env;
     return f;
 }
 
-static void free_req(coh_disk_req_t *req)
+void coh_flush_free_request(coh_disk_req_t *req)
 {
-    if (req != NULL) {
-        coh_kv_batch_free(&req->batch);
-        coh_kv_batch_free(&req->after);
-        free(req);
-    }
+    coh_kv_batch_free(&req->batch);
+    coh_kv_batch_free(&req->after);
+    free(req);
 }
 
 void coh_flush_free(coh_flush_t *f)
 {
     if (f != NULL) {
-        if (atomic_load(&f->state) != FLUSH_WRITING) {
-            free_req(f->req);
+        for (uint32_t i = 0; atomic_load(&f->state) == FLUSH_SORTED && i < f->req_cnt; i++) {
+            coh_flush_free_request(f->reqs[i]);
         }
         free(f->items);
+        free(f->list.v);
         free(f);
     }
 }
 
 bool coh_flush_is_running(coh_flush_t const *f) { return atomic_load(&f->state) != FLUSH_IDLE; }
 
-void coh_flush_begin(coh_flush_t *f, coh_store_mark_t const *mark)
+static coh_disk_req_t *new_request(coh_disk_kind_t kind)
+{
+    coh_disk_req_t *req = coh_calloc(1, sizeof(*req));
+    req->kind           = kind;
+    coh_kv_batch_init(&req->batch);
+    coh_kv_batch_init(&req->after);
+    return req;
+}
+
+uint32_t coh_flush_requests(coh_disk_req_t *req[COH_FLUSH_REQ_MAX],
+                            coh_mv_item_t const *items,
+                            size_t cnt)
+{
+    size_t put_cnt[COH_KEY_KIND_CNT]         = {0};
+    coh_disk_req_t *ingest[COH_KEY_KIND_CNT] = {0};
+    coh_disk_req_t *rest                     = new_request(COH_DISK_WRITE);
+    uint32_t req_cnt                         = 0;
+    for (size_t i = 0; i < cnt; i++) {
+        put_cnt[items[i].key.kind] += !coh_store_is_absent(&items[i].value);
+    }
+    for (uint32_t kind = 0; kind < COH_KEY_KIND_CNT; kind++) {
+        if (put_cnt[kind] >= INGEST_MIN) {
+            ingest[kind]   = new_request(COH_DISK_INGEST);
+            req[req_cnt++] = ingest[kind];
+        }
+    }
+    for (size_t i = 0; i < cnt; i++) {
+        coh_disk_req_t *file = ingest[items[i].key.kind];
+        bool in_file         = file != NULL && !coh_store_is_absent(&items[i].value);
+        coh_store_put_value(in_file ? &file->batch : &rest->batch, &items[i].key, &items[i].value);
+    }
+    req[req_cnt++] = rest;
+    return req_cnt;
+}
+
+void coh_flush_begin(coh_flush_t *f, coh_store_mark_t const *mark, coh_code_list_t *codes)
 {
     COH_ASSERT(!coh_flush_is_running(f));
     f->mark = *mark;
     f->cnt  = coh_mv_flush_begin(f->mv, &f->items);
+    coh_code_list_move(&f->list, codes);
     atomic_store(&f->state, FLUSH_QUEUED);
     f->env->wake_workers(f->env);
-}
-
-static void put_mark(coh_flush_t const *f, coh_kv_batch_t *batch)
-{
-    coh_store_put_mark(batch, &f->mark);
-    coh_store_drop_redo(batch, 0, f->mark.flushed);
 }
 
 bool coh_flush_work(coh_flush_t *f)
@@ -73,22 +106,18 @@ bool coh_flush_work(coh_flush_t *f)
         return false;
     }
     coh_store_sort_items(f->items, f->cnt);
-    coh_disk_req_t *req = coh_calloc(1, sizeof(*req));
-    coh_kv_batch_init(&req->batch);
-    coh_kv_batch_init(&req->after);
-    for (size_t i = 0; i < f->cnt; i++) {
-        coh_store_put_value(&req->batch, &f->items[i].key, &f->items[i].value);
+    f->req_cnt            = coh_flush_requests(f->reqs, f->items, f->cnt);
+    coh_kv_batch_t *batch = &f->reqs[f->req_cnt - 1]->batch;
+    for (size_t i = 0; i < f->list.cnt; i++) {
+        coh_bytes_t code;
+        bool here = coh_codes_bytes(f->codes, &f->list.v[i], &code);
+        COH_ASSERT(here); /* it is pinned */
+        coh_store_put_code(batch, &f->list.v[i], code);
     }
-    if (f->cnt >= INGEST_MIN) {
-        req->kind = COH_DISK_INGEST;
-        put_mark(f, &req->after);
-    } else {
-        req->kind = COH_DISK_WRITE;
-        put_mark(f, &req->batch);
-    }
+    coh_store_put_mark(batch, &f->mark);
+    coh_store_drop_redo(batch, 0, f->mark.flushed);
     free(f->items);
     f->items = NULL;
-    f->req   = req;
     atomic_store(&f->state, FLUSH_SORTED);
     f->env->wake_node(f->env);
     return true;
@@ -100,16 +129,20 @@ bool coh_flush_poll(coh_flush_t *f, uint32_t tag)
         return false;
     }
     atomic_store(&f->state, FLUSH_WRITING);
-    f->req->tag         = tag;
-    coh_disk_req_t *req = f->req;
-    f->req              = NULL;
-    f->env->disk(f->env, req);
+    for (uint32_t i = 0; i < f->req_cnt; i++) {
+        f->reqs[i]->tag = tag;
+        f->env->disk(f->env, f->reqs[i]);
+    }
     return true;
 }
 
 void coh_flush_on_done(coh_flush_t *f, coh_store_mark_t *mark)
 {
+    if (--f->req_cnt != 0) {
+        return;
+    }
     coh_mv_flush_end(f->mv);
+    coh_codes_release(f->codes, &f->list);
     *mark = f->mark;
     coh_metric_add(f->env->metrics, COH_M_store_flush, 1);
     coh_metric_add(f->env->metrics, COH_M_store_flush_entry, f->cnt);

@@ -1,6 +1,7 @@
 #include "shard/mvstore.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
@@ -12,10 +13,12 @@
 #define SCAN_MAX 64u
 /* Arena memory kept from block to block, per context. */
 #define ARENA_KEEP_BYTES ((size_t)64 << 20)
-#define VERSION_ESTIMATE 32u
-#define SETTER           (uint32_t)(COH_WRITE_NONCE | COH_WRITE_VALUE)
-/* What a version keeps of a write's flags. */
-#define WRITTEN (SETTER | COH_WRITE_DELTA | COH_WRITE_NEGATIVE)
+#define VERSION_ESTIMATE 512u
+#define SETTER           (uint32_t)(COH_WRITE_NONCE | COH_WRITE_VALUE | COH_WRITE_CODE)
+/* What a version keeps of a write's flags, COH_WRITE_NO_CODE aside, which is a read. */
+#define WRITTEN \
+    (SETTER | COH_WRITE_DELTA | COH_WRITE_NEGATIVE | COH_WRITE_EXISTS | (uint32_t)COH_WRITE_GONE)
+#define READ_BALANCE (uint32_t)(COH_READ_WORD | COH_READ_AT_LEAST)
 
 /* A sum of deltas: 320 bits, two's complement. Between a retraction and the next incarnation a sum may well be below zero, or above
    2^256: an order of values that wrapped would let a reader keep what it must lose. */
@@ -27,36 +30,52 @@ typedef struct {
     uint32_t tx_idx;
     uint32_t incarnation;
     uint32_t home;
-    uint32_t flags; /* COH_WRITE_*, VERSION_ESTIMATE; no COH_WRITE_* at all: a tombstone */
+    uint32_t flags; /* COH_WRITE_*, VERSION_ESTIMATE; none of WRITTEN: a tombstone */
     uint64_t nonce;
+    coh_write_code_t const *code; /* with COH_WRITE_CODE; in an arena, without bytes */
     coh_u256_t word;
 } version_t;
 
+/* Outcomes that a reader saw, beside its COH_READ_* in fields. */
+#define SAW_ENOUGH 256u
+#define SAW_EXISTS 512u
+
 typedef struct {
     coh_mv_tx_t tx;
-    uint32_t fields;
-    bool at_least;   /* AT_LEAST: the outcome that the reader saw */
-    uint64_t nonce;  /* seen */
-    coh_u256_t word; /* WORD: seen; AT_LEAST: the bound */
+    uint32_t fields;              /* COH_READ_*, SAW_* */
+    uint64_t nonce;               /* seen */
+    coh_write_code_t const *code; /* seen; NULL: what the account has under the block */
+    coh_u256_t word;              /* WORD: seen; else AT_LEAST: the bound */
 } reader_t;
+
+typedef struct {
+    reader_t *v;
+    uint32_t cnt, cap;
+    uint32_t max_idx;
+} readers_t;
 
 /* What one block did to one key. Memory: the contexts' arenas. */
 typedef struct {
-    version_t *setters; /* write nonce or value; sorted by tx_idx */
-    version_t *deltas;  /* only add, or tombstones; unsorted: paying a hot account is an append */
-    reader_t *readers;
+    version_t *setters; /* set nonce, value or code; sorted by tx_idx */
+    version_t *deltas;  /* all others; unsorted: paying a hot account is an append */
+    readers_t
+        balance; /* of word or at least; apart, so that changes of a contract's balance pass all those over that came for its code */
+    readers_t rest;
     sum_t *fenwick; /* sums of deltas by tx_idx, 1-based; NULL until needed */
     sum_t total;    /* of all deltas, those in setters too */
     uint32_t setter_cnt, setter_cap;
     uint32_t delta_cnt, delta_cap;
-    uint32_t reader_cnt, reader_cap;
-    uint32_t max_idx; /* highest writer; valid if there is one */
+    uint32_t max_idx;  /* highest writer; valid if there is one */
+    uint32_t live_cnt; /* versions that are no tombstones */
     uint32_t estimate_cnt;
-    uint32_t reader_max_idx;
+    uint32_t assumed_cnt; /* versions with COH_WRITE_NO_CODE */
     uint32_t
         sensitive_cnt; /* readers that a mere increase may invalidate: of the exact word, or refused by AT_LEAST */
-    bool has_value; /* some setter writes VALUE */
-    bool repeated;  /* some write came from an incarnation above 0 */
+    uint32_t exists_cnt; /* readers of EXISTS */
+    bool has_value;      /* some setter writes VALUE */
+    bool has_code;       /* some setter writes CODE */
+    bool has_gone;       /* some setter is GONE */
+    bool repeated;       /* some write came from an incarnation above 0 */
 } history_t;
 
 enum { STATE_FREE, STATE_LOADING, STATE_READY };
@@ -66,13 +85,18 @@ typedef struct {
     uint32_t cnt, cap;
 } waiters_t;
 
+/* A plain transfer needs the first two cache lines: the key, and down to the latest nonce. */
 typedef struct {
-    coh_key_t key;
+    COH_ALIGNED(COH_CACHE_LINE) coh_key_t key;
     uint32_t next; /* in the bucket or the free list */
-    uint8_t state;
+    /* under the stripe's lock while workers are inside */
+    uint8_t state : 2;
+    uint8_t recent : 1; /* second chance before eviction */
+    uint8_t latest_has_code : 1;
+    uint8_t latest_is_bare : 1; /* it has neither code nor generation nor HAS_STORAGE */
+    /* the communication thread's */
     bool dirty;
     bool flushing; /* in the running flush, and not changed since */
-    bool recent;   /* second chance before eviction */
     history_t *history;
     waiters_t *waiters;
     coh_value_t latest;
@@ -95,6 +119,8 @@ struct coh_mvstore {
     coh_metrics_t *metrics;
     stripe_t *stripes;
 
+    size_t slot_cnt; /* entries that there is address space for */
+    _Atomic bool is_exhausted;
     coh_spin_t free_lock; /* of the free list, the counts and the loads below */
     uint32_t free_first;
     uint32_t fresh; /* entries above were never used */
@@ -118,8 +144,9 @@ struct coh_mvstore {
         effects; /* by home; written by the communication thread only, which handles remote writes */
 };
 
-_Static_assert(sizeof(entry_t) <= 192,
-               "an entry is three cache lines: state.cache_entries is documented by it");
+_Static_assert(sizeof(entry_t) == 256,
+               "an entry is four cache lines: state.cache_entries is documented by it");
+_Static_assert(offsetof(entry_t, latest.code_hash) == 2 * COH_CACHE_LINE, "as said there");
 
 /* ---- contexts ---- */
 
@@ -147,11 +174,18 @@ static void *grow(void *p, uint32_t cnt, uint32_t *cap, size_t elem)
     return coh_realloc(p, *cap * elem);
 }
 
-static void push_retracted(coh_mv_ctx_t *ctx, coh_mv_tx_t tx)
+static void push_retracted(coh_mv_ctx_t *ctx, coh_mv_tx_t tx, bool reads_code)
 {
     ctx->retracted =
         grow(ctx->retracted, ctx->retracted_cnt, &ctx->retracted_cap, sizeof(*ctx->retracted));
-    ctx->retracted[ctx->retracted_cnt++] = tx;
+    ctx->retracted[ctx->retracted_cnt++] =
+        (coh_mv_retraction_t){.tx = tx, .reads_code = reads_code};
+}
+
+void coh_mv_ctx_push_woken(coh_mv_ctx_t *ctx, coh_waiter_t const *waiter)
+{
+    ctx->woken = grow(ctx->woken, ctx->woken_cnt, &ctx->woken_cap, sizeof(*ctx->woken));
+    ctx->woken[ctx->woken_cnt++] = *waiter;
 }
 
 static void wake_all(coh_mv_ctx_t *ctx, entry_t *e)
@@ -161,8 +195,7 @@ static void wake_all(coh_mv_ctx_t *ctx, entry_t *e)
         return;
     }
     for (uint32_t i = 0; i < w->cnt; i++) {
-        ctx->woken = grow(ctx->woken, ctx->woken_cnt, &ctx->woken_cap, sizeof(*ctx->woken));
-        ctx->woken[ctx->woken_cnt++] = w->v[i];
+        coh_mv_ctx_push_woken(ctx, &w->v[i]);
     }
     free(w->v);
     free(w);
@@ -187,6 +220,7 @@ static uint64_t hash_key(coh_mvstore_t const *mv, coh_key_t const *key)
     h          = coh_mix64(h) ^ coh_load_u64_le(key->addr.b + 8);
     h          = coh_mix64(h) ^ (coh_load_u32_le(key->addr.b + 16) | (uint64_t)key->kind << 32);
     if (key->kind == COH_KEY_SLOT) {
+        h = coh_mix64(h) ^ key->generation;
         for (int i = 0; i < 4; i++) {
             h = coh_mix64(h) ^ key->slot.w[i];
         }
@@ -217,21 +251,23 @@ static entry_t *find(coh_mvstore_t *mv, size_t bucket, coh_key_t const *key)
     return NULL;
 }
 
-/* A new entry of the locked bucket, on its way from disk. A block uses up what was reserved for it, a query what it was told is left. */
+/* A new entry of the locked bucket, on its way from disk. A block uses up what was reserved for it and then spills over, a query uses what
+   it was told is left. NULL: the spill is used up. */
 static entry_t *create(coh_mvstore_t *mv, size_t bucket, coh_key_t const *key, bool for_block)
 {
     coh_spin_lock(&mv->free_lock);
-    if (for_block) {
-        COH_ASSERT(mv->reserved != 0);
-        mv->reserved--;
-    }
     uint32_t idx = mv->free_first;
+    if (idx == 0 && mv->fresh == mv->slot_cnt) {
+        coh_spin_unlock(&mv->free_lock);
+        atomic_store_explicit(&mv->is_exhausted, true, memory_order_relaxed);
+        return NULL;
+    }
     if (idx != 0) {
         mv->free_first = mv->entries[idx].next;
     } else {
-        COH_ASSERT(mv->fresh < mv->entry_max + COH_MV_QUERY_MAX);
         idx = ++mv->fresh;
     }
+    mv->reserved -= for_block && mv->reserved != 0;
     mv->entry_cnt++;
     if (mv->load_cnt == mv->load_cap) {
         mv->load_cap = mv->load_cap == 0 ? 256 : mv->load_cap * 2;
@@ -253,7 +289,7 @@ static entry_t *find_or_create(coh_mvstore_t *mv, size_t bucket, coh_key_t const
 {
     entry_t *e = find(mv, bucket, key);
     if (e == NULL) {
-        e = create(mv, bucket, key, true);
+        return create(mv, bucket, key, true);
     }
     e->recent = true;
     return e;
@@ -265,10 +301,23 @@ static history_t *history(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, entry_t *e)
         e->history = coh_arena_alloc(&ctx->arena, sizeof(*e->history));
         memset(e->history, 0, sizeof(*e->history));
         uint32_t at = atomic_fetch_add_explicit(&mv->touched_cnt, 1, memory_order_relaxed);
-        COH_ASSERT(at < mv->entry_max + COH_MV_QUERY_MAX);
+        COH_ASSERT(at < mv->slot_cnt);
         mv->touched[at] = (uint32_t)(e - mv->entries);
     }
     return e->history;
+}
+
+/* Address space that costs memory only where it is used; zeroed. */
+static void *reserve(size_t cnt, size_t elem)
+{
+    void *p = mmap(NULL,
+                   cnt * elem,
+                   PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1,
+                   0);
+    COH_ASSERT(p != MAP_FAILED);
+    return p;
 }
 
 coh_mvstore_t *coh_mvstore_new(size_t entry_max,
@@ -277,7 +326,7 @@ coh_mvstore_t *coh_mvstore_new(size_t entry_max,
                                uint32_t rank_cnt,
                                coh_metrics_t *metrics)
 {
-    COH_ASSERT(entry_max < UINT32_MAX);
+    COH_ASSERT(entry_max < UINT32_MAX - COH_MV_QUERY_MAX - COH_MV_SPILL_MAX);
     coh_mvstore_t *mv = coh_calloc(1, sizeof(*mv));
     size_t bucket_cnt = STRIPE_CNT;
     while (bucket_cnt < entry_max) {
@@ -290,11 +339,11 @@ coh_mvstore_t *coh_mvstore_new(size_t entry_max,
     mv->metrics     = metrics;
     mv->bucket_mask = bucket_cnt - 1;
     mv->buckets     = coh_calloc(bucket_cnt, sizeof(*mv->buckets));
-    size_t slot_cnt = entry_max + COH_MV_QUERY_MAX;
-    mv->entries     = coh_calloc(slot_cnt + 1, sizeof(*mv->entries));
-    mv->touched     = coh_calloc(slot_cnt, sizeof(*mv->touched));
-    mv->dirty       = coh_calloc(slot_cnt, sizeof(*mv->dirty));
-    mv->flushing    = coh_calloc(slot_cnt, sizeof(*mv->flushing));
+    mv->slot_cnt    = entry_max + COH_MV_QUERY_MAX + COH_MV_SPILL_MAX;
+    mv->entries     = reserve(mv->slot_cnt + 1, sizeof(*mv->entries));
+    mv->touched     = reserve(mv->slot_cnt, sizeof(*mv->touched));
+    mv->dirty       = reserve(mv->slot_cnt, sizeof(*mv->dirty));
+    mv->flushing    = reserve(mv->slot_cnt, sizeof(*mv->flushing));
     mv->effects     = coh_calloc(rank_cnt, sizeof(*mv->effects));
     mv->stripes     = aligned_alloc(COH_CACHE_LINE, STRIPE_CNT * sizeof(*mv->stripes));
     COH_ASSERT(mv->stripes != NULL);
@@ -317,10 +366,10 @@ void coh_mvstore_free(coh_mvstore_t *mv)
         }
     }
     free(mv->buckets);
-    free(mv->entries);
-    free(mv->touched);
-    free(mv->dirty);
-    free(mv->flushing);
+    (void)munmap(mv->entries, (mv->slot_cnt + 1) * sizeof(*mv->entries));
+    (void)munmap(mv->touched, mv->slot_cnt * sizeof(*mv->touched));
+    (void)munmap(mv->dirty, mv->slot_cnt * sizeof(*mv->dirty));
+    (void)munmap(mv->flushing, mv->slot_cnt * sizeof(*mv->flushing));
     free(mv->effects);
     free(mv->stripes);
     free(mv->loads);
@@ -395,6 +444,20 @@ bool coh_mv_block_begin(coh_mvstore_t *mv, uint32_t tx_cnt, size_t new_max)
     mv->tx_cnt = tx_cnt;
     memset(mv->effects, 0, mv->rank_cnt * sizeof(*mv->effects));
     return true;
+}
+
+bool coh_mv_is_exhausted(coh_mvstore_t const *mv)
+{
+    return atomic_load_explicit(&mv->is_exhausted, memory_order_relaxed);
+}
+
+/* Notes what latest has, so that readers need not touch its third cache line. */
+static void note_latest(entry_t *e)
+{
+    coh_value_t const *v = &e->latest;
+    e->latest_has_code   = coh_value_has_code(v);
+    e->latest_is_bare =
+        !e->latest_has_code && v->generation == 0 && (v->flags & COH_ACCOUNT_HAS_STORAGE) == 0;
 }
 
 /* ---- resolution ---- */
@@ -524,53 +587,124 @@ static sum_t sum_below(coh_mvstore_t const *mv, coh_arena_t *arena, history_t *h
     return sum;
 }
 
-/* What transaction r sees. */
-static coh_value_t resolve(coh_mvstore_t const *mv,
-                           coh_arena_t *arena,
-                           entry_t const *e,
-                           uint32_t r)
+static bool is_live(version_t const *v) { return (v->flags & WRITTEN) != 0; }
+
+/* Whether the account exists for r: every write makes it, until it is GONE. */
+static bool exists_for(entry_t const *e, uint32_t r)
 {
-    coh_value_t out = e->latest;
-    history_t *h    = e->history;
-    if (h == NULL) {
-        return out;
+    history_t const *h = e->history;
+    bool base          = (e->latest.flags & COH_ACCOUNT_EXISTS) != 0;
+    if (!h->has_gone && (base || r > h->max_idx)) {
+        return base || h->live_cnt != 0;
     }
-    uint32_t below = setters_below(h, r);
-    for (uint32_t i = below; i != 0; i--) {
-        if (h->setters[i - 1].flags & COH_WRITE_NONCE) {
-            out.nonce = h->setters[i - 1].nonce;
+    uint32_t lo = 0;
+    for (uint32_t i = h->has_gone ? setters_below(h, r) : 0; i != 0; i--) {
+        if (h->setters[i - 1].flags & COH_WRITE_GONE) {
+            base = false;
+            lo   = h->setters[i - 1].tx_idx + 1;
             break;
         }
     }
+    for (uint32_t i = 0; !base && i < h->setter_cnt + h->delta_cnt; i++) {
+        version_t const *v = i < h->setter_cnt ? &h->setters[i] : &h->deltas[i - h->setter_cnt];
+        base               = v->tx_idx >= lo && v->tx_idx < r && is_live(v);
+    }
+    return base;
+}
+
+/* The code that r sees: NULL is what the account has under the block. below: setters below r. */
+static coh_write_code_t const *code_for(history_t const *h, uint32_t below)
+{
+    for (uint32_t i = h->has_code ? below : 0; i != 0; i--) {
+        if (h->setters[i - 1].flags & COH_WRITE_CODE) {
+            return h->setters[i - 1].code;
+        }
+    }
+    return NULL;
+}
+
+static coh_u256_t word_for(coh_mvstore_t const *mv,
+                           coh_arena_t *arena,
+                           entry_t const *e,
+                           uint32_t r,
+                           uint32_t below)
+{
+    history_t *h = e->history;
     if (h->has_value) {
         for (uint32_t i = below; i != 0; i--) {
             version_t const *v = &h->setters[i - 1];
             if (v->flags & COH_WRITE_VALUE) {
                 sum_t sum = sum_scan(h, v->tx_idx + 1, r);
-                out.word  = apply(&v->word, &sum);
-                return out;
+                return apply(&v->word, &sum);
             }
         }
     }
     if (h->setter_cnt + h->delta_cnt != 0) {
         sum_t sum = sum_below(mv, arena, h, r);
-        out.word  = apply(&out.word, &sum);
+        return apply(&e->latest.word, &sum);
     }
-    return out;
+    return e->latest.word;
 }
 
-static bool estimate_below(history_t const *h, uint32_t r)
+/* What transaction r sees of an entry that has a history: word and nonce always, of the rest what fields ask for. Returns the code. */
+static coh_write_code_t const *resolve(coh_mvstore_t const *mv,
+                                       coh_arena_t *arena,
+                                       coh_value_t *out,
+                                       entry_t const *e,
+                                       uint32_t r,
+                                       uint32_t fields)
+{
+    history_t *h                 = e->history;
+    uint32_t below               = setters_below(h, r);
+    coh_write_code_t const *code = NULL;
+    *out = (coh_value_t){.nonce = e->latest.nonce, .word = word_for(mv, arena, e, r, below)};
+    for (uint32_t i = below; i != 0; i--) {
+        if (h->setters[i - 1].flags & COH_WRITE_NONCE) {
+            out->nonce = h->setters[i - 1].nonce;
+            break;
+        }
+    }
+    if (fields & COH_READ_CODE) {
+        code = code_for(h, below);
+        if (code != NULL) {
+            out->code_hash  = code->hash;
+            out->generation = code->generation;
+            out->flags      = code->flags & COH_ACCOUNT_HAS_STORAGE;
+        } else if (!e->latest_is_bare) {
+            out->code_hash  = e->latest.code_hash;
+            out->generation = e->latest.generation;
+            out->flags      = e->latest.flags & COH_ACCOUNT_HAS_STORAGE;
+        }
+    }
+    if ((fields & COH_READ_EXISTS) && exists_for(e, r)) {
+        out->flags |= COH_ACCOUNT_EXISTS;
+    }
+    return code;
+}
+
+/* What of a version a reader of fields depends on. */
+static uint32_t written_fields(uint32_t fields)
+{
+    return ((fields & COH_READ_NONCE) ? COH_WRITE_NONCE : 0) |
+           ((fields & READ_BALANCE) ? COH_WRITE_VALUE | COH_WRITE_DELTA : 0) |
+           ((fields & COH_READ_CODE) ? COH_WRITE_CODE : 0) |
+           ((fields & COH_READ_EXISTS) ? WRITTEN : 0);
+}
+
+static bool estimate_below(history_t const *h, uint32_t r, uint32_t fields)
 {
     if (h->estimate_cnt == 0) {
         return false;
     }
+    uint32_t flags = written_fields(fields);
     for (uint32_t i = 0; i < h->setter_cnt && h->setters[i].tx_idx < r; i++) {
-        if (h->setters[i].flags & VERSION_ESTIMATE) {
+        if ((h->setters[i].flags & VERSION_ESTIMATE) && (h->setters[i].flags & flags)) {
             return true;
         }
     }
     for (uint32_t i = 0; i < h->delta_cnt; i++) {
-        if (h->deltas[i].tx_idx < r && (h->deltas[i].flags & VERSION_ESTIMATE)) {
+        if (h->deltas[i].tx_idx < r && (h->deltas[i].flags & VERSION_ESTIMATE) &&
+            (h->deltas[i].flags & flags)) {
             return true;
         }
     }
@@ -582,6 +716,24 @@ static bool at_least(coh_u256_t const *word, coh_u256_t const *bound)
     return !coh_u256_lt(word, bound);
 }
 
+/* A reader that an increase may invalidate. */
+static bool is_sensitive(reader_t const *r)
+{
+    return (r->fields & COH_READ_WORD) ||
+           ((r->fields & COH_READ_AT_LEAST) && !(r->fields & SAW_ENOUGH));
+}
+
+static void add_reader(coh_arena_t *arena, history_t *h, reader_t const *r)
+{
+    readers_t *list = (r->fields & READ_BALANCE) ? &h->balance : &h->rest;
+    list->v         = coh_arena_grow(
+        arena, list->v, list->cnt, &list->cap, (size_t)list->cnt + 1, sizeof(*list->v));
+    list->v[list->cnt++] = *r;
+    list->max_idx        = COH_MAX(list->max_idx, r->tx.tx_idx);
+    h->sensitive_cnt += is_sensitive(r);
+    h->exists_cnt += (r->fields & COH_READ_EXISTS) != 0;
+}
+
 coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
                             coh_mv_ctx_t *ctx,
                             coh_value_t *out,
@@ -591,33 +743,30 @@ coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
                             coh_u256_t const *bound,
                             coh_waiter_t const *waiter)
 {
+    if (fields & COH_READ_WORD) {
+        fields &= ~(uint32_t)COH_READ_AT_LEAST; /* the exact word says that too */
+    }
     size_t bucket = lock_bucket(mv, key);
     entry_t *e    = find_or_create(mv, bucket, key);
-    if (e->state == STATE_LOADING ||
-        (e->history != NULL && estimate_below(e->history, reader.tx_idx))) {
-        add_waiter(e, waiter);
+    if (e == NULL || e->state == STATE_LOADING ||
+        (e->history != NULL && estimate_below(e->history, reader.tx_idx, fields))) {
+        if (e != NULL) {
+            add_waiter(e, waiter);
+        }
         unlock_bucket(mv, bucket);
         return COH_MV_WAIT;
     }
-    *out         = resolve(mv, &ctx->arena, e, reader.tx_idx);
     history_t *h = history(mv, ctx, e);
-    h->readers   = coh_arena_grow(&ctx->arena,
-                                h->readers,
-                                h->reader_cnt,
-                                &h->reader_cap,
-                                (size_t)h->reader_cnt + 1,
-                                sizeof(*h->readers));
-    bool enough  = (fields & COH_READ_AT_LEAST) && at_least(&out->word, bound);
-    h->readers[h->reader_cnt++] =
-        (reader_t){.tx       = reader,
-                   .fields   = fields,
-                   .at_least = enough,
-                   .nonce    = out->nonce,
-                   .word     = (fields & COH_READ_AT_LEAST) ? *bound : out->word};
-    h->reader_max_idx = COH_MAX(h->reader_max_idx, reader.tx_idx);
-    if ((fields & COH_READ_WORD) || ((fields & COH_READ_AT_LEAST) && !enough)) {
-        h->sensitive_cnt++;
+    reader_t r   = {.tx = reader, .fields = fields};
+    r.code       = resolve(mv, &ctx->arena, out, e, reader.tx_idx, fields);
+    r.nonce      = out->nonce;
+    r.word       = out->word;
+    if (fields & COH_READ_AT_LEAST) {
+        r.word = *bound;
+        r.fields |= at_least(&out->word, bound) ? SAW_ENOUGH : 0;
     }
+    r.fields |= (out->flags & COH_ACCOUNT_EXISTS) ? SAW_EXISTS : 0;
+    add_reader(&ctx->arena, h, &r);
     unlock_bucket(mv, bucket);
     return COH_MV_OK;
 }
@@ -630,7 +779,7 @@ uint64_t coh_mv_effect_digest(coh_write_t const *w, uint32_t tx_idx)
     if (flags == 0) {
         return 0;
     }
-    uint64_t h = coh_mix64(((uint64_t)tx_idx << 8 | flags) + UINT64_C(0x9e3779b97f4a7c15));
+    uint64_t h = coh_mix64(((uint64_t)tx_idx << 16 | flags) + UINT64_C(0x9e3779b97f4a7c15));
     h          = coh_mix64(h ^ coh_load_u64_le(w->key.addr.b));
     h          = coh_mix64(h ^ coh_load_u64_le(w->key.addr.b + 8));
     h          = coh_mix64(h ^ (coh_load_u32_le(w->key.addr.b + 16) | (uint64_t)w->key.kind << 32));
@@ -638,6 +787,15 @@ uint64_t coh_mv_effect_digest(coh_write_t const *w, uint32_t tx_idx)
     for (int i = 0; i < 4; i++) {
         h = coh_mix64(h ^ w->word.w[i]);
         h = w->key.kind == COH_KEY_SLOT ? coh_mix64(h ^ w->key.slot.w[i]) : h;
+    }
+    if (w->key.kind == COH_KEY_SLOT) {
+        h = coh_mix64(h ^ w->key.generation);
+    }
+    if (flags & COH_WRITE_CODE) {
+        for (size_t i = 0; i < sizeof(w->code->hash.b); i += 8) {
+            h = coh_mix64(h ^ coh_load_u64_le(w->code->hash.b + i));
+        }
+        h = coh_mix64(h ^ (w->code->generation | (uint64_t)w->code->flags << 32));
     }
     return h;
 }
@@ -676,51 +834,164 @@ static void remove_version(history_t *h, version_t *v)
     }
 }
 
-static void insert_version(history_t *h, coh_arena_t *arena, version_t const *v)
+static version_t *insert_version(history_t *h, coh_arena_t *arena, version_t const *v)
 {
-    if (v->flags & SETTER) {
-        h->setters  = coh_arena_grow(arena,
-                                    h->setters,
-                                    h->setter_cnt,
-                                    &h->setter_cap,
-                                    (size_t)h->setter_cnt + 1,
-                                    sizeof(*v));
-        uint32_t at = setters_below(h, v->tx_idx);
-        memmove(&h->setters[at + 1], &h->setters[at], (h->setter_cnt - at) * sizeof(*v));
-        h->setters[at] = *v;
-        h->setter_cnt++;
-    } else {
+    if (!(v->flags & SETTER)) {
         h->deltas = coh_arena_grow(
             arena, h->deltas, h->delta_cnt, &h->delta_cap, (size_t)h->delta_cnt + 1, sizeof(*v));
-        h->deltas[h->delta_cnt++] = *v;
+        h->deltas[h->delta_cnt] = *v;
+        return &h->deltas[h->delta_cnt++];
+    }
+    h->setters = coh_arena_grow(
+        arena, h->setters, h->setter_cnt, &h->setter_cap, (size_t)h->setter_cnt + 1, sizeof(*v));
+    uint32_t at = setters_below(h, v->tx_idx);
+    memmove(&h->setters[at + 1], &h->setters[at], (h->setter_cnt - at) * sizeof(*v));
+    h->setters[at] = *v;
+    h->setter_cnt++;
+    return &h->setters[at];
+}
+
+static bool code_eq(coh_write_code_t const *a, coh_write_code_t const *b)
+{
+    return a == b || (a != NULL && b != NULL && coh_hash_eq(&a->hash, &b->hash) &&
+                      a->generation == b->generation && a->flags == b->flags);
+}
+
+/* a is what a reader saw, b what it would see now; NULL: as the account has it under the block. */
+static bool sees_same_code(entry_t const *e, coh_write_code_t const *a, coh_write_code_t const *b)
+{
+    coh_write_code_t base = {.hash       = e->latest.code_hash,
+                             .generation = e->latest.generation,
+                             .flags      = e->latest.flags & COH_ACCOUNT_HAS_STORAGE};
+    return a == b || code_eq(a != NULL ? a : &base, b != NULL ? b : &base);
+}
+
+static bool still_holds(coh_mvstore_t *mv, coh_arena_t *arena, entry_t const *e, reader_t const *r)
+{
+    coh_value_t now;
+    coh_write_code_t const *code = resolve(mv, arena, &now, e, r->tx.tx_idx, r->fields);
+    bool exists                  = (now.flags & COH_ACCOUNT_EXISTS) != 0;
+    return (!(r->fields & COH_READ_NONCE) || now.nonce == r->nonce) &&
+           (!(r->fields & COH_READ_WORD) || coh_u256_eq(&now.word, &r->word)) &&
+           (!(r->fields & COH_READ_AT_LEAST) ||
+            at_least(&now.word, &r->word) == ((r->fields & SAW_ENOUGH) != 0)) &&
+           (!(r->fields & COH_READ_CODE) || sees_same_code(e, r->code, code)) &&
+           (!(r->fields & COH_READ_EXISTS) || exists == ((r->fields & SAW_EXISTS) != 0));
+}
+
+/* Retracts the readers of list above tx_idx that see something else now; changed: COH_READ_* that may have. */
+static void check_readers(coh_mvstore_t *mv,
+                          coh_mv_ctx_t *ctx,
+                          entry_t *e,
+                          readers_t *list,
+                          uint32_t tx_idx,
+                          uint32_t changed)
+{
+    if (list->cnt == 0 || list->max_idx <= tx_idx) {
+        return;
+    }
+    history_t *h  = e->history;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < list->cnt; i++) {
+        reader_t *r = &list->v[i];
+        if (r->tx.tx_idx <= tx_idx || !(r->fields & changed) ||
+            still_holds(mv, &ctx->arena, e, r)) {
+            if (kept != i) {
+                list->v[kept] = *r;
+            }
+            kept++;
+            continue;
+        }
+        h->sensitive_cnt -= is_sensitive(r);
+        h->exists_cnt -= (r->fields & COH_READ_EXISTS) != 0;
+        push_retracted(ctx, r->tx, false);
+    }
+    list->cnt = kept;
+}
+
+static bool has_code_for(entry_t const *e, uint32_t r)
+{
+    static coh_hash_t const none;
+    coh_write_code_t const *code = code_for(e->history, setters_below(e->history, r));
+    return code != NULL ? !coh_hash_eq(&code->hash, &none) : e->latest_has_code;
+}
+
+/* Retracts a writer that assumed that there is no code, if there is. */
+static void check_assumption(coh_mv_ctx_t *ctx, entry_t *e, version_t *v)
+{
+    if ((v->flags & COH_WRITE_NO_CODE) && has_code_for(e, v->tx_idx)) {
+        push_retracted(
+            ctx,
+            (coh_mv_tx_t){.tx_idx = v->tx_idx, .incarnation = v->incarnation, .home = v->home},
+            true);
+        v->flags &= ~(uint32_t)COH_WRITE_NO_CODE;
+        e->history->assumed_cnt--;
     }
 }
 
-/* Retracts the readers above tx_idx whose result is no longer what they saw. */
-static void check_readers(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, entry_t *e, uint32_t tx_idx)
+/* The same of all writers from first on. */
+static void check_assumptions(coh_mv_ctx_t *ctx, entry_t *e, uint32_t first)
 {
-    history_t *h  = e->history;
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < h->reader_cnt; i++) {
-        reader_t *r = &h->readers[i];
-        bool valid  = true;
-        if (r->tx.tx_idx > tx_idx) {
-            coh_value_t now = resolve(mv, &ctx->arena, e, r->tx.tx_idx);
-            valid =
-                (!(r->fields & COH_READ_NONCE) || now.nonce == r->nonce) &&
-                (!(r->fields & COH_READ_WORD) || coh_u256_eq(&now.word, &r->word)) &&
-                (!(r->fields & COH_READ_AT_LEAST) || at_least(&now.word, &r->word) == r->at_least);
+    history_t *h = e->history;
+    for (uint32_t i = 0; h->assumed_cnt != 0 && i < h->setter_cnt + h->delta_cnt; i++) {
+        version_t *v = i < h->setter_cnt ? &h->setters[i] : &h->deltas[i - h->setter_cnt];
+        if (v->tx_idx >= first) {
+            check_assumption(ctx, e, v);
         }
-        if (valid) {
-            h->readers[kept++] = *r;
-            continue;
-        }
-        if ((r->fields & COH_READ_WORD) || ((r->fields & COH_READ_AT_LEAST) && !r->at_least)) {
-            h->sensitive_cnt--;
-        }
-        push_retracted(ctx, r->tx);
     }
-    h->reader_cnt = kept;
+}
+
+/* COH_READ_* whose results the step from one version to the other may change. change: of the sum of deltas. */
+static uint32_t changed_fields(history_t const *h,
+                               version_t const *before,
+                               version_t const *now,
+                               sum_t const *change)
+{
+    uint32_t flipped = before->flags ^ now->flags;
+    uint32_t out     = 0;
+    if ((flipped & COH_WRITE_NONCE) ||
+        ((now->flags & COH_WRITE_NONCE) && now->nonce != before->nonce)) {
+        out |= COH_READ_NONCE;
+    }
+    if ((flipped & COH_WRITE_VALUE) ||
+        ((now->flags & COH_WRITE_VALUE) && !coh_u256_eq(&now->word, &before->word)) ||
+        (!sum_is_zero(change) && (sum_is_negative(change) || h->sensitive_cnt != 0))) {
+        out |= READ_BALANCE;
+    }
+    if ((flipped & COH_WRITE_CODE) ||
+        ((now->flags & COH_WRITE_CODE) && !code_eq(now->code, before->code))) {
+        out |= COH_READ_CODE;
+    }
+    if (h->exists_cnt != 0 && (is_live(before) != is_live(now) || (flipped & COH_WRITE_GONE))) {
+        out |= COH_READ_EXISTS;
+    }
+    return out;
+}
+
+static coh_write_t write_of(coh_key_t const *key, version_t const *v)
+{
+    return (coh_write_t){
+        .key = *key, .flags = v->flags, .nonce = v->nonce, .word = v->word, .code = v->code};
+}
+
+static version_t new_version(coh_mv_ctx_t *ctx, coh_write_t const *write, coh_mv_tx_t writer)
+{
+    uint32_t flags =
+        (write->flags & COH_WRITE_REMOVED) ? 0 : write->flags & (WRITTEN | COH_WRITE_NO_CODE);
+    version_t v = {.tx_idx      = writer.tx_idx,
+                   .incarnation = writer.incarnation,
+                   .home        = writer.home,
+                   .flags       = flags,
+                   .nonce       = (flags & COH_WRITE_NONCE) ? write->nonce : 0,
+                   .word =
+                       (flags & (COH_WRITE_DELTA | COH_WRITE_VALUE)) ? write->word : COH_U256_ZERO};
+    if (flags & COH_WRITE_CODE) {
+        coh_write_code_t *code = coh_arena_alloc(&ctx->arena, sizeof(*code));
+        *code                  = *write->code;
+        code->bytes            = (coh_bytes_t){0};
+        v.code                 = code;
+    }
+    return v;
 }
 
 void coh_mv_publish(coh_mvstore_t *mv,
@@ -728,32 +999,27 @@ void coh_mv_publish(coh_mvstore_t *mv,
                     coh_write_t const *write,
                     coh_mv_tx_t writer)
 {
-    size_t bucket  = lock_bucket(mv, &write->key);
-    entry_t *e     = find_or_create(mv, bucket, &write->key);
+    size_t bucket = lock_bucket(mv, &write->key);
+    entry_t *e    = find_or_create(mv, bucket, &write->key);
+    if (e == NULL) {
+        unlock_bucket(mv, bucket);
+        return;
+    }
     history_t *h   = history(mv, ctx, e);
-    version_t *old = find_version(h, writer.tx_idx, writer.incarnation);
+    version_t *old = find_version(h, writer.tx_idx, writer.incarnation); /* later its successor */
     if (old != NULL && old->incarnation >= writer.incarnation) {
         unlock_bucket(mv, bucket);
         return;
     }
     h->repeated = h->repeated || writer.incarnation != 0;
 
-    uint32_t flags    = (write->flags & COH_WRITE_REMOVED) ? 0 : write->flags & WRITTEN;
-    version_t now     = {.tx_idx      = writer.tx_idx,
-                         .incarnation = writer.incarnation,
-                         .home        = writer.home,
-                         .flags       = flags,
-                         .nonce       = write->nonce,
-                         .word        = (flags & (COH_WRITE_DELTA | COH_WRITE_VALUE)) ? write->word
-                                                                                      : COH_U256_ZERO};
+    version_t now     = new_version(ctx, write, writer);
     version_t before  = old != NULL ? *old : (version_t){0};
     bool was_estimate = (before.flags & VERSION_ESTIMATE) != 0;
     before.flags &= ~VERSION_ESTIMATE;
     if (writer.home != mv->self) {
-        coh_write_t gone = {
-            .key = write->key, .flags = before.flags, .nonce = before.nonce, .word = before.word};
-        coh_write_t came = {
-            .key = write->key, .flags = now.flags, .nonce = now.nonce, .word = now.word};
+        coh_write_t gone = write_of(&write->key, &before);
+        coh_write_t came = write_of(&write->key, &now);
         mv->effects[writer.home] +=
             coh_mv_effect_digest(&came, writer.tx_idx) - coh_mv_effect_digest(&gone, writer.tx_idx);
     }
@@ -765,10 +1031,15 @@ void coh_mv_publish(coh_mvstore_t *mv,
         if (old != NULL) {
             remove_version(h, old);
         }
-        insert_version(h, &ctx->arena, &now);
+        old = insert_version(h, &ctx->arena, &now);
     }
     h->max_idx   = COH_MAX(h->max_idx, now.tx_idx);
     h->has_value = h->has_value || (now.flags & COH_WRITE_VALUE);
+    h->has_code  = h->has_code || (now.flags & COH_WRITE_CODE);
+    h->has_gone  = h->has_gone || (now.flags & COH_WRITE_GONE);
+    h->live_cnt += (uint32_t)is_live(&now) - (uint32_t)is_live(&before);
+    h->assumed_cnt += ((now.flags & COH_WRITE_NO_CODE) != 0);
+    h->assumed_cnt -= ((before.flags & COH_WRITE_NO_CODE) != 0);
     h->estimate_cnt -= was_estimate;
     sum_t change = delta_of(&before);
     sum_negate(&change);
@@ -781,15 +1052,20 @@ void coh_mv_publish(coh_mvstore_t *mv,
         }
     }
 
-    if (h->reader_cnt != 0 && h->reader_max_idx > now.tx_idx) {
-        bool sets_changed =
-            ((now.flags ^ before.flags) & SETTER) ||
-            ((now.flags & COH_WRITE_NONCE) && now.nonce != before.nonce) ||
-            ((now.flags & COH_WRITE_VALUE) && !coh_u256_eq(&now.word, &before.word));
-        bool delta_matters =
-            !sum_is_zero(&change) && (sum_is_negative(&change) || h->sensitive_cnt != 0);
-        if (sets_changed || delta_matters) {
-            check_readers(mv, ctx, e, now.tx_idx);
+    if (h->balance.cnt + h->rest.cnt + h->assumed_cnt != 0) {
+        uint32_t changed = changed_fields(h, &before, &now, &change);
+        if (changed != 0) {
+            check_readers(mv, ctx, e, &h->balance, now.tx_idx, changed);
+        }
+        if (changed & ~READ_BALANCE) {
+            check_readers(mv, ctx, e, &h->rest, now.tx_idx, changed);
+        }
+        if (e->state == STATE_READY) {
+            if (changed & COH_READ_CODE) {
+                check_assumptions(ctx, e, now.tx_idx);
+            } else if ((now.flags & COH_WRITE_NO_CODE) && (e->latest_has_code || h->has_code)) {
+                check_assumption(ctx, e, old);
+            }
         }
     }
     if (was_estimate && e->state == STATE_READY) {
@@ -813,11 +1089,18 @@ void coh_mv_estimate(coh_mvstore_t *mv, coh_key_t const *key, coh_mv_tx_t writer
     unlock_bucket(mv, bucket);
 }
 
-void coh_mv_touch(coh_mvstore_t *mv, coh_key_t const *key)
+uint32_t coh_mv_touch(coh_mvstore_t *mv, coh_key_t const *key)
 {
-    size_t bucket = lock_bucket(mv, key);
-    (void)find_or_create(mv, bucket, key);
+    size_t bucket    = lock_bucket(mv, key);
+    entry_t const *e = find_or_create(mv, bucket, key);
     unlock_bucket(mv, bucket);
+    return e != NULL ? (uint32_t)(e - mv->entries) : 0;
+}
+
+void coh_mv_prefetch_entry(coh_mvstore_t const *mv, uint32_t entry)
+{
+    __builtin_prefetch(&mv->entries[entry]);
+    __builtin_prefetch(&mv->entries[entry].history);
 }
 
 void coh_mv_prefetch(coh_mvstore_t const *mv, coh_key_t const *key, int stage)
@@ -828,7 +1111,7 @@ void coh_mv_prefetch(coh_mvstore_t const *mv, coh_key_t const *key, int stage)
     } else {
         /* the first of the bucket; most have no more. What lies behind its key is for the transaction that comes. */
         __builtin_prefetch(&mv->entries[*bucket]);
-        __builtin_prefetch(&mv->entries[*bucket].latest);
+        __builtin_prefetch(&mv->entries[*bucket].history);
     }
 }
 
@@ -859,6 +1142,11 @@ void coh_mv_loaded(coh_mvstore_t *mv,
     e->latest    = *value;
     e->committed = *value;
     e->state     = STATE_READY;
+    note_latest(e);
+    if (e->history != NULL && e->history->assumed_cnt != 0 &&
+        (e->latest_has_code || e->history->has_code)) {
+        check_assumptions(ctx, e, 0);
+    }
     wake_all(ctx, e);
     unlock_bucket(mv, bucket);
     atomic_fetch_sub_explicit(&mv->loads_outstanding, 1, memory_order_relaxed);
@@ -893,9 +1181,13 @@ static void add_change(coh_mvstore_t *mv, coh_mv_diff_t *diff, entry_t *e, coh_v
         diff->cap = diff->cap == 0 ? 256 : diff->cap * 2;
         diff->v   = coh_realloc(diff->v, diff->cap * sizeof(*diff->v));
     }
+    bool new_code =
+        coh_value_has_code(value) && !coh_hash_eq(&value->code_hash, &e->latest.code_hash);
+    diff->v[diff->cnt++] = (coh_mv_change_t){
+        .entry = (uint32_t)(e - mv->entries), .new_code = new_code, .value = *value};
     e->latest = *value;
+    note_latest(e);
     e->undecided++;
-    diff->v[diff->cnt++] = (coh_mv_change_t){.entry = (uint32_t)(e - mv->entries), .value = *value};
 }
 
 void coh_mv_settle(coh_mvstore_t *mv,
@@ -911,6 +1203,7 @@ void coh_mv_settle(coh_mvstore_t *mv,
         if (paid->history == NULL) {
             coh_value_t value = paid->latest;
             (void)coh_u256_add(&value.word, &value.word, credit);
+            value.flags |= COH_ACCOUNT_EXISTS;
             add_change(mv, diff, paid, &value);
             paid = NULL;
         }
@@ -924,9 +1217,12 @@ void coh_mv_settle(coh_mvstore_t *mv,
         }
         entry_t *e = &mv->entries[mv->touched[i]];
         COH_ASSERT(e->state == STATE_READY && e->waiters == NULL && e->history->estimate_cnt == 0);
-        coh_value_t value = resolve(mv, &none, e, UINT32_MAX);
+        uint32_t fields = e->key.kind == COH_KEY_ACCOUNT ? COH_READ_CODE | COH_READ_EXISTS : 0;
+        coh_value_t value;
+        (void)resolve(mv, &none, &value, e, UINT32_MAX, fields);
         if (e == paid) {
             (void)coh_u256_add(&value.word, &value.word, credit);
+            value.flags |= COH_ACCOUNT_EXISTS;
         }
         e->history = NULL;
         if (!coh_value_eq(&value, &e->latest)) {
@@ -992,12 +1288,15 @@ void coh_mv_abort(coh_mvstore_t *mv,
         for (size_t i = 0; i < discarded[d]->cnt; i++) {
             entry_t *e = &mv->entries[discarded[d]->v[i].entry];
             e->latest  = e->committed;
+            note_latest(e);
             e->undecided--;
         }
     }
     for (size_t d = 0; d < kept_cnt; d++) {
         for (size_t i = 0; i < kept[d]->cnt; i++) {
-            mv->entries[kept[d]->v[i].entry].latest = kept[d]->v[i].value;
+            entry_t *e = &mv->entries[kept[d]->v[i].entry];
+            e->latest  = kept[d]->v[i].value;
+            note_latest(e);
         }
     }
 }
@@ -1015,7 +1314,8 @@ coh_mv_status_t coh_mv_committed(coh_mvstore_t *mv,
     size_t bucket = lock_bucket(mv, key);
     entry_t *e    = find(mv, bucket, key);
     if (e == NULL) {
-        e         = create(mv, bucket, key, false);
+        e = create(mv, bucket, key, false);
+        COH_ASSERT(e != NULL); /* the query was told that there is room */
         e->recent = false;
     }
     coh_mv_status_t status = COH_MV_OK;

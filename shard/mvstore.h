@@ -1,5 +1,6 @@
 /* mvstore.h: the state that a shard owns, in memory: for each key its committed value, its latest settled value, and, while a block executes, the
-   versions that transactions of the block wrote and the reads registered on it (DESIGN 5). It is also the bounded
+   versions that transactions of the block wrote and the reads registered on it (DESIGN 5). Code is not kept here: it is
+   content-addressed (codes.h); an account's value holds its hash. It is also the bounded
    write-back cache over the flat tables: an entry whose changes are flushed may be evicted between blocks.
 
    A read by transaction r sees the latest value under the block, with the versions of transactions below r applied, and is
@@ -38,16 +39,23 @@ typedef struct {
     coh_mv_tx_t reader; /* REMOTE: the read to repeat... */
     coh_key_t key;      /* ...REMOTE, QUERY: on this key */
     uint32_t fields;    /* REMOTE */
+    uint32_t read;      /* REMOTE: its number among the reader's */
     coh_u256_t bound;   /* REMOTE */
     void *query;        /* QUERY: the caller's own */
     uint32_t query_pos; /* QUERY: the caller's own */
 } coh_waiter_t;
 
+/* A reader whose read no longer holds; reads_code: it assumed that a receiver has no code (COH_WRITE_NO_CODE), and has to read that next time. */
+typedef struct {
+    coh_mv_tx_t tx;
+    bool reads_code;
+} coh_mv_retraction_t;
+
 /* What one thread needs to use the store; retracted and woken are filled by publishes and loads, and emptied by the caller, who acts on them
    after the call (no lock is held then). */
 typedef struct {
     coh_arena_t arena; /* versions of the block; reset by coh_mv_ctx_reset */
-    coh_mv_tx_t *retracted;
+    coh_mv_retraction_t *retracted;
     uint32_t retracted_cnt, retracted_cap;
     coh_waiter_t *woken;
     uint32_t woken_cnt, woken_cap;
@@ -55,6 +63,8 @@ typedef struct {
 
 void coh_mv_ctx_reset(coh_mv_ctx_t *ctx);
 void coh_mv_ctx_free(coh_mv_ctx_t *ctx);
+/* coh_mv_ctx_push_woken adds a waiter that others than the store woke. */
+void coh_mv_ctx_push_woken(coh_mv_ctx_t *ctx, coh_waiter_t const *waiter);
 
 /* coh_mvstore_new makes an empty store for entry_max keys. self: this rank; rank_cnt bounds the homes. seed: of the hash, drawn at
    start so that nobody can aim at one bucket. metrics may be NULL. */
@@ -65,14 +75,21 @@ coh_mvstore_t *coh_mvstore_new(size_t entry_max,
                                coh_metrics_t *metrics);
 void coh_mvstore_free(coh_mvstore_t *mv);
 
-/* coh_mv_block_begin prepares for a block of tx_cnt transactions that touch at most new_max (<= entry_max) keys not in memory, evicting clean entries
-   where needed, and reserves that many. False: too many are dirty or undecided; flush and commit first, then try again. */
+/* Beyond entry_max a block may take this many entries more, until they can be evicted. */
+#define COH_MV_SPILL_MAX ((size_t)1 << 22)
+
+/* coh_mv_block_begin prepares for a block of tx_cnt transactions that are expected to touch at most new_max (<= entry_max) keys not in memory,
+   evicting clean entries where needed, and reserves that many. What a contract touches nobody knows beforehand: a block that needs more
+   spills over. False: too many are dirty or undecided; flush and commit first, then try again. */
 bool coh_mv_block_begin(coh_mvstore_t *mv, uint32_t tx_cnt, size_t new_max);
+/* The executing block needed more than entry_max and the spill together: reads wait for ever, so that it cannot be settled. */
+bool coh_mv_is_exhausted(coh_mvstore_t const *mv);
 
 typedef enum { COH_MV_OK, COH_MV_WAIT } coh_mv_status_t;
 
-/* coh_mv_read registers the read of key by reader and returns what it sees in *out (with COH_READ_AT_LEAST: see view.h).
-   COH_MV_WAIT: the key is being loaded or an estimate stands below the reader; *waiter is kept and comes back through
+/* coh_mv_read registers the read of key by reader and returns what it sees in *out (with COH_READ_AT_LEAST: see view.h); beside word and
+   nonce only what fields ask for. A reader may register several reads of one key.
+   COH_MV_WAIT: the key is being loaded or an estimate of one of the fields stands below the reader; *waiter is kept and comes back through
    ctx->woken of whoever ends the wait. */
 coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
                             coh_mv_ctx_t *ctx,
@@ -84,7 +101,8 @@ coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
                             coh_waiter_t const *waiter);
 
 /* coh_mv_publish puts a write of one incarnation (COH_WRITE_REMOVED: takes the last incarnation's away). An incarnation older than what
-   is there is ignored. Readers that it invalidates are added to ctx->retracted, waiters to ctx->woken. */
+   is there is ignored. Readers that it invalidates are added to ctx->retracted, waiters to ctx->woken; with COH_WRITE_NO_CODE the writer
+   itself may be among them, then or later. What write->code points to is copied, but for the bytes. */
 void coh_mv_publish(coh_mvstore_t *mv,
                     coh_mv_ctx_t *ctx,
                     coh_write_t const *write,
@@ -93,9 +111,11 @@ void coh_mv_publish(coh_mvstore_t *mv,
 /* coh_mv_estimate turns writer's version of key, if it is still that incarnation's, into an estimate. */
 void coh_mv_estimate(coh_mvstore_t *mv, coh_key_t const *key, coh_mv_tx_t writer);
 
-/* coh_mv_touch makes sure that key is in memory or on its way. coh_mv_prefetch, some keys ahead, starts fetching the cache lines it needs:
-   call it with stage 0, and later, before the touch, with stage 1. */
-void coh_mv_touch(coh_mvstore_t *mv, coh_key_t const *key);
+/* coh_mv_touch makes sure that key is in memory or on its way, and returns the number of its entry, which stays until the block ends.
+   coh_mv_prefetch, some keys ahead, starts fetching the cache lines it needs: call it with stage 0, and later, before the touch, with stage 1.
+   coh_mv_prefetch_entry does so for a read or publish to come. */
+uint32_t coh_mv_touch(coh_mvstore_t *mv, coh_key_t const *key);
+void coh_mv_prefetch_entry(coh_mvstore_t const *mv, uint32_t entry);
 void coh_mv_prefetch(coh_mvstore_t const *mv, coh_key_t const *key, int stage);
 
 /* Keys to load from disk. coh_mv_take_loads appends up to max of them to out (no repetition) and returns how many; coh_mv_loaded gives the value back
@@ -115,6 +135,7 @@ uint64_t coh_mv_effect_digest(coh_write_t const *write, uint32_t tx_idx);
 /* One changed key of a settled block. */
 typedef struct {
     uint32_t entry; /* of the store; stays put until the block is decided */
+    bool new_code;  /* the account has other code than under the block */
     coh_value_t value;
 } coh_mv_change_t;
 

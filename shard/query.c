@@ -11,29 +11,43 @@ typedef struct query {
     uint64_t block;
     uint32_t cnt;
     uint32_t missing;
+    size_t weight; /* keys that it may bring into memory */
+    bool is_mixed; /* a slot was looked up after another block was committed: ask all again */
     coh_key_t *keys;
     coh_rec_state_value_t *values;
 } query_t;
 
 struct coh_queries {
     coh_mvstore_t *mv;
+    coh_codes_t *codes;
     coh_env_t *env;
     query_t *first; /* waiting for room, in order of arrival */
     query_t **last;
     query_t *loading; /* waiting for keys; linked by next */
 };
 
-coh_queries_t *coh_queries_new(coh_mvstore_t *mv, coh_env_t *env)
+coh_queries_t *coh_queries_new(coh_mvstore_t *mv, coh_codes_t *codes, coh_env_t *env)
 {
     coh_queries_t *q = coh_calloc(1, sizeof(*q));
     q->mv            = mv;
+    q->codes         = codes;
     q->env           = env;
     q->last          = &q->first;
     return q;
 }
 
+/* The codes of a query are copies. */
+static void free_codes(query_t *query)
+{
+    for (uint32_t i = 0; i < query->cnt; i++) {
+        free((void *)(uintptr_t)query->values[i].code.p);
+        query->values[i].code = (coh_bytes_t){0};
+    }
+}
+
 static void free_query(query_t *query)
 {
+    free_codes(query);
     free(query->keys);
     free(query->values);
     free(query);
@@ -67,26 +81,68 @@ static void answer(coh_queries_t *q, query_t *query)
     free_query(query);
 }
 
-/* Looks position pos up; false: it is on its way. */
-static bool look_up(coh_queries_t *q, query_t *query, uint32_t pos)
+static coh_bytes_t copy(coh_bytes_t in)
 {
+    uint8_t *p = coh_calloc(1, in.n + 1);
+    memcpy(p, in.p, in.n);
+    return coh_bytes(p, in.n);
+}
+
+/* Looks position pos up; false: it is on its way. */
+static bool look_up(coh_queries_t *q, query_t *query, uint32_t pos, uint64_t committed)
+{
+    coh_key_t const *key       = &query->keys[pos];
+    coh_rec_state_value_t *out = &query->values[pos];
+    coh_key_t account          = coh_key_account(&key->addr);
+    coh_waiter_t waiter        = {.kind = COH_WAIT_QUERY, .query = query, .query_pos = pos};
     coh_value_t value;
-    coh_waiter_t waiter = {.kind = COH_WAIT_QUERY, .query = query, .query_pos = pos};
-    if (coh_mv_committed(q->mv, &query->keys[pos], &value, &waiter) == COH_MV_WAIT) {
+    if (coh_mv_committed(q->mv, &account, &value, &waiter) == COH_MV_WAIT) {
         return false;
     }
-    query->values[pos] = (coh_rec_state_value_t){.nonce = value.nonce, .word = value.word};
+    if (key->kind == COH_KEY_SLOT) {
+        coh_key_t slot  = coh_key_slot(&key->addr, value.generation, &key->slot);
+        query->is_mixed = query->is_mixed || query->block != committed;
+        if (coh_mv_committed(q->mv, &slot, &value, &waiter) == COH_MV_WAIT) {
+            return false;
+        }
+        *out = (coh_rec_state_value_t){.word = value.word};
+        return true;
+    }
+    *out = (coh_rec_state_value_t){
+        .nonce = value.nonce, .word = value.word, .code_hash = value.code_hash};
+    if (key->kind == COH_KEY_CODE && coh_value_has_code(&value)) {
+        coh_bytes_t code;
+        if (!coh_codes_bytes(q->codes, &value.code_hash, &code)) {
+            bool waits = coh_codes_want(q->codes, &value.code_hash, &waiter);
+            if (waits) {
+                return false;
+            }
+            bool here = coh_codes_bytes(q->codes, &value.code_hash, &code);
+            COH_ASSERT(here);
+        }
+        query->is_mixed = query->is_mixed || query->block != committed;
+        out->code       = copy(code);
+    }
     return true;
+}
+
+static void wait_for_room(coh_queries_t *q, query_t *query)
+{
+    query->next = NULL;
+    *q->last    = query;
+    q->last     = &query->next;
 }
 
 static bool start(coh_queries_t *q, query_t *query, uint64_t committed)
 {
-    if (!coh_mv_query_begin(q->mv, query->cnt)) {
+    if (!coh_mv_query_begin(q->mv, query->weight)) {
         return false;
     }
-    query->block = committed;
+    query->block    = committed;
+    query->is_mixed = false;
+    query->missing  = 0;
     for (uint32_t i = 0; i < query->cnt; i++) {
-        query->missing += !look_up(q, query, i);
+        query->missing += !look_up(q, query, i, committed);
     }
     if (query->missing == 0) {
         answer(q, query);
@@ -97,41 +153,61 @@ static bool start(coh_queries_t *q, query_t *query, uint64_t committed)
     return true;
 }
 
+/* Takes the keys; false: not such a key. */
+static bool take_keys(query_t *query, coh_msg_query_t const *m)
+{
+    for (uint32_t i = 0; i < query->cnt; i++) {
+        coh_rec_key_t const *in = &m->keys.v[i];
+        if (in->kind != COH_KEY_ACCOUNT && in->kind != COH_KEY_SLOT && in->kind != COH_KEY_CODE) {
+            return false;
+        }
+        query->keys[i] = (coh_key_t){.addr = in->addr, .slot = in->slot, .kind = in->kind};
+    }
+    return true;
+}
+
 coh_err_t coh_queries_add(coh_queries_t *q, coh_msg_query_t const *m, uint64_t committed)
 {
-    if (m->keys.cnt > COH_MV_QUERY_MAX) {
+    size_t weight   = m->keys.cnt;
+    size_t code_cnt = 0;
+    for (uint32_t i = 0; i < m->keys.cnt; i++) {
+        weight += m->keys.v[i].kind == COH_KEY_SLOT;
+        code_cnt += m->keys.v[i].kind == COH_KEY_CODE;
+    }
+    if (weight > COH_MV_QUERY_MAX || code_cnt > COH_QUERY_CODE_MAX) {
         return COH_ETOOBIG;
     }
     query_t *query = coh_calloc(1, sizeof(*query));
     query->id      = m->query;
     query->cnt     = m->keys.cnt;
+    query->weight  = weight;
     query->keys    = coh_calloc(query->cnt, sizeof(*query->keys));
     query->values  = coh_calloc(query->cnt, sizeof(*query->values));
-    for (uint32_t i = 0; i < query->cnt; i++) {
-        if (m->keys.v[i].kind != COH_KEY_ACCOUNT) {
-            free_query(query);
-            return COH_EPROTO;
-        }
-        query->keys[i] = coh_key_account(&m->keys.v[i].addr);
+    if (!take_keys(query, m)) {
+        free_query(query);
+        return COH_EPROTO;
     }
     if (q->first != NULL || !start(q, query, committed)) {
-        *q->last = query;
-        q->last  = &query->next;
+        wait_for_room(q, query);
     }
     return COH_OK;
 }
 
-void coh_queries_on_loaded(coh_queries_t *q, coh_waiter_t const *waiter)
+void coh_queries_on_loaded(coh_queries_t *q, coh_waiter_t const *waiter, uint64_t committed)
 {
     query_t *query = waiter->query;
-    bool here      = look_up(q, query, waiter->query_pos);
-    COH_ASSERT(here);
-    if (--query->missing == 0) {
-        query_t **link = &q->loading;
-        while (*link != query) {
-            link = &(*link)->next;
-        }
-        *link = query->next;
+    if (!look_up(q, query, waiter->query_pos, committed) || --query->missing != 0) {
+        return;
+    }
+    query_t **link = &q->loading;
+    while (*link != query) {
+        link = &(*link)->next;
+    }
+    *link = query->next;
+    if (query->is_mixed) {
+        free_codes(query);
+        wait_for_room(q, query);
+    } else {
         answer(q, query);
     }
 }

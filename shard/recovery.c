@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
+#include "common/crypto/keccak.h"
 
 typedef struct {
     coh_recovery_t *out;
@@ -22,7 +23,8 @@ static bool scan_record(void *arg, coh_bytes_t key, coh_bytes_t record)
 {
     scan_t *scan   = arg;
     uint64_t block = 0;
-    scan->rc       = coh_store_read_redo(key, record, &block, ignore_change, NULL);
+    scan->rc =
+        coh_store_read_redo(key, record, &block, &(coh_store_visitor_t){.change = ignore_change});
     if (scan->rc != COH_OK) {
         scan->bad_block = key.n == 8 ? coh_load_u64_be(key.p) : 0;
         return false;
@@ -72,6 +74,7 @@ typedef struct {
     change_t *changes;
     size_t cnt, cap;
     uint64_t flushed, head;
+    coh_kv_batch_t *codes;
     coh_err_t rc;
 } collect_t;
 
@@ -86,6 +89,14 @@ static void collect_change(void *arg, coh_key_t const *key, coh_value_t const *v
     c->cnt++;
 }
 
+static void collect_code(void *arg, coh_bytes_t code)
+{
+    collect_t *c = arg;
+    coh_hash_t hash;
+    coh_keccak256(&hash, code.p, code.n);
+    coh_store_put_code(c->codes, &hash, code);
+}
+
 static bool collect_record(void *arg, coh_bytes_t key, coh_bytes_t record)
 {
     collect_t *c   = arg;
@@ -94,7 +105,11 @@ static bool collect_record(void *arg, coh_bytes_t key, coh_bytes_t record)
         return false;
     }
     if (block > c->flushed) {
-        c->rc = coh_store_read_redo(key, record, &block, collect_change, c);
+        c->rc = coh_store_read_redo(
+            key,
+            record,
+            &block,
+            &(coh_store_visitor_t){.change = collect_change, .code = collect_code, .arg = c});
     }
     return c->rc == COH_OK;
 }
@@ -104,7 +119,7 @@ static int by_key_then_place(void const *a, void const *b)
 {
     change_t const *x = a;
     change_t const *y = b;
-    int d             = memcmp(x->item.key.addr.b, y->item.key.addr.b, sizeof(x->item.key.addr.b));
+    int d             = coh_store_compare_keys(&x->item.key, &y->item.key);
     return d != 0 ? d : (x->place > y->place) - (x->place < y->place);
 }
 
@@ -112,9 +127,10 @@ coh_err_t coh_recovery_collect(coh_kv_t *kv,
                                uint64_t flushed,
                                uint64_t head,
                                coh_mv_item_t **items,
-                               size_t *cnt)
+                               size_t *cnt,
+                               coh_kv_batch_t *codes)
 {
-    collect_t c  = {.flushed = flushed, .head = head};
+    collect_t c  = {.flushed = flushed, .head = head, .codes = codes};
     coh_err_t rc = kv->ops->iterate(kv, COH_KV_REDO, coh_bytes(NULL, 0), false, collect_record, &c);
     rc           = rc != COH_OK ? rc : c.rc;
     if (rc != COH_OK) {

@@ -19,12 +19,14 @@ typedef struct {
    Returns: COH_OK; COH_ECORRUPT, COH_EMISMATCH, COH_EIO with the place in err_text */
 coh_err_t coh_recovery_scan(coh_kv_t *kv, coh_recovery_t *out, coh_buf_t *err_text);
 
-/* coh_recovery_collect merges the redo records flushed+1..head into items, one for each key, sorted. *items: the caller's, free().
+/* coh_recovery_collect merges the redo records flushed+1..head into items, one for each key, sorted (*items: the caller's, free()), and puts
+   their code into codes.
    Returns: COH_OK; COH_ECORRUPT, COH_EIO */
 coh_err_t coh_recovery_collect(coh_kv_t *kv,
                                uint64_t flushed,
                                uint64_t head,
                                coh_mv_item_t **items,
-                               size_t *cnt);
+                               size_t *cnt,
+                               coh_kv_batch_t *codes);
 
 #endif

@@ -25,7 +25,9 @@
 #define LOAD_MAX 1024u
 /* Accounts of genesis written in one batch. */
 #define GENESIS_BATCH 131072u
-#define STATS_US      UINT64_C(1000000)
+/* Gas of reading something for the first time in a transaction (EIP-2929). */
+#define TOUCH_GAS UINT64_C(2100)
+#define STATS_US  UINT64_C(1000000)
 
 typedef enum {
     SHARD_NEW,
@@ -40,7 +42,16 @@ typedef enum {
 static char const *const state_names[] =
     {"new", "waiting", "recovering", "running", "flushing", "stopped", "failed"};
 
-enum { TAG_LOAD = 1, TAG_REDO, TAG_DROP, TAG_FLUSH, TAG_GENESIS, TAG_RECOVERY, TAG_RECOVERY_MARK };
+enum {
+    TAG_LOAD = 1,
+    TAG_LOAD_CODE,
+    TAG_REDO,
+    TAG_DROP,
+    TAG_FLUSH,
+    TAG_GENESIS,
+    TAG_RECOVERY,
+    TAG_RECOVERY_MARK
+};
 
 /* A message kept until its block begins: encoded again, with an envelope of its own. */
 typedef struct kept {
@@ -59,6 +70,7 @@ typedef struct {
 /* A prepared, undecided block. */
 typedef struct {
     coh_mv_diff_t diff;
+    coh_code_list_t codes; /* that the diff gave to accounts */
     uint64_t serial; /* of its redo write: a late completion of an aborted one does not count */
     coh_buf_t vote;  /* the yes, encoded, until the redo record is durable */
     size_t redo_bytes;
@@ -75,6 +87,8 @@ struct coh_shard {
 
     coh_directory_t directory;
     coh_mvstore_t *mv;
+    coh_codes_t *codes;
+    coh_code_list_t unwritten; /* code of committed blocks that no flush has taken */
     coh_executor_t *ex;
     coh_flush_t *flush;
     coh_queries_t *queries;
@@ -201,32 +215,70 @@ static void free_req(coh_disk_req_t *req)
     free(req);
 }
 
-/* The keys of a read live behind its array of them. */
+/* A read of cnt keys of at most key_sz octets, which live behind the array of them. */
+static coh_disk_req_t *new_read(uint32_t tag, coh_kv_table_t table, size_t cnt, size_t key_sz)
+{
+    coh_disk_req_t *req = new_req(COH_DISK_READ, tag, 0);
+    req->table          = table;
+    req->keys           = coh_calloc(cnt, sizeof(*req->keys) + key_sz);
+    req->errs           = coh_calloc(cnt, sizeof(*req->errs));
+    req->lens           = coh_calloc(cnt, sizeof(*req->lens));
+    return req;
+}
+
+static void hand_out_read(coh_shard_t *s, coh_disk_req_t *req)
+{
+    if (req->key_cnt == 0) {
+        free_req(req);
+        return;
+    }
+    s->reads_outstanding++;
+    s->env->disk(s->env, req);
+}
+
 static void request_loads(coh_shard_t *s)
 {
     coh_key_t keys[LOAD_MAX];
     size_t cnt;
     while ((cnt = coh_mv_take_loads(s->mv, keys, LOAD_MAX)) != 0) {
-        coh_disk_req_t *req = new_req(COH_DISK_READ, TAG_LOAD, 0);
-        req->table          = COH_KV_ACCOUNTS;
-        req->key_cnt        = cnt;
-        req->keys           = coh_calloc(1, cnt * (sizeof(*req->keys) + sizeof(coh_addr_t)));
-        req->errs           = coh_calloc(cnt, sizeof(*req->errs));
-        req->lens           = coh_calloc(cnt, sizeof(*req->lens));
-        coh_addr_t *addrs   = (coh_addr_t *)(req->keys + cnt);
-        for (size_t i = 0; i < cnt; i++) {
-            addrs[i]     = keys[i].addr;
-            req->keys[i] = coh_bytes(addrs[i].b, sizeof(addrs[i].b));
+        for (uint32_t kind = COH_KEY_ACCOUNT; kind <= COH_KEY_SLOT; kind++) {
+            coh_kv_table_t table = kind == COH_KEY_ACCOUNT ? COH_KV_ACCOUNTS : COH_KV_STORAGE;
+            coh_disk_req_t *req  = new_read(TAG_LOAD, table, cnt, COH_STORE_KEY_MAX);
+            uint8_t *space       = (uint8_t *)(req->keys + cnt);
+            for (size_t i = 0; i < cnt; i++) {
+                if (keys[i].kind == kind) {
+                    req->keys[req->key_cnt++] = coh_store_key(space, &keys[i]);
+                    space += COH_STORE_KEY_MAX;
+                }
+            }
+            hand_out_read(s, req);
         }
-        s->reads_outstanding++;
-        s->env->disk(s->env, req);
+    }
+    coh_hash_t hashes[64];
+    while ((cnt = coh_codes_take_loads(s->codes, hashes, COH_CNT(hashes))) != 0) {
+        coh_disk_req_t *req = new_read(TAG_LOAD_CODE, COH_KV_CODE, cnt, sizeof(hashes[0]));
+        req->key_cnt        = cnt;
+        uint8_t *space      = (uint8_t *)(req->keys + cnt);
+        memcpy(space, hashes, cnt * sizeof(hashes[0]));
+        for (size_t i = 0; i < cnt; i++) {
+            req->keys[i] = coh_bytes(space + i * sizeof(hashes[0]), sizeof(hashes[0]));
+        }
+        hand_out_read(s, req);
     }
 }
 
 static void query_loaded(void *arg, coh_waiter_t const *waiter)
 {
     coh_shard_t *s = arg;
-    coh_queries_on_loaded(s->queries, waiter);
+    coh_queries_on_loaded(s->queries, waiter, s->part.committed);
+}
+
+static void fail_damaged(coh_shard_t *s, char const *what, coh_bytes_t key)
+{
+    char hex[2 * COH_STORE_KEY_MAX + 1];
+    coh_hex_encode(hex, key.p, key.n);
+    fail(
+        s, "the stored %s 0x%s is damaged; restore this rank's directory from a backup", what, hex);
 }
 
 static void on_loads(coh_shard_t *s, coh_disk_req_t *req)
@@ -238,19 +290,14 @@ static void on_loads(coh_shard_t *s, coh_disk_req_t *req)
     }
     size_t at = 0;
     for (size_t i = 0; i < req->key_cnt; i++) {
-        coh_addr_t addr;
-        memcpy(addr.b, req->keys[i].p, sizeof(addr.b));
-        coh_key_t key     = coh_key_account(&addr);
+        coh_key_t key;
         coh_value_t value = {0};
+        coh_err_t rc      = coh_store_read_key(&key, req->table, req->keys[i]);
+        COH_ASSERT(rc == COH_OK); /* we wrote it */
         if (req->errs[i] == COH_OK) {
-            if (coh_store_get_value(coh_bytes(req->values.p + at, req->lens[i]), &value) !=
-                COH_OK) {
-                char hex[2 * sizeof(addr.b) + 1];
-                coh_hex_encode(hex, addr.b, sizeof(addr.b));
-                fail(s,
-                     "the stored value of account 0x%s is damaged; restore this rank's directory "
-                     "from a backup",
-                     hex);
+            coh_bytes_t in = coh_bytes(req->values.p + at, req->lens[i]);
+            if (coh_store_get_value(&value, key.kind, in) != COH_OK) {
+                fail_damaged(s, "value of", req->keys[i]);
                 return;
             }
             at += req->lens[i];
@@ -259,15 +306,98 @@ static void on_loads(coh_shard_t *s, coh_disk_req_t *req)
     }
 }
 
+static void on_codes_loaded(coh_shard_t *s, coh_disk_req_t *req)
+{
+    s->reads_outstanding--;
+    if (req->err != COH_OK) {
+        fail(s, "code cannot be read from disk: %s", coh_err_str(req->err));
+        return;
+    }
+    size_t at = 0;
+    for (size_t i = 0; i < req->key_cnt; i++) {
+        coh_hash_t hash;
+        coh_hash_t is = {{0}};
+        memcpy(hash.b, req->keys[i].p, sizeof(hash.b));
+        coh_bytes_t code = {0};
+        if (req->errs[i] == COH_OK) {
+            code = coh_bytes(req->values.p + at, req->lens[i]);
+            at += req->lens[i];
+            coh_keccak256(&is, code.p, code.n);
+        }
+        if (!coh_hash_eq(&is, &hash)) { /* an account that was read has it */
+            fail_damaged(s, "code", req->keys[i]);
+            return;
+        }
+        coh_executor_on_code_loaded(s->ex, &hash, code, query_loaded, s);
+    }
+}
+
 /* ---- recovery ---- */
+
+/* What one batch of genesis puts. */
+typedef struct {
+    coh_mv_item_t *v;
+    size_t cnt, cap;
+} items_t;
+
+static void add_item(items_t *items, coh_key_t key, coh_value_t const *value)
+{
+    if (items->cnt == items->cap) {
+        items->cap = items->cap == 0 ? 1024 : items->cap * 2;
+        items->v   = coh_realloc(items->v, items->cap * sizeof(*items->v));
+    }
+    items->v[items->cnt++] = (coh_mv_item_t){.key = key, .value = *value};
+}
+
+static void add_genesis_account(items_t *items, coh_genesis_account_t const *a)
+{
+    coh_value_t value = {.word = a->balance, .nonce = a->nonce, .flags = COH_ACCOUNT_EXISTS};
+    if (a->code.n != 0) {
+        coh_keccak256(&value.code_hash, a->code.p, a->code.n);
+    } else if (a->nonce == 0 && a->slot_cnt != 0) {
+        value.flags |= COH_ACCOUNT_HAS_STORAGE;
+    }
+    add_item(items, coh_key_account(&a->addr), &value);
+    for (size_t i = 0; i < a->slot_cnt; i++) {
+        add_item(items,
+                 coh_key_slot(&a->addr, 0, &a->slots[i].key),
+                 &(coh_value_t){.word = a->slots[i].value});
+    }
+}
+
+/* Hands out requests that write items and codes; the last one's arg is 1. Frees items' memory. */
+static void hand_out_items(coh_shard_t *s,
+                           uint32_t tag,
+                           coh_mv_item_t *items,
+                           size_t cnt,
+                           coh_kv_batch_t *codes)
+{
+    coh_disk_req_t *req[COH_FLUSH_REQ_MAX];
+    coh_store_sort_items(items, cnt);
+    uint32_t req_cnt = coh_flush_requests(req, items, cnt);
+    free(items);
+    size_t at = 0;
+    coh_kv_op_t op;
+    while (coh_kv_batch_next(codes, &at, &op)) {
+        coh_kv_batch_put(&req[req_cnt - 1]->batch, op.table, op.key, op.value);
+    }
+    coh_kv_batch_free(codes);
+    for (uint32_t i = 0; i < req_cnt; i++) {
+        req[i]->tag = tag;
+        req[i]->arg = i + 1 == req_cnt;
+        hand_out(s, req[i]);
+    }
+}
 
 static void write_genesis(coh_shard_t *s)
 {
     coh_genesis_t const *g = s->genesis;
-    coh_disk_req_t *req    = new_req(COH_DISK_INGEST, TAG_GENESIS, 0);
+    items_t items          = {0};
+    coh_kv_batch_t codes;
     uint16_t buckets[256];
     coh_addr_t addrs[256];
-    while (s->genesis_pos < g->alloc_cnt && req->batch.cnt < GENESIS_BATCH) {
+    coh_kv_batch_init(&codes);
+    while (s->genesis_pos < g->alloc_cnt && items.cnt < GENESIS_BATCH) {
         size_t cnt = COH_MIN(COH_CNT(addrs), g->alloc_cnt - s->genesis_pos);
         for (size_t i = 0; i < cnt; i++) {
             addrs[i] = g->alloc[s->genesis_pos + i].addr;
@@ -275,23 +405,27 @@ static void write_genesis(coh_shard_t *s)
         coh_directory_buckets(buckets, addrs, cnt);
         for (size_t i = 0; i < cnt; i++) {
             coh_genesis_account_t const *a = &g->alloc[s->genesis_pos + i];
-            if (1 + coh_directory_owner(&s->directory, &a->addr, buckets[i]) == s->env->rank) {
-                coh_key_t key = coh_key_account(&a->addr);
-                coh_store_put_value(
-                    &req->batch, &key, &(coh_value_t){.nonce = a->nonce, .word = a->balance});
+            if (1 + coh_directory_owner(&s->directory, &a->addr, buckets[i]) != s->env->rank) {
+                continue;
+            }
+            add_genesis_account(&items, a);
+            if (a->code.n != 0) {
+                coh_hash_t hash;
+                coh_keccak256(&hash, a->code.p, a->code.n);
+                coh_store_put_code(&codes, &hash, a->code);
             }
         }
         s->genesis_pos += cnt;
     }
-    if (req->batch.cnt != 0) {
-        hand_out(s, req);
+    if (items.cnt != 0) {
+        hand_out_items(s, TAG_GENESIS, items.v, items.cnt, &codes);
         return;
     }
-    free_req(req);
+    coh_kv_batch_free(&codes);
     /* The mark comes last: a directory without it is fresh, and genesis is written again. */
-    req     = new_req(COH_DISK_WRITE_SYNC, TAG_RECOVERY_MARK, 0);
-    s->mark = (coh_store_mark_t){
-        .rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = g->number};
+    coh_disk_req_t *req = new_req(COH_DISK_WRITE_SYNC, TAG_RECOVERY_MARK, 0);
+    s->mark             = (coh_store_mark_t){
+                    .rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = g->number};
     coh_store_put_mark(&req->batch, &s->mark);
     hand_out(s, req);
 }
@@ -321,6 +455,16 @@ static coh_err_t on_welcome(coh_shard_t *s, coh_msg_welcome_t const *m)
              flushed);
         return COH_OK;
     }
+    size_t hash_cnt = m->hashes.n / sizeof(coh_hash_t);
+    if (m->hashes.n % sizeof(coh_hash_t) != 0 || hash_cnt > COH_EXECUTOR_HASH_CNT ||
+        hash_cnt > m->head + 1) {
+        return COH_EPROTO;
+    }
+    for (size_t i = 0; i < hash_cnt; i++) {
+        coh_hash_t hash;
+        memcpy(hash.b, m->hashes.p + i * sizeof(hash.b), sizeof(hash.b));
+        coh_executor_add_hash(s->ex, m->head + 1 - hash_cnt + i, &hash);
+    }
     s->state = SHARD_RECOVERING;
     coh_participant_init(&s->part, m->head);
     if (s->found.fresh) {
@@ -336,8 +480,11 @@ static coh_err_t on_welcome(coh_shard_t *s, coh_msg_welcome_t const *m)
     }
     coh_mv_item_t *items = NULL;
     size_t cnt           = 0;
-    coh_err_t rc         = coh_recovery_collect(s->kv, flushed, m->head, &items, &cnt);
+    coh_kv_batch_t codes;
+    coh_kv_batch_init(&codes);
+    coh_err_t rc = coh_recovery_collect(s->kv, flushed, m->head, &items, &cnt, &codes);
     if (rc != COH_OK) {
+        coh_kv_batch_free(&codes);
         fail(s, "redo records cannot be read: %s", coh_err_str(rc));
         return COH_OK;
     }
@@ -348,16 +495,7 @@ static coh_err_t on_welcome(coh_shard_t *s, coh_msg_welcome_t const *m)
                 s->found.prepared,
                 m->head,
                 cnt);
-    if (cnt == 0) {
-        finish_recovery(s);
-    } else {
-        coh_disk_req_t *req = new_req(COH_DISK_INGEST, TAG_RECOVERY, 0);
-        for (size_t i = 0; i < cnt; i++) {
-            coh_store_put_value(&req->batch, &items[i].key, &items[i].value);
-        }
-        hand_out(s, req);
-    }
-    free(items);
+    hand_out_items(s, TAG_RECOVERY, items, cnt, &codes);
     return COH_OK;
 }
 
@@ -434,10 +572,22 @@ static void start_flush(coh_shard_t *s)
         coh_flush_begin(s->flush,
                         &(coh_store_mark_t){.rank_cnt = s->env->rank_cnt,
                                             .epoch    = s->directory.epoch,
-                                            .flushed  = s->part.committed});
+                                            .flushed  = s->part.committed},
+                        &s->unwritten);
         s->redo_bytes = 0;
         s->flush_us   = s->env->mono_us(s->env);
     }
+}
+
+/* Entries that a block may be expected to need: sender and receiver of each transaction, the coinbase, and what contracts touch, of which a
+   quarter is enough for most: more spills over. */
+static size_t expected_entries(coh_shard_t const *s, coh_msg_block_t const *m)
+{
+    size_t plain   = 2 * (size_t)m->tx_cnt + 2;
+    size_t touched = m->fees_exact ? (size_t)COH_MIN(m->gas_limit / TOUCH_GAS,
+                                                     s->config->state_cache_entries / 4)
+                                   : 0;
+    return COH_MIN(plain + touched, s->config->state_cache_entries);
 }
 
 /* Begins the next waiting block, if its turn has come and memory has room for what it may touch. */
@@ -449,7 +599,7 @@ static bool try_begin(coh_shard_t *s)
     }
     coh_msg_t m;
     open_kept(s, k, &m);
-    if (!coh_mv_block_begin(s->mv, m.u.block.tx_cnt, 2 * (size_t)m.u.block.tx_cnt + 2)) {
+    if (!coh_mv_block_begin(s->mv, m.u.block.tx_cnt, expected_entries(s, &m.u.block))) {
         if (coh_mv_dirty_cnt(s->mv) != 0) {
             start_flush(s);
         }
@@ -459,6 +609,7 @@ static bool try_begin(coh_shard_t *s)
     if (s->blocks.first == NULL) {
         s->blocks.last = &s->blocks.first;
     }
+    coh_codes_trim(s->codes);
     coh_err_t rc = coh_executor_begin(s->ex, &m.u.block, ++s->exec_serial);
     if (rc != COH_OK) {
         fail(s,
@@ -588,10 +739,10 @@ static coh_err_t on_wave(coh_shard_t *s, coh_msg_wave_t const *m)
 
 /* ---- commit ---- */
 
-/* The sum mod 2^256 of keccak256(address, nonce, balance) over the changed accounts: the same for every layout. */
+/* The sum mod 2^256 of keccak256 over the changed keys with their new values: the same for every layout. */
 static coh_u256_t sum_state(coh_shard_t *s, coh_mv_diff_t const *diff)
 {
-    enum { ITEM = 20 + 8 + 32 };
+    enum { ITEM = 1 + 20 + 8 + 32 + 8 + 32 + 4 + 4 + 32 };
     if (diff->cnt > s->digest_cap) {
         s->digest_cap   = diff->cnt * 2;
         s->digests      = coh_realloc(s->digests, s->digest_cap * sizeof(*s->digests));
@@ -599,11 +750,28 @@ static coh_u256_t sum_state(coh_shard_t *s, coh_mv_diff_t const *diff)
         s->digest_bytes = coh_realloc(s->digest_bytes, s->digest_cap * ITEM);
     }
     for (size_t i = 0; i < diff->cnt; i++) {
-        uint8_t *p = s->digest_bytes + i * ITEM;
-        memcpy(p, coh_mv_entry_key(s->mv, diff->v[i].entry)->addr.b, 20);
-        coh_store_u64_be(p + 20, diff->v[i].value.nonce);
-        coh_u256_to_be(p + 28, &diff->v[i].value.word);
-        s->digest_in[i] = coh_bytes(p, ITEM);
+        coh_key_t const *key = coh_mv_entry_key(s->mv, diff->v[i].entry);
+        coh_value_t const *v = &diff->v[i].value;
+        uint8_t *start       = s->digest_bytes + i * ITEM;
+        uint8_t *p           = start;
+        *p++                 = (uint8_t)key->kind;
+        memcpy(p, key->addr.b, 20);
+        p += 20;
+        if (key->kind == COH_KEY_SLOT) {
+            coh_store_u64_be(p, key->generation);
+            coh_u256_to_be(p + 8, &key->slot);
+            p += 40;
+        }
+        coh_store_u64_be(p, v->nonce);
+        coh_u256_to_be(p + 8, &v->word);
+        p += 40;
+        if (coh_value_has_code(v) || v->generation != 0 || v->flags != COH_ACCOUNT_EXISTS) {
+            memcpy(p, v->code_hash.b, 32);
+            coh_store_u32_be(p + 32, v->generation);
+            coh_store_u32_be(p + 36, v->flags);
+            p += 40;
+        }
+        s->digest_in[i] = coh_bytes(start, (size_t)(p - start));
     }
     coh_keccak256_many(s->digests, s->digest_in, diff->cnt);
     coh_u256_t sum = COH_U256_ZERO;
@@ -649,7 +817,8 @@ static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, co
     case COH_PART_DO_WRITE: {
         slot->serial        = ++s->serial;
         coh_disk_req_t *req = new_req(COH_DISK_WRITE_SYNC, TAG_REDO, slot->serial);
-        slot->redo_bytes    = coh_store_put_redo(&req->batch, s->mv, &slot->diff);
+        slot->redo_bytes =
+            coh_store_put_redo(&req->batch, s->mv, &slot->diff, s->codes, &slot->codes);
         coh_metric_add(s->env->metrics, COH_M_participant_redo, slot->redo_bytes);
         hand_out(s, req);
         break;
@@ -658,6 +827,7 @@ static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, co
     case COH_PART_DO_VOTE_NO: send_no(s, block, reason); break;
     case COH_PART_DO_APPLY:
         coh_mv_commit(s->mv, &slot->diff);
+        coh_code_list_move(&s->unwritten, &slot->codes);
         s->redo_bytes += slot->redo_bytes;
         slot->redo_bytes = 0;
         coh_mv_diff_free(&slot->diff);
@@ -690,6 +860,11 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
     coh_addr_t const *coinbase = owns ? &s->exec_coinbase : NULL;
     coh_mv_settle(s->mv, &slot->diff, coinbase, &m->coinbase_credit);
     s->executing = false;
+    for (size_t i = 0; i < slot->diff.cnt; i++) {
+        if (slot->diff.v[i].new_code) {
+            coh_codes_pin(s->codes, &slot->codes, &slot->diff.v[i].value.code_hash);
+        }
+    }
 
     coh_part_action_t action;
     bool changed = slot->diff.cnt != 0;
@@ -722,6 +897,7 @@ static coh_err_t on_commit(coh_shard_t *s, coh_msg_commit_t const *m)
     uint64_t start_ns = coh_clock_thread_cpu_ns();
     coh_part_action_t action;
     COH_TRY(coh_participant_on_commit(&s->part, m->block, &action));
+    coh_executor_add_hash(s->ex, m->block, &m->hash);
     do_part(s, m->block, action, COH_ABORT_NONE);
     coh_metric_add(
         s->env->metrics, COH_M_participant_cpu_prepare, coh_clock_thread_cpu_ns() - start_ns);
@@ -739,6 +915,7 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
     if (s->executing && s->exec_block >= m->block) {
         coh_executor_end(s->ex);
         coh_mv_discard_block(s->mv);
+        coh_codes_drop_waiters(s->codes);
         s->executing = false;
     }
     uint32_t prepared  = s->part.cnt;
@@ -761,6 +938,7 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
     for (uint32_t i = kept; i < prepared; i++) {
         slot_t *slot = slot_of(s, s->part.committed + 1 + i);
         coh_mv_diff_free(&slot->diff);
+        coh_codes_release(s->codes, &slot->codes);
         coh_buf_free(&slot->vote);
         slot->serial     = 0;
         slot->redo_bytes = 0;
@@ -919,6 +1097,7 @@ static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
     bool ok = req->err == COH_OK;
     switch (req->tag) {
     case TAG_LOAD: on_loads(s, req); break;
+    case TAG_LOAD_CODE: on_codes_loaded(s, req); break;
     case TAG_REDO: on_redo_written(s, req); break;
     case TAG_DROP:
         if (ok) {
@@ -937,9 +1116,9 @@ static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
         }
         break;
     case TAG_GENESIS:
-        if (ok) {
+        if (ok && req->arg == 1) {
             write_genesis(s);
-        } else {
+        } else if (!ok) {
             fail(s, "genesis cannot be written: %s", coh_err_str(req->err));
         }
         break;
@@ -947,10 +1126,10 @@ static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
     case TAG_RECOVERY_MARK:
         if (!ok) {
             fail(s, "recovery cannot be written: %s", coh_err_str(req->err));
-        } else if (req->tag == TAG_RECOVERY) {
-            finish_recovery(s);
-        } else {
+        } else if (req->tag == TAG_RECOVERY_MARK) {
             send_ready(s);
+        } else if (req->arg == 1) {
+            finish_recovery(s);
         }
         break;
     default: COH_ASSERT(false); /* no other tag is handed out */
@@ -1007,6 +1186,14 @@ static bool shard_on_tick(coh_node_t *node)
     }
     if (s->state == SHARD_FAILED || s->state == SHARD_STOPPED) {
         return did;
+    }
+    if (coh_mv_is_exhausted(s->mv)) {
+        fail(s,
+             "a block needs more than state-cache-entries (%" PRIu64
+             ") and %zu entries of memory more: raise it",
+             s->config->state_cache_entries,
+             COH_MV_SPILL_MAX);
+        return true;
     }
     request_loads(s);
     if (s->executing) {
@@ -1071,12 +1258,15 @@ static void shard_free(coh_node_t *node)
     free_list(&s->early);
     for (uint32_t i = 0; i < COH_PARTICIPANT_WINDOW; i++) {
         coh_mv_diff_free(&s->slots[i].diff);
+        free(s->slots[i].codes.v);
         coh_buf_free(&s->slots[i].vote);
     }
+    free(s->unwritten.v);
     coh_executor_free(s->ex);
     coh_flush_free(s->flush);
     coh_queries_free(s->queries);
     coh_recoverq_free(s->recoverq);
+    coh_codes_free(s->codes);
     coh_mvstore_free(s->mv);
     coh_wire_reader_free(s->reader);
     coh_wire_reader_free(s->kept_reader);
@@ -1128,9 +1318,10 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     uint64_t seed = coh_mix64(env->unix_us(env)) ^ coh_mix64(env->mono_us(env) + env->rank);
     s->mv =
         coh_mvstore_new(config->state_cache_entries, seed, env->rank, env->rank_cnt, env->metrics);
-    s->ex       = coh_executor_new(s->mv, env, &s->directory, worker_cnt);
-    s->flush    = coh_flush_new(s->mv, env);
-    s->queries  = coh_queries_new(s->mv, env);
+    s->codes    = coh_codes_new(config->state_code_cache_bytes);
+    s->ex       = coh_executor_new(s->mv, s->codes, env, &s->directory, worker_cnt);
+    s->flush    = coh_flush_new(s->mv, s->codes, env);
+    s->queries  = coh_queries_new(s->mv, s->codes, env);
     s->recoverq = coh_recoverq_new(config->client_inflight_tx_max, env->metrics, recovered_one, s);
     s->reader   = coh_wire_reader_new();
     s->kept_reader = coh_wire_reader_new();

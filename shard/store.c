@@ -5,7 +5,7 @@
 #include "common/base/assert.h"
 #include "common/base/checksum.h"
 
-#define REDO_VERSION 1u
+#define REDO_VERSION 2u
 
 static char const mark_key[] = "node/shard";
 #define MARK_SZ 32u
@@ -41,68 +41,176 @@ void coh_store_put_mark(coh_kv_batch_t *batch, coh_store_mark_t const *mark)
         batch, COH_KV_META, coh_bytes(mark_key, sizeof(mark_key) - 1), coh_bytes(v, sizeof(v)));
 }
 
-coh_bytes_t coh_store_key(coh_key_t const *key)
+/* ---- flat keys and values ---- */
+
+coh_kv_table_t coh_store_table(coh_key_t const *key)
 {
-    COH_ASSERT(key->kind == COH_KEY_ACCOUNT);
-    return coh_bytes(key->addr.b, sizeof(key->addr.b));
+    COH_ASSERT(key->kind == COH_KEY_ACCOUNT || key->kind == COH_KEY_SLOT);
+    return key->kind == COH_KEY_ACCOUNT ? COH_KV_ACCOUNTS : COH_KV_STORAGE;
 }
 
-void coh_store_put_value(coh_kv_batch_t *batch, coh_key_t const *key, coh_value_t const *value)
+coh_bytes_t coh_store_key(uint8_t buf[COH_STORE_KEY_MAX], coh_key_t const *key)
 {
-    uint8_t be[32];
-    size_t len = coh_u256_be_len(&value->word);
-    coh_u256_to_be(be, &value->word);
-    uint8_t *v = coh_kv_batch_put_space(batch, COH_KV_ACCOUNTS, coh_store_key(key), 8 + len);
-    coh_store_u64_le(v, value->nonce);
-    memcpy(v + 8, be + 32 - len, len);
+    memcpy(buf, key->addr.b, sizeof(key->addr.b));
+    if (coh_store_table(key) == COH_KV_ACCOUNTS) {
+        return coh_bytes(buf, sizeof(key->addr.b));
+    }
+    coh_store_u32_be(buf + 20, (uint32_t)key->generation);
+    coh_u256_to_be(buf + 24, &key->slot);
+    return coh_bytes(buf, COH_STORE_KEY_MAX);
 }
 
-coh_err_t coh_store_get_value(coh_bytes_t in, coh_value_t *out)
+coh_err_t coh_store_read_key(coh_key_t *out, coh_kv_table_t table, coh_bytes_t in)
 {
-    if (in.n < 8 || in.n > 40 || (in.n > 8 && in.p[8] == 0)) {
+    coh_addr_t addr;
+    if (in.n != (table == COH_KV_ACCOUNTS ? sizeof(addr.b) : COH_STORE_KEY_MAX)) {
         return COH_ECORRUPT;
     }
-    out->nonce = coh_load_u64_le(in.p);
-    out->word  = coh_u256_from_be(in.p + 8, in.n - 8);
+    memcpy(addr.b, in.p, sizeof(addr.b));
+    if (table == COH_KV_ACCOUNTS) {
+        *out = coh_key_account(&addr);
+    } else {
+        coh_u256_t slot = coh_u256_from_be(in.p + 24, 32);
+        *out            = coh_key_slot(&addr, coh_load_u32_be(in.p + 20), &slot);
+    }
     return COH_OK;
 }
 
-/* ---- redo records ---- */
-
-#define REDO_HEAD_SZ 16u
-/* kind, address, slot, nonce, length, balance */
-#define CHANGE_SZ_MAX (1u + 20u + 32u + 8u + 1u + 32u)
-
-static uint8_t *put_change(uint8_t *p, coh_key_t const *key, coh_value_t const *value)
+bool coh_store_is_absent(coh_value_t const *value)
 {
-    *p++ = (uint8_t)key->kind;
-    memcpy(p, key->addr.b, sizeof(key->addr.b));
-    p += sizeof(key->addr.b);
-    if (key->kind == COH_KEY_SLOT) {
-        coh_u256_to_be(p, &key->slot);
-        p += 32;
-    }
-    coh_store_u64_le(p, value->nonce);
-    p += 8;
+    static coh_value_t const none;
+    return coh_value_eq(value, &none);
+}
+
+/* Flags of a flat account. */
+enum { FLAT_EXISTS = 1, FLAT_HAS_STORAGE = 2, FLAT_CODE = 4, FLAT_GENERATION = 8, FLAT_MASK = 15 };
+#define FLAT_SZ_MAX (1u + 8u + 4u + 32u + 32u)
+
+/* Writes the flat value, at most FLAT_SZ_MAX octets; returns its end. Nothing is written of an absent one. */
+static uint8_t *put_flat(uint8_t *p, uint32_t kind, coh_value_t const *v)
+{
     uint8_t be[32];
-    size_t len = coh_u256_be_len(&value->word);
-    coh_u256_to_be(be, &value->word);
-    *p++ = (uint8_t)len;
+    size_t len = coh_u256_be_len(&v->word);
+    coh_u256_to_be(be, &v->word);
+    if (kind == COH_KEY_ACCOUNT && !coh_store_is_absent(v)) {
+        bool has_code = coh_value_has_code(v);
+        *p++          = (uint8_t)(((v->flags & COH_ACCOUNT_EXISTS) ? FLAT_EXISTS : 0) |
+                         ((v->flags & COH_ACCOUNT_HAS_STORAGE) ? FLAT_HAS_STORAGE : 0) |
+                         (has_code ? FLAT_CODE : 0) | (v->generation != 0 ? FLAT_GENERATION : 0));
+        coh_store_u64_le(p, v->nonce);
+        p += 8;
+        if (v->generation != 0) {
+            coh_store_u32_le(p, v->generation);
+            p += 4;
+        }
+        if (has_code) {
+            memcpy(p, v->code_hash.b, sizeof(v->code_hash.b));
+            p += sizeof(v->code_hash.b);
+        }
+    }
     memcpy(p, be + 32 - len, len);
     return p + len;
 }
 
-size_t coh_store_put_redo(coh_kv_batch_t *batch, coh_mvstore_t const *mv, coh_mv_diff_t const *diff)
+coh_err_t coh_store_get_value(coh_value_t *out, uint32_t kind, coh_bytes_t in)
+{
+    *out               = (coh_value_t){0};
+    uint8_t const *p   = in.p;
+    uint8_t const *end = p + in.n;
+    if (kind == COH_KEY_ACCOUNT) {
+        if (in.n < 9 || (p[0] & ~FLAT_MASK) != 0) {
+            return COH_ECORRUPT;
+        }
+        uint8_t flags = p[0];
+        out->flags    = ((flags & FLAT_EXISTS) ? COH_ACCOUNT_EXISTS : 0) |
+                     ((flags & FLAT_HAS_STORAGE) ? COH_ACCOUNT_HAS_STORAGE : 0);
+        out->nonce  = coh_load_u64_le(p + 1);
+        size_t more = ((flags & FLAT_GENERATION) ? 4u : 0u) + ((flags & FLAT_CODE) ? 32u : 0u);
+        p += 9;
+        if ((size_t)(end - p) < more) {
+            return COH_ECORRUPT;
+        }
+        if (flags & FLAT_GENERATION) {
+            out->generation = coh_load_u32_le(p);
+            p += 4;
+        }
+        if (flags & FLAT_CODE) {
+            memcpy(out->code_hash.b, p, sizeof(out->code_hash.b));
+            p += sizeof(out->code_hash.b);
+        }
+    }
+    if (end - p > 32 || (p < end && *p == 0)) {
+        return COH_ECORRUPT;
+    }
+    out->word = coh_u256_from_be(p, (size_t)(end - p));
+    return coh_store_is_absent(out) ? COH_ECORRUPT : COH_OK;
+}
+
+void coh_store_put_value(coh_kv_batch_t *batch, coh_key_t const *key, coh_value_t const *value)
+{
+    uint8_t flat_key[COH_STORE_KEY_MAX];
+    uint8_t flat[FLAT_SZ_MAX];
+    coh_bytes_t k = coh_store_key(flat_key, key);
+    size_t n      = (size_t)(put_flat(flat, key->kind, value) - flat);
+    if (n == 0) {
+        coh_kv_batch_delete(batch, coh_store_table(key), k);
+    } else {
+        coh_kv_batch_put(batch, coh_store_table(key), k, coh_bytes(flat, n));
+    }
+}
+
+void coh_store_put_code(coh_kv_batch_t *batch, coh_hash_t const *hash, coh_bytes_t code)
+{
+    coh_kv_batch_put(batch, COH_KV_CODE, coh_bytes(hash->b, sizeof(hash->b)), code);
+}
+
+/* ---- redo records ---- */
+
+/* version, block, numbers of changes and of codes */
+#define REDO_HEAD_SZ 20u
+/* kind, key, length, flat value */
+#define CHANGE_SZ_MAX (1u + COH_STORE_KEY_MAX + 1u + FLAT_SZ_MAX)
+
+static uint8_t *put_change(uint8_t *p, coh_key_t const *key, coh_value_t const *value)
+{
+    *p++ = (uint8_t)key->kind;
+    p += coh_store_key(p, key).n;
+    uint8_t *len = p++;
+    p            = put_flat(p, key->kind, value);
+    *len         = (uint8_t)(p - len - 1);
+    return p;
+}
+
+size_t coh_store_put_redo(coh_kv_batch_t *batch,
+                          coh_mvstore_t const *mv,
+                          coh_mv_diff_t const *diff,
+                          coh_codes_t *codes,
+                          coh_code_list_t const *list)
 {
     COH_ASSERT(diff->cnt <= UINT32_MAX);
+    size_t code_sz = 0;
+    for (size_t i = 0; i < list->cnt; i++) {
+        coh_bytes_t code;
+        bool here = coh_codes_bytes(codes, &list->v[i], &code);
+        COH_ASSERT(here); /* it is pinned */
+        code_sz += 4 + code.n;
+    }
     coh_buf_t rec  = COH_BUF_INIT;
-    uint8_t *start = coh_buf_extend(&rec, REDO_HEAD_SZ + diff->cnt * CHANGE_SZ_MAX + 8);
+    uint8_t *start = coh_buf_extend(&rec, REDO_HEAD_SZ + diff->cnt * CHANGE_SZ_MAX + code_sz + 8);
     coh_store_u32_le(start, REDO_VERSION);
     coh_store_u64_le(start + 4, diff->block);
     coh_store_u32_le(start + 12, (uint32_t)diff->cnt);
+    coh_store_u32_le(start + 16, (uint32_t)list->cnt);
     uint8_t *p = start + REDO_HEAD_SZ;
     for (size_t i = 0; i < diff->cnt; i++) {
         p = put_change(p, coh_mv_entry_key(mv, diff->v[i].entry), &diff->v[i].value);
+    }
+    for (size_t i = 0; i < list->cnt; i++) {
+        coh_bytes_t code;
+        (void)coh_codes_bytes(codes, &list->v[i], &code);
+        coh_store_u32_le(p, (uint32_t)code.n);
+        memcpy(p + 4, code.p, code.n);
+        p += 4 + code.n;
     }
     coh_store_u64_le(p, coh_checksum64(start, (size_t)(p - start)));
     size_t size = (size_t)(p + 8 - start);
@@ -130,33 +238,32 @@ static uint8_t const *get_change(uint8_t const *p,
                                  coh_key_t *key,
                                  coh_value_t *value)
 {
-    *key         = (coh_key_t){0};
-    size_t fixed = 1 + 20 + (p < end && *p == COH_KEY_SLOT ? 32 : 0) + 8 + 1;
-    if ((size_t)(end - p) < fixed || *p >= COH_KEY_KIND_CNT) {
+    if (p == end || (*p != COH_KEY_ACCOUNT && *p != COH_KEY_SLOT)) {
         return NULL;
     }
-    key->kind = *p++;
-    memcpy(key->addr.b, p, sizeof(key->addr.b));
-    p += sizeof(key->addr.b);
-    if (key->kind == COH_KEY_SLOT) {
-        key->slot = coh_u256_from_be(p, 32);
-        p += 32;
+    uint32_t kind        = *p++;
+    coh_kv_table_t table = kind == COH_KEY_ACCOUNT ? COH_KV_ACCOUNTS : COH_KV_STORAGE;
+    size_t key_sz        = kind == COH_KEY_ACCOUNT ? sizeof(key->addr.b) : COH_STORE_KEY_MAX;
+    if ((size_t)(end - p) < key_sz + 1 ||
+        coh_store_read_key(key, table, coh_bytes(p, key_sz)) != COH_OK) {
+        return NULL;
     }
-    value->nonce = coh_load_u64_le(p);
-    p += 8;
+    p += key_sz;
     size_t len = *p++;
-    if (len > 32 || (size_t)(end - p) < len) {
+    if ((size_t)(end - p) < len) {
         return NULL;
     }
-    value->word = coh_u256_from_be(p, len);
+    *value = (coh_value_t){0};
+    if (len != 0 && coh_store_get_value(value, kind, coh_bytes(p, len)) != COH_OK) {
+        return NULL;
+    }
     return p + len;
 }
 
 coh_err_t coh_store_read_redo(coh_bytes_t key,
                               coh_bytes_t record,
                               uint64_t *block,
-                              coh_store_change_fn *visit,
-                              void *arg)
+                              coh_store_visitor_t const *visitor)
 {
     if (key.n != 8 || record.n < REDO_HEAD_SZ + 8 || coh_load_u32_le(record.p) != REDO_VERSION) {
         return COH_ECORRUPT;
@@ -167,8 +274,9 @@ coh_err_t coh_store_read_redo(coh_bytes_t key,
         coh_load_u64_le(record.p + 4) != *block) {
         return COH_ECORRUPT;
     }
-    uint32_t cnt     = coh_load_u32_le(record.p + 12);
-    uint8_t const *p = record.p + REDO_HEAD_SZ;
+    uint32_t cnt      = coh_load_u32_le(record.p + 12);
+    uint32_t code_cnt = coh_load_u32_le(record.p + 16);
+    uint8_t const *p  = record.p + REDO_HEAD_SZ;
     for (uint32_t i = 0; i < cnt; i++) {
         coh_key_t k;
         coh_value_t v;
@@ -176,16 +284,41 @@ coh_err_t coh_store_read_redo(coh_bytes_t key,
         if (p == NULL) {
             return COH_ECORRUPT;
         }
-        visit(arg, &k, &v);
+        visitor->change(visitor->arg, &k, &v);
+    }
+    for (uint32_t i = 0; i < code_cnt; i++) {
+        if ((size_t)(end - p) < 4 || (size_t)(end - p) - 4 < coh_load_u32_le(p)) {
+            return COH_ECORRUPT;
+        }
+        coh_bytes_t code = coh_bytes(p + 4, coh_load_u32_le(p));
+        if (visitor->code != NULL) {
+            visitor->code(visitor->arg, code);
+        }
+        p = code.p + code.n;
     }
     return p == end ? COH_OK : COH_ECORRUPT;
+}
+
+int coh_store_compare_keys(coh_key_t const *a, coh_key_t const *b)
+{
+    if (a->kind != b->kind) {
+        return a->kind < b->kind ? -1 : 1;
+    }
+    int d = memcmp(a->addr.b, b->addr.b, sizeof(a->addr.b));
+    if (d != 0 || a->kind == COH_KEY_ACCOUNT) {
+        return d;
+    }
+    if (a->generation != b->generation) {
+        return a->generation < b->generation ? -1 : 1;
+    }
+    return coh_u256_lt(&a->slot, &b->slot) ? -1 : coh_u256_lt(&b->slot, &a->slot);
 }
 
 static int by_key(void const *a, void const *b)
 {
     coh_mv_item_t const *x = a;
     coh_mv_item_t const *y = b;
-    return memcmp(x->key.addr.b, y->key.addr.b, sizeof(x->key.addr.b));
+    return coh_store_compare_keys(&x->key, &y->key);
 }
 
 void coh_store_sort_items(coh_mv_item_t *items, size_t cnt)

@@ -79,6 +79,19 @@ static inline uint32_t coh_load_u32_le(uint8_t const *p)
 
 static inline void coh_store_u64_le(uint8_t *p, uint64_t v) { memcpy(p, &v, sizeof(v)); }
 
+static inline void coh_store_u32_be(uint8_t *p, uint32_t v)
+{
+    v = __builtin_bswap32(v);
+    memcpy(p, &v, sizeof(v));
+}
+
+static inline uint32_t coh_load_u32_be(uint8_t const *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof(v));
+    return __builtin_bswap32(v);
+}
+
 static inline void coh_store_u64_be(uint8_t *p, uint64_t v)
 {
     coh_store_u64_le(p, __builtin_bswap64(v));

@@ -2,11 +2,12 @@
 
 #include "common/base/assert.h"
 #include "common/base/clock.h"
-#include "common/codec/rlp.h"
 #include "common/crypto/keccak.h"
 
-/* Envelope types beyond ours that exist: EIP-4844 blobs, EIP-7702 delegations. */
-enum { TYPE_BLOB = 0x03, TYPE_SET_CODE = 0x04, LIST_MIN = 0xc0 };
+enum {
+    LIST_MIN   = 0xc0, /* EIP-2718: a first octet from here on begins a legacy transaction */
+    AUTH_MAGIC = 0x05, /* EIP-7702: before what an authorization's signature covers */
+};
 
 /* Gas (Yellow Paper, Appendix G, and the EIPs named where it is charged). */
 enum {
@@ -18,10 +19,14 @@ enum {
     GAS_ACCESS_ADDR           = 2400,
     GAS_ACCESS_KEY            = 1900,
     GAS_INITCODE_WORD         = 2,
+    GAS_AUTH                  = 25000,
     GAS_FLOOR_TOKEN           = 10,
     TOKENS_NONZERO            = 4,
     INITCODE_MAX              = 49152,
 };
+
+/* EIP-4844: first octet of a versioned hash. */
+enum { BLOB_VERSION_KZG = 0x01 };
 
 /* Transactions hashed at a time by coh_tx_recover_batch: enough to fill the vectors, few enough
    for the stack. */
@@ -113,6 +118,55 @@ static coh_err_t read_access_list(coh_rlp_t *r, coh_tx_t *tx)
     return COH_OK;
 }
 
+/* EIP-4844: [hash, ...]. */
+static coh_err_t read_blob_hashes(coh_rlp_t *r, coh_tx_t *tx)
+{
+    coh_rlp_t hashes;
+    COH_TRY(coh_rlp_list(r, &hashes));
+    tx->blob_hashes = coh_bytes(hashes.p, (size_t)(hashes.end - hashes.p));
+    while (!coh_rlp_at_end(&hashes)) {
+        coh_hash_t hash;
+        COH_TRY(coh_rlp_fixed(&hashes, hash.b, sizeof(hash.b)));
+        tx->blob_cnt++;
+    }
+    return COH_OK;
+}
+
+/* EIP-7702: [chain_id, address, nonce, y_parity, r, s], the twin of coh_tx_auth_put. */
+static coh_err_t read_auth(coh_rlp_t *list, coh_tx_auth_t *auth)
+{
+    *auth = (coh_tx_auth_t){0};
+    coh_rlp_t r;
+    uint64_t parity;
+    COH_TRY(coh_rlp_list(list, &r));
+    COH_TRY(coh_rlp_u256(&r, &auth->chain_id));
+    COH_TRY(coh_rlp_fixed(&r, auth->addr.b, sizeof(auth->addr.b)));
+    COH_TRY(coh_rlp_u64(&r, &auth->nonce));
+    COH_TRY(coh_rlp_u64(&r, &parity));
+    if (parity > UINT8_MAX) {
+        return COH_EMALFORMED;
+    }
+    auth->parity = (uint8_t)parity;
+    COH_TRY(read_scalar(&r, auth->r));
+    COH_TRY(read_scalar(&r, auth->s));
+    return coh_rlp_end(&r);
+}
+
+static coh_err_t read_auth_list(coh_rlp_t *r, coh_tx_t *tx)
+{
+    coh_rlp_t list;
+    COH_TRY(coh_rlp_list(r, &list));
+    tx->auth_list = coh_bytes(list.p, (size_t)(list.end - list.p));
+    while (!coh_rlp_at_end(&list)) {
+        coh_tx_auth_t auth;
+        COH_TRY(read_auth(&list, &auth));
+        tx->auth_cnt++;
+    }
+    return COH_OK;
+}
+
+static bool has_tip(coh_tx_type_t type) { return type >= COH_TX_DYNAMIC_FEE; }
+
 /* Reads the fields in the order of their type; the twin of put_fields and put_signature. */
 static coh_err_t read_fields(coh_rlp_t *r, coh_tx_t *tx)
 {
@@ -121,11 +175,11 @@ static coh_err_t read_fields(coh_rlp_t *r, coh_tx_t *tx)
         COH_TRY(coh_rlp_u64(r, &tx->chain_id));
     }
     COH_TRY(coh_rlp_u64(r, &tx->nonce));
-    if (tx->type == COH_TX_DYNAMIC_FEE) {
+    if (has_tip(tx->type)) {
         COH_TRY(coh_rlp_u256(r, &tx->max_tip));
     }
     COH_TRY(coh_rlp_u256(r, &tx->max_fee));
-    if (tx->type != COH_TX_DYNAMIC_FEE) {
+    if (!has_tip(tx->type)) {
         tx->max_tip = tx->max_fee;
     }
     COH_TRY(coh_rlp_u64(r, &tx->gas_limit));
@@ -136,6 +190,12 @@ static coh_err_t read_fields(coh_rlp_t *r, coh_tx_t *tx)
         COH_TRY(read_legacy_v(r, tx));
     } else {
         COH_TRY(read_access_list(r, tx));
+        if (tx->type == COH_TX_BLOB) {
+            COH_TRY(coh_rlp_u256(r, &tx->max_fee_per_blob_gas));
+            COH_TRY(read_blob_hashes(r, tx));
+        } else if (tx->type == COH_TX_SET_CODE) {
+            COH_TRY(read_auth_list(r, tx));
+        }
         COH_TRY(read_parity(r, &tx->parity));
     }
     COH_TRY(read_scalar(r, tx->r));
@@ -154,12 +214,8 @@ coh_tx_err_t coh_tx_decode(coh_tx_t *out, coh_bytes_t raw)
     }
     coh_bytes_t body = raw;
     if (raw.p[0] < LIST_MIN) { /* EIP-2718 */
-        switch (raw.p[0]) {
-        case COH_TX_ACCESS_LIST:
-        case COH_TX_DYNAMIC_FEE: break;
-        case TYPE_BLOB:
-        case TYPE_SET_CODE: return COH_TX_TYPE_UNSUPPORTED;
-        default: return COH_TX_MALFORMED;
+        if (raw.p[0] <= COH_TX_LEGACY || raw.p[0] >= COH_TX_TYPE_CNT) {
+            return COH_TX_MALFORMED;
         }
         out->type = (coh_tx_type_t)raw.p[0];
         body      = coh_bytes(raw.p + 1, raw.n - 1);
@@ -173,6 +229,119 @@ coh_tx_err_t coh_tx_decode(coh_tx_t *out, coh_bytes_t raw)
     return COH_TX_OK;
 }
 
+coh_rlp_t coh_tx_access_iter(coh_tx_t const *tx) { return coh_rlp_reader(tx->access_list); }
+
+bool coh_tx_access_next(coh_rlp_t *list, coh_addr_t *addr, coh_rlp_t *keys)
+{
+    if (coh_rlp_at_end(list)) {
+        return false;
+    }
+    coh_rlp_t entry;
+    bool good = coh_rlp_list(list, &entry) == COH_OK &&
+                coh_rlp_fixed(&entry, addr->b, sizeof(addr->b)) == COH_OK &&
+                coh_rlp_list(&entry, keys) == COH_OK;
+    COH_ASSERT(good);
+    return true;
+}
+
+static bool next_hash(coh_rlp_t *list, coh_hash_t *hash)
+{
+    if (coh_rlp_at_end(list)) {
+        return false;
+    }
+    coh_err_t err = coh_rlp_fixed(list, hash->b, sizeof(hash->b));
+    COH_ASSERT(err == COH_OK);
+    return true;
+}
+
+bool coh_tx_access_key_next(coh_rlp_t *keys, coh_hash_t *key) { return next_hash(keys, key); }
+
+coh_rlp_t coh_tx_blob_iter(coh_tx_t const *tx) { return coh_rlp_reader(tx->blob_hashes); }
+
+bool coh_tx_blob_next(coh_rlp_t *list, coh_hash_t *versioned_hash)
+{
+    return next_hash(list, versioned_hash);
+}
+
+coh_rlp_t coh_tx_auth_iter(coh_tx_t const *tx) { return coh_rlp_reader(tx->auth_list); }
+
+bool coh_tx_auth_next(coh_rlp_t *list, coh_tx_auth_t *auth)
+{
+    if (coh_rlp_at_end(list)) {
+        return false;
+    }
+    coh_err_t err = read_auth(list, auth);
+    COH_ASSERT(err == COH_OK);
+    return true;
+}
+
+/* What an authorization is about, which its signature covers. */
+static void put_auth_subject(coh_buf_t *out, coh_tx_auth_t const *auth)
+{
+    coh_rlp_put_u256(out, &auth->chain_id);
+    coh_rlp_put_string(out, auth->addr.b, sizeof(auth->addr.b));
+    coh_rlp_put_u64(out, auth->nonce);
+}
+
+static coh_hash_t auth_digest(coh_tx_auth_t const *auth)
+{
+    uint8_t space[96]; /* at most 1 + 2 + 33 + 21 + 9 octets: never grows */
+    coh_buf_t msg = {.p = space, .cap = sizeof(space)};
+    coh_buf_put_u8(&msg, AUTH_MAGIC);
+    put_auth_subject(&msg, auth);
+    coh_rlp_wrap_list(&msg, 1);
+    COH_ASSERT(msg.p == space);
+    coh_hash_t digest;
+    coh_keccak256(&digest, msg.p, msg.n);
+    return digest;
+}
+
+bool coh_tx_auth_recover(coh_addr_t *authority, coh_tx_auth_t const *auth)
+{
+    if (auth->parity > 1 || !coh_ecdsa_is_low_s(auth->s)) {
+        return false;
+    }
+    coh_hash_t digest = auth_digest(auth);
+    coh_sig_t sig     = {.parity = auth->parity};
+    memcpy(sig.r, auth->r, sizeof(sig.r));
+    memcpy(sig.s, auth->s, sizeof(sig.s));
+    return coh_ecdsa_recover(authority, &digest, &sig) == COH_OK;
+}
+
+static void put_scalars(coh_buf_t *out, uint8_t const r[32], uint8_t const s[32])
+{
+    coh_u256_t wide_r = coh_u256_from_be(r, 32);
+    coh_u256_t wide_s = coh_u256_from_be(s, 32);
+    coh_rlp_put_u256(out, &wide_r);
+    coh_rlp_put_u256(out, &wide_s);
+}
+
+void coh_tx_auth_put(coh_buf_t *out, coh_tx_auth_t const *auth)
+{
+    size_t at = out->n;
+    put_auth_subject(out, auth);
+    coh_rlp_put_u64(out, auth->parity);
+    put_scalars(out, auth->r, auth->s);
+    coh_rlp_wrap_list(out, at);
+}
+
+coh_err_t coh_tx_auth_sign(coh_tx_auth_t *auth, uint8_t const secret[32])
+{
+    coh_hash_t digest = auth_digest(auth);
+    coh_sig_t sig;
+    COH_TRY(coh_ecdsa_sign(&sig, &digest, secret));
+    memcpy(auth->r, sig.r, sizeof(auth->r));
+    memcpy(auth->s, sig.s, sizeof(auth->s));
+    auth->parity = sig.parity;
+    return COH_OK;
+}
+
+static void put_list(coh_buf_t *out, coh_bytes_t payload)
+{
+    coh_rlp_put_list_header(out, payload.n);
+    coh_buf_put(out, payload.p, payload.n);
+}
+
 /* What the signature covers, except for EIP-155's suffix. */
 static void put_fields(coh_buf_t *out, coh_tx_t const *tx)
 {
@@ -180,7 +349,7 @@ static void put_fields(coh_buf_t *out, coh_tx_t const *tx)
         coh_rlp_put_u64(out, tx->chain_id);
     }
     coh_rlp_put_u64(out, tx->nonce);
-    if (tx->type == COH_TX_DYNAMIC_FEE) {
+    if (has_tip(tx->type)) {
         coh_rlp_put_u256(out, &tx->max_tip);
     }
     coh_rlp_put_u256(out, &tx->max_fee);
@@ -189,8 +358,13 @@ static void put_fields(coh_buf_t *out, coh_tx_t const *tx)
     coh_rlp_put_u256(out, &tx->value);
     coh_rlp_put_string(out, tx->data.p, tx->data.n);
     if (tx->type != COH_TX_LEGACY) {
-        coh_rlp_put_list_header(out, tx->access_list.n);
-        coh_buf_put(out, tx->access_list.p, tx->access_list.n);
+        put_list(out, tx->access_list);
+    }
+    if (tx->type == COH_TX_BLOB) {
+        coh_rlp_put_u256(out, &tx->max_fee_per_blob_gas);
+        put_list(out, tx->blob_hashes);
+    } else if (tx->type == COH_TX_SET_CODE) {
+        put_list(out, tx->auth_list);
     }
 }
 
@@ -204,10 +378,7 @@ static void put_signature(coh_buf_t *out, coh_tx_t const *tx)
     } else {
         coh_rlp_put_u64(out, tx->parity);
     }
-    coh_u256_t r = coh_u256_from_be(tx->r, sizeof(tx->r));
-    coh_u256_t s = coh_u256_from_be(tx->s, sizeof(tx->s));
-    coh_rlp_put_u256(out, &r);
-    coh_rlp_put_u256(out, &s);
+    put_scalars(out, tx->r, tx->s);
 }
 
 /* Appends the type octet, if there is one; returns where the list begins. */
@@ -274,11 +445,6 @@ coh_addr_t coh_tx_receiver(coh_tx_t const *tx, coh_addr_t const *sender)
     return tx->is_create ? coh_tx_created_address(sender, tx->nonce) : tx->to;
 }
 
-bool coh_tx_needs_code(coh_tx_t const *tx, coh_fork_t fork)
-{
-    return tx->is_create ? tx->data.n != 0 : coh_fork_is_precompile(fork, &tx->to);
-}
-
 static size_t count_zeros(coh_bytes_t data)
 {
     size_t cnt = 0;
@@ -305,6 +471,7 @@ uint64_t coh_tx_intrinsic_gas(coh_tx_t const *tx, coh_fork_t fork)
     }
     gas += (coh_u128_t)GAS_ACCESS_ADDR * tx->access_addr_cnt; /* EIP-2930 */
     gas += (coh_u128_t)GAS_ACCESS_KEY * tx->access_key_cnt;
+    gas += (coh_u128_t)GAS_AUTH * tx->auth_cnt; /* EIP-7702 */
     return saturate(gas);
 }
 
@@ -318,21 +485,21 @@ uint64_t coh_tx_floor_gas(coh_tx_t const *tx, coh_fork_t fork)
     return saturate(GAS_TX + GAS_FLOOR_TOKEN * tokens); /* EIP-7623 */
 }
 
-uint64_t coh_tx_gas_max(coh_tx_t const *tx, coh_fork_t fork)
+uint64_t coh_tx_blob_gas(coh_tx_t const *tx) { return COH_TX_BLOB_GAS * tx->blob_cnt; }
+
+coh_tx_err_t coh_tx_check_blob_cnt(coh_tx_t const *tx, uint32_t blob_max)
 {
-    if (tx->is_create) {
-        return tx->gas_limit;
-    }
-    uint64_t intrinsic = coh_tx_intrinsic_gas(tx, fork);
-    uint64_t floor     = coh_tx_floor_gas(tx, fork);
-    return COH_MAX(intrinsic, floor);
+    return tx->blob_cnt > blob_max ? COH_TX_BLOB_CNT : COH_TX_OK;
 }
 
 bool coh_tx_upfront(coh_u256_t *out, coh_tx_t const *tx)
 {
-    bool mul_over = coh_u256_mul_u64(out, &tx->max_fee, tx->gas_limit);
-    bool add_over = coh_u256_add(out, out, &tx->value);
-    return mul_over || add_over;
+    coh_u256_t blob_fee;
+    bool over = coh_u256_mul_u64(out, &tx->max_fee, tx->gas_limit);
+    over |= coh_u256_add(out, out, &tx->value);
+    over |= coh_u256_mul_u64(&blob_fee, &tx->max_fee_per_blob_gas, coh_tx_blob_gas(tx));
+    over |= coh_u256_add(out, out, &blob_fee);
+    return over;
 }
 
 void coh_tx_effective_price(coh_u256_t *out, coh_tx_t const *tx, coh_u256_t const *base_fee)
@@ -376,8 +543,39 @@ static bool type_in_fork(coh_tx_type_t type, coh_fork_t fork)
     case COH_TX_LEGACY: return true;
     case COH_TX_ACCESS_LIST: return fork >= COH_FORK_BERLIN;
     case COH_TX_DYNAMIC_FEE: return fork >= COH_FORK_LONDON;
+    case COH_TX_BLOB: return fork >= COH_FORK_CANCUN;
+    case COH_TX_SET_CODE: return fork >= COH_FORK_PRAGUE;
+    case COH_TX_TYPE_CNT: break;
     }
     return false;
+}
+
+static coh_tx_err_t check_blobs(coh_tx_t const *tx, coh_fork_t fork)
+{
+    if (tx->is_create) { /* EIP-4844 */
+        return COH_TX_BLOB_CREATE;
+    }
+    if (tx->blob_cnt == 0) {
+        return COH_TX_BLOB_NONE;
+    }
+    coh_rlp_t list = coh_tx_blob_iter(tx);
+    coh_hash_t hash;
+    while (coh_tx_blob_next(&list, &hash)) {
+        if (hash.b[0] != BLOB_VERSION_KZG) {
+            return COH_TX_BLOB_VERSION;
+        }
+    }
+    return fork >= COH_FORK_OSAKA ? coh_tx_check_blob_cnt(tx, COH_TX_BLOB_MAX) /* EIP-7594 */
+                                  : COH_TX_OK;
+}
+
+/* EIP-7702. */
+static coh_tx_err_t check_auths(coh_tx_t const *tx)
+{
+    if (tx->is_create) {
+        return COH_TX_AUTH_CREATE;
+    }
+    return tx->auth_cnt == 0 ? COH_TX_AUTH_NONE : COH_TX_OK;
 }
 
 coh_tx_err_t coh_tx_check_static(coh_tx_t const *tx,
@@ -397,7 +595,12 @@ coh_tx_err_t coh_tx_check_static(coh_tx_t const *tx,
     if (coh_u256_lt(&tx->max_fee, &tx->max_tip)) { /* EIP-1559 */
         return COH_TX_TIP_ABOVE_CAP;
     }
-    coh_tx_err_t err = check_signer(tx, fork, chain_id, allow_unprotected);
+    coh_tx_err_t err = tx->type == COH_TX_BLOB       ? check_blobs(tx, fork)
+                       : tx->type == COH_TX_SET_CODE ? check_auths(tx)
+                                                     : COH_TX_OK;
+    if (err == COH_TX_OK) {
+        err = check_signer(tx, fork, chain_id, allow_unprotected);
+    }
     if (err != COH_TX_OK) {
         return err;
     }
@@ -414,10 +617,7 @@ coh_tx_err_t coh_tx_check_static(coh_tx_t const *tx,
         return COH_TX_FLOOR_GAS;
     }
     coh_u256_t upfront;
-    if (coh_tx_upfront(&upfront, tx)) {
-        return COH_TX_FEE_OVERFLOW;
-    }
-    return coh_tx_needs_code(tx, fork) ? COH_TX_NEEDS_CODE : COH_TX_OK;
+    return coh_tx_upfront(&upfront, tx) ? COH_TX_FEE_OVERFLOW : COH_TX_OK;
 }
 
 /* Recovers the senders of cnt <= CHUNK_CNT members; returns the CPU time of recovery. */

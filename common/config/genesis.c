@@ -16,7 +16,7 @@
 #define GWEI                UINT64_C(1000000000)
 #define GAS_LIMIT_MIN       5000 /* Yellow Paper, 4.4.4 */
 #define HASH_CHUNK_ACCOUNTS 4096
-#define HASH_DOMAIN         "cohort genesis 1"
+#define HASH_DOMAIN         "cohort genesis 3"
 
 /* Members of config that activate a rule set, in the order in which they must be active. SPURIOUS
    has two names (EIP-155 and EIP-158 were activated together); PARIS is derived from two members
@@ -44,9 +44,24 @@ static fork_member_t const fork_members[] = {
     {"osakaTime", COH_FORK_OSAKA},
 };
 
+/* Names of the steps in blobSchedule, and of the members of config that give their times from BPO1
+   on. */
+static struct {
+    char const *name;
+    char const *time;
+} const blob_steps[COH_BLOB_STEP_CNT] = {
+    [COH_BLOB_CANCUN] = {"cancun", NULL},
+    [COH_BLOB_PRAGUE] = {"prague", NULL},
+    [COH_BLOB_OSAKA]  = {"osaka", NULL},
+    [COH_BLOB_BPO1]   = {"bpo1", "bpo1Time"},
+    [COH_BLOB_BPO2]   = {"bpo2", "bpo2Time"},
+    [COH_BLOB_BPO3]   = {"bpo3", "bpo3Time"},
+    [COH_BLOB_BPO4]   = {"bpo4", "bpo4Time"},
+    [COH_BLOB_BPO5]   = {"bpo5", "bpo5Time"},
+};
+
 /* Members of config that are read elsewhere, or that change nothing for the rules above: difficulty
-   bombs, the DAO's balance move, blob parameters (only transactions without blobs run here),
-   engines. */
+   bombs, the DAO's balance move, engines. */
 static char const *const config_known[] = {
     "chainId",
     "terminalTotalDifficulty",
@@ -57,11 +72,6 @@ static char const *const config_known[] = {
     "muirGlacierBlock",
     "arrowGlacierBlock",
     "grayGlacierBlock",
-    "bpo1Time",
-    "bpo2Time",
-    "bpo3Time",
-    "bpo4Time",
-    "bpo5Time",
     "depositContractAddress",
     "blobSchedule",
     "ethash",
@@ -116,6 +126,21 @@ static bool is_fork_member(char const *name)
 {
     for (size_t i = 0; i < COH_CNT(fork_members); i++) {
         if (strcmp(fork_members[i].member, name) == 0) {
+            return true;
+        }
+    }
+    for (size_t i = COH_BLOB_BPO1; i < COH_BLOB_STEP_CNT; i++) {
+        if (strcmp(blob_steps[i].time, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_blob_step(char const *name)
+{
+    for (size_t i = 0; i < COH_BLOB_STEP_CNT; i++) {
+        if (strcmp(blob_steps[i].name, name) == 0) {
             return true;
         }
     }
@@ -281,6 +306,115 @@ static coh_err_t read_forks(coh_genesis_t *out, json_t const *config, coh_buf_t 
     return check_fork_order(out, why);
 }
 
+static coh_err_t read_count(uint32_t *out, json_t const *row, char const *member, coh_buf_t *why)
+{
+    uint64_t v          = 0;
+    json_t const *value = json_object_get(row, member);
+    if (value == NULL) {
+        coh_buf_printf(why, "%s is missing", member);
+        return COH_EINVAL;
+    }
+    COH_TRY(read_u64(&v, value, member, why));
+    if (v > UINT32_MAX) {
+        coh_buf_printf(why, "%s is above 2^32-1", member);
+        return COH_EINVAL;
+    }
+    *out = (uint32_t)v;
+    return COH_OK;
+}
+
+/* One row of blobSchedule (EIP-7840). */
+static coh_err_t read_blob_params(coh_blob_params_t *out, json_t const *row, coh_buf_t *why)
+{
+    if (!json_is_object(row)) {
+        coh_buf_printf(why, "must be an object with target, max and baseFeeUpdateFraction");
+        return COH_EMALFORMED;
+    }
+    *out = (coh_blob_params_t){0};
+    COH_TRY(read_count(&out->target, row, "target", why));
+    COH_TRY(read_count(&out->max, row, "max", why));
+    COH_TRY(read_optional(&out->update_fraction, row, "baseFeeUpdateFraction", why));
+    if (out->max == 0 || out->target > out->max || out->update_fraction == 0) {
+        coh_buf_printf(why,
+                       "target must not be above max, and max and baseFeeUpdateFraction not 0");
+        return COH_EINVAL;
+    }
+    return COH_OK;
+}
+
+/* The times of the BPO forks ascend, none comes before Osaka (EIP-7892). */
+static coh_err_t check_bpo_order(coh_genesis_t const *g, coh_blob_step_t step, coh_buf_t *why)
+{
+    char const *last = "Osaka";
+    uint64_t last_at = g->fork_at[COH_FORK_OSAKA];
+    for (coh_blob_step_t below = COH_BLOB_BPO1; below < step; below++) {
+        if (g->blob_params[below].max != 0) {
+            last    = blob_steps[below].time;
+            last_at = g->bpo_at[below - COH_BLOB_BPO1];
+        }
+    }
+    if (last_at == NEVER || g->bpo_at[step - COH_BLOB_BPO1] < last_at) {
+        coh_buf_printf(why, "%s is before %s", blob_steps[step].time, last);
+        return COH_EINVAL;
+    }
+    return COH_OK;
+}
+
+/* Reads blobSchedule and the times of the BPO forks. What a fork lacks there is the default. */
+static coh_err_t read_blob_schedule(coh_genesis_t *out, json_t const *config, coh_buf_t *why)
+{
+    json_t *schedule = json_object_get(config, "blobSchedule");
+    if (schedule != NULL && !json_is_null(schedule) && !json_is_object(schedule)) {
+        coh_buf_printf(why, "blobSchedule must be an object");
+        return COH_EMALFORMED;
+    }
+    char const *name;
+    json_t *v;
+    json_object_foreach (schedule, name, v) {
+        if (!is_blob_step(name)) {
+            warn_ignored("blobSchedule", name);
+        }
+    }
+    for (coh_blob_step_t step = COH_BLOB_CANCUN; step < COH_BLOB_STEP_CNT; step++) {
+        uint64_t at = 0;
+        if (step >= COH_BLOB_BPO1) {
+            at = NEVER;
+            COH_TRY(read_optional(&at, config, blob_steps[step].time, why));
+            out->bpo_at[step - COH_BLOB_BPO1] = at;
+        }
+        json_t const *row        = json_object_get(schedule, blob_steps[step].name);
+        coh_blob_params_t params = coh_blob_params_default(step);
+        if (row != NULL && !json_is_null(row)) {
+            coh_buf_t detail = COH_BUF_INIT; /* allocates only on failure */
+            coh_err_t rc     = read_blob_params(&params, row, &detail);
+            if (rc != COH_OK) {
+                coh_buf_printf(why,
+                               "blobSchedule: %s: %.*s",
+                               blob_steps[step].name,
+                               (int)detail.n,
+                               (char const *)detail.p);
+                coh_buf_free(&detail);
+                return rc;
+            }
+        }
+        if (at == NEVER) {
+            continue;
+        }
+        if (params.max == 0) {
+            coh_buf_printf(why,
+                           "%s is given, but blobSchedule has no %s",
+                           blob_steps[step].time,
+                           blob_steps[step].name);
+            return COH_EINVAL;
+        }
+        out->blob_params[step] = params;
+        if (step >= COH_BLOB_BPO1) {
+            COH_TRY(check_bpo_order(out, step, why));
+        }
+    }
+    return COH_OK;
+}
+
 static coh_err_t read_config(coh_genesis_t *out, json_t *config, coh_buf_t *why)
 {
     char const *member;
@@ -295,7 +429,8 @@ static coh_err_t read_config(coh_genesis_t *out, json_t *config, coh_buf_t *why)
         coh_buf_printf(why, "chainId is missing or 0; give the chain a number above 0 (EIP-155)");
         return COH_EINVAL;
     }
-    return read_forks(out, config, why);
+    COH_TRY(read_forks(out, config, why));
+    return read_blob_schedule(out, config, why);
 }
 
 static coh_err_t read_header(coh_genesis_t *out, json_t const *root, coh_buf_t *why)
@@ -326,22 +461,82 @@ static coh_err_t read_header(coh_genesis_t *out, json_t const *root, coh_buf_t *
     return COH_OK;
 }
 
-/* True for what an account without a contract may have as code: nothing, null, "" or "0x". */
-static bool is_no_code(json_t const *v)
+/* Digits of a hexadecimal text behind its 0x, if it has one. */
+static coh_bytes_t hex_digits(char const *text, size_t len)
 {
-    return v == NULL || json_is_null(v) ||
-           (json_is_string(v) &&
-            (json_string_length(v) == 0 || strcmp(json_string_value(v), "0x") == 0));
+    size_t skip = len >= 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 2 : 0;
+    return coh_bytes(text + skip, len - skip);
 }
 
-static bool is_no_storage(json_t const *v)
+static coh_err_t read_code(coh_genesis_account_t *out, json_t const *v, coh_buf_t *why)
 {
-    return v == NULL || json_is_null(v) || (json_is_object(v) && json_object_size(v) == 0);
+    if (v == NULL || json_is_null(v)) {
+        return COH_OK;
+    }
+    coh_bytes_t digits = {0};
+    if (json_is_string(v)) {
+        digits = hex_digits(json_string_value(v), json_string_length(v));
+    }
+    if (json_is_string(v) && digits.n == 0) {
+        return COH_OK;
+    }
+    uint8_t *code = coh_calloc(1, digits.n / 2 + 1);
+    if (!json_is_string(v) || digits.n % 2 != 0 ||
+        coh_hex_decode(code, digits.n / 2, (char const *)digits.p, digits.n) != COH_OK) {
+        free(code);
+        coh_buf_printf(why, "code must be text: 0x and an even number of hexadecimal digits");
+        return COH_EINVAL;
+    }
+    out->code = coh_bytes(code, digits.n / 2);
+    return COH_OK;
+}
+
+/* Up to 64 digits, fewer stand for a smaller number, as geth has it. */
+static bool read_word(coh_u256_t *out, char const *text, size_t len)
+{
+    coh_bytes_t digits = hex_digits(text, len);
+    char padded[64];
+    uint8_t be[32];
+    if (digits.n > sizeof(padded)) {
+        return false;
+    }
+    memset(padded, '0', sizeof(padded));
+    memcpy(padded + sizeof(padded) - digits.n, digits.p, digits.n);
+    if (coh_hex_decode(be, sizeof(be), padded, sizeof(padded)) != COH_OK) {
+        return false;
+    }
+    *out = coh_u256_from_be(be, sizeof(be));
+    return true;
+}
+
+static coh_err_t read_storage(coh_genesis_account_t *out, json_t *v, coh_buf_t *why)
+{
+    if (v == NULL || json_is_null(v)) {
+        return COH_OK;
+    }
+    if (!json_is_object(v)) {
+        coh_buf_printf(why, "storage must be an object of slots");
+        return COH_EMALFORMED;
+    }
+    out->slots = coh_calloc(json_object_size(v), sizeof(*out->slots));
+    char const *key;
+    json_t *value;
+    json_object_foreach (v, key, value) {
+        coh_genesis_slot_t *slot = &out->slots[out->slot_cnt];
+        if (!json_is_string(value) || !read_word(&slot->key, key, strlen(key)) ||
+            !read_word(&slot->value, json_string_value(value), json_string_length(value))) {
+            coh_buf_printf(
+                why, "storage: slots and their values are 0x and up to 64 hexadecimal digits");
+            return COH_EINVAL;
+        }
+        out->slot_cnt++;
+    }
+    return COH_OK;
 }
 
 static coh_err_t read_account(coh_genesis_account_t *out,
                               char const *key,
-                              json_t const *account,
+                              json_t *account,
                               coh_buf_t *why)
 {
     if (coh_hex_decode(out->addr.b, sizeof(out->addr.b), key, strlen(key)) != COH_OK) {
@@ -352,11 +547,8 @@ static coh_err_t read_account(coh_genesis_account_t *out,
         coh_buf_printf(why, "must be an object with a balance");
         return COH_EMALFORMED;
     }
-    if (!is_no_code(json_object_get(account, "code")) ||
-        !is_no_storage(json_object_get(account, "storage"))) {
-        coh_buf_printf(why, "has code or storage; contracts are not executed yet, leave it out");
-        return COH_EUNSUPPORTED;
-    }
+    COH_TRY(read_code(out, json_object_get(account, "code"), why));
+    COH_TRY(read_storage(out, json_object_get(account, "storage"), why));
     json_t const *balance = json_object_get(account, "balance");
     if (balance == NULL) {
         coh_buf_printf(why, "balance is missing");
@@ -374,7 +566,7 @@ static coh_err_t read_alloc(coh_genesis_t *out, json_t *alloc, coh_buf_t *why)
     bool warned = false;
     json_object_foreach (alloc, key, account) {
         coh_buf_t detail = COH_BUF_INIT; /* allocates only on failure */
-        coh_err_t rc     = read_account(&out->alloc[out->alloc_cnt], key, account, &detail);
+        coh_err_t rc     = read_account(&out->alloc[out->alloc_cnt++], key, account, &detail);
         if (rc != COH_OK) {
             char quoted[64];
             coh_buf_printf(why,
@@ -385,7 +577,6 @@ static coh_err_t read_alloc(coh_genesis_t *out, json_t *alloc, coh_buf_t *why)
             coh_buf_free(&detail);
             return rc;
         }
-        out->alloc_cnt++;
         char const *member;
         json_t *v;
         json_object_foreach (account, member, v) {
@@ -440,13 +631,57 @@ static int compare_accounts(void const *a, void const *b)
     return memcmp(x->addr.b, y->addr.b, sizeof(x->addr.b));
 }
 
-_Static_assert(sizeof(coh_genesis_account_t) == 64, "update hash_account");
+static int compare_slots(void const *a, void const *b)
+{
+    coh_genesis_slot_t const *x = a;
+    coh_genesis_slot_t const *y = b;
+    return coh_u256_lt(&x->key, &y->key) ? -1 : coh_u256_lt(&y->key, &x->key);
+}
+
+/* Sorts the slots and drops those that are zero. False: one is there twice. */
+static bool finish_slots(coh_genesis_account_t *account)
+{
+    size_t kept = 0;
+    if (account->slot_cnt > 1) {
+        qsort(account->slots, account->slot_cnt, sizeof(*account->slots), compare_slots);
+    }
+    for (size_t i = 0; i < account->slot_cnt; i++) {
+        if (i > 0 && coh_u256_eq(&account->slots[i - 1].key, &account->slots[i].key)) {
+            return false;
+        }
+        account->slots[kept] = account->slots[i];
+        kept += !coh_u256_is_zero(&account->slots[i].value);
+    }
+    account->slot_cnt = kept;
+    return true;
+}
+
+_Static_assert(sizeof(coh_genesis_account_t) == 96, "update hash_account");
 
 static void hash_account(coh_buf_t *out, coh_genesis_account_t const *account)
 {
     coh_buf_put(out, account->addr.b, sizeof(account->addr.b));
     coh_buf_put_u64_le(out, account->nonce);
     coh_u256_to_be(coh_buf_extend(out, 32), &account->balance);
+    coh_buf_put_u64_le(out, account->code.n);
+    coh_buf_put(out, account->code.p, account->code.n);
+    coh_buf_put_u64_le(out, account->slot_cnt);
+    for (size_t i = 0; i < account->slot_cnt; i++) {
+        coh_u256_to_be(coh_buf_extend(out, 32), &account->slots[i].key);
+        coh_u256_to_be(coh_buf_extend(out, 32), &account->slots[i].value);
+    }
+}
+
+static void hash_blobs(coh_buf_t *out, coh_genesis_t const *g)
+{
+    for (size_t i = 0; i < COH_CNT(g->blob_params); i++) {
+        coh_buf_put_u64_le(out, g->blob_params[i].target);
+        coh_buf_put_u64_le(out, g->blob_params[i].max);
+        coh_buf_put_u64_le(out, g->blob_params[i].update_fraction);
+    }
+    for (size_t i = 0; i < COH_CNT(g->bpo_at); i++) {
+        coh_buf_put_u64_le(out, g->bpo_at[i]);
+    }
 }
 
 /* The hash of the fields in order, then folded with the accounts, a chunk at a time: memory stays
@@ -461,6 +696,7 @@ static coh_hash_t hash_genesis(coh_genesis_t const *g)
     for (size_t i = 0; i < COH_FORK_CNT; i++) {
         coh_buf_put_u64_le(&text, g->fork_at[i]);
     }
+    hash_blobs(&text, g);
     coh_buf_put_u64_le(&text, g->number);
     coh_buf_put_u64_le(&text, g->timestamp);
     coh_buf_put_u64_le(&text, g->gas_limit);
@@ -491,6 +727,11 @@ coh_err_t coh_genesis_finish(coh_genesis_t *g, coh_buf_t *err_text)
         if (i > 0 && coh_addr_eq(&g->alloc[i - 1].addr, &g->alloc[i].addr)) {
             coh_hex_encode(addr, g->alloc[i].addr.b, sizeof(g->alloc[i].addr.b));
             coh_buf_printf(err_text, "alloc: account 0x%s is there twice", addr);
+            return COH_EINVAL;
+        }
+        if (!finish_slots(&g->alloc[i])) {
+            coh_hex_encode(addr, g->alloc[i].addr.b, sizeof(g->alloc[i].addr.b));
+            coh_buf_printf(err_text, "alloc: account 0x%s has a slot twice", addr);
             return COH_EINVAL;
         }
         if (coh_u256_add(&g->supply, &g->supply, &g->alloc[i].balance)) {
@@ -579,7 +820,12 @@ coh_err_t coh_genesis_load(coh_genesis_t *out, char const *path, coh_buf_t *err_
 
 void coh_genesis_free(coh_genesis_t *g)
 {
+    for (size_t i = 0; i < g->alloc_cnt; i++) {
+        free((void *)(uintptr_t)g->alloc[i].code.p);
+        free(g->alloc[i].slots);
+    }
     free(g->alloc);
+    free(g->ancestors);
     *g = (coh_genesis_t){0};
 }
 
@@ -594,4 +840,23 @@ coh_fork_t coh_genesis_fork(coh_genesis_t const *g, uint64_t number, uint64_t ti
         fork++;
     }
     return fork;
+}
+
+coh_blob_params_t coh_genesis_blob_params(coh_genesis_t const *g, uint64_t timestamp)
+{
+    _Static_assert(COH_FORK_PRAGUE - COH_FORK_CANCUN == COH_BLOB_PRAGUE - COH_BLOB_CANCUN &&
+                       COH_FORK_OSAKA - COH_FORK_CANCUN == COH_BLOB_OSAKA - COH_BLOB_CANCUN,
+                   "steps are named after forks");
+    for (size_t i = COH_BLOB_STEP_CNT; i-- > 0;) {
+        coh_blob_step_t step     = (coh_blob_step_t)i;
+        coh_blob_params_t params = g->blob_params[step];
+        bool is_bpo              = step >= COH_BLOB_BPO1;
+        uint64_t at              = is_bpo ? g->bpo_at[step - COH_BLOB_BPO1]
+                                          : g->fork_at[COH_FORK_CANCUN + (step - COH_BLOB_CANCUN)];
+        if (at == NEVER || at > timestamp || (is_bpo && params.max == 0)) {
+            continue;
+        }
+        return params.max == 0 ? coh_blob_params_default(step) : params;
+    }
+    return (coh_blob_params_t){0};
 }

@@ -5,6 +5,9 @@
 
 #include "common/base/base.h"
 
+/* Of no octets: the code hash of an account without code. */
+extern coh_hash_t const COH_KECCAK_EMPTY;
+
 /* coh_keccak256 hashes n bytes. out may lie inside the input. */
 void coh_keccak256(coh_hash_t *out, void const *p, size_t n);
 

@@ -13,7 +13,9 @@
 /* Tables of every store, shards' and coordinator's: COH_KV_TABLE(name, purpose). */
 #define COH_KV_TABLES(T)                                                                        \
     T(META, "meta", "format, identity, progress marks")                                         \
-    T(ACCOUNTS, "accounts", "shard: address -> nonce, balance")                                 \
+    T(ACCOUNTS, "accounts", "shard: address -> account")                                        \
+    T(STORAGE, "storage", "shard: address, generation, slot -> value")                          \
+    T(CODE, "code", "shard: code hash -> code")                                                 \
     T(REDO, "redo", "shard: block number -> redo record, until flushed")                        \
     T(BLOCKS, "blocks", "coordinator: block number -> decision record (header, body, outcome)") \
     T(TX_INDEX, "tx_index", "coordinator: transaction hash -> block number, index")             \

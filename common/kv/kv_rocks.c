@@ -51,6 +51,8 @@ typedef struct {
 static table_shape_t const shapes[COH_KV_TABLE_CNT] = {
     [COH_KV_META]      = {.write_buffer_bytes = MIB, .write_buffer_cnt = 2},
     [COH_KV_ACCOUNTS]  = {.write_buffer_bytes = 32 * MIB, .write_buffer_cnt = 2, .filter = true},
+    [COH_KV_STORAGE]   = {.write_buffer_bytes = 32 * MIB, .write_buffer_cnt = 2, .filter = true},
+    [COH_KV_CODE]      = {.write_buffer_bytes = 8 * MIB, .write_buffer_cnt = 2, .blobs = true},
     [COH_KV_REDO]      = {.write_buffer_bytes = 64 * MIB, .write_buffer_cnt = 2},
     [COH_KV_BLOCKS]    = {.write_buffer_bytes = 8 * MIB,
                           .write_buffer_cnt   = 2,

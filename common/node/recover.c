@@ -65,6 +65,8 @@ void coh_recover_job_decode(coh_recover_job_t *job, uint32_t first, uint32_t cnt
         if (err == COH_TX_OK && rules->check_static) {
             err = coh_tx_check_static(
                 &job->txs[i], rules->fork, rules->chain_id, rules->allow_unprotected);
+            /* The transition knows neither blob fees nor delegations yet. */
+            err = job->txs[i].type > COH_TX_DYNAMIC_FEE ? COH_TX_TYPE_UNSUPPORTED : err;
         }
         job->results[i].tx  = &job->txs[i];
         job->results[i].err = err;

@@ -25,3 +25,32 @@ void coh_write_sub(coh_write_t *write, coh_u256_t const *amount)
 {
     add_signed(write, amount, true);
 }
+
+void coh_write_apply(coh_value_t *value, coh_write_t const *write)
+{
+    uint32_t flags = write->flags;
+    if (flags & COH_WRITE_GONE) {
+        *value = (coh_value_t){.generation = write->code->generation};
+        return;
+    }
+    if (flags & COH_WRITE_VALUE) {
+        value->word = write->word;
+    } else if (flags & COH_WRITE_DELTA) {
+        if (flags & COH_WRITE_NEGATIVE) {
+            (void)coh_u256_sub(&value->word, &value->word, &write->word);
+        } else {
+            (void)coh_u256_add(&value->word, &value->word, &write->word);
+        }
+    }
+    if (flags & COH_WRITE_NONCE) {
+        value->nonce = write->nonce;
+    }
+    if (flags & COH_WRITE_CODE) {
+        value->code_hash  = write->code->hash;
+        value->generation = write->code->generation;
+        value->flags = (value->flags & ~(uint32_t)COH_ACCOUNT_HAS_STORAGE) | write->code->flags;
+    }
+    if (write->key.kind == COH_KEY_ACCOUNT && (flags & ~(uint32_t)COH_WRITE_REMOVED) != 0) {
+        value->flags |= COH_ACCOUNT_EXISTS;
+    }
+}

@@ -9,6 +9,7 @@
     X(node, "run a cluster: the ranks of mpirun, or coordinator and shards in one process") \
     X(bench, "put load on a running or an embedded cluster and measure it")                 \
     X(import, "replay signed transactions or blocks and check the result")                  \
+    X(statetest, "run official Ethereum state tests")                                       \
     X(status, "show what a running cluster is doing")                                       \
     X(version, "show the version of the program and of its libraries")
 

@@ -5,6 +5,9 @@
 #include <stdio.h>
 
 #include "common/crypto/keccak.h"
+#include "common/crypto/kzg.h"
+#include "common/crypto/modexp.h"
+#include "common/crypto/sha256.h"
 #include "deploy/cohort/args.h"
 #include "deploy/cohort/cmd.h"
 
@@ -78,6 +81,9 @@ int coh_cmd_version(int argc, char **argv)
         {"nanomsg", COHORT_NANOMSG_VERSION},
         {"msgpack-c", COHORT_MSGPACK_VERSION},
         {"libsecp256k1", COHORT_SECP256K1_VERSION},
+        {"openssl", coh_sha256_library()},
+        {"gmp", coh_modexp_library()},
+        {"c-kzg", coh_kzg_library()},
         {"jansson", jansson_version_str()},
         {"libmicrohttpd", MHD_get_version()},
         {"inih", COHORT_INIH_VERSION},

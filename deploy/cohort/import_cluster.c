@@ -56,8 +56,17 @@ static void end(cluster_t *c, coh_err_t err)
 
 static void on_imported(void *arg, coh_import_result_t const *result)
 {
-    cluster_t *c       = arg;
-    c->out->result     = *result;
+    cluster_t *c   = arg;
+    c->out->result = *result;
+    if (result->sealed != NULL) {
+        coh_sealed_t const *sealed = result->sealed;
+        c->out->gas                = coh_calloc(sealed->tx_cnt, sizeof(*c->out->gas));
+        for (uint32_t i = 0; i < sealed->tx_cnt; i++) {
+            c->out->gas[i] = sealed->receipts[i].gas_used;
+        }
+        memcpy(c->out->bloom, sealed->header.bloom, sizeof(c->out->bloom));
+        c->out->result.sealed = NULL;
+    }
     c->out->elapsed_us = coh_clock_mono_us() - c->start_us;
     c->step            = ASKING;
 }
@@ -280,7 +289,8 @@ coh_err_t coh_import_cluster_run(coh_import_outcome_t *out,
     free(c.ranks);
     if (err != COH_OK) {
         free(out->accounts);
-        out->accounts = NULL;
+        free(out->gas);
+        *out = (coh_import_outcome_t){0};
     }
     return err;
 }

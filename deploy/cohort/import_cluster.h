@@ -7,16 +7,19 @@
 #include "common/config/config.h"
 #include "common/config/genesis.h"
 #include "coordinator/coordinator.h"
+#include "coordinator/seal.h"
 
 typedef struct {
-    coh_import_result_t result;
+    coh_import_result_t result; /* but for sealed, which is gone */
+    uint64_t *gas; /* of each transaction alone, if the block is valid; owned, free() */
+    uint8_t bloom[COH_BLOOM_SZ];
     coh_op_account_t *accounts; /* in the order asked for; owned, free() */
     uint64_t elapsed_us;        /* from handing the block in to its durable decision */
 } coh_import_outcome_t;
 
 /* coh_import_cluster_run starts config->node_shards shards with config->node_threads threads each on fresh stores in dir (which exists and is empty),
    imports block on top of genesis, and reads accounts. All arguments are borrowed for the call.
-   Returns: COH_OK (look at out->result.err); else the cluster failed, with err_text, and out->accounts is NULL */
+   Returns: COH_OK (look at out->result.err); else the cluster failed, with err_text, and out holds nothing */
 coh_err_t coh_import_cluster_run(coh_import_outcome_t *out,
                                  char const *dir,
                                  coh_config_t const *config,

@@ -24,7 +24,7 @@ static void print_usage(FILE *out)
                   "usage: cohort COMMAND [OPTION...]\n\n"
                   "A sharded execution cluster for Ethereum transactions.\n\n");
     for (size_t i = 0; i < COH_CNT(commands); i++) {
-        (void)fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].summary);
+        (void)fprintf(out, "  %-9s  %s\n", commands[i].name, commands[i].summary);
     }
     (void)fprintf(out,
                   "\n'cohort COMMAND --help' explains a command and its options.\n"

@@ -137,6 +137,49 @@ static void load_header(reader_t *rd, coh_realblock_t *out, json_t *root)
     fail(rd, "fork", "names an unknown rule set");
 }
 
+/* What only contracts see of a header, and their logs' bloom: zero where a recording of none leaves it out. */
+static void load_context(reader_t *rd, coh_realblock_t *out, json_t *root)
+{
+    json_t *header = member(rd, root, "header");
+    json_t *bloom  = json_object_get(header, "logsBloom");
+    json_t *mix    = json_object_get(header, "mixHash");
+    if (bloom != NULL) {
+        fixed(rd, out->bloom, sizeof(out->bloom), bloom, "logsBloom");
+    }
+    if (out->fork >= COH_FORK_PARIS && mix != NULL) {
+        uint8_t be[32];
+        fixed(rd, be, sizeof(be), mix, "mixHash");
+        out->prev_randao = coh_u256_from_be(be, sizeof(be));
+    } else if (out->fork < COH_FORK_PARIS && json_object_get(header, "difficulty") != NULL) {
+        out->prev_randao = quantity(rd, header, "difficulty");
+    }
+    if (out->fork >= COH_FORK_CANCUN) {
+        char const *fork        = json_string_value(member(rd, root, "fork"));
+        coh_blob_step_t step    = out->fork == COH_FORK_CANCUN   ? COH_BLOB_CANCUN
+                                  : out->fork == COH_FORK_PRAGUE ? COH_BLOB_PRAGUE
+                                                                 : COH_BLOB_OSAKA;
+        step                    = strcmp(fork, "bpo1") == 0 ? COH_BLOB_BPO1 : step;
+        step                    = strcmp(fork, "bpo2") == 0 ? COH_BLOB_BPO2 : step;
+        coh_blob_params_t blobs = coh_blob_params_default(step);
+        out->blob_max           = blobs.max;
+        uint64_t excess         = json_object_get(header, "excessBlobGas") != NULL
+                                      ? quantity_u64(rd, header, "excessBlobGas")
+                                      : 0;
+        out->blob_base_fee      = coh_blob_base_fee(excess, blobs.update_fraction);
+    }
+    char const *key;
+    json_t *v;
+    json_object_foreach (json_object_get(root, "blockHashes"), key, v) {
+        uint64_t back = out->number - strtoull(key, NULL, 10);
+        if (back < 1 || back > COH_CNT(out->ancestors)) {
+            fail(rd, "blockHashes", "are not of blocks that this one can see");
+            return;
+        }
+        coh_hash_t *hash = &out->ancestors[COH_CNT(out->ancestors) - back];
+        fixed(rd, hash->b, sizeof(hash->b), v, "blockHashes");
+    }
+}
+
 static void load_txs(reader_t *rd, coh_realblock_t *out, json_t *root)
 {
     json_t *raws     = member(rd, root, "transactions");
@@ -190,9 +233,44 @@ static coh_realblock_account_t *find_account(coh_realblock_account_t *accounts,
     return cnt == 0 ? NULL : bsearch(&key, accounts, cnt, sizeof(*accounts), compare_accounts);
 }
 
+/* Code and slots of an account. */
+static void load_contract(reader_t *rd,
+                          coh_realblock_t *out,
+                          coh_realblock_account_t *a,
+                          json_t *account,
+                          json_t *codes)
+{
+    json_t *hash    = json_object_get(account, "codeHash");
+    json_t *storage = json_object_get(account, "storage");
+    a->has_code     = hash != NULL;
+    if (hash != NULL) {
+        coh_buf_t code     = COH_BUF_INIT;
+        json_t const *text = json_object_get(codes, json_string_value(hash));
+        if (!json_is_string(text) ||
+            coh_hex_append(&code, json_string_value(text), json_string_length(text)) != COH_OK) {
+            fail(rd, "codes", "lacks one, or it is not hexadecimal");
+        } else if (code.n != 0) {
+            a->code =
+                coh_bytes(memcpy(coh_arena_alloc(&out->arena, code.n), code.p, code.n), code.n);
+        }
+        coh_buf_free(&code);
+    }
+    a->slots = coh_arena_alloc(&out->arena, json_object_size(storage) * sizeof(*a->slots));
+    char const *key;
+    json_t *v;
+    json_object_foreach (storage, key, v) {
+        coh_genesis_slot_t *slot = &a->slots[a->slot_cnt++];
+        slot->value              = quantity_value(rd, v, "storage");
+        if (coh_u256_parse(&slot->key, key, strlen(key)) != COH_OK) {
+            fail(rd, "storage", "has a slot that is no quantity");
+        }
+    }
+}
+
 static void load_accounts(reader_t *rd, coh_realblock_t *out, json_t *root)
 {
     json_t *pre     = member(rd, root, "pre");
+    json_t *codes   = json_object_get(root, "codes");
     json_t *omitted = member(rd, root, "codeOmitted");
     out->accounts   = coh_calloc(json_object_size(pre) + 1, sizeof(*out->accounts));
     char const *key;
@@ -200,9 +278,9 @@ static void load_accounts(reader_t *rd, coh_realblock_t *out, json_t *root)
     json_object_foreach (pre, key, v) {
         coh_realblock_account_t *a = &out->accounts[out->account_cnt++];
         fixed_text(rd, a->addr.b, sizeof(a->addr.b), key, strlen(key), "pre");
-        a->nonce    = quantity_u64(rd, v, "nonce");
-        a->balance  = quantity(rd, v, "balance");
-        a->has_code = json_object_get(v, "codeHash") != NULL;
+        a->nonce   = quantity_u64(rd, v, "nonce");
+        a->balance = quantity(rd, v, "balance");
+        load_contract(rd, out, a, v, codes);
     }
     qsort(out->accounts, out->account_cnt, sizeof(*out->accounts), compare_accounts);
     size_t i;
@@ -231,6 +309,7 @@ coh_err_t coh_realblock_load(coh_realblock_t *out, char const *path, coh_buf_t *
         fail(&rd, "format", "is not realblock-1");
     }
     load_header(&rd, out, root);
+    load_context(&rd, out, root);
     load_txs(&rd, out, root);
     load_accounts(&rd, out, root);
     json_decref(root);
@@ -245,7 +324,14 @@ void coh_realblock_free(coh_realblock_t *block)
     free(block->gas);
     free(block->accounts);
     coh_buf_free(&block->bytes);
+    coh_arena_free(&block->arena);
     *block = (coh_realblock_t){0};
+}
+
+/* By its own terms: init code, or a precompile as receiver. */
+static bool runs_code(coh_tx_t const *tx, coh_fork_t fork)
+{
+    return tx->is_create ? tx->data.n != 0 : coh_fork_is_precompile(fork, &tx->to);
 }
 
 coh_realblock_kind_t coh_realblock_kind(coh_realblock_t const *block)
@@ -258,7 +344,8 @@ coh_realblock_kind_t coh_realblock_kind(coh_realblock_t const *block)
         coh_addr_t receiver = coh_tx_receiver(&block->txs[i], &block->senders[i]);
         coh_realblock_account_t const *to =
             find_account(block->accounts, block->account_cnt, &receiver);
-        if (coh_tx_needs_code(&block->txs[i], block->fork) || (to != NULL && to->has_code)) {
+        if (runs_code(&block->txs[i], block->fork) || (to != NULL && to->has_code) ||
+            block->txs[i].type > COH_TX_DYNAMIC_FEE) {
             kind = COH_REALBLOCK_CODE;
         }
     }
@@ -270,8 +357,8 @@ char const *coh_realblock_kind_str(coh_realblock_kind_t kind)
     switch (kind) {
     case COH_REALBLOCK_TRANSFERS: return "plain transfers";
     case COH_REALBLOCK_EMPTY: return "no transactions";
-    case COH_REALBLOCK_CODE: return "needs contract execution";
-    case COH_REALBLOCK_TYPE: return "transaction type not supported";
+    case COH_REALBLOCK_CODE: return "contracts";
+    case COH_REALBLOCK_TYPE: return "a transaction that does not decode";
     }
     return "?";
 }
@@ -295,9 +382,24 @@ coh_err_t coh_realblock_genesis(coh_genesis_t *out,
     out->alloc = coh_calloc(block->account_cnt + 1, sizeof(*out->alloc));
     for (size_t i = 0; i < block->account_cnt; i++) {
         coh_realblock_account_t const *a = &block->accounts[i];
-        out->alloc[i] =
-            (coh_genesis_account_t){.addr = a->addr, .nonce = a->nonce, .balance = a->balance};
+        coh_genesis_account_t *to        = &out->alloc[i];
+        *to                              = (coh_genesis_account_t){.addr     = a->addr,
+                                                                   .nonce    = a->nonce,
+                                                                   .balance  = a->balance,
+                                                                   .slots    = coh_calloc(a->slot_cnt, sizeof(*a->slots)),
+                                                                   .slot_cnt = a->slot_cnt};
+        if (a->slot_cnt != 0) {
+            memcpy(to->slots, a->slots, a->slot_cnt * sizeof(*a->slots));
+        }
+        if (a->code.n != 0) {
+            to->code = coh_bytes(memcpy(coh_calloc(1, a->code.n), a->code.p, a->code.n), a->code.n);
+        }
     }
+    out->ancestor_cnt = (uint32_t)COH_MIN(COH_CNT(block->ancestors), block->number);
+    out->ancestors    = coh_calloc(out->ancestor_cnt, sizeof(*out->ancestors));
+    memcpy(out->ancestors,
+           block->ancestors + (COH_CNT(block->ancestors) - out->ancestor_cnt),
+           out->ancestor_cnt * sizeof(*out->ancestors));
     return coh_genesis_finish(out, err_text);
 }
 

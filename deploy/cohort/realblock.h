@@ -7,6 +7,7 @@
 #ifndef COH_REALBLOCK_H
 #define COH_REALBLOCK_H
 
+#include "common/base/arena.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
 #include "common/codec/tx.h"
@@ -17,6 +18,10 @@ typedef struct {
     uint64_t nonce;
     coh_u256_t balance;
     bool has_code;
+    coh_bytes_t
+        code; /* in the block's arena, as slots are; empty if it has none, or if it is never used and was not recorded */
+    coh_genesis_slot_t *slots;
+    size_t slot_cnt;
 } coh_realblock_account_t;
 
 typedef struct {
@@ -24,11 +29,17 @@ typedef struct {
     uint64_t number;
     uint64_t timestamp;
     uint64_t gas_limit;
-    uint64_t gas_used;   /* the header's */
-    coh_u256_t base_fee; /* 0 before London */
+    uint64_t gas_used;        /* the header's */
+    coh_u256_t base_fee;      /* 0 before London */
+    coh_u256_t blob_base_fee; /* 0 before Cancun, as blob_max */
+    uint32_t blob_max;
+    coh_u256_t prev_randao; /* the difficulty before Paris */
     coh_addr_t coinbase;
+    uint8_t bloom[COH_BLOOM_SZ];
     coh_hash_t hash;
     coh_fork_t fork;
+    coh_hash_t ancestors
+        [256]; /* of the blocks before it, the parent last; zero where execution reads none */
     size_t tx_cnt;
     coh_tx_t *txs;       /* borrow from bytes */
     coh_tx_err_t *errs;  /* of decoding each */
@@ -37,6 +48,7 @@ typedef struct {
     size_t account_cnt;
     coh_realblock_account_t *accounts; /* before the block; sorted by address, no repetition */
     coh_buf_t bytes;
+    coh_arena_t arena;
 } coh_realblock_t;
 
 /* coh_realblock_load reads a file. out need not be initialised; release it with coh_realblock_free, also after a failure.
@@ -47,8 +59,8 @@ void coh_realblock_free(coh_realblock_t *block);
 typedef enum {
     COH_REALBLOCK_TRANSFERS, /* no code runs: plain transfers, and creations without init code */
     COH_REALBLOCK_EMPTY,     /* no transactions */
-    COH_REALBLOCK_CODE, /* some transaction runs init code, or calls a contract or precompile */
-    COH_REALBLOCK_TYPE, /* some transaction is of a type that this build does not decode */
+    COH_REALBLOCK_CODE, /* some transaction runs init code, calls a contract or precompile, has blobs or delegates */
+    COH_REALBLOCK_TYPE, /* some transaction does not decode */
 } coh_realblock_kind_t;
 
 coh_realblock_kind_t coh_realblock_kind(coh_realblock_t const *block);

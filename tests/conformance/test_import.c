@@ -432,7 +432,7 @@ static void import_notices_what_is_wrong(void **state)
     put_header(&r, COH_FORK_PRAGUE, 0);
     json_t *gas = json_object_get(json_array_get(r.outcomes, 8), "gasUsed");
     json_string_set(gas, "0xcf07"); /* 52999 */
-    expect_fails(&r, "balance");
+    expect_fails(&r, "transaction 8: gas 53000, recorded 52999");
     json_string_set(gas, "0xcf08");
 
     coh_addr_t second = coh_txgen_addr(r.gen, SECOND);

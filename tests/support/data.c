@@ -113,6 +113,25 @@ void coh_test_files_free(char **files)
     free(files);
 }
 
+void coh_test_file(coh_buf_t *out, char const *dir, char const *name)
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+    FILE *file = fopen(path, "rbe");
+    if (file == NULL) {
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
+    }
+    COH_ASSERT(file != NULL);
+    size_t const piece = 1 << 16;
+    size_t got;
+    do {
+        got = fread(coh_buf_extend(out, piece), 1, piece, file);
+        out->n -= piece - got;
+    } while (got == piece);
+    COH_ASSERT(ferror(file) == 0);
+    (void)fclose(file);
+}
+
 json_t *coh_test_json(char const *path)
 {
     json_error_t err;

@@ -27,6 +27,9 @@ void coh_test_skip(char const *what);
 size_t coh_test_files(char ***out, char const *dir, char const *sub, char const *suffix);
 void coh_test_files_free(char **files);
 
+/* coh_test_file appends the contents of dir/name; stops if it cannot be read. */
+void coh_test_file(coh_buf_t *out, char const *dir, char const *name);
+
 /* coh_test_json loads a file; the caller releases it with json_decref. */
 json_t *coh_test_json(char const *path);
 

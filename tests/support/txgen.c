@@ -24,6 +24,7 @@ struct coh_txgen {
     uint8_t secrets[COH_TXGEN_KEY_MAX][32];
     coh_buf_t data;
     coh_buf_t access;
+    coh_buf_t own; /* the list that only its type has */
     coh_buf_t scratch;
     size_t kept_cnt;
     kept_t *buckets[BUCKET_CNT];
@@ -51,6 +52,7 @@ void coh_txgen_free(coh_txgen_t *gen)
     coh_txgen_trim(gen, 0);
     coh_buf_free(&gen->data);
     coh_buf_free(&gen->access);
+    coh_buf_free(&gen->own);
     coh_buf_free(&gen->scratch);
     free(gen);
 }
@@ -94,6 +96,29 @@ static void put_access_list(coh_buf_t *out, uint32_t addr_cnt, uint32_t keys_eac
     }
 }
 
+/* The payload of a list of versioned hashes (EIP-4844), made up. */
+static void put_blobs(coh_buf_t *out, uint32_t cnt)
+{
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_hash_t hash = {.b = {0x01, 0xb1, [31] = (uint8_t)i}};
+        coh_rlp_put_string(out, hash.b, sizeof(hash.b));
+    }
+}
+
+/* The payload of an authorization list (EIP-7702). */
+static void put_auths(coh_txgen_t *gen, coh_buf_t *out, coh_txgen_auth_t const *auths, uint32_t cnt)
+{
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_tx_auth_t auth = {.chain_id = coh_u256(auths[i].chain_id),
+                              .addr     = auths[i].addr,
+                              .nonce    = auths[i].nonce};
+        make_key(gen, auths[i].key);
+        coh_err_t err = coh_tx_auth_sign(&auth, gen->secrets[auths[i].key]);
+        COH_ASSERT(err == COH_OK);
+        coh_tx_auth_put(out, &auth);
+    }
+}
+
 coh_txgen_tx_t const *coh_txgen_make(coh_txgen_t *gen, coh_txgen_spec_t const *spec)
 {
     make_key(gen, spec->key);
@@ -101,26 +126,41 @@ coh_txgen_tx_t const *coh_txgen_make(coh_txgen_t *gen, coh_txgen_spec_t const *s
     for (uint32_t i = 0; i < spec->data_bytes; i++) {
         coh_buf_put_u8(&gen->data, i % 3 == 2 ? 0 : (uint8_t)(i + 1));
     }
+    coh_buf_put(&gen->data, spec->data.p, spec->data.n);
     coh_buf_clear(&gen->access);
     bool const legacy = spec->type == COH_TX_LEGACY;
     if (!legacy) {
         put_access_list(&gen->access, spec->access_addr_cnt, spec->access_keys_each);
     }
-    coh_tx_t tx = {
-        .type            = spec->type,
-        .has_chain_id    = !(legacy && spec->unprotected),
-        .chain_id        = legacy && spec->unprotected ? 0 : spec->chain_id,
-        .nonce           = spec->nonce,
-        .gas_limit       = spec->gas_limit,
-        .max_fee         = spec->max_fee,
-        .max_tip         = spec->type == COH_TX_DYNAMIC_FEE ? spec->max_tip : spec->max_fee,
-        .value           = spec->value,
-        .is_create       = spec->is_create,
-        .to              = spec->is_create ? (coh_addr_t){{0}} : spec->to,
-        .data            = coh_buf_bytes(&gen->data),
-        .access_list     = coh_buf_bytes(&gen->access),
-        .access_addr_cnt = legacy ? 0 : spec->access_addr_cnt,
-        .access_key_cnt  = legacy ? 0 : spec->access_addr_cnt * spec->access_keys_each,
+    coh_buf_clear(&gen->own);
+    bool const blob     = spec->type == COH_TX_BLOB;
+    bool const set_code = spec->type == COH_TX_SET_CODE;
+    if (blob) {
+        put_blobs(&gen->own, spec->blob_cnt);
+    } else if (set_code) {
+        put_auths(gen, &gen->own, spec->auths, spec->auth_cnt);
+    }
+    coh_bytes_t const none = coh_bytes(NULL, 0);
+    coh_tx_t tx            = {
+                   .type                 = spec->type,
+                   .has_chain_id         = !(legacy && spec->unprotected),
+                   .chain_id             = legacy && spec->unprotected ? 0 : spec->chain_id,
+                   .nonce                = spec->nonce,
+                   .gas_limit            = spec->gas_limit,
+                   .max_fee              = spec->max_fee,
+                   .max_tip              = spec->type >= COH_TX_DYNAMIC_FEE ? spec->max_tip : spec->max_fee,
+                   .value                = spec->value,
+                   .is_create            = spec->is_create,
+                   .to                   = spec->is_create ? (coh_addr_t){{0}} : spec->to,
+                   .data                 = coh_buf_bytes(&gen->data),
+                   .access_list          = coh_buf_bytes(&gen->access),
+                   .access_addr_cnt      = legacy ? 0 : spec->access_addr_cnt,
+                   .access_key_cnt       = legacy ? 0 : spec->access_addr_cnt * spec->access_keys_each,
+                   .max_fee_per_blob_gas = blob ? spec->max_fee_per_blob_gas : COH_U256_ZERO,
+                   .blob_hashes          = blob ? coh_buf_bytes(&gen->own) : none,
+                   .blob_cnt             = blob ? spec->blob_cnt : 0,
+                   .auth_list            = set_code ? coh_buf_bytes(&gen->own) : none,
+                   .auth_cnt             = set_code ? spec->auth_cnt : 0,
     };
     coh_buf_clear(&gen->scratch);
     coh_buf_put_u32_le(&gen->scratch, spec->key);

@@ -11,6 +11,14 @@
 
 typedef struct coh_txgen coh_txgen_t;
 
+/* An authorization to sign (EIP-7702). */
+typedef struct {
+    uint32_t key; /* number of the authority's key */
+    uint64_t chain_id;
+    uint64_t nonce;
+    coh_addr_t addr;
+} coh_txgen_auth_t;
+
 /* What to sign. */
 typedef struct {
     uint32_t key; /* number of the signing key, below COH_TXGEN_KEY_MAX */
@@ -20,13 +28,18 @@ typedef struct {
     uint64_t nonce;
     uint64_t gas_limit;
     coh_u256_t max_fee; /* the gas price of types 0 and 1 */
-    coh_u256_t max_tip; /* type 2 only */
+    coh_u256_t max_tip; /* types 2 to 4 only */
     coh_u256_t value;
     bool is_create; /* to is ignored */
     coh_addr_t to;
     uint32_t data_bytes; /* call data: every third octet is zero */
+    coh_bytes_t data;    /* behind it; borrowed for the call */
     uint32_t access_addr_cnt;
     uint32_t access_keys_each;
+    coh_u256_t max_fee_per_blob_gas; /* type 3 only, as the next */
+    uint32_t blob_cnt;
+    coh_txgen_auth_t const *auths; /* type 4 only; borrowed for the call */
+    uint32_t auth_cnt;
 } coh_txgen_spec_t;
 
 /* A signed one; tx borrows from raw. Lives as long as its generator, and does not move. */

@@ -87,6 +87,9 @@ static void assert_parses(char const *json)
     "0,"                                                                                          \
     "\"londonBlock\": 0"
 #define TO_PARIS TO_LONDON ", \"terminalTotalDifficulty\": 0"
+#define TO_OSAKA                                                                   \
+    TO_PARIS ", \"shanghaiTime\": 390, \"cancunTime\": 420, \"pragueTime\": 450, " \
+             "\"osakaTime\": 480"
 
 static void genesis_reads_geths_file(void **state)
 {
@@ -127,10 +130,10 @@ static void genesis_hash_is_fixed(void **state)
     char hex[65];
     assert_parses(FULL);
     coh_hex_encode(hex, g.hash.b, sizeof(g.hash.b));
-    assert_string_equal(hex, "4fd1196a22a12095af3e968ee002498c726a13cf13f9fa473d36d41e01f79fb5");
+    assert_string_equal(hex, "ea8c56e2a9630f9cbb3bd8c23edbd1ab9b5c94e6c042f5f62f89f2dc41822e9f");
     assert_parses(SMALL("", "", ""));
     coh_hex_encode(hex, g.hash.b, sizeof(g.hash.b));
-    assert_string_equal(hex, "1a74113e8e5d5e5bc819c5ad3577d5bb7862738b0f6b21811be019544d5f7eca");
+    assert_string_equal(hex, "7d46525e8c2ef6c38ca9e11e9bdb46a9f18975426e65a74984df9f11ed9860d6");
 }
 
 static void genesis_hash_covers_everything(void **state)
@@ -148,6 +151,13 @@ static void genesis_hash_covers_everything(void **state)
         SMALL(", \"homesteadBlock\": 1", "", ""),
         SMALL(TO_LONDON, "", ""),
         SMALL(TO_LONDON, ", \"baseFeePerGas\": 1000000001", ""),
+        SMALL(TO_OSAKA, "", ""),
+        SMALL(TO_OSAKA ", \"bpo1Time\": 480", "", ""),
+        SMALL(TO_OSAKA ", \"bpo1Time\": 481", "", ""),
+        SMALL(TO_OSAKA ", \"blobSchedule\": {\"osaka\": {\"target\": 6, \"max\": 9, "
+                       "\"baseFeeUpdateFraction\": 5007717}}",
+              "",
+              ""),
         "{\"config\": {\"chainId\": 8}, \"gasLimit\": 30000000, \"alloc\": {}}",
         "{\"config\": {\"chainId\": 7}, \"gasLimit\": 30000001, \"alloc\": {}}",
         SMALL("", "", ""),
@@ -299,6 +309,105 @@ static void genesis_fork_of_a_block(void **state)
     assert_int_equal(coh_genesis_fork(&g, UINT64_MAX, UINT64_MAX), COH_FORK_FRONTIER);
 }
 
+static void assert_blobs(uint64_t timestamp, uint32_t target, uint32_t max, uint64_t fraction)
+{
+    coh_blob_params_t got = coh_genesis_blob_params(&g, timestamp);
+    assert_int_equal(got.target, target);
+    assert_int_equal(got.max, max);
+    assert_true(got.update_fraction == fraction);
+}
+
+/* Those of the official RPC tests' chain, those that are given, and those that are not. */
+static void genesis_blob_parameters(void **state)
+{
+    (void)state;
+    assert_parses(SMALL(
+        TO_OSAKA ", \"bpo1Time\": 510, \"bpo2Time\": 540, \"blobSchedule\": {"
+                 "\"cancun\": {\"target\": 3, \"max\": 6, \"baseFeeUpdateFraction\": 3338477},"
+                 "\"prague\": {\"target\": 6, \"max\": 9, \"baseFeeUpdateFraction\": 5007716},"
+                 "\"osaka\": {\"target\": 6, \"max\": 9, \"baseFeeUpdateFraction\": 5007716},"
+                 "\"bpo1\": {\"target\": 10, \"max\": 15, \"baseFeeUpdateFraction\": 8346193},"
+                 "\"bpo2\": {\"target\": 14, \"max\": 21, \"baseFeeUpdateFraction\": 11684671}}",
+        "",
+        ""));
+    assert_blobs(0, 0, 0, 0);
+    assert_blobs(419, 0, 0, 0);
+    assert_blobs(420, 3, 6, 3338477);
+    assert_blobs(449, 3, 6, 3338477);
+    assert_blobs(450, 6, 9, 5007716);
+    assert_blobs(509, 6, 9, 5007716);
+    assert_blobs(510, 10, 15, 8346193);
+    assert_blobs(539, 10, 15, 8346193);
+    assert_blobs(UINT64_MAX, 14, 21, 11684671);
+    assert_parses(SMALL(TO_OSAKA
+                        ", \"bpo3Time\": 600, \"bpo5Time\": 600, \"blobSchedule\": {"
+                        "\"prague\": {\"target\": \"0x0\", \"max\": \"0x1\", "
+                        "\"baseFeeUpdateFraction\": 7}, \"bpo5\": {\"target\": 4294967295, "
+                        "\"max\": 4294967295, \"baseFeeUpdateFraction\": 1},"
+                        "\"bpo4\": {\"target\": 1, \"max\": 2, "
+                        "\"baseFeeUpdateFraction\": 3}}",
+                        "",
+                        ""));
+    assert_blobs(420, 3, 6, 3338477);
+    assert_blobs(450, 0, 1, 7);
+    assert_blobs(480, 6, 9, 5007716);
+    assert_blobs(599, 6, 9, 5007716);
+    assert_blobs(600, UINT32_MAX, UINT32_MAX, 1);
+    assert_parses(SMALL(TO_OSAKA ", \"bpo3Time\": 600, \"bpo4Time\": 700", "", ""));
+    assert_blobs(600, 21, 32, 20609697);
+    assert_blobs(700, 14, 21, 13739630);
+    assert_parses(SMALL("", "", ""));
+    assert_blobs(UINT64_MAX, 0, 0, 0);
+    /* One built by hand, which says nothing. */
+    coh_genesis_free(&g);
+    for (size_t fork = 0; fork < COH_FORK_CNT; fork++) {
+        g.fork_at[fork] = fork <= COH_FORK_PRAGUE ? 0 : UINT64_MAX;
+    }
+    assert_blobs(5, 6, 9, 5007716);
+}
+
+static void genesis_refuses_wrong_blob_parameters(void **state)
+{
+    (void)state;
+    struct {
+        char const *config;
+        coh_err_t err;
+        char const *says;
+    } const cases[] = {
+        {", \"blobSchedule\": 5", COH_EMALFORMED, "blobSchedule must be an object"},
+        {", \"blobSchedule\": {\"cancun\": 5}", COH_EMALFORMED, "cancun: must be an object"},
+        {", \"blobSchedule\": {\"prague\": {\"max\": 5}}", COH_EINVAL, "target is missing"},
+        {", \"blobSchedule\": {\"prague\": {\"target\": 5}}", COH_EINVAL, "max is missing"},
+        {", \"blobSchedule\": {\"prague\": {\"target\": 5, \"max\": 5}}",
+         COH_EINVAL,
+         "baseFeeUpdateFraction not 0"},
+        {", \"blobSchedule\": {\"prague\": {\"target\": 5, \"max\": 4, "
+         "\"baseFeeUpdateFraction\": 1}}",
+         COH_EINVAL,
+         "target must not be above max"},
+        {", \"blobSchedule\": {\"prague\": {\"target\": 0, \"max\": 0, "
+         "\"baseFeeUpdateFraction\": 1}}",
+         COH_EINVAL,
+         "max and baseFeeUpdateFraction not 0"},
+        {", \"blobSchedule\": {\"prague\": {\"target\": 0, \"max\": 4294967296, "
+         "\"baseFeeUpdateFraction\": 1}}",
+         COH_EINVAL,
+         "max is above 2^32-1"},
+        {", \"bpo5Time\": 600", COH_EINVAL, "blobSchedule has no bpo5"},
+        {", \"bpo1Time\": 479", COH_EINVAL, "bpo1Time is before Osaka"},
+        {", \"bpo1Time\": 481, \"bpo3Time\": 480", COH_EINVAL, "bpo3Time is before bpo1Time"},
+        {", \"bpo2Time\": -1", COH_EINVAL, "bpo2Time"},
+    };
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        char json[2048];
+        (void)snprintf(json, sizeof(json), SMALL(TO_OSAKA "%s", "", ""), cases[i].config);
+        assert_int_equal(parse(json), cases[i].err);
+        assert_why_has(cases[i].says);
+    }
+    assert_int_equal(parse(SMALL(TO_PARIS ", \"bpo1Time\": 5", "", "")), COH_EINVAL);
+    assert_why_has("bpo1Time is before Osaka");
+}
+
 static void genesis_base_fee(void **state)
 {
     (void)state;
@@ -312,26 +421,56 @@ static void genesis_base_fee(void **state)
     assert_true(coh_u256_is_zero(&g.base_fee));
 }
 
-static void genesis_refuses_contracts(void **state)
+/* The hash as above. */
+static void genesis_reads_contracts(void **state)
 {
     (void)state;
-    static char const *const contracts[] = {
-        ADDR_1 ": {\"balance\": 1, \"code\": \"0x60\"}",
-        ADDR_1 ": {\"balance\": 1, \"code\": 5}",
-        ADDR_1 ": {\"balance\": 1, \"storage\": {\"0x00\": \"0x01\"}}",
-    };
-    for (size_t i = 0; i < COH_CNT(contracts); i++) {
-        char json[512];
-        (void)snprintf(json, sizeof(json), SMALL("", "", "%s"), contracts[i]);
-        assert_int_equal(parse(json), COH_EUNSUPPORTED);
-        assert_why_has("0x0000000000000000000000000000000000000001");
-        assert_why_has("code or storage");
-        assert_null(g.alloc);
-    }
+    char hex[65];
+    assert_parses(SMALL(
+        "",
+        "",
+        ADDR_1 ": {\"balance\": 1, \"code\": \"0x6001\", \"storage\": {"
+               "\"0x8000000000000000000000000000000000000000000000000000000000000000\": \"0x05\","
+               "\"01\": \"1234\", \"0x02\": \"0x00\"}}"));
+    coh_genesis_account_t const *a = &g.alloc[0];
+    assert_int_equal(a->code.n, 2);
+    assert_memory_equal(a->code.p, "\x60\x01", 2);
+    assert_int_equal(a->slot_cnt, 2); /* the zero is none */
+    assert_true(a->slots[0].key.w[0] == 1 && a->slots[0].value.w[0] == 0x1234);
+    assert_true(a->slots[1].key.w[3] == UINT64_C(1) << 63 && a->slots[1].value.w[0] == 5);
+    coh_hex_encode(hex, g.hash.b, sizeof(g.hash.b));
+    assert_string_equal(hex, "ae405f95e6e5a8280a82a8bcecb27d1b83f20089433f8c3f3459f21a83c70779");
     assert_parses(
         SMALL("",
               "",
               ADDR_1 ": {\"balance\": 1, \"code\": \"\", \"storage\": null, \"comment\": \"x\"}"));
+    assert_int_equal(g.alloc[0].code.n + g.alloc[0].slot_cnt, 0);
+}
+
+static void genesis_refuses_contracts_that_are_wrong(void **state)
+{
+    (void)state;
+    struct {
+        char const *account;
+        char const *why;
+    } const cases[] = {
+        {ADDR_1 ": {\"balance\": 1, \"code\": \"0x601\"}", "code must be"},
+        {ADDR_1 ": {\"balance\": 1, \"code\": \"0xzz\"}", "code must be"},
+        {ADDR_1 ": {\"balance\": 1, \"code\": 5}", "code must be"},
+        {ADDR_1 ": {\"balance\": 1, \"storage\": []}", "storage must be"},
+        {ADDR_1 ": {\"balance\": 1, \"storage\": {\"0x00\": 1}}", "storage: slots"},
+        {ADDR_1 ": {\"balance\": 1, \"storage\": {\"0xg\": \"0x1\"}}", "storage: slots"},
+        {ADDR_1 ": {\"balance\": 1, \"storage\": {\"0x1\": \"0x1\", \"0x01\": \"0x1\"}}",
+         "a slot twice"},
+    };
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        char json[512];
+        (void)snprintf(json, sizeof(json), SMALL("", "", "%s"), cases[i].account);
+        assert_int_not_equal(parse(json), COH_OK);
+        assert_why_has("0x0000000000000000000000000000000000000001");
+        assert_why_has(cases[i].why);
+        assert_null(g.alloc);
+    }
 }
 
 static void genesis_refuses_what_is_wrong(void **state)
@@ -457,8 +596,11 @@ int main(void)
             genesis_petersburg_defaults_to_constantinople, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_fork_order_errors_name_both, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_fork_of_a_block, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_blob_parameters, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_refuses_wrong_blob_parameters, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_base_fee, setup, teardown),
-        cmocka_unit_test_setup_teardown(genesis_refuses_contracts, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_reads_contracts, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_refuses_contracts_that_are_wrong, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_refuses_what_is_wrong, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_many_accounts, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_load_from_file, setup, teardown),

@@ -18,25 +18,35 @@ enum { KEYS = 6, TXS = 300, SELF = 1, OTHER = 2, RANKS = 3 };
 typedef struct {
     bool there;
     bool estimate;
+    bool assumes; /* that there is no code: COH_WRITE_NO_CODE, not retracted yet */
     uint32_t incarnation;
     uint32_t flags;
     uint64_t nonce;
     uint64_t word; /* small signed numbers: the model needs no 256 bits */
+    uint32_t code; /* its number, 0 for none */
+    uint32_t generation;
 } model_version_t;
 
 typedef struct {
-    bool there;
-    uint32_t incarnation;
-    uint32_t fields;
     uint64_t nonce;
     int64_t word;
-    int64_t bound;
-} model_read_t;
+    uint32_t code;
+    uint32_t generation;
+    bool exists;
+} model_value_t;
+
+/* Reads of one transaction on one key, of its present incarnation. */
+enum { READS = 3 };
 
 typedef struct {
-    uint64_t nonce;
-    int64_t word;
-} model_value_t;
+    uint32_t cnt; /* none: no longer registered */
+    uint32_t incarnation;
+    struct {
+        uint32_t fields;
+        int64_t bound;
+        model_value_t seen;
+    } v[READS];
+} model_read_t;
 
 typedef struct {
     model_value_t base[KEYS];
@@ -45,7 +55,18 @@ typedef struct {
     uint32_t incarnation[TXS];
 } model_t;
 
-static model_value_t model_see(model_t const *m, int key, uint32_t tx, bool *wait)
+/* Flags that a version must have to be waited for by a reader of fields while it is an estimate. */
+static uint32_t awaited(uint32_t fields)
+{
+    uint32_t flags = 0;
+    flags |= (fields & COH_READ_NONCE) ? COH_WRITE_NONCE : 0;
+    flags |= (fields & (COH_READ_WORD | COH_READ_AT_LEAST)) ? COH_WRITE_VALUE | COH_WRITE_DELTA : 0;
+    flags |= (fields & COH_READ_CODE) ? COH_WRITE_CODE : 0;
+    flags |= (fields & COH_READ_EXISTS) ? (uint32_t)COH_WRITE_MASK : 0;
+    return flags;
+}
+
+static model_value_t model_see(model_t const *m, int key, uint32_t tx, uint32_t fields, bool *wait)
 {
     model_value_t out = m->base[key];
     *wait             = false;
@@ -54,7 +75,7 @@ static model_value_t model_see(model_t const *m, int key, uint32_t tx, bool *wai
         if (!v->there) {
             continue;
         }
-        *wait = *wait || v->estimate;
+        *wait = *wait || (v->estimate && (v->flags & awaited(fields)));
         if (v->flags & COH_WRITE_NONCE) {
             out.nonce = v->nonce;
         }
@@ -64,16 +85,44 @@ static model_value_t model_see(model_t const *m, int key, uint32_t tx, bool *wai
         if (v->flags & COH_WRITE_DELTA) {
             out.word += (int64_t)v->word;
         }
+        if (v->flags & COH_WRITE_CODE) {
+            out.code       = v->code;
+            out.generation = v->generation;
+        }
+        if (v->flags != 0) {
+            out.exists = !(v->flags & COH_WRITE_GONE);
+        }
     }
     out.word = out.word < 0 ? 0 : out.word; /* only between incarnations; see sum_t */
     return out;
 }
 
-static bool model_still_holds(model_read_t const *r, model_value_t now)
+static bool model_still_holds(model_t const *m, int key, uint32_t tx)
 {
-    return (!(r->fields & COH_READ_NONCE) || r->nonce == now.nonce) &&
-           (!(r->fields & COH_READ_WORD) || r->word == now.word) &&
-           (!(r->fields & COH_READ_AT_LEAST) || (r->word >= r->bound) == (now.word >= r->bound));
+    model_read_t const *r = &m->r[key][tx];
+    for (uint32_t i = 0; i < r->cnt; i++) {
+        bool wait;
+        uint32_t fields        = r->v[i].fields;
+        model_value_t const *s = &r->v[i].seen;
+        model_value_t now      = model_see(m, key, tx, fields, &wait);
+        int64_t bound          = r->v[i].bound;
+        if (((fields & COH_READ_NONCE) && s->nonce != now.nonce) ||
+            ((fields & COH_READ_WORD) && s->word != now.word) ||
+            ((fields & COH_READ_AT_LEAST) && (s->word >= bound) != (now.word >= bound)) ||
+            ((fields & COH_READ_CODE) &&
+             (s->code != now.code || s->generation != now.generation)) ||
+            ((fields & COH_READ_EXISTS) && s->exists != now.exists)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether the version of tx assumes rightly. */
+static bool model_assumption_holds(model_t const *m, int key, uint32_t tx)
+{
+    bool wait;
+    return !m->v[key][tx].assumes || model_see(m, key, tx, 0, &wait).code == 0;
 }
 
 static coh_u256_t word_of(int64_t v) { return coh_u256((uint64_t)(v < 0 ? -v : v)); }
@@ -84,6 +133,22 @@ static coh_key_t key_of(int i)
     addr.b[0]       = (uint8_t)(i * 37 + 1);
     addr.b[19]      = (uint8_t)i;
     return coh_key_account(&addr);
+}
+
+static coh_hash_t code_hash(uint32_t code)
+{
+    coh_hash_t hash = {{0}};
+    coh_store_u32_le(hash.b, code);
+    return hash;
+}
+
+static coh_value_t value_of(model_value_t const *v)
+{
+    return (coh_value_t){.nonce      = v->nonce,
+                         .word       = word_of(v->word),
+                         .code_hash  = code_hash(v->code),
+                         .generation = v->generation,
+                         .flags      = v->exists ? COH_ACCOUNT_EXISTS : 0};
 }
 
 static uint64_t seed_of_run(void)
@@ -102,7 +167,7 @@ static void load_all(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, model_t const *m)
     while ((cnt = coh_mv_take_loads(mv, keys, KEYS)) != 0) {
         for (size_t i = 0; i < cnt; i++) {
             int k             = keys[i].addr.b[19];
-            coh_value_t value = {.nonce = m->base[k].nonce, .word = word_of(m->base[k].word)};
+            coh_value_t value = value_of(&m->base[k]);
             coh_mv_loaded(mv, ctx, &keys[i], &value);
         }
     }
@@ -114,28 +179,72 @@ typedef struct {
     model_t *m;
     coh_rng_t *rng;
     uint32_t tx_cnt;
-    bool values; /* also writes of kind VALUE */
+    bool values; /* also writes of kind VALUE, CODE, EXISTS and GONE */
 } run_t;
 
-static void check_retracted(run_t *t, int key, bool const *expected)
+/* expected: readers; broken: writers that assumed wrongly. */
+static void check_retracted(run_t *t, int key, bool const *expected, bool const *broken)
 {
-    bool got[TXS] = {false};
+    bool got[TXS]        = {false};
+    bool got_broken[TXS] = {false};
     for (uint32_t i = 0; i < t->ctx.retracted_cnt; i++) {
-        coh_mv_tx_t tx = t->ctx.retracted[i];
-        /* registrations of incarnations that are over may be retracted as well: the scheduler passes them over */
-        if (t->m->r[key][tx.tx_idx].there &&
-            tx.incarnation == t->m->r[key][tx.tx_idx].incarnation) {
+        coh_mv_tx_t tx = t->ctx.retracted[i].tx;
+        assert_int_equal(tx.home, tx.tx_idx % 2 == 0 ? SELF : OTHER);
+        if (t->ctx.retracted[i].reads_code) {
+            assert_int_equal(tx.incarnation, t->m->v[key][tx.tx_idx].incarnation);
+            assert_false(got_broken[tx.tx_idx]);
+            got_broken[tx.tx_idx] = true;
+        } else if (t->m->r[key][tx.tx_idx].cnt != 0 &&
+                   tx.incarnation == t->m->r[key][tx.tx_idx].incarnation) {
+            /* registrations of incarnations that are over may be retracted as well: the scheduler passes them over */
             got[tx.tx_idx] = true;
-            assert_int_equal(tx.home, tx.tx_idx % 2 == 0 ? SELF : OTHER);
         }
     }
     for (uint32_t i = 0; i < t->tx_cnt; i++) {
         assert_int_equal(got[i], expected[i]);
+        assert_int_equal(got_broken[i], broken[i]);
         if (got[i]) {
-            t->m->r[key][i].there = false;
+            t->m->r[key][i].cnt = 0;
+        }
+        if (got_broken[i]) {
+            t->m->v[key][i].assumes = false;
         }
     }
     t->ctx.retracted_cnt = 0;
+}
+
+static void draw_write(run_t *t, model_version_t *now, coh_write_t *w, coh_write_code_t *code)
+{
+    coh_rng_t *rng = t->rng;
+    uint64_t kind  = coh_rng_below(rng, 100);
+    w->flags       = kind < 35 ? COH_WRITE_NONCE | COH_WRITE_DELTA : COH_WRITE_DELTA;
+    if (t->values && kind >= 80) {
+        w->flags = COH_WRITE_VALUE;
+    } else if (t->values && kind >= 72) {
+        w->flags = COH_WRITE_CODE | (coh_rng_percent(rng, 50) ? COH_WRITE_NONCE : 0);
+    } else if (t->values && kind >= 70) {
+        w->flags = COH_WRITE_EXISTS;
+    } else if (t->values && kind >= 66) {
+        w->flags = COH_WRITE_GONE | COH_WRITE_NONCE | COH_WRITE_VALUE | COH_WRITE_CODE;
+    } else if (w->flags == COH_WRITE_DELTA && coh_rng_percent(rng, 50)) {
+        w->flags |= COH_WRITE_NO_CODE;
+        now->assumes = true;
+    }
+    bool gone    = (w->flags & COH_WRITE_GONE) != 0;
+    now->flags   = w->flags & ~(uint32_t)COH_WRITE_NO_CODE;
+    now->nonce   = gone ? 0 : coh_rng_below(rng, 3);
+    int64_t word = (int64_t)coh_rng_below(rng, 21) - ((w->flags & COH_WRITE_VALUE) ? 0 : 10);
+    word         = gone ? 0 : word;
+    now->word    = (uint64_t)word;
+    w->nonce     = now->nonce;
+    w->word      = word_of(word);
+    w->flags |= (w->flags & COH_WRITE_DELTA) && word < 0 ? COH_WRITE_NEGATIVE : 0;
+    if (w->flags & COH_WRITE_CODE) {
+        now->code       = gone ? 0 : (uint32_t)coh_rng_below(rng, 3);
+        now->generation = (uint32_t)coh_rng_below(rng, 2);
+        *code   = (coh_write_code_t){.hash = code_hash(now->code), .generation = now->generation};
+        w->code = code;
+    }
 }
 
 static void do_write(run_t *t)
@@ -147,33 +256,23 @@ static void do_write(run_t *t)
     if (coh_rng_percent(t->rng, 5) && v->there && v->incarnation > 0) {
         incarnation = v->incarnation - 1; /* overtaken: must change nothing */
     }
-    model_version_t now = {.there = true, .incarnation = incarnation};
-    uint64_t kind       = coh_rng_below(t->rng, 10);
-    coh_write_t w       = {.key = key_of(key)};
-    if (kind < 1 && v->there) {
+    model_version_t now   = {.there = true, .incarnation = incarnation};
+    coh_write_t w         = {.key = key_of(key)};
+    coh_write_code_t code = {0};
+    if (v->there && coh_rng_percent(t->rng, 10)) {
         w.flags = COH_WRITE_REMOVED;
     } else {
-        w.flags = kind < 4 ? COH_WRITE_NONCE | COH_WRITE_DELTA : COH_WRITE_DELTA;
-        if (t->values && kind >= 8) {
-            w.flags = COH_WRITE_VALUE;
-        }
-        now.flags    = w.flags;
-        now.nonce    = coh_rng_below(t->rng, 3);
-        int64_t word = (int64_t)coh_rng_below(t->rng, 21) - ((w.flags & COH_WRITE_VALUE) ? 0 : 10);
-        now.word     = (uint64_t)word;
-        w.nonce      = now.nonce;
-        w.word       = word_of(word);
-        w.flags |= word < 0 ? COH_WRITE_NEGATIVE : 0;
+        draw_write(t, &now, &w, &code);
     }
     bool stale = v->there && incarnation <= v->incarnation;
     if (!stale) {
         *v = now;
     }
     bool expected[TXS] = {false};
+    bool broken[TXS]   = {false};
     for (uint32_t r = 0; r < t->tx_cnt; r++) {
-        bool wait;
-        expected[r] = !stale && r > tx && t->m->r[key][r].there &&
-                      !model_still_holds(&t->m->r[key][r], model_see(t->m, key, r, &wait));
+        expected[r] = !stale && r > tx && !model_still_holds(t->m, key, r);
+        broken[r]   = !stale && r >= tx && !model_assumption_holds(t->m, key, r);
     }
     coh_mv_publish(t->mv,
                    &t->ctx,
@@ -181,43 +280,56 @@ static void do_write(run_t *t)
                    (coh_mv_tx_t){.tx_idx      = tx,
                                  .incarnation = incarnation,
                                  .home        = tx % 2 == 0 ? SELF : OTHER});
-    check_retracted(t, key, expected);
+    check_retracted(t, key, expected, broken);
 }
 
+/* A read by the transaction's present incarnation, beside what it has read, or by a new one. */
 static void do_read(run_t *t)
 {
     int key                         = (int)coh_rng_below(t->rng, KEYS);
     uint32_t tx                     = (uint32_t)coh_rng_below(t->rng, t->tx_cnt);
     static uint32_t const choices[] = {COH_READ_NONCE,
                                        COH_READ_WORD,
-                                       COH_READ_NONCE | COH_READ_AT_LEAST,
+                                       COH_READ_NONCE | COH_READ_CODE | COH_READ_AT_LEAST,
                                        COH_READ_AT_LEAST,
-                                       COH_READ_NONCE | COH_READ_WORD};
+                                       COH_READ_NONCE | COH_READ_WORD,
+                                       COH_READ_CODE,
+                                       COH_READ_EXISTS,
+                                       COH_READ_CODE | COH_READ_EXISTS,
+                                       COH_READ_MASK & ~(uint32_t)COH_READ_AT_LEAST};
     uint32_t fields                 = choices[coh_rng_below(t->rng, COH_CNT(choices))];
     int64_t bound                   = (int64_t)coh_rng_below(t->rng, 100);
     coh_key_t k                     = key_of(key);
     coh_u256_t b                    = word_of(bound);
+    model_read_t *r                 = &t->m->r[key][tx];
+    if (r->cnt == 0 || r->cnt == READS || coh_rng_percent(t->rng, 50)) {
+        *r = (model_read_t){.incarnation = t->m->incarnation[tx]++};
+    }
     coh_value_t got;
     coh_mv_tx_t reader = {
-        .tx_idx = tx, .incarnation = t->m->incarnation[tx]++, .home = tx % 2 == 0 ? SELF : OTHER};
+        .tx_idx = tx, .incarnation = r->incarnation, .home = tx % 2 == 0 ? SELF : OTHER};
     coh_waiter_t waiter    = {.kind = COH_WAIT_CHAIN, .chain = tx};
     bool wait              = false;
-    model_value_t want     = model_see(t->m, key, tx, &wait);
+    model_value_t want     = model_see(t->m, key, tx, fields, &wait);
     coh_mv_status_t status = coh_mv_read(t->mv, &t->ctx, &got, &k, reader, fields, &b, &waiter);
     assert_int_equal(status, wait ? COH_MV_WAIT : COH_MV_OK);
     if (wait) {
-        t->m->r[key][tx].there = false;
         return;
     }
-    coh_u256_t word = word_of(want.word);
-    assert_int_equal(got.nonce, want.nonce);
-    assert_true(coh_u256_eq(&got.word, &word));
-    t->m->r[key][tx] = (model_read_t){.there       = true,
-                                      .incarnation = reader.incarnation,
-                                      .fields      = fields,
-                                      .nonce       = want.nonce,
-                                      .word        = want.word,
-                                      .bound       = bound};
+    coh_value_t should = value_of(&want);
+    assert_int_equal(got.nonce, should.nonce);
+    assert_true(coh_u256_eq(&got.word, &should.word));
+    if (fields & COH_READ_CODE) {
+        assert_true(coh_hash_eq(&got.code_hash, &should.code_hash));
+        assert_int_equal(got.generation, should.generation);
+    }
+    if (fields & COH_READ_EXISTS) {
+        assert_int_equal(got.flags, should.flags);
+    }
+    r->v[r->cnt].fields = fields;
+    r->v[r->cnt].bound  = bound;
+    r->v[r->cnt].seen   = want;
+    r->cnt++;
 }
 
 static void do_estimate(run_t *t)
@@ -246,6 +358,7 @@ static void clear_estimates(run_t *t)
                 v->incarnation++;
                 v->flags      = COH_WRITE_DELTA;
                 v->word       = 1;
+                v->assumes    = false;
                 coh_write_t w = {.key = key_of(key), .flags = COH_WRITE_DELTA, .word = coh_u256(1)};
                 coh_mv_publish(t->mv,
                                &t->ctx,
@@ -256,36 +369,77 @@ static void clear_estimates(run_t *t)
             }
         }
     }
+    /* Retractions of that are not compared; of assumptions they are taken note of. */
+    for (uint32_t i = 0; i < t->ctx.retracted_cnt; i++) {
+        coh_mv_tx_t tx = t->ctx.retracted[i].tx;
+        for (int key = 0; key < KEYS && t->ctx.retracted[i].reads_code; key++) {
+            model_version_t *v = &t->m->v[key][tx.tx_idx];
+            v->assumes         = v->assumes && model_assumption_holds(t->m, key, tx.tx_idx);
+        }
+    }
     t->ctx.retracted_cnt = 0;
     t->ctx.woken_cnt     = 0;
 }
 
 static void settle_and_check(run_t *t)
 {
-    model_value_t want[KEYS];
+    coh_value_t want[KEYS];
+    model_value_t seen[KEYS];
     for (int key = 0; key < KEYS; key++) {
         bool wait;
-        want[key] = model_see(t->m, key, t->tx_cnt, &wait);
+        seen[key] = model_see(t->m, key, t->tx_cnt, COH_READ_MASK, &wait);
+        want[key] = value_of(&seen[key]);
         assert_false(wait);
     }
     coh_mv_diff_t diff = {0};
     coh_mv_settle(t->mv, &diff, NULL, NULL);
     bool changed[KEYS] = {false};
     for (size_t i = 0; i < diff.cnt; i++) {
-        int key         = coh_mv_entry_key(t->mv, diff.v[i].entry)->addr.b[19];
-        coh_u256_t word = word_of(want[key].word);
-        assert_int_equal(diff.v[i].value.nonce, want[key].nonce);
-        assert_true(coh_u256_eq(&diff.v[i].value.word, &word));
+        int key = coh_mv_entry_key(t->mv, diff.v[i].entry)->addr.b[19];
+        assert_true(coh_value_eq(&diff.v[i].value, &want[key]));
+        assert_int_equal(diff.v[i].new_code,
+                         seen[key].code != 0 && seen[key].code != t->m->base[key].code);
         changed[key] = true;
     }
     for (int key = 0; key < KEYS; key++) {
-        bool differs =
-            want[key].nonce != t->m->base[key].nonce || want[key].word != t->m->base[key].word;
-        assert_int_equal(changed[key], differs);
-        t->m->base[key] = want[key];
+        coh_value_t base = value_of(&t->m->base[key]);
+        assert_int_equal(changed[key], !coh_value_eq(&want[key], &base));
+        t->m->base[key] = seen[key];
     }
     coh_mv_commit(t->mv, &diff);
     coh_mv_diff_free(&diff);
+}
+
+/* Payments that arrive before the accounts are loaded: whether these have code shows when they come. */
+static void publish_early(run_t *t)
+{
+    for (int key = 0; key < KEYS; key++) {
+        model_version_t *v = &t->m->v[key][2];
+        if (v->there || coh_rng_percent(t->rng, 50)) {
+            continue;
+        }
+        *v = (model_version_t){.there = true, .assumes = true, .flags = COH_WRITE_DELTA, .word = 3};
+        coh_write_t w = {
+            .key = key_of(key), .flags = COH_WRITE_DELTA | COH_WRITE_NO_CODE, .word = coh_u256(3)};
+        coh_mv_publish(t->mv, &t->ctx, &w, (coh_mv_tx_t){.tx_idx = 2, .home = SELF});
+    }
+}
+
+static void check_early(run_t *t)
+{
+    uint32_t broken = 0;
+    for (int key = 0; key < KEYS; key++) {
+        if (!model_assumption_holds(t->m, key, 2)) {
+            t->m->v[key][2].assumes = false;
+            broken++;
+        }
+    }
+    assert_int_equal(t->ctx.retracted_cnt, broken);
+    for (uint32_t i = 0; i < broken; i++) {
+        assert_int_equal(t->ctx.retracted[i].tx.tx_idx, 2);
+        assert_true(t->ctx.retracted[i].reads_code);
+    }
+    t->ctx.retracted_cnt = 0;
 }
 
 static void run_blocks(uint64_t seed, uint32_t tx_cnt, bool values)
@@ -294,8 +448,10 @@ static void run_blocks(uint64_t seed, uint32_t tx_cnt, bool values)
     coh_rng_seed(&rng, seed);
     model_t *m = calloc(1, sizeof(*m));
     for (int k = 0; k < KEYS; k++) {
-        m->base[k] = (model_value_t){.nonce = coh_rng_below(&rng, 3),
-                                     .word  = (int64_t)coh_rng_below(&rng, 200)};
+        m->base[k] = (model_value_t){.nonce  = coh_rng_below(&rng, 3),
+                                     .word   = (int64_t)coh_rng_below(&rng, 200),
+                                     .code   = values ? (uint32_t)coh_rng_below(&rng, 2) : 0,
+                                     .exists = coh_rng_percent(&rng, 70)};
     }
     coh_mvstore_t *mv = coh_mvstore_new(64, seed, SELF, RANKS, NULL);
     run_t t           = {.mv = mv, .m = m, .rng = &rng, .tx_cnt = tx_cnt, .values = values};
@@ -309,7 +465,9 @@ static void run_blocks(uint64_t seed, uint32_t tx_cnt, bool values)
             coh_key_t key = key_of(k);
             coh_mv_touch(mv, &key);
         }
+        publish_early(&t);
         load_all(mv, &t.ctx, m);
+        check_early(&t);
         for (int step = 0; step < 2000; step++) {
             uint64_t what = coh_rng_below(&rng, 100);
             if (what < 50) {

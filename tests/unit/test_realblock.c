@@ -126,7 +126,7 @@ static void realblock_kinds_are_told_apart(void **state)
         {"mainnet-98w", COH_REALBLOCK_EMPTY},
         {"mainnet-47205w", COH_REALBLOCK_TRANSFERS},
         {"mainnet-49439w", COH_REALBLOCK_CODE},
-        {"mainnet-19933122", COH_REALBLOCK_TYPE},
+        {"mainnet-19933122", COH_REALBLOCK_CODE}, /* with blobs */
     };
     for (size_t i = 0; i < COH_CNT(cases); i++) {
         coh_realblock_t block;

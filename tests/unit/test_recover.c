@@ -10,6 +10,7 @@
 #include "common/base/alloc.h"
 #include "common/crypto/keccak.h"
 #include "common/node/recover.h"
+#include "tests/support/txgen.h"
 
 static coh_recover_rules_t const rules = {.check_static = true,
                                           .fork         = COH_FORK_SHANGHAI,
@@ -201,12 +202,49 @@ static void recover_takes_a_job_of_empty_transactions(void **state)
     coh_recover_job_free(job);
 }
 
+/* Types that the transition cannot execute yet are refused by name, and only then: a block's
+   transactions, which nobody checks again, are decoded whatever their type. */
+static void recover_refuses_types_that_cannot_run(void **state)
+{
+    (void)state;
+    coh_txgen_t *gen              = coh_txgen_new();
+    coh_recover_rules_t admission = {.check_static = true, .fork = COH_FORK_OSAKA, .chain_id = 1};
+    coh_recover_rules_t block     = {.check_static = false};
+    coh_txgen_auth_t auth         = {.key = 2, .chain_id = 1};
+    for (int type = COH_TX_LEGACY; type < COH_TX_TYPE_CNT; type++) {
+        coh_txgen_spec_t spec = {
+            .key                  = 1,
+            .type                 = (coh_tx_type_t)type,
+            .chain_id             = 1,
+            .gas_limit            = 100000,
+            .max_fee              = coh_u256(1000),
+            .to                   = {{0x35}},
+            .max_fee_per_blob_gas = coh_u256(1),
+            .blob_cnt             = 1,
+            .auths                = &auth,
+            .auth_cnt             = 1,
+        };
+        coh_txgen_tx_t const *tx = coh_txgen_make(gen, &spec);
+        for (int strict = 0; strict < 2; strict++) {
+            coh_recover_job_t *job = coh_recover_job_new(1, strict != 0 ? &admission : &block);
+            assert_int_equal(coh_recover_job_add(job, tx->raw), COH_OK);
+            coh_recover_job_decode(job, 0, 1);
+            assert_int_equal(job->results[0].err,
+                             strict != 0 && type > COH_TX_DYNAMIC_FEE ? COH_TX_TYPE_UNSUPPORTED
+                                                                      : COH_TX_OK);
+            coh_recover_job_free(job);
+        }
+    }
+    coh_txgen_free(gen);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(recover_takes_a_job_of_empty_transactions),
         cmocka_unit_test(recover_finds_senders_chunk_by_chunk),
         cmocka_unit_test(recover_gives_each_transaction_its_own_error),
+        cmocka_unit_test(recover_refuses_types_that_cannot_run),
         cmocka_unit_test(recover_is_bounded_until_popped),
         cmocka_unit_test(recover_works_with_many_threads),
     };

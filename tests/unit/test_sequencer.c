@@ -177,10 +177,10 @@ static void sequencer_gas_limit_must_fit_in_what_is_left(void **state)
     world_t w;
     world_init(&w);
     w.rules.gas_limit = 100000;
-    /* They use 21000 each, whatever their limit: before the third, 58000 are left. */
-    ADD(&w, 1, 0, 90000, 20 * GWEI, 0, 1);
-    ADD(&w, 2, 0, 79000, 20 * GWEI, 0, 2);
-    ADD(&w, 3, 0, 58001, 20 * GWEI, 0, 3);
+    /* Before the third, 48000 are left. */
+    ADD(&w, 1, 0, 31000, 20 * GWEI, 0, 1);
+    ADD(&w, 2, 0, 21000, 20 * GWEI, 0, 2);
+    ADD(&w, 3, 0, 48001, 20 * GWEI, 0, 3);
     ADD(&w, 4, 0, 21000, 20 * GWEI, 0, 4); /* would fit, but it is not its turn */
     coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, 2001, 50);
     assert_int_equal(w.draft.tx_cnt, 2);
@@ -188,7 +188,7 @@ static void sequencer_gas_limit_must_fit_in_what_is_left(void **state)
     assert_int_equal(coh_pool_ready_cnt(w.pool), 2);
     coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, 2001, 50);
     assert_int_equal(w.draft.tx_cnt, 2);
-    assert_int_equal(w.draft.txs[0]->tx.gas_limit, 58001);
+    assert_int_equal(w.draft.txs[0]->tx.gas_limit, 48001);
     world_fini(&w);
 }
 
@@ -198,18 +198,17 @@ static void sequencer_takes_what_just_fits(void **state)
     world_t w;
     world_init(&w);
     w.rules.gas_limit = 100000;
-    ADD(&w, 1, 0, 100000, 20 * GWEI, 0, 1);
-    ADD(&w, 2, 0, 79000, 20 * GWEI, 0, 2);
-    ADD(&w, 3, 0, 58000, 20 * GWEI, 0, 3);
-    ADD(&w, 4, 0, 37000, 20 * GWEI, 0, 4);
-    ADD(&w, 5, 0, 21000, 20 * GWEI, 0, 5); /* 16000 are left */
+    ADD(&w, 1, 0, 37000, 20 * GWEI, 0, 1);
+    ADD(&w, 2, 0, 42000, 20 * GWEI, 0, 2);
+    ADD(&w, 3, 0, 21000, 20 * GWEI, 0, 3);
+    ADD(&w, 4, 0, 21000, 20 * GWEI, 0, 4); /* nothing is left */
     coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, 2001, 50);
-    assert_int_equal(w.draft.tx_cnt, 4);
+    assert_int_equal(w.draft.tx_cnt, 3);
     world_fini(&w);
 }
 
-/* EIP-684: if its address is taken, a creation uses all of its gas limit. */
-static void sequencer_leaves_creations_all_of_their_gas(void **state)
+/* Any of them may use all of it. */
+static void sequencer_leaves_each_all_of_its_gas(void **state)
 {
     (void)state;
     world_t w;
@@ -220,7 +219,6 @@ static void sequencer_leaves_creations_all_of_their_gas(void **state)
     ADD(&w, 3, 0, 21000, 20 * GWEI, 0, 3); /* would fit if the first used 53000 */
     coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, 2001, 50);
     assert_int_equal(w.draft.tx_cnt, 2);
-    assert_int_equal(w.draft.txs[0]->gas_need, 79000);
     assert_int_equal(coh_pool_ready_cnt(w.pool), 1);
     world_fini(&w);
 }
@@ -253,25 +251,23 @@ static void sequencer_applies_the_rules_of_a_fork_that_came_meanwhile(void **sta
     world_init(&w);
     ADD(&w, 1, 0, 60999, 20 * GWEI, 1000, 1);
     ADD(&w, 2, 0, 80000, 20 * GWEI, 1000, 2);
-    w.rules.gas_limit = 120000;
+    w.rules.gas_limit = 141000;
     w.rules.tx_max    = 2;
     coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, PRAGUE_AT - 1, 50);
     assert_int_equal(w.draft.env.fork, COH_FORK_CANCUN);
     assert_int_equal(w.draft.tx_cnt, 2);
-    assert_int_equal(w.draft.txs[1]->gas_need, 37000);
     coh_pool_returned(w.pool, w.draft.txs[1]);
     coh_pool_returned(w.pool, w.draft.txs[0]);
 
-    ADD(&w, 3, 0, 60000, 20 * GWEI, 0, 3);
+    ADD(&w, 3, 0, 61001, 20 * GWEI, 0, 3);
     coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, PRAGUE_AT, 50);
     assert_int_equal(w.draft.env.fork, COH_FORK_PRAGUE);
     assert_int_equal(w.draft.drop_cnt, 1);
     assert_int_equal(w.draft.drops[0].reason, COH_TX_FLOOR_GAS);
     coh_addr_t one = addr_of(1);
     assert_true(coh_addr_eq(&w.draft.drops[0].sender, &one));
-    /* The second needs 61000 now, which leaves 59000: too little for the third. */
+    /* The second may use 80000, which leaves 61000: too little for the third. */
     assert_int_equal(w.draft.tx_cnt, 1);
-    assert_int_equal(w.draft.txs[0]->gas_need, 61000);
     assert_int_equal(w.draft.txs[0]->fork, COH_FORK_PRAGUE);
     world_fini(&w);
 }
@@ -286,6 +282,19 @@ static void sequencer_fees_are_exact_if_the_coinbase_sends(void **state)
     assert_false(w.draft.env.fees_exact);
     ADD(&w, COINBASE, 0, 21000, 20 * GWEI, 0, 1);
     ADD(&w, 2, 0, 21000, 20 * GWEI, 0, 1);
+    coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, 2001, 50);
+    assert_int_equal(w.draft.tx_cnt, 2);
+    assert_true(w.draft.env.fees_exact);
+    world_fini(&w);
+}
+
+static void sequencer_fees_are_exact_if_code_may_run(void **state)
+{
+    (void)state;
+    world_t w;
+    world_init(&w);
+    ADD(&w, 1, 0, 21000, 20 * GWEI, 0, 1);
+    ADD(&w, 2, 0, 21001, 20 * GWEI, 0, 1);
     coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, 2001, 50);
     assert_int_equal(w.draft.tx_cnt, 2);
     assert_true(w.draft.env.fees_exact);
@@ -397,10 +406,11 @@ int main(void)
         cmocka_unit_test(sequencer_stops_at_the_transaction_limit),
         cmocka_unit_test(sequencer_gas_limit_must_fit_in_what_is_left),
         cmocka_unit_test(sequencer_takes_what_just_fits),
-        cmocka_unit_test(sequencer_leaves_creations_all_of_their_gas),
+        cmocka_unit_test(sequencer_leaves_each_all_of_its_gas),
         cmocka_unit_test(sequencer_drops_what_no_block_can_hold),
         cmocka_unit_test(sequencer_applies_the_rules_of_a_fork_that_came_meanwhile),
         cmocka_unit_test(sequencer_fees_are_exact_if_the_coinbase_sends),
+        cmocka_unit_test(sequencer_fees_are_exact_if_code_may_run),
         cmocka_unit_test(sequencer_is_due_when_full_old_or_draining),
         cmocka_unit_test(sequencer_lowers_the_base_fee_for_those_who_wait_for_it),
         cmocka_unit_test(sequencer_goes_on_beside_those_who_wait_for_the_base_fee),

@@ -1,5 +1,4 @@
 /* The in-process link: order and content under threads, waking, accounting, closing. The bells between processes. */
-/* links: coh_bell */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,11 +1,15 @@
-/* 256-bit words against figures computed with Python's integers. */
+/* 256-bit words against figures computed with Python's integers, against GMP, and against the EVM's semantics at
+   its edges, written out. */
+/* links: PkgConfig::GMP */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
+#include <gmp.h>
 
 #include "common/base/rng.h"
 #include "common/base/u256.h"
@@ -360,6 +364,524 @@ static void u256_division_undoes_multiplication(void **state)
     }
 }
 
+/* ---- Against GMP ---- */
+
+/* A word that is likely to lie at an edge: short, sparse, dense, all ones, near a power of two, or uniform. */
+static coh_u256_t edgy(coh_rng_t *rng)
+{
+    coh_u256_t v = COH_U256_ZERO;
+    size_t limbs = (size_t)coh_rng_below(rng, 5);
+    for (size_t i = 0; i < limbs; i++) {
+        switch (coh_rng_below(rng, 5)) {
+        case 0: v.w[i] = 0; break;
+        case 1: v.w[i] = UINT64_MAX; break;
+        case 2: v.w[i] = UINT64_C(1) << coh_rng_below(rng, 64); break;
+        case 3: v.w[i] = 0 - (UINT64_C(1) << coh_rng_below(rng, 64)); break;
+        default: v.w[i] = coh_rng_next(rng) >> coh_rng_below(rng, 64); break;
+        }
+    }
+    switch (coh_rng_below(rng, 6)) {
+    case 0:
+        v              = COH_U256_ZERO;
+        v.w[limbs % 4] = UINT64_C(1) << coh_rng_below(rng, 64);
+        break;
+    case 1: {
+        coh_u256_t one = coh_u256(1);
+        (void)coh_u256_sub(&v, &v, &one);
+        break;
+    }
+    case 2:
+        for (size_t i = 0; i < 4; i++) {
+            v.w[i] = coh_rng_next(rng);
+        }
+        break;
+    default: break;
+    }
+    return v;
+}
+
+/* A dividend whose top limbs equal those of the divisor or nearly: where an estimated limb of the quotient is
+   wrong, or does not fit its limb. */
+static coh_u256_t tied(coh_rng_t *rng, coh_u256_t const *b)
+{
+    coh_u256_t v = *b;
+    if (coh_rng_percent(rng, 50)) {
+        /* One limb up. */
+        v = (coh_u256_t){{coh_rng_next(rng), b->w[0], b->w[1], b->w[2]}};
+    }
+    size_t changed = (size_t)coh_rng_below(rng, 3);
+    for (size_t i = 0; i < changed; i++) {
+        v.w[i] = edgy(rng).w[i];
+    }
+    coh_u256_t near = coh_u256(coh_rng_below(rng, 3));
+    if (coh_rng_percent(rng, 50)) {
+        (void)coh_u256_sub(&v, &v, &near);
+    }
+    return v;
+}
+
+static void to_mpz(mpz_t z, coh_u256_t const *a) { mpz_import(z, 4, -1, 8, 0, 0, a->w); }
+
+/* The low cnt limbs of z, which is not negative. */
+static void limbs_of(uint64_t *out, size_t cnt, mpz_t const z)
+{
+    for (size_t i = 0; i < cnt; i++) {
+        out[i] = mpz_getlimbn(z, (mp_size_t)i);
+    }
+}
+
+static coh_u256_t from_mpz(mpz_t const z)
+{
+    coh_u256_t v;
+    mpz_t low;
+    mpz_init(low);
+    mpz_fdiv_r_2exp(low, z, 256);
+    limbs_of(v.w, 4, low);
+    mpz_clear(low);
+    return v;
+}
+
+/* The word as a number in two's complement. */
+static void to_signed(mpz_t z, coh_u256_t const *a)
+{
+    to_mpz(z, a);
+    if (mpz_tstbit(z, 255) != 0) {
+        mpz_t wrap;
+        mpz_init(wrap);
+        mpz_setbit(wrap, 256);
+        mpz_sub(z, z, wrap);
+        mpz_clear(wrap);
+    }
+}
+
+static uint64_t turn_seed;
+
+static void check(char const *what,
+                  coh_u256_t const *got,
+                  mpz_t const want,
+                  coh_u256_t const *a,
+                  coh_u256_t const *b,
+                  coh_u256_t const *m)
+{
+    coh_u256_t v = from_mpz(want);
+    if (coh_u256_eq(got, &v)) {
+        return;
+    }
+    coh_u256_t const *const all[] = {a, b, m, got, &v};
+    static char const names[][5]  = {"a", "b", "m", "got", "want"};
+    for (size_t i = 0; i < COH_CNT(all); i++) {
+        print_message("%4s %016llx %016llx %016llx %016llx\n",
+                      names[i],
+                      (unsigned long long)all[i]->w[3],
+                      (unsigned long long)all[i]->w[2],
+                      (unsigned long long)all[i]->w[1],
+                      (unsigned long long)all[i]->w[0]);
+    }
+    fail_msg("%s, seed of the turn %llu", what, (unsigned long long)turn_seed);
+}
+
+typedef void (*binary_t)(coh_u256_t *, coh_u256_t const *, coh_u256_t const *);
+
+/* op(a, b) is want, into a word of its own and in the place of either operand. */
+static void check_binary(char const *what,
+                         binary_t op,
+                         mpz_t const want,
+                         coh_u256_t const *a,
+                         coh_u256_t const *b)
+{
+    coh_u256_t out;
+    op(&out, a, b);
+    check(what, &out, want, a, b, b);
+    out = *a;
+    op(&out, &out, b);
+    check(what, &out, want, a, b, b);
+    out = *b;
+    op(&out, a, &out);
+    check(what, &out, want, a, b, b);
+}
+
+typedef void (*ternary_t)(coh_u256_t *, coh_u256_t const *, coh_u256_t const *, coh_u256_t const *);
+
+static void check_ternary(char const *what,
+                          ternary_t op,
+                          mpz_t const want,
+                          coh_u256_t const *a,
+                          coh_u256_t const *b,
+                          coh_u256_t const *m)
+{
+    coh_u256_t out;
+    op(&out, a, b, m);
+    check(what, &out, want, a, b, m);
+    out = *a;
+    op(&out, &out, b, m);
+    check(what, &out, want, a, b, m);
+    out = *b;
+    op(&out, a, &out, m);
+    check(what, &out, want, a, b, m);
+    out = *m;
+    op(&out, a, b, &out);
+    check(what, &out, want, a, b, m);
+}
+
+static void add_op(coh_u256_t *out, coh_u256_t const *a, coh_u256_t const *b)
+{
+    (void)coh_u256_add(out, a, b);
+}
+
+static void sub_op(coh_u256_t *out, coh_u256_t const *a, coh_u256_t const *b)
+{
+    (void)coh_u256_sub(out, a, b);
+}
+
+static void check_division(coh_u256_t const *a, coh_u256_t const *b, mpz_t za, mpz_t zb)
+{
+    mpz_t q, r;
+    mpz_inits(q, r, NULL);
+    if (!coh_u256_is_zero(b)) {
+        coh_u256_t quot, rem;
+        mpz_tdiv_qr(q, r, za, zb);
+        coh_u256_divmod(&quot, &rem, a, b);
+        check("quotient", &quot, q, a, b, b);
+        check("remainder", &rem, r, a, b, b);
+        quot = *a, rem = *b;
+        coh_u256_divmod(&quot, &rem, &quot, &rem);
+        check("quotient in place of a", &quot, q, a, b, b);
+        check("remainder in place of b", &rem, r, a, b, b);
+        quot = *b, rem = *a;
+        coh_u256_divmod(&quot, &rem, &rem, &quot);
+        check("quotient in place of b", &quot, q, a, b, b);
+        check("remainder in place of a", &rem, r, a, b, b);
+        if (coh_u256_fits_u64(b)) {
+            rem = coh_u256(coh_u256_divmod_u64(&quot, a, b->w[0]));
+            check("quotient of one limb", &quot, q, a, b, b);
+            check("remainder of one limb", &rem, r, a, b, b);
+        }
+    }
+    check_binary("div", coh_u256_div, q, a, b);
+    check_binary("mod", coh_u256_mod, r, a, b);
+    if (!coh_u256_is_zero(b)) {
+        mpz_t sa, sb;
+        mpz_inits(sa, sb, NULL);
+        to_signed(sa, a);
+        to_signed(sb, b);
+        mpz_tdiv_qr(q, r, sa, sb);
+        mpz_clears(sa, sb, NULL);
+    }
+    check_binary("sdiv", coh_u256_sdiv, q, a, b);
+    check_binary("smod", coh_u256_smod, r, a, b);
+    mpz_clears(q, r, NULL);
+}
+
+static void check_modular(coh_u256_t const *a,
+                          coh_u256_t const *b,
+                          coh_u256_t const *m,
+                          mpz_t za,
+                          mpz_t zb)
+{
+    mpz_t zm, want;
+    mpz_inits(zm, want, NULL);
+    to_mpz(zm, m);
+    if (!coh_u256_is_zero(m)) {
+        mpz_add(want, za, zb);
+        mpz_mod(want, want, zm);
+    }
+    check_ternary("addmod", coh_u256_addmod, want, a, b, m);
+    if (!coh_u256_is_zero(m)) {
+        mpz_mul(want, za, zb);
+        mpz_mod(want, want, zm);
+    }
+    check_ternary("mulmod", coh_u256_mulmod, want, a, b, m);
+    mpz_clears(zm, want, NULL);
+}
+
+static void u256_equals_gmp(void **state)
+{
+    (void)state;
+    char const *given = getenv("COHORT_TEST_SEED");
+    uint64_t seed     = given != NULL ? strtoull(given, NULL, 10) : 20240611;
+    print_message("seed %llu (COHORT_TEST_SEED)\n", (unsigned long long)seed);
+    mpz_t za, zb, want, modulus;
+    mpz_inits(za, zb, want, modulus, NULL);
+    mpz_setbit(modulus, 256);
+    for (int turn = 0; turn < 60000; turn++) {
+        coh_rng_t rng;
+        turn_seed = seed + (uint64_t)turn;
+        coh_rng_seed(&rng, turn_seed);
+        coh_u256_t b = edgy(&rng);
+        coh_u256_t a = coh_rng_percent(&rng, 40) ? tied(&rng, &b) : edgy(&rng);
+        coh_u256_t m = coh_rng_percent(&rng, 30) ? tied(&rng, &a) : edgy(&rng);
+        to_mpz(za, &a);
+        to_mpz(zb, &b);
+
+        mpz_add(want, za, zb);
+        check_binary("add", add_op, want, &a, &b);
+        coh_u256_t out;
+        assert_int_equal(coh_u256_add(&out, &a, &b), mpz_tstbit(want, 256));
+        mpz_sub(want, za, zb);
+        check_binary("sub", sub_op, want, &a, &b);
+        assert_int_equal(coh_u256_sub(&out, &a, &b), mpz_sgn(want) < 0);
+        assert_int_equal(coh_u256_lt(&a, &b), mpz_sgn(want) < 0);
+        mpz_neg(want, za);
+        coh_u256_neg(&out, &a);
+        check("neg", &out, want, &a, &b, &m);
+        mpz_com(want, za);
+        coh_u256_not(&out, &a);
+        check("not", &out, want, &a, &b, &m);
+        mpz_and(want, za, zb);
+        check_binary("and", coh_u256_and, want, &a, &b);
+        mpz_ior(want, za, zb);
+        check_binary("or", coh_u256_or, want, &a, &b);
+        mpz_xor(want, za, zb);
+        check_binary("xor", coh_u256_xor, want, &a, &b);
+        assert_int_equal(coh_u256_bit_len(&a), mpz_sgn(za) == 0 ? 0 : mpz_sizeinbase(za, 2));
+        assert_int_equal(coh_u256_clz(&a), 256 - (mpz_sgn(za) == 0 ? 0 : mpz_sizeinbase(za, 2)));
+        assert_int_equal(coh_u256_fits_u64(&a), mpz_fits_ulong_p(za) != 0);
+
+        mpz_mul(want, za, zb);
+        check_binary("mul", coh_u256_mul, want, &a, &b);
+        uint64_t wide[8], wide_want[8];
+        coh_u256_mul_wide(wide, &a, &b);
+        limbs_of(wide_want, 8, want);
+        assert_memory_equal(wide, wide_want, sizeof(wide));
+
+        check_division(&a, &b, za, zb);
+        check_modular(&a, &b, &m, za, zb);
+        coh_u256_t ra, rb;
+        if (!coh_u256_is_zero(&m)) {
+            /* What is below the modulus goes another way. */
+            coh_u256_mod(&ra, &a, &m);
+            coh_u256_mod(&rb, &b, &m);
+            mpz_t zra, zrb;
+            mpz_inits(zra, zrb, NULL);
+            to_mpz(zra, &ra);
+            to_mpz(zrb, &rb);
+            check_modular(&ra, &rb, &m, zra, zrb);
+            mpz_clears(zra, zrb, NULL);
+        }
+
+        mpz_powm(want, za, zb, modulus);
+        check_binary("exp", coh_u256_exp, want, &a, &b);
+        coh_u256_t few = coh_u256(coh_rng_below(&rng, 300));
+        mpz_powm_ui(want, za, few.w[0], modulus);
+        check_binary("exp of few bits", coh_u256_exp, want, &a, &few);
+
+        mpz_t sa, sb;
+        mpz_inits(sa, sb, NULL);
+        to_signed(sa, &a);
+        to_signed(sb, &b);
+        assert_int_equal(coh_u256_slt(&a, &b), mpz_cmp(sa, sb) < 0);
+        assert_int_equal(coh_u256_is_negative(&a), mpz_sgn(sa) < 0);
+        mpz_mul_2exp(want, za, few.w[0]);
+        check_binary("shl", coh_u256_shl, want, &few, &a);
+        mpz_tdiv_q_2exp(want, za, few.w[0]);
+        check_binary("shr", coh_u256_shr, want, &few, &a);
+        mpz_fdiv_q_2exp(want, sa, few.w[0]);
+        check_binary("sar", coh_u256_sar, want, &few, &a);
+
+        coh_u256_t pos = coh_u256(coh_rng_below(&rng, 34));
+        mpz_set_ui(want, 0);
+        if (pos.w[0] < 32) {
+            mpz_fdiv_q_2exp(want, za, 8 * (31 - pos.w[0]));
+            mpz_fdiv_r_2exp(want, want, 8);
+        }
+        check_binary("byte", coh_u256_byte, want, &pos, &a);
+        /* The word cut to its bits, less 2 to their number if the top one is set. */
+        mp_bitcnt_t bits = pos.w[0] >= 31 ? 256 : 8 * pos.w[0] + 8;
+        mpz_fdiv_r_2exp(want, za, bits);
+        if (mpz_tstbit(want, bits - 1) != 0) {
+            mpz_set_ui(sb, 0);
+            mpz_setbit(sb, bits);
+            mpz_sub(want, want, sb);
+        }
+        check_binary("signextend", coh_u256_signextend, want, &pos, &a);
+        mpz_clears(sa, sb, NULL);
+
+        uint8_t octets[33], octets_want[32] = {0};
+        if (mpz_sgn(za) != 0) {
+            size_t cnt = (mpz_sizeinbase(za, 2) + 7) / 8;
+            (void)mpz_export(octets_want + 32 - cnt, NULL, 1, 1, 1, 0, za);
+        }
+        coh_u256_store_be(octets + 1, &a);
+        assert_memory_equal(octets + 1, octets_want, 32);
+        out = coh_u256_load_be(octets + 1);
+        check("load_be", &out, za, &a, &b, &m);
+    }
+    mpz_clears(za, zb, want, modulus, NULL);
+}
+
+/* ---- The EVM's semantics at the edges, written out ---- */
+
+#define F16 "ffffffffffffffff"
+#define Z16 "0000000000000000"
+#define MAX F16 F16 F16 F16
+#define MIN "8000000000000000" Z16 Z16 Z16
+
+static void u256_division_at_the_edges(void **state)
+{
+    (void)state;
+    static struct {
+        char const *a, *b, *div, *mod, *sdiv, *smod;
+    } const cases[] = {
+        /* -2^255 / -1 */
+        {MIN, MAX, "0", MIN, MIN, "0"},
+        {MIN, "1", MIN, "0", MIN, "0"},
+        {MAX, "0", "0", "0", "0", "0"},
+        {"0", "0", "0", "0", "0", "0"},
+        {"0", MAX, "0", "0", "0", "0"},
+        /* -1 / 2 is 0, and leaves -1 */
+        {MAX, "2", "7fffffffffffffff" F16 F16 F16, "1", "0", MAX},
+        /* 7 / -2 is -3, and leaves 1; -7 / 2 is -3, and leaves -1 */
+        {"7", F16 F16 F16 "fffffffffffffffe", "0", "7", F16 F16 F16 "fffffffffffffffd", "1"},
+        {F16 F16 F16 "fffffffffffffff9",
+         "2",
+         "7fffffffffffffff" F16 F16 "fffffffffffffffc",
+         "1",
+         F16 F16 F16 "fffffffffffffffd",
+         MAX},
+        /* -8 / -3 is 2, and leaves -2 */
+        {F16 F16 F16 "fffffffffffffff8",
+         F16 F16 F16 "fffffffffffffffd",
+         "0",
+         F16 F16 F16 "fffffffffffffff8",
+         "2",
+         F16 F16 F16 "fffffffffffffffe"},
+    };
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        coh_u256_t a = word(cases[i].a);
+        coh_u256_t b = word(cases[i].b);
+        coh_u256_t out;
+        coh_u256_div(&out, &a, &b);
+        assert_word(&out, cases[i].div);
+        coh_u256_mod(&out, &a, &b);
+        assert_word(&out, cases[i].mod);
+        coh_u256_sdiv(&out, &a, &b);
+        assert_word(&out, cases[i].sdiv);
+        coh_u256_smod(&out, &a, &b);
+        assert_word(&out, cases[i].smod);
+    }
+}
+
+static void u256_modular_at_the_edges(void **state)
+{
+    (void)state;
+    static struct {
+        char const *a, *b, *m, *addmod, *mulmod;
+    } const cases[] = {
+        /* 2^256 - 1 is -1 modulo 2^256, 0 modulo itself, 1 modulo 2^256 - 2 */
+        {MAX, MAX, MAX, "0", "0"},
+        {MAX, MAX, F16 F16 F16 "fffffffffffffffe", "2", "1"},
+        {MAX, MAX, "0", "0", "0"},
+        {MAX, MAX, "1", "0", "0"},
+        {MAX, MAX, "2", "0", "1"},
+        /* 2^256 is 4 modulo 12, so 2^256 - 1 is 3 */
+        {MAX, MAX, "c", "6", "9"},
+        {MAX, "1", MIN, "0", "7fffffffffffffff" F16 F16 F16},
+        {MIN, MIN, MAX, "1", "4000000000000000" Z16 Z16 Z16},
+    };
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        coh_u256_t a = word(cases[i].a);
+        coh_u256_t b = word(cases[i].b);
+        coh_u256_t m = word(cases[i].m);
+        coh_u256_t out;
+        coh_u256_addmod(&out, &a, &b, &m);
+        assert_word(&out, cases[i].addmod);
+        coh_u256_mulmod(&out, &a, &b, &m);
+        assert_word(&out, cases[i].mulmod);
+    }
+}
+
+typedef struct {
+    binary_t op;
+    char const *a, *b, *want;
+} edge_t;
+
+static void u256_other_edges(void **state)
+{
+    (void)state;
+    static edge_t const cases[] = {
+        {coh_u256_exp, "0", "0", "1"},
+        {coh_u256_exp, "0", "1", "0"},
+        {coh_u256_exp, "0", MAX, "0"},
+        {coh_u256_exp, MAX, "0", "1"},
+        {coh_u256_exp, "1", MAX, "1"},
+        {coh_u256_exp, MAX, MAX, MAX},
+        {coh_u256_exp, MAX, "2", "1"},
+        {coh_u256_exp, "a", "12", "de0b6b3a7640000"},
+        {coh_u256_exp, "2", "ff", MIN},
+        {coh_u256_exp, "2", "100", "0"},
+        {coh_u256_exp, "100", "1f", "100000000000000" Z16 Z16 Z16},
+        {coh_u256_exp, "100", "20", "0"},
+        {coh_u256_exp, "6", "100", "0"},
+        {coh_u256_exp, MIN, "1", MIN},
+        {coh_u256_exp, "2", "10000000000000001", "0"},
+        {coh_u256_signextend, "0", "80", F16 F16 F16 "ffffffffffffff80"},
+        {coh_u256_signextend, "0", "17f", "7f"},
+        {coh_u256_signextend, "7", "ff8000000000000000", F16 F16 F16 "8000000000000000"},
+        {coh_u256_signextend, "1e", "aa7f000000000000" Z16 Z16 Z16, "7f000000000000" Z16 Z16 Z16},
+        {coh_u256_signextend, "1e", "80000000000000" Z16 Z16 Z16, "ff80000000000000" Z16 Z16 Z16},
+        {coh_u256_signextend, "1f", MIN, MIN},
+        {coh_u256_signextend, "20", "80", "80"},
+        {coh_u256_signextend, MAX, "80", "80"},
+        {coh_u256_signextend, "10000000000000000", "80", "80"},
+        {coh_u256_byte, "0", "ab00000000000000" Z16 Z16 Z16, "ab"},
+        {coh_u256_byte, "1f", "1cd", "cd"},
+        {coh_u256_byte, "20", MAX, "0"},
+        {coh_u256_byte, "10000000000000000", MAX, "0"},
+        {coh_u256_byte, MAX, MAX, "0"},
+        {coh_u256_shl, "ff", "1", MIN},
+        {coh_u256_shl, "100", MAX, "0"},
+        {coh_u256_shl, "10000000000000001", MAX, "0"},
+        {coh_u256_shl, "0", MAX, MAX},
+        {coh_u256_shr, "ff", MIN, "1"},
+        {coh_u256_shr, "100", MAX, "0"},
+        {coh_u256_shr, MAX, MAX, "0"},
+        {coh_u256_sar, "ff", MIN, MAX},
+        {coh_u256_sar, "100", MIN, MAX},
+        {coh_u256_sar, MAX, MIN, MAX},
+        {coh_u256_sar, "10000000000000000", MIN, MAX},
+        {coh_u256_sar, "1", MIN, "c000000000000000" Z16 Z16 Z16},
+        {coh_u256_sar, "100", "7fffffffffffffff" F16 F16 F16, "0"},
+        {coh_u256_sar, "fe", "7fffffffffffffff" F16 F16 F16, "1"},
+    };
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        coh_u256_t a = word(cases[i].a);
+        coh_u256_t b = word(cases[i].b);
+        coh_u256_t out;
+        cases[i].op(&out, &a, &b);
+        assert_word(&out, cases[i].want);
+    }
+}
+
+static void u256_signs_and_leading_zeros(void **state)
+{
+    (void)state;
+    coh_u256_t min = word(MIN), max = word(MAX), one = coh_u256(1), zero = COH_U256_ZERO;
+    assert_true(coh_u256_slt(&min, &max));
+    assert_true(coh_u256_slt(&max, &zero));
+    assert_true(coh_u256_slt(&min, &one));
+    assert_false(coh_u256_slt(&one, &max));
+    assert_false(coh_u256_slt(&min, &min));
+    assert_int_equal(coh_u256_clz(&zero), 256);
+    assert_int_equal(coh_u256_clz(&one), 255);
+    assert_int_equal(coh_u256_clz(&max), 0);
+    assert_int_equal(coh_u256_bit_len(&zero), 0);
+    assert_int_equal(coh_u256_bit_len(&max), 256);
+}
+
+static void u256_addresses_are_the_low_octets(void **state)
+{
+    (void)state;
+    coh_addr_t addr;
+    for (uint8_t i = 0; i < 20; i++) {
+        addr.b[i] = (uint8_t)(i + 1);
+    }
+    coh_u256_t v = coh_u256_from_addr(&addr);
+    assert_word(&v, "102030405060708090a0b0c0d0e0f1011121314");
+    v               = word(F16 "ffffffff0102030405060708090a0b0c0d0e0f1011121314");
+    coh_addr_t back = coh_u256_to_addr(&v);
+    assert_memory_equal(back.b, addr.b, 20);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
@@ -371,6 +893,12 @@ int main(void)
         cmocka_unit_test(u256_octets_are_big_endian),
         cmocka_unit_test(u256_be_len_counts_octets),
         cmocka_unit_test(u256_division_undoes_multiplication),
+        cmocka_unit_test(u256_equals_gmp),
+        cmocka_unit_test(u256_division_at_the_edges),
+        cmocka_unit_test(u256_modular_at_the_edges),
+        cmocka_unit_test(u256_other_edges),
+        cmocka_unit_test(u256_signs_and_leading_zeros),
+        cmocka_unit_test(u256_addresses_are_the_low_octets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

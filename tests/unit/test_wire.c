@@ -47,7 +47,11 @@ static void wire_encodes_as_specified(void **state)
     assert_memory_equal(out.p, ENVELOPE, sizeof(ENVELOPE));
 
     coh_rec_result_t results[] = {{.tx_idx = 0, .verdict = 0, .status = 1, .gas_used = 21000},
-                                  {.tx_idx = 65536, .verdict = 15, .status = 0, .gas_used = 0}};
+                                  {.tx_idx   = 65536,
+                                   .verdict  = 15,
+                                   .status   = 0,
+                                   .gas_used = 0,
+                                   .logs     = coh_bytes("\xc1\xc0", 2)}};
     coh_buf_clear(&out);
     coh_wire_put_vote(&out,
                       &(coh_msg_vote_t){.block     = UINT64_C(1) << 40,
@@ -56,12 +60,12 @@ static void wire_encodes_as_specified(void **state)
                                         .state_sum = {{0x0203, 0x01, 0, 0}},
                                         .results   = {results, 2}});
     static uint8_t const VOTE[] = {
-        0x97, 33,                                             /* array of 7, id */
-        0xcf, 0,    0, 1, 0, 0,    0,    0,    0,             /* block */
-        1,    0,    1,                                        /* yes, reason, has_redo */
-        0xc4, 9,    1, 0, 0, 0,    0,    0,    0, 0x02, 0x03, /* state_sum without leading zeros */
-        0x92, 0x94, 0, 0, 1, 0xcd, 0x52, 0x08,                /* results */
-        0x94, 0xce, 0, 1, 0, 0,    15,   0,    0,
+        0x97, 33,                                                /* array of 7, id */
+        0xcf, 0,    0, 1, 0, 0,    0,    0,    0,                /* block */
+        1,    0,    1,                                           /* yes, reason, has_redo */
+        0xc4, 9,    1, 0, 0, 0,    0,    0,    0,    0x02, 0x03, /* state_sum without leading zeros */
+        0x92, 0x95, 0, 0, 1, 0xcd, 0x52, 0x08, 0xc4, 0,          /* results */
+        0x95, 0xce, 0, 1, 0, 0,    15,   0,    0,    0xc4, 2,    0xc1, 0xc0,
     };
     assert_int_equal(out.n, sizeof(VOTE));
     assert_memory_equal(out.p, VOTE, sizeof(VOTE));
@@ -75,7 +79,7 @@ static void wire_decodes_as_specified(void **state)
     /* READ: every kind but BIN and HASH; integers in widths that we would not choose, which other
        encoders may. */
     assert_int_equal(READ_FIRST(&m,
-                                0x9a,
+                                0x9c,
                                 17,
                                 0xcf,
                                 0,
@@ -96,6 +100,7 @@ static void wire_decodes_as_specified(void **state)
                                 0,
                                 0xcc,
                                 5,
+                                4,
                                 0xd0,
                                 1,
                                 0xc4,
@@ -122,6 +127,7 @@ static void wire_decodes_as_specified(void **state)
                                 19,
                                 0xc4,
                                 0,
+                                6,
                                 3,
                                 0xc4,
                                 2,
@@ -133,11 +139,13 @@ static void wire_decodes_as_specified(void **state)
     assert_int_equal(m.u.read.attempt, 9);
     assert_int_equal(m.u.read.tx_idx, 256);
     assert_int_equal(m.u.read.incarnation, 5);
+    assert_int_equal(m.u.read.read, 4);
     assert_int_equal(m.u.read.kind, 1);
     for (int i = 0; i < 20; i++) {
         assert_int_equal(m.u.read.addr.b[i], i);
     }
     assert_true(coh_u256_is_zero(&m.u.read.slot));
+    assert_int_equal(m.u.read.generation, 6);
     assert_int_equal(m.u.read.fields, 3);
     assert_true(coh_u256_eq(&m.u.read.need, &(coh_u256_t){{511, 0, 0, 0}}));
     /* REFUSE: BIN borrows from the frame. */
@@ -181,9 +189,11 @@ static void wire_refuses_what_does_not_fit(void **state)
 /* ANSWER with one value whose word is given. */
 static coh_err_t read_word(uint8_t const *word, uint8_t n, coh_msg_t *m)
 {
-    coh_buf_t b = COH_BUF_INIT;
-    coh_buf_put(&b, (uint8_t[]){ENV_OCTETS, 0x94, 49, 1, 2, 0x91, 0x92, 0, 0xc4, n}, 23);
+    coh_buf_t b                 = COH_BUF_INIT;
+    static uint8_t const rest[] = {0xc4, 32, [34] = 0xc4, 0}; /* no code hash, no code */
+    coh_buf_put(&b, (uint8_t[]){ENV_OCTETS, 0x94, 49, 1, 2, 0x91, 0x94, 0, 0xc4, n}, 23);
     coh_buf_put(&b, word, n);
+    coh_buf_put(&b, rest, sizeof(rest));
     memcpy(octets, b.p, b.n);
     coh_err_t err = read_first(octets, b.n, m);
     coh_buf_free(&b);

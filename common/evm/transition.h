@@ -1,0 +1,41 @@
+/* transition.h: the state transition function of one transaction (Yellow Paper 6), over a view: validation at its turn, fees, execution,
+   refunds. It runs until it is DONE, or until it NEEDs a key that is not at hand; it never blocks.
+
+   A transition object holds what execution has reached, so that it goes on at the same instruction when the key has come; whoever
+   parks too many may drop one and begin it again later: the result is the same.
+
+   idle ─begin─▶ running ─run: NEED─▶ running
+                    └────run: DONE─▶ idle (outcome readable until the next begin)
+
+   One thread at a time. */
+#ifndef COH_TRANSITION_H
+#define COH_TRANSITION_H
+
+#include "common/evm/evm.h"
+
+typedef enum { COH_TRANSITION_DONE, COH_TRANSITION_NEED } coh_transition_status_t;
+
+typedef struct coh_transition coh_transition_t;
+
+coh_transition_t *coh_transition_new(void);
+void coh_transition_free(coh_transition_t *t);
+/* coh_transition_set_loop and coh_transition_set_tracer hold for what begins afterwards; tracer: borrowed, NULL: none. */
+void coh_transition_set_loop(coh_transition_t *t, coh_evm_loop_t loop);
+void coh_transition_set_tracer(coh_transition_t *t, coh_tracer_t *tracer);
+
+/* coh_transition_begin prepares tx from sender in block over view; all borrowed until DONE, or the next begin. It checks every rule that
+   depends on state or block, and of the static ones (coh_tx_check_static) those on gas and sizes; the others it assumes to be checked. */
+void coh_transition_begin(coh_transition_t *t,
+                          coh_block_env_t const *block,
+                          coh_tx_t const *tx,
+                          coh_addr_t const *sender,
+                          coh_view_t *view);
+coh_transition_status_t coh_transition_run(coh_transition_t *t);
+/* coh_transition_outcome: after DONE, until the next begin; what it points to lives as long. */
+coh_outcome_t const *coh_transition_outcome(coh_transition_t const *t);
+/* The overlay, for the read set (coh_state_reads). */
+coh_state_t const *coh_transition_state(coh_transition_t const *t);
+/* Octets that this object holds beyond its fixed size, for whoever bounds the memory of parked ones. */
+size_t coh_transition_bytes(coh_transition_t const *t);
+
+#endif

@@ -1,0 +1,64 @@
+/* block_cluster.h: a whole cluster inside one call: given a state and blocks, it executes the blocks on so many shards with so many threads each, and
+   hands back what became of every block and the state afterwards. For official tests, comparisons of layouts, and whoever wants a block's outcome
+   without a data directory: stores are in memory, and nothing survives the call.
+
+   The ranks are the real state machines. Their communication threads are one, the caller's, which takes turns between them in an order drawn from
+   the seed, so that messages of different pairs overtake each other; with one thread a run is repeatable to the last step. The other threads are
+   started once and used again from call to call: a run of a small block costs a millisecond or two. */
+#ifndef COH_BLOCK_CLUSTER_H
+#define COH_BLOCK_CLUSTER_H
+
+#include "common/state/key.h"
+#include "common/wire/wire.h"
+#include "coordinator/coordinator.h"
+#include "coordinator/seal.h"
+
+typedef struct {
+    uint32_t shard_cnt;    /* 1.. */
+    uint32_t thread_cnt;   /* of each shard, 1.. */
+    char const *placement; /* as placement-policy; NULL: the default */
+    char const *home;      /* as placement-home; NULL: the default */
+    uint64_t seed;         /* of the order of steps */
+    /* As state-cache-entries, raised to what the blocks need; 0: enough for usual blocks. */
+    uint64_t cache_entries;
+    /* So many times, at any moment, all ranks are taken down and opened again over what their stores hold; then state is also
+       flushed after each few blocks. */
+    uint32_t restart_cnt;
+    /* NULL, or by message id (coh_msg_id_t, 0..COH_MSG_ID_MAX): messages sent are added here. */
+    uint64_t *message_cnt;
+} coh_block_cluster_layout_t;
+
+typedef struct coh_block_cluster coh_block_cluster_t;
+
+/* coh_block_cluster_new starts thread_cnt - 1 threads. layout is copied, but for its texts: borrowed until free. */
+coh_block_cluster_t *coh_block_cluster_new(coh_block_cluster_layout_t const *layout);
+void coh_block_cluster_free(coh_block_cluster_t *c);
+
+/* Who is told. All may be NULL; what is handed over is borrowed for the call. */
+typedef struct {
+    void (*block)(
+        void *arg,
+        coh_import_result_t const *
+            result); /* in order; with restarts it may miss some that were decided just before one */
+    /* The state after the last valid block, in no order: accounts that exist, their non-zero slots of the present generation, and all code that is
+       stored, which may be more than any account has. */
+    void (*account)(void *arg, coh_addr_t const *addr, coh_value_t const *value);
+    void (*slot)(void *arg,
+                 coh_addr_t const *addr,
+                 coh_u256_t const *slot,
+                 coh_u256_t const *value);
+    void (*code)(void *arg, coh_hash_t const *hash, coh_bytes_t code);
+    void *arg;
+} coh_block_cluster_visitor_t;
+
+/* coh_block_cluster_run imports blocks on top of genesis (finished: coh_genesis_finish). Code is visited first, then accounts, then slots.
+   Returns: COH_OK the cluster worked: what became of the blocks, the visitor was told; else it failed, with err_text: the visitor may have been
+            told of blocks, and of no state */
+coh_err_t coh_block_cluster_run(coh_block_cluster_t *c,
+                                coh_genesis_t const *genesis,
+                                coh_import_block_t const *blocks,
+                                size_t block_cnt,
+                                coh_block_cluster_visitor_t const *visitor,
+                                coh_buf_t *err_text);
+
+#endif

@@ -1,0 +1,1085 @@
+/* The serial fiction (README) for contracts: blocks of random calls, creations, transfers and delegations over random contracts (tests/support/codegen.h) through 1, 2, 3
+   and 8 shards, 1, 2 and 4 threads each, any placement and any homes, give the same outcomes, gas, logs and state, and those are the ones of sequential
+   execution: one transition after the other over the state in memory. And by name what has bitten other engines. */
+/* links: coh_block_cluster */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/base/alloc.h"
+#include "common/base/hex.h"
+#include "common/base/hook.h"
+#include "common/codec/rlp.h"
+#include "common/crypto/keccak.h"
+#include "common/evm/code.h"
+#include "common/evm/transition.h"
+#include "common/obs/log.h"
+#include "common/state/memview.h"
+#include "deploy/cohort/block_cluster.h"
+#include "tests/support/codegen.h"
+#include "tests/support/evmasm.h"
+#include "tests/support/txgen.h"
+
+#define BLOCKS_MAX   4u
+#define BLOCK_TXS    60u
+#define EOAS         10u
+#define POOR         3u /* the last of them own little */
+#define CONTRACTS    8u
+#define TARGETS_MAX  64u
+#define COINBASE_KEY 0u /* of every second block */
+#define CHAIN_ID     7u
+#define BASE_FEE     10u
+#define BLOCK_GAS    60000000u
+#define FIRST_BLOCK  301u
+
+/* ---- a world: accounts, blocks, and what sequential execution makes of them ---- */
+
+typedef struct {
+    uint32_t status;
+    uint64_t gas_used;
+    coh_buf_t logs;
+} outcome_t;
+
+typedef struct {
+    coh_import_block_t block;
+    coh_bytes_t raws[BLOCK_TXS];
+    coh_addr_t senders[BLOCK_TXS];
+    outcome_t outcomes[BLOCK_TXS];
+    uint64_t gas_used;
+} block_t;
+
+typedef struct {
+    coh_fork_t fork;
+    coh_rng_t rng;
+    coh_txgen_t *gen;
+    coh_genesis_t genesis;
+    coh_addr_t targets[TARGETS_MAX];
+    uint32_t target_cnt;
+    block_t blocks[BLOCKS_MAX];
+    uint32_t block_cnt;
+    coh_memview_t *state; /* after them */
+    coh_transition_t *transition;
+    uint32_t status_cnt[2];
+    uint32_t log_cnt;
+    uint32_t code_cnt; /* of all accounts at the end */
+    /* Of the first layout. */
+    bool known;
+    coh_hash_t hashes[BLOCKS_MAX];
+} world_t;
+
+static uint64_t run_seed;
+/* Hashes of the run's own blocks, once they are known. */
+static coh_hash_t own_hashes[BLOCKS_MAX];
+
+static coh_hash_t ancestor(uint64_t number)
+{
+    coh_hash_t hash;
+    coh_keccak256(&hash, &number, sizeof(number));
+    return hash;
+}
+
+static void block_hash(void *arg, coh_u256_t *out, uint64_t number)
+{
+    (void)arg;
+    coh_hash_t hash = number < FIRST_BLOCK ? ancestor(number) : own_hashes[number - FIRST_BLOCK];
+    *out            = coh_u256_from_be(hash.b, 32);
+}
+
+static coh_bytes_t copy(coh_buf_t const *buf)
+{
+    uint8_t *p = coh_calloc(1, buf->n + 1);
+    memcpy(p, buf->p, buf->n);
+    return coh_bytes(p, buf->n);
+}
+
+static coh_addr_t contract_addr(uint32_t i)
+{
+    return (coh_addr_t){.b = {0xc0, (uint8_t)(i * 41), [19] = (uint8_t)i}};
+}
+
+static void add_account(world_t *w, coh_genesis_account_t account)
+{
+    w->genesis.alloc[w->genesis.alloc_cnt++] = account;
+}
+
+static void make_targets(world_t *w)
+{
+    for (uint32_t i = 0; i < EOAS; i++) {
+        w->targets[w->target_cnt++] = coh_txgen_addr(w->gen, i);
+    }
+    for (uint32_t i = 0; i < CONTRACTS; i++) {
+        coh_addr_t addr             = contract_addr(i);
+        w->targets[w->target_cnt++] = addr;
+        for (uint32_t kind = 0; i < 4 && kind < 2; kind++) {
+            for (uint64_t salt = 0; salt < 2; salt++) {
+                w->targets[w->target_cnt++] = coh_codegen_create2(&addr, kind, salt);
+            }
+        }
+    }
+    w->targets[w->target_cnt++] = (coh_addr_t){.b = {[19] = 2}};   /* SHA-256 */
+    w->targets[w->target_cnt++] = (coh_addr_t){.b = {[19] = 4}};   /* identity */
+    w->targets[w->target_cnt++] = (coh_addr_t){.b = {0xee, 0xee}}; /* nobody */
+}
+
+/* Puts everything of the genesis into the reference. */
+static void start_reference(world_t *w)
+{
+    static coh_coder_t const coder = {.make = coh_code_new, .release = coh_code_unref};
+    w->state                       = coh_memview_new(&coder, w->fork);
+    w->transition                  = coh_transition_new();
+    coh_memview_set_block_hash(w->state, block_hash, NULL);
+    for (size_t i = 0; i < w->genesis.alloc_cnt; i++) {
+        coh_genesis_account_t const *a = &w->genesis.alloc[i];
+        coh_memview_put_account(w->state, &a->addr, a->nonce, &a->balance, a->code);
+        for (size_t k = 0; k < a->slot_cnt; k++) {
+            coh_memview_put_slot(w->state, &a->addr, &a->slots[k].key, &a->slots[k].value);
+        }
+    }
+}
+
+static void begin_world(world_t *w, coh_fork_t fork, uint64_t seed)
+{
+    *w     = (world_t){.fork = fork};
+    w->gen = coh_txgen_new();
+    coh_rng_seed(&w->rng, seed);
+    coh_genesis_t *g = &w->genesis;
+    *g               = (coh_genesis_t){.chain_id  = CHAIN_ID,
+                                       .number    = FIRST_BLOCK - 1,
+                                       .timestamp = 1700000000,
+                                       .gas_limit = BLOCK_GAS,
+                                       .base_fee  = coh_u256(BASE_FEE)};
+    for (int f = 0; f < COH_FORK_CNT; f++) {
+        g->fork_at[f] = f <= (int)fork ? 0 : UINT64_MAX;
+    }
+    g->ancestors    = coh_calloc(256, sizeof(*g->ancestors));
+    g->ancestor_cnt = 256;
+    for (uint64_t i = 0; i < 256; i++) {
+        g->ancestors[i] = ancestor(FIRST_BLOCK - 256 + i);
+    }
+    g->alloc = coh_calloc(EOAS + CONTRACTS + 8, sizeof(*g->alloc));
+    make_targets(w);
+}
+
+static void finish_genesis(world_t *w)
+{
+    coh_buf_t why = COH_BUF_INIT;
+    assert_int_equal(coh_genesis_finish(&w->genesis, &why), COH_OK);
+    coh_buf_free(&why);
+    start_reference(w);
+}
+
+static void free_world(world_t *w)
+{
+    for (uint32_t b = 0; b < w->block_cnt; b++) {
+        for (uint32_t i = 0; i < w->blocks[b].block.tx_cnt; i++) {
+            coh_buf_free(&w->blocks[b].outcomes[i].logs);
+        }
+    }
+    coh_transition_free(w->transition);
+    coh_memview_free(w->state);
+    coh_genesis_free(&w->genesis);
+    coh_txgen_free(w->gen);
+}
+
+static block_t *begin_block(world_t *w, coh_addr_t coinbase)
+{
+    block_t *b = &w->blocks[w->block_cnt];
+    b->block   = (coh_import_block_t){.number      = FIRST_BLOCK + w->block_cnt,
+                                      .fork        = w->fork,
+                                      .timestamp   = 1700000012 + 12 * w->block_cnt,
+                                      .gas_limit   = BLOCK_GAS,
+                                      .prev_randao = coh_u256(12345 + w->block_cnt),
+                                      .coinbase    = coinbase,
+                                      .raws        = b->raws,
+                                      .senders     = b->senders};
+    if (w->fork >= COH_FORK_LONDON) {
+        b->block.base_fee = coh_u256(BASE_FEE);
+    }
+    if (w->fork >= COH_FORK_CANCUN) {
+        b->block.blob_base_fee = coh_u256(1);
+        b->block.blob_max      = 6;
+    }
+    w->block_cnt++;
+    return b;
+}
+
+static void encode_logs(coh_buf_t *out, coh_outcome_t const *o)
+{
+    for (uint32_t i = 0; i < o->log_cnt; i++) {
+        coh_log_t const *log = &o->logs[i];
+        size_t at            = out->n;
+        coh_rlp_put_string(out, log->addr.b, sizeof(log->addr.b));
+        size_t topics = out->n;
+        for (uint32_t t = 0; t < log->topic_cnt; t++) {
+            coh_rlp_put_string(out, log->topics[t].b, sizeof(log->topics[t].b));
+        }
+        coh_rlp_wrap_list(out, topics);
+        coh_rlp_put_string(out, log->data.p, log->data.n);
+        coh_rlp_wrap_list(out, at);
+    }
+    if (o->log_cnt != 0) {
+        coh_rlp_wrap_list(out, 0);
+    }
+}
+
+/* Executes tx at the end of block b in sequence; takes it into the block if it is valid. */
+static bool add_tx(world_t *w, block_t *b, coh_txgen_tx_t const *tx)
+{
+    coh_import_block_t *ib = &b->block;
+    coh_block_env_t env    = {.number        = ib->number,
+                              .timestamp     = ib->timestamp,
+                              .gas_limit     = ib->gas_limit,
+                              .chain_id      = CHAIN_ID,
+                              .base_fee      = ib->base_fee,
+                              .blob_base_fee = ib->blob_base_fee,
+                              .prev_randao   = ib->prev_randao,
+                              .coinbase      = ib->coinbase,
+                              .fork          = ib->fork,
+                              .blob_max      = ib->blob_max,
+                              .fees_exact    = true};
+    if (tx->tx.gas_limit > BLOCK_GAS - b->gas_used || ib->tx_cnt == BLOCK_TXS) {
+        return false;
+    }
+    coh_memview_begin_tx(w->state);
+    coh_transition_begin(w->transition, &env, &tx->tx, &tx->sender, coh_memview_view(w->state));
+    assert_int_equal(coh_transition_run(w->transition), COH_TRANSITION_DONE);
+    coh_outcome_t const *o = coh_transition_outcome(w->transition);
+    if (o->verdict != COH_TX_OK) {
+        return false;
+    }
+    outcome_t *out = &b->outcomes[ib->tx_cnt];
+    out->status    = o->status;
+    out->gas_used  = o->gas_used;
+    encode_logs(&out->logs, o);
+    w->status_cnt[o->status]++;
+    w->log_cnt += o->log_cnt;
+    coh_memview_apply(w->state, o);
+    b->gas_used += o->gas_used;
+    b->raws[ib->tx_cnt]    = tx->raw;
+    b->senders[ib->tx_cnt] = tx->sender;
+    ib->tx_cnt++;
+    return true;
+}
+
+/* ---- random transactions ---- */
+
+static coh_addr_t target(world_t *w) { return w->targets[coh_rng_below(&w->rng, w->target_cnt)]; }
+
+static uint64_t nonce_of(world_t *w, uint32_t key)
+{
+    coh_addr_t addr = coh_txgen_addr(w->gen, key);
+    return coh_memview_account(w->state, &addr).nonce;
+}
+
+static coh_txgen_spec_t base_spec(world_t *w, uint32_t key)
+{
+    coh_txgen_spec_t spec = {.key      = key,
+                             .chain_id = CHAIN_ID,
+                             .nonce    = nonce_of(w, key),
+                             .max_fee  = coh_u256(BASE_FEE + coh_rng_below(&w->rng, 20)),
+                             .max_tip  = coh_u256(coh_rng_below(&w->rng, BASE_FEE))};
+    uint64_t type         = coh_rng_below(&w->rng, 3);
+    if ((type == 1 && w->fork >= COH_FORK_BERLIN) || (type == 2 && w->fork >= COH_FORK_LONDON)) {
+        spec.type             = (coh_tx_type_t)type;
+        spec.access_addr_cnt  = (uint32_t)coh_rng_below(&w->rng, 3);
+        spec.access_keys_each = 1;
+    }
+    spec.unprotected = spec.type == COH_TX_LEGACY && w->fork < COH_FORK_SPURIOUS;
+    return spec;
+}
+
+static void add_random_tx(world_t *w, block_t *b)
+{
+    coh_rng_t *rng        = &w->rng;
+    uint32_t key          = (uint32_t)coh_rng_below(rng, EOAS);
+    coh_txgen_spec_t spec = base_spec(w, key);
+    coh_buf_t data        = COH_BUF_INIT;
+    coh_txgen_auth_t auth;
+    uint64_t what  = coh_rng_below(rng, 100);
+    spec.to        = target(w);
+    spec.value     = coh_u256(coh_rng_below(rng, 3) * coh_rng_below(rng, 100000));
+    spec.gas_limit = 100000 + coh_rng_below(rng, 700000);
+    if (what < 25) { /* a plain transfer, to whomever */
+        spec.gas_limit       = coh_rng_percent(rng, 70) ? 21000 : spec.gas_limit;
+        spec.access_addr_cnt = spec.gas_limit == 21000 ? 0 : spec.access_addr_cnt;
+    } else if (what < 32) { /* creates one more random contract */
+        coh_buf_t runtime = COH_BUF_INIT;
+        coh_codegen_t gen = {.fork         = w->fork,
+                             .targets      = w->targets,
+                             .target_cnt   = w->target_cnt,
+                             .block_number = FIRST_BLOCK - 1};
+        coh_codegen_contract(&runtime, &gen, rng);
+        asm_init_code(&data, coh_buf_bytes(&runtime));
+        coh_buf_free(&runtime);
+        spec.is_create = true;
+        spec.gas_limit = 800000;
+        if (w->target_cnt < TARGETS_MAX && coh_rng_percent(rng, 60)) {
+            coh_addr_t sender           = coh_txgen_addr(w->gen, key);
+            w->targets[w->target_cnt++] = coh_tx_created_address(&sender, spec.nonce);
+        }
+    } else { /* calls */
+        if (coh_rng_percent(rng, 60)) {
+            spec.to = contract_addr((uint32_t)coh_rng_below(rng, CONTRACTS));
+        }
+        for (uint32_t i = 0; i < 32; i++) {
+            coh_buf_put_u8(&data, (uint8_t)(coh_rng_next(rng) & coh_rng_next(rng)));
+        }
+        if (what < 40 && w->fork >= COH_FORK_PRAGUE) { /* EIP-7702 */
+            auth = (coh_txgen_auth_t){
+                .key = (uint32_t)coh_rng_below(rng, EOAS), .chain_id = CHAIN_ID, .addr = target(w)};
+            auth.nonce    = nonce_of(w, auth.key) + (auth.key == key);
+            spec.type     = COH_TX_SET_CODE;
+            spec.auths    = &auth;
+            spec.auth_cnt = 1;
+        }
+    }
+    spec.data = coh_buf_bytes(&data);
+    (void)add_tx(w, b, coh_txgen_make(w->gen, &spec));
+    coh_buf_free(&data);
+}
+
+static void make_random_world(world_t *w, coh_fork_t fork, uint64_t seed)
+{
+    begin_world(w, fork, seed);
+    coh_codegen_t gen = {.fork         = fork,
+                         .targets      = w->targets,
+                         .target_cnt   = w->target_cnt,
+                         .block_number = FIRST_BLOCK - 1};
+    for (uint32_t i = 0; i < EOAS; i++) {
+        uint64_t ether = UINT64_C(1000000000000000000);
+        add_account(
+            w,
+            (coh_genesis_account_t){.addr    = coh_txgen_addr(w->gen, i),
+                                    .nonce   = i % 3 == 0 ? 5 : 0,
+                                    .balance = coh_u256(i < EOAS - POOR ? ether : 20000000)});
+    }
+    for (uint32_t i = 0; i < CONTRACTS; i++) {
+        coh_buf_t code = COH_BUF_INIT;
+        coh_codegen_contract(&code, &gen, &w->rng);
+        coh_genesis_account_t a = {.addr    = contract_addr(i),
+                                   .nonce   = fork >= COH_FORK_SPURIOUS,
+                                   .balance = coh_u256(i * 700),
+                                   .code    = copy(&code)};
+        a.slots                 = coh_calloc(3, sizeof(*a.slots));
+        a.slot_cnt              = 3;
+        for (uint64_t k = 0; k < 3; k++) {
+            a.slots[k] = (coh_genesis_slot_t){.key = coh_u256(k), .value = coh_u256(i + k)};
+        }
+        coh_buf_free(&code);
+        add_account(w, a);
+    }
+    finish_genesis(w);
+    for (uint32_t b = 0; b < BLOCKS_MAX; b++) {
+        coh_addr_t coinbase = b % 2 == 0 ? coh_txgen_addr(w->gen, COINBASE_KEY)
+                              : b == 1   ? contract_addr(2)
+                                         : (coh_addr_t){.b = {0xcb, 0x01}};
+        block_t *block      = begin_block(w, coinbase);
+        for (uint32_t i = 0; i < 3 * BLOCK_TXS && block->block.tx_cnt < BLOCK_TXS; i++) {
+            add_random_tx(w, block);
+        }
+    }
+}
+
+/* ---- one layout ---- */
+
+typedef struct {
+    world_t *world;
+    uint32_t done_cnt;
+    uint32_t wrong_cnt;
+    char wrong[256]; /* the first difference */
+    uint32_t account_cnt;
+    uint32_t slot_cnt;
+    coh_hash_t hashes[BLOCKS_MAX];
+} check_t;
+
+COH_PRINTF(2, 3) static void differ(check_t *c, char const *fmt, ...)
+{
+    if (c->wrong_cnt++ == 0) {
+        va_list args;
+        va_start(args, fmt);
+        (void)vsnprintf(c->wrong, sizeof(c->wrong), fmt, args);
+        va_end(args);
+    }
+}
+
+static void check_block(void *arg, coh_import_result_t const *result)
+{
+    check_t *c       = arg;
+    uint32_t idx     = (uint32_t)(result->number - FIRST_BLOCK);
+    block_t const *b = &c->world->blocks[idx];
+    c->done_cnt++;
+    if (c->done_cnt > c->world->block_cnt || result->number < FIRST_BLOCK) {
+        differ(c, "block %" PRIu64 " was not asked for", result->number);
+        return;
+    }
+    if (result->err != COH_OK) {
+        differ(c,
+               "block %u: %s, transaction %u: %s",
+               idx,
+               coh_err_str(result->err),
+               result->bad_tx_idx,
+               coh_tx_err_str((coh_tx_err_t)result->bad_verdict));
+        return;
+    }
+    if (result->sealed->tx_cnt != b->block.tx_cnt) {
+        differ(c, "block %u: %u receipts", idx, result->sealed->tx_cnt);
+        return;
+    }
+    c->hashes[idx] = result->hash;
+    for (uint32_t i = 0; i < b->block.tx_cnt; i++) {
+        coh_op_receipt_t const *is = &result->sealed->receipts[i];
+        outcome_t const *should    = &b->outcomes[i];
+        if (is->status != should->status || is->gas_used != should->gas_used) {
+            differ(c,
+                   "block %u, transaction %u: status %u for %u, gas %" PRIu64 " for %" PRIu64,
+                   idx,
+                   i,
+                   is->status,
+                   should->status,
+                   is->gas_used,
+                   should->gas_used);
+        }
+        if (!coh_bytes_eq(coh_sealed_logs(result->sealed, i), coh_buf_bytes(&should->logs))) {
+            differ(c, "block %u, transaction %u: other logs", idx, i);
+        }
+    }
+}
+
+static void check_account(void *arg, coh_addr_t const *addr, coh_value_t const *value)
+{
+    check_t *c         = arg;
+    coh_value_t should = coh_memview_account(c->world->state, addr);
+    c->account_cnt++;
+    if (!(should.flags & COH_ACCOUNT_EXISTS) || should.nonce != value->nonce ||
+        !coh_u256_eq(&should.word, &value->word) ||
+        !coh_hash_eq(&should.code_hash, &value->code_hash)) {
+        differ(c,
+               "account %02x%02x..%02x: exists %u, nonce %" PRIu64 " for %" PRIu64
+               ", balance %" PRIu64 " for %" PRIu64 ", code %s",
+               addr->b[0],
+               addr->b[1],
+               addr->b[19],
+               should.flags & COH_ACCOUNT_EXISTS,
+               value->nonce,
+               should.nonce,
+               value->word.w[0],
+               should.word.w[0],
+               coh_hash_eq(&should.code_hash, &value->code_hash) ? "right" : "wrong");
+    }
+}
+
+static void check_slot(void *arg,
+                       coh_addr_t const *addr,
+                       coh_u256_t const *slot,
+                       coh_u256_t const *value)
+{
+    check_t *c        = arg;
+    coh_u256_t should = coh_memview_slot(c->world->state, addr, slot);
+    c->slot_cnt++;
+    if (!coh_u256_eq(&should, value)) {
+        differ(c,
+               "account %02x%02x..%02x, slot %" PRIu64 ": %" PRIu64 " for %" PRIu64,
+               addr->b[0],
+               addr->b[1],
+               addr->b[19],
+               slot->w[0],
+               value->w[0],
+               should.w[0]);
+    }
+}
+
+static void check_code(void *arg, coh_hash_t const *hash, coh_bytes_t code)
+{
+    check_t *c = arg;
+    coh_hash_t is;
+    coh_keccak256(&is, code.p, code.n);
+    if (!coh_hash_eq(&is, hash)) {
+        differ(c, "stored code has another hash");
+    }
+}
+
+typedef struct {
+    world_t *world;
+    uint32_t accounts;
+    uint32_t slots;
+    uint32_t codes;
+} count_t;
+
+static void count_slot(void *arg, coh_u256_t const *slot, coh_u256_t const *value)
+{
+    (void)slot;
+    (void)value;
+    ((count_t *)arg)->slots++;
+}
+
+static void count_account(void *arg, coh_addr_t const *addr, coh_value_t const *value)
+{
+    count_t *count = arg;
+    count->accounts++;
+    count->codes += coh_value_has_code(value);
+    coh_memview_slots(count->world->state, addr, count_slot, count);
+}
+
+/* Runs the world through a layout and compares. */
+static void run_layout(world_t *w, coh_block_cluster_layout_t const *layout)
+{
+    check_t c                           = {.world = w};
+    coh_block_cluster_visitor_t visitor = {.block   = check_block,
+                                           .account = check_account,
+                                           .slot    = check_slot,
+                                           .code    = check_code,
+                                           .arg     = &c};
+    coh_import_block_t blocks[BLOCKS_MAX];
+    for (uint32_t b = 0; b < w->block_cnt; b++) {
+        blocks[b] = w->blocks[b].block;
+    }
+    coh_buf_t why                = COH_BUF_INIT;
+    coh_block_cluster_t *cluster = coh_block_cluster_new(layout);
+    coh_err_t err =
+        coh_block_cluster_run(cluster, &w->genesis, blocks, w->block_cnt, &visitor, &why);
+    coh_block_cluster_free(cluster);
+    if (err != COH_OK) {
+        differ(&c, "%s: %.*s", coh_err_str(err), (int)why.n, (char const *)why.p);
+    }
+    coh_buf_free(&why);
+    count_t count = {.world = w};
+    coh_memview_accounts(w->state, count_account, &count);
+    if (c.wrong_cnt == 0 && (count.accounts != c.account_cnt || count.slots != c.slot_cnt ||
+                             (c.done_cnt != w->block_cnt && layout->restart_cnt == 0))) {
+        differ(&c,
+               "%u accounts for %u, %u slots for %u",
+               c.account_cnt,
+               count.accounts,
+               c.slot_cnt,
+               count.slots);
+    }
+    w->code_cnt = count.codes;
+    for (uint32_t b = 0; b < w->block_cnt && c.wrong_cnt == 0 && layout->restart_cnt == 0; b++) {
+        if (w->known && !coh_hash_eq(&w->hashes[b], &c.hashes[b])) {
+            differ(&c, "block %u has another hash than in the first layout", b);
+        }
+    }
+    if (layout->restart_cnt == 0) {
+        memcpy(w->hashes, c.hashes, sizeof(w->hashes));
+        w->known = true;
+    }
+    if (c.wrong_cnt != 0) {
+        fail_msg("%s, %u shards, %u threads, placement %s, home %s, seed %" PRIu64 ": %s",
+                 coh_fork_name(w->fork),
+                 layout->shard_cnt,
+                 layout->thread_cnt,
+                 layout->placement != NULL ? layout->placement : "default",
+                 layout->home != NULL ? layout->home : "default",
+                 layout->seed,
+                 c.wrong);
+    }
+}
+
+static void run_layouts(world_t *w, bool few)
+{
+    static uint32_t const shards[]  = {1, 2, 3, 8};
+    static uint32_t const threads[] = {1, 2, 4};
+    run_layout(w, &(coh_block_cluster_layout_t){.shard_cnt = 1, .thread_cnt = 1});
+    for (size_t s = 0; s < COH_CNT(shards); s++) {
+        for (size_t t = 0; t < (few ? 2 : COH_CNT(threads)); t++) {
+            char random[40];
+            uint64_t seed = coh_rng_next(&w->rng) % 100000;
+            (void)snprintf(random, sizeof(random), "random:%" PRIu64, seed);
+            coh_block_cluster_layout_t layout = {.shard_cnt  = shards[s],
+                                                 .thread_cnt = threads[t],
+                                                 .placement  = random,
+                                                 .seed       = seed};
+            run_layout(w, &layout);
+            layout.home = random;
+            run_layout(w, &layout);
+        }
+    }
+}
+
+static void random_contracts(coh_fork_t fork)
+{
+    world_t *w = coh_calloc(1, sizeof(*w));
+    make_random_world(w, fork, run_seed + (uint64_t)fork);
+    run_layouts(w, false);
+    /* The input is worth something. */
+    assert_true(w->status_cnt[0] > 5 && w->status_cnt[1] > 20);
+    assert_true(w->code_cnt > CONTRACTS / 2);
+    free_world(w);
+    free(w);
+}
+
+static void contracts_equal_sequential_execution_homestead(void **state)
+{
+    (void)state;
+    random_contracts(COH_FORK_HOMESTEAD);
+}
+
+static void contracts_equal_sequential_execution_byzantium(void **state)
+{
+    (void)state;
+    random_contracts(COH_FORK_BYZANTIUM);
+}
+
+static void contracts_equal_sequential_execution_shanghai(void **state)
+{
+    (void)state;
+    random_contracts(COH_FORK_SHANGHAI);
+}
+
+static void contracts_equal_sequential_execution_prague(void **state)
+{
+    (void)state;
+    random_contracts(COH_FORK_PRAGUE);
+}
+
+static void contracts_spill_over_a_small_cache(void **state)
+{
+    (void)state;
+    world_t *w = coh_calloc(1, sizeof(*w));
+    make_random_world(w, COH_FORK_CANCUN, run_seed + 100);
+    for (uint32_t shards = 1; shards <= 2; shards++) {
+        run_layout(w,
+                   &(coh_block_cluster_layout_t){
+                       .shard_cnt = shards, .thread_cnt = 2, .seed = shards, .cache_entries = 1});
+    }
+    free_world(w);
+    free(w);
+}
+
+/* What redo records and flat tables hold is all that a rank needs: code, slots, generations, hashes of blocks. */
+static void contracts_survive_restarts(void **state)
+{
+    (void)state;
+    static coh_fork_t const forks[] = {COH_FORK_HOMESTEAD, COH_FORK_SHANGHAI, COH_FORK_PRAGUE};
+    for (size_t f = 0; f < COH_CNT(forks); f++) {
+        world_t *w = coh_calloc(1, sizeof(*w));
+        make_random_world(w, forks[f], run_seed + 300 + f);
+        for (uint32_t i = 0; i < 8; i++) {
+            run_layout(w,
+                       &(coh_block_cluster_layout_t){.shard_cnt     = 1 + i % 3,
+                                                     .thread_cnt    = 1 + i % 2,
+                                                     .seed          = run_seed + i,
+                                                     .cache_entries = i % 4 == 0 ? 1 : 0,
+                                                     .restart_cnt   = 6});
+        }
+        free_world(w);
+        free(w);
+    }
+}
+
+#ifdef COH_DEEP_CHECKS
+
+static bool drop_some(void *arg, char const *place)
+{
+    _Atomic uint32_t *cnt = arg;
+    return strcmp(place, "executor:drop_parked") == 0 && atomic_fetch_add(cnt, 1) % 3 != 0;
+}
+
+static void contracts_begin_again_where_there_is_no_room_to_park(void **state)
+{
+    (void)state;
+    _Atomic uint32_t cnt = 0;
+    world_t *w           = coh_calloc(1, sizeof(*w));
+    make_random_world(w, COH_FORK_PRAGUE, run_seed + 200);
+    coh_hook_set(drop_some, &cnt);
+    run_layouts(w, true);
+    coh_hook_set(NULL, NULL);
+    assert_true(atomic_load(&cnt) > 100);
+    free_world(w);
+    free(w);
+}
+
+#endif
+
+/* ---- by name ---- */
+
+/* A world of rich senders and of contracts whose code is given as text. */
+static world_t *new_world(coh_fork_t fork, char const *const *codes, uint32_t code_cnt)
+{
+    world_t *w = coh_calloc(1, sizeof(*w));
+    begin_world(w, fork, run_seed);
+    for (uint32_t i = 0; i < EOAS; i++) {
+        add_account(w,
+                    (coh_genesis_account_t){.addr    = coh_txgen_addr(w->gen, i),
+                                            .balance = coh_u256(UINT64_C(1000000000000000000))});
+    }
+    for (uint32_t i = 0; i < code_cnt; i++) {
+        coh_buf_t code = COH_BUF_INIT;
+        coh_test_asm(&code, codes[i]);
+        add_account(
+            w, (coh_genesis_account_t){.addr = contract_addr(i), .nonce = 1, .code = copy(&code)});
+        coh_buf_free(&code);
+    }
+    finish_genesis(w);
+    return w;
+}
+
+static void drop_world(world_t *w)
+{
+    free_world(w);
+    free(w);
+}
+
+static coh_addr_t const nobody = {.b = {0xbb}};
+
+/* A transaction of key to addr with one word of data (none if it is UINT64_MAX); returns its status. */
+static uint32_t call(world_t *w,
+                     block_t *b,
+                     uint32_t key,
+                     coh_addr_t to,
+                     uint64_t value,
+                     uint64_t word)
+{
+    coh_u256_t data = coh_u256(word);
+    uint8_t be[32];
+    coh_u256_to_be(be, &data);
+    bool plain            = word == UINT64_MAX;
+    coh_txgen_spec_t spec = {.key         = key,
+                             .chain_id    = CHAIN_ID,
+                             .unprotected = w->fork < COH_FORK_SPURIOUS,
+                             .nonce       = nonce_of(w, key),
+                             .gas_limit   = plain ? 21000 : 300000,
+                             .max_fee     = coh_u256(BASE_FEE + 3),
+                             .to          = to,
+                             .value       = coh_u256(value),
+                             .data        = coh_bytes(be, plain ? 0 : 32)};
+    assert_true(add_tx(w, b, coh_txgen_make(w->gen, &spec)));
+    return b->outcomes[b->block.tx_cnt - 1].status;
+}
+
+#define PLAIN UINT64_MAX
+
+/* Creates an account with the code that text says. */
+static coh_addr_t create(world_t *w, block_t *b, uint32_t key, char const *text)
+{
+    coh_buf_t runtime = COH_BUF_INIT;
+    coh_buf_t init    = COH_BUF_INIT;
+    coh_test_asm(&runtime, text);
+    asm_init_code(&init, coh_buf_bytes(&runtime));
+    coh_addr_t sender     = coh_txgen_addr(w->gen, key);
+    coh_txgen_spec_t spec = {.key       = key,
+                             .chain_id  = CHAIN_ID,
+                             .nonce     = nonce_of(w, key),
+                             .gas_limit = 200000,
+                             .max_fee   = coh_u256(BASE_FEE + 3),
+                             .is_create = true,
+                             .data      = coh_buf_bytes(&init)};
+    assert_true(add_tx(w, b, coh_txgen_make(w->gen, &spec)));
+    assert_int_equal(b->outcomes[b->block.tx_cnt - 1].status, 1);
+    coh_buf_free(&runtime);
+    coh_buf_free(&init);
+    return coh_tx_created_address(&sender, spec.nonce);
+}
+
+static uint64_t slot_of(world_t *w, coh_addr_t addr, uint64_t slot)
+{
+    coh_u256_t key = coh_u256(slot);
+    return coh_memview_slot(w->state, &addr, &key).w[0];
+}
+
+static void contracts_transfer_meets_code_of_the_same_block(void **state)
+{
+    (void)state;
+    world_t *w      = new_world(COH_FORK_PRAGUE, NULL, 0);
+    block_t *b      = begin_block(w, nobody);
+    coh_addr_t from = coh_txgen_addr(w->gen, 0);
+    coh_addr_t addr = coh_tx_created_address(&from, 0);
+    assert_int_equal(call(w, b, 1, addr, 5, PLAIN), 1);
+    coh_addr_t made = create(w, b, 0, "x: STOP"); /* the JUMPDEST costs 1 gas, and none is left */
+    assert_true(coh_addr_eq(&made, &addr));
+    assert_int_equal(call(w, b, 2, addr, 7, PLAIN), 0);
+    assert_int_equal(call(w, b, 3, addr, 9, 0), 1);
+    b = begin_block(w, nobody);
+    assert_int_equal(call(w, b, 4, addr, 11, PLAIN), 0);
+    assert_int_equal(coh_memview_account(w->state, &addr).word.w[0], 5 + 9);
+    run_layouts(w, false);
+    drop_world(w);
+}
+
+/* The child counts in slot 0, and destroys itself if it is told to. */
+static void contracts_destroyed_and_created_again(void **state)
+{
+    (void)state;
+    static coh_fork_t const forks[] = {COH_FORK_SHANGHAI, COH_FORK_CANCUN};
+    for (size_t f = 0; f < COH_CNT(forks); f++) {
+        coh_buf_t init = COH_BUF_INIT;
+        coh_codegen_init(&init, 0);
+        uint8_t word[32] = {0};
+        char text[256];
+        char hex[65];
+        assert_true(init.n > 32 && init.n <= 64);
+        coh_hex_encode(hex, init.p, 32);
+        (void)snprintf(text, sizeof(text), ".7f%s 0 MSTORE ", hex);
+        memcpy(word, init.p + 32, init.n - 32);
+        coh_hex_encode(hex, word, 32);
+        (void)snprintf(text + strlen(text),
+                       sizeof(text) - strlen(text),
+                       ".7f%s 32 MSTORE 9 %zu 0 0 CREATE2 1 SSTORE",
+                       hex,
+                       init.n);
+        coh_buf_free(&init);
+        char const *codes[] = {text};
+        world_t *w          = new_world(forks[f], codes, 1);
+        coh_addr_t factory  = contract_addr(0);
+        coh_addr_t child    = coh_codegen_create2(&factory, 0, 9);
+        block_t *b          = begin_block(w, nobody);
+        assert_int_equal(call(w, b, 0, factory, 0, 0), 1);
+        assert_int_equal(call(w, b, 1, child, 0, 0), 1);
+        assert_int_equal(call(w, b, 2, child, 0, 0), 1);
+        assert_int_equal(slot_of(w, child, 0), 2);
+        assert_int_equal(call(w, b, 3, child, 0, 1), 1); /* counts, and is gone: before EIP-6780 */
+        bool wiped =
+            forks[f] < COH_FORK_CANCUN; /* else the address is taken, and that costs all gas */
+        assert_int_equal(call(w, b, 4, factory, 0, 0), wiped);
+        assert_int_equal(call(w, b, 5, child, 0, 0), 1);
+        assert_int_equal(slot_of(w, child, 0), wiped ? 1 : 4);
+        b = begin_block(w, nobody);
+        assert_int_equal(call(w, b, 1, child, 0, 0), 1);
+        assert_int_equal(call(w, b, 2, child, 0, 1), 1);
+        assert_int_equal(slot_of(w, child, 0), wiped ? 0 : 6);
+        run_layouts(w, false);
+        drop_world(w);
+    }
+}
+
+/* A contract keeps what the coinbase has by the time of each call: the tips of all before it. */
+static void contracts_see_every_tip_of_the_coinbase(void **state)
+{
+    (void)state;
+    static char const *const codes[] = {"COINBASE BALANCE 0 CALLDATALOAD SSTORE"};
+    world_t *w                       = new_world(COH_FORK_PRAGUE, codes, 1);
+    block_t *b                       = begin_block(w, nobody);
+    for (uint64_t i = 0; i < 6; i++) {
+        assert_int_equal(call(w, b, (uint32_t)i, contract_addr(0), 0, i), 1);
+        assert_int_equal(call(w, b, (uint32_t)i, coh_txgen_addr(w->gen, 9), 1, PLAIN), 1);
+    }
+    uint64_t tips = 0;
+    for (uint32_t i = 0; i < b->block.tx_cnt; i++) {
+        if (i % 2 == 0) {
+            assert_int_equal(slot_of(w, contract_addr(0), i / 2), tips);
+        }
+        tips += 3 * b->outcomes[i].gas_used; /* base fee + 3 is paid */
+    }
+    assert_int_equal(coh_memview_account(w->state, &nobody).word.w[0], tips);
+    run_layouts(w, false);
+    drop_world(w);
+}
+
+/* The coinbase is a contract that sends all it has away in the middle of the block (before EIP-6780 it is gone, and comes again with the next tip). */
+static void contracts_coinbase_destroys_itself(void **state)
+{
+    (void)state;
+    static char const *const codes[] = {"0 CALLDATALOAD SELFDESTRUCT"};
+    static coh_fork_t const forks[]  = {COH_FORK_HOMESTEAD, COH_FORK_SHANGHAI, COH_FORK_PRAGUE};
+    for (size_t f = 0; f < COH_CNT(forks); f++) {
+        world_t *w = new_world(forks[f], codes, 1);
+        block_t *b = begin_block(w, contract_addr(0));
+        assert_int_equal(call(w, b, 0, nobody, 1, PLAIN), 1);
+        assert_int_equal(call(w, b, 1, contract_addr(0), 0, 0xaa), 1);
+        assert_int_equal(call(w, b, 2, nobody, 1, PLAIN), 1);
+        coh_addr_t heir     = {.b = {[19] = 0xaa}};
+        coh_addr_t coinbase = contract_addr(0);
+        uint64_t price      = forks[f] >= COH_FORK_LONDON ? 3 : BASE_FEE + 3;
+        coh_value_t is      = coh_memview_account(w->state, &coinbase);
+        bool gone           = forks[f] < COH_FORK_CANCUN;
+        /* Its own tip comes before the account is removed. */
+        uint64_t left =
+            price * b->outcomes[2].gas_used + (gone ? 0 : price * b->outcomes[1].gas_used);
+        assert_int_equal(coh_memview_account(w->state, &heir).word.w[0],
+                         price * b->outcomes[0].gas_used);
+        assert_int_equal(is.word.w[0], left);
+        assert_int_equal(coh_value_has_code(&is), !gone);
+        run_layouts(w, true);
+        drop_world(w);
+    }
+}
+
+static void contracts_delegation_moves_a_nonce_and_brings_code(void **state)
+{
+    (void)state;
+    static char const *const codes[] = {"1 0 SLOAD ADD 0 SSTORE"};
+    world_t *w                       = new_world(COH_FORK_PRAGUE, codes, 1);
+    block_t *b                       = begin_block(w, nobody);
+    coh_addr_t authority             = coh_txgen_addr(w->gen, 1);
+    assert_int_equal(call(w, b, 2, authority, 5, PLAIN), 1);
+    coh_txgen_auth_t auth = {.key = 1, .chain_id = CHAIN_ID, .nonce = 0, .addr = contract_addr(0)};
+    coh_txgen_spec_t spec = {.key       = 0,
+                             .type      = COH_TX_SET_CODE,
+                             .chain_id  = CHAIN_ID,
+                             .gas_limit = 200000,
+                             .max_fee   = coh_u256(BASE_FEE + 3),
+                             .to        = nobody,
+                             .auths     = &auth,
+                             .auth_cnt  = 1};
+    assert_true(add_tx(w, b, coh_txgen_make(w->gen, &spec)));
+    assert_int_equal(nonce_of(w, 1), 1);
+    assert_int_equal(call(w, b, 1, nobody, 1, PLAIN),
+                     1); /* with the nonce that the delegation left */
+    assert_int_equal(call(w, b, 3, authority, 5, PLAIN), 0); /* it has code now */
+    assert_int_equal(call(w, b, 4, authority, 5, 0), 1);
+    assert_int_equal(slot_of(w, authority, 0), 1);
+    run_layouts(w, false);
+    drop_world(w);
+}
+
+/* EXTCODEHASH of an account that does not exist is 0, of one without code the hash of nothing (EIP-1052). */
+static void contracts_see_code_and_existence_change_in_a_block(void **state)
+{
+    (void)state;
+    static char const *const codes[] = {"0 CALLDATALOAD EXTCODEHASH 0 SLOAD 1 ADD SSTORE"
+                                        " 0 SLOAD 1 ADD 0 SSTORE"};
+    world_t *w                       = new_world(COH_FORK_PRAGUE, codes, 1);
+    block_t *b                       = begin_block(w, nobody);
+    uint64_t word                    = 0x77;
+    coh_addr_t addr                  = {.b = {[19] = 0x77}};
+    assert_int_equal(call(w, b, 0, contract_addr(0), 0, word), 1);
+    assert_int_equal(call(w, b, 1, addr, 1, PLAIN), 1);
+    assert_int_equal(call(w, b, 2, contract_addr(0), 0, word), 1);
+    assert_int_equal(slot_of(w, contract_addr(0), 1), 0);
+    assert_true(slot_of(w, contract_addr(0), 2) == UINT64_C(0x7bfad8045d85a470));
+    run_layouts(w, false);
+    drop_world(w);
+}
+
+/* The hash of the block below, which is not committed yet when it is asked for. */
+static void contracts_wait_for_the_hash_of_a_block_under_way(void **state)
+{
+    (void)state;
+    static char const *const codes[] = {"1 NUMBER SUB BLOCKHASH 1 SSTORE"
+                                        " 256 NUMBER SUB BLOCKHASH 2 SSTORE"
+                                        " 257 NUMBER SUB BLOCKHASH 3 SSTORE"};
+    world_t *w                       = new_world(COH_FORK_PRAGUE, codes, 1);
+    block_t *b                       = begin_block(w, nobody);
+    assert_int_equal(call(w, b, 0, contract_addr(0), 0, 0), 1);
+    run_layout(w, &(coh_block_cluster_layout_t){.shard_cnt = 1, .thread_cnt = 1});
+    own_hashes[0] = w->hashes[0];
+    for (uint32_t i = 1; i < BLOCKS_MAX; i++) {
+        b = begin_block(w, nobody);
+        assert_int_equal(call(w, b, i, contract_addr(0), 0, 0), 1);
+        coh_u256_t hash = coh_u256_from_be(own_hashes[i - 1].b, 32);
+        coh_hash_t old  = ancestor(FIRST_BLOCK + i - 256);
+        coh_u256_t far  = coh_u256_from_be(old.b, 32);
+        assert_true(slot_of(w, contract_addr(0), 1) == hash.w[0]);
+        assert_true(slot_of(w, contract_addr(0), 2) == far.w[0]);
+        assert_int_equal(slot_of(w, contract_addr(0), 3), 0);
+        memset(w->hashes, 0, sizeof(w->hashes));
+        w->known = false;
+        run_layout(w, &(coh_block_cluster_layout_t){.shard_cnt = 2, .thread_cnt = 1, .seed = i});
+        own_hashes[i] = w->hashes[i];
+    }
+    run_layouts(w, false);
+    memset(own_hashes, 0, sizeof(own_hashes));
+    drop_world(w);
+}
+
+/* ---- what an invalid block leaves, and what transfers cost ---- */
+
+static void check_refused(void *arg, coh_import_result_t const *result)
+{
+    check_t *c = arg;
+    c->done_cnt++;
+    if (result->err != COH_EINVAL || result->bad_tx_idx != 1 ||
+        result->bad_verdict != COH_TX_NONCE_TOO_HIGH) {
+        differ(c, "%s", coh_err_str(result->err));
+    }
+}
+
+static void contracts_of_an_invalid_block_leave_nothing(void **state)
+{
+    (void)state;
+    static char const *const codes[] = {"1 0 SLOAD ADD 0 SSTORE 0 0 0 CREATE 1 SSTORE"};
+    for (uint32_t shards = 1; shards <= 3; shards++) {
+        world_t *w = new_world(COH_FORK_PRAGUE, codes, 1);
+        block_t *b = begin_block(w, nobody);
+        coh_memview_save(w->state);
+        (void)call(w, b, 0, contract_addr(0), 0, 0);
+        coh_memview_restore(w->state);
+        coh_txgen_spec_t spec                     = {.key       = 1,
+                                                     .chain_id  = CHAIN_ID,
+                                                     .nonce     = 1,
+                                                     .gas_limit = 21000,
+                                                     .max_fee   = coh_u256(BASE_FEE),
+                                                     .to        = nobody};
+        coh_txgen_tx_t const *tx                  = coh_txgen_make(w->gen, &spec);
+        b->raws[1]                                = tx->raw;
+        b->senders[1]                             = tx->sender;
+        b->block.tx_cnt                           = 2;
+        check_t c                                 = {.world = w};
+        coh_block_cluster_visitor_t const visitor = {
+            .block = check_refused, .account = check_account, .slot = check_slot, .arg = &c};
+        coh_block_cluster_t *cluster = coh_block_cluster_new(
+            &(coh_block_cluster_layout_t){.shard_cnt = shards, .thread_cnt = 1, .seed = shards});
+        coh_buf_t why = COH_BUF_INIT;
+        assert_int_equal(coh_block_cluster_run(cluster, &w->genesis, &b->block, 1, &visitor, &why),
+                         COH_OK);
+        if (c.wrong_cnt != 0) {
+            fail_msg("%u shards: %s", shards, c.wrong);
+        }
+        assert_int_equal(c.done_cnt, 1);
+        assert_int_equal(c.account_cnt, EOAS + 1);
+        assert_int_equal(c.slot_cnt, 0);
+        coh_block_cluster_free(cluster);
+        drop_world(w);
+    }
+}
+
+/* A block of transfers, half of them to other shards: no reads between shards, and no more messages than for a few of them. */
+static void transfers_across_shards_cost_no_reads(void **state)
+{
+    (void)state;
+    world_t *w = new_world(COH_FORK_PRAGUE, NULL, 0);
+    block_t *b = begin_block(w, nobody);
+    for (uint32_t i = 0; i < BLOCK_TXS; i++) {
+        coh_addr_t to = {.b = {0x10, (uint8_t)(i * 7), [19] = (uint8_t)i}};
+        assert_int_equal(call(w, b, i % 8, to, 1 + i, PLAIN), 1);
+    }
+    uint64_t sent[COH_MSG_ID_MAX + 1] = {0};
+    run_layout(w,
+               &(coh_block_cluster_layout_t){
+                   .shard_cnt = 2, .thread_cnt = 1, .placement = "random:5", .message_cnt = sent});
+    assert_int_equal(sent[COH_MSG_BLOCK], 2);
+    assert_int_equal(sent[COH_MSG_READ] + sent[COH_MSG_VALUE] + sent[COH_MSG_RETRACT], 0);
+    assert_true(sent[COH_MSG_PUBLISH] > 0 && sent[COH_MSG_PUBLISH] < BLOCK_TXS / 2);
+    drop_world(w);
+}
+
+int main(void)
+{
+    (void)coh_log_init("error", "");
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    char const *given = getenv("COHORT_TEST_SEED");
+    run_seed          = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)now.tv_nsec;
+    print_message("seed %" PRIu64 " (COHORT_TEST_SEED repeats it)\n", run_seed);
+    struct CMUnitTest const tests[] = {
+        cmocka_unit_test(contracts_equal_sequential_execution_homestead),
+        cmocka_unit_test(contracts_equal_sequential_execution_byzantium),
+        cmocka_unit_test(contracts_equal_sequential_execution_shanghai),
+        cmocka_unit_test(contracts_equal_sequential_execution_prague),
+        cmocka_unit_test(contracts_spill_over_a_small_cache),
+        cmocka_unit_test(contracts_survive_restarts),
+#ifdef COH_DEEP_CHECKS
+        cmocka_unit_test(contracts_begin_again_where_there_is_no_room_to_park),
+#endif
+        cmocka_unit_test(contracts_transfer_meets_code_of_the_same_block),
+        cmocka_unit_test(contracts_destroyed_and_created_again),
+        cmocka_unit_test(contracts_see_every_tip_of_the_coinbase),
+        cmocka_unit_test(contracts_coinbase_destroys_itself),
+        cmocka_unit_test(contracts_delegation_moves_a_nonce_and_brings_code),
+        cmocka_unit_test(contracts_see_code_and_existence_change_in_a_block),
+        cmocka_unit_test(contracts_wait_for_the_hash_of_a_block_under_way),
+        cmocka_unit_test(contracts_of_an_invalid_block_leave_nothing),
+        cmocka_unit_test(transfers_across_shards_cost_no_reads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
