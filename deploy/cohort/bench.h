@@ -25,4 +25,22 @@ typedef struct {
    Returns: an exit code; coh_exit_t */
 int coh_bench_transfers(coh_bench_options_t const *options);
 
+typedef struct {
+    char **paths; /* state tests, and folders of them */
+    size_t path_cnt;
+    char const *filter;    /* part of a program's name; NULL: all */
+    char const *contracts; /* folder of our artifacts */
+    char const *peers;     /* folder of others' artifacts; NULL: none */
+    char const *baseline;  /* report of an earlier run, as JSON; NULL: none */
+    uint64_t sample_cnt;
+    uint64_t sample_ms;
+    uint64_t account_cnt;
+    uint64_t seed;
+    bool json; /* report as JSON instead of text */
+} coh_bench_evm_options_t;
+
+/* coh_bench_evm runs programs and transactions in this process, on one core, and prints the report to standard output.
+   Returns: an exit code; coh_exit_t */
+int coh_bench_evm(coh_bench_evm_options_t const *options);
+
 #endif

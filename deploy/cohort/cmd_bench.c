@@ -1,4 +1,4 @@
-/* cohort bench KIND: puts load on a running cluster and measures it. */
+/* cohort bench KIND: puts load on a running cluster, or on the EVM in this process, and measures it. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -136,15 +136,78 @@ static int cmd_transfers(int argc, char **argv)
     return coh_bench_transfers(&options);
 }
 
+static int cmd_evm(int argc, char **argv)
+{
+    coh_bench_evm_options_t options = {.contracts   = COHORT_CONTRACTS_DIR,
+                                       .sample_cnt  = 7,
+                                       .sample_ms   = 40,
+                                       .account_cnt = 1000,
+                                       .seed        = 1};
+    coh_arg_t const args[]          = {
+                 COH_ARG_U64_ROW("samples",
+                        "N",
+                        &options.sample_cnt,
+                        1,
+                        1000,
+                        "samples of each figure, which is their median"),
+                 COH_ARG_U64_ROW("sample-ms", "MS", &options.sample_ms, 1, 60000, "length of a sample"),
+                 COH_ARG_STR_ROW("filter", "TEXT", &options.filter, "only programs whose name holds TEXT"),
+                 COH_ARG_U64_ROW(
+            "accounts", "N", &options.account_cnt, 2, 10000000, "accounts that send transactions"),
+                 COH_ARG_U64_ROW("seed", "S", &options.seed, 0, UINT64_MAX, "who pays whom follows from it"),
+                 COH_ARG_STR_ROW("contracts", "DIR", &options.contracts, "artifacts of Token and Router"),
+                 COH_ARG_STR_ROW("with-peers",
+                        "DIR",
+                        &options.peers,
+                        "also measure OpenZeppelin's token and Uniswap V2, whose artifacts "
+                                 "'tests/contracts/build.sh --with-peers' puts into build/deps/peers"),
+                 COH_ARG_STR_ROW("baseline",
+                        "FILE",
+                        &options.baseline,
+                        "compare with the output of an earlier run with --json: times faster"),
+                 COH_ARG_FLAG_ROW("json", &options.json, "report as JSON"),
+    };
+    coh_command_t const command = {
+        .name     = "bench evm",
+        .operands = "[PATH...]",
+        .about =
+            "Measures the EVM on one core of this machine. Programs come from files of state "
+            "tests and folders of them: each input's call is run by itself on the given state, "
+            "with its code analysed once (execute) and in every run (total). Then whole "
+            "transactions on a state in memory, from the check of the nonce to the fee, "
+            "senders recovered beforehand: native transfers, ERC-20 transfers and swaps of a "
+            "constant-product pool. Times are CPU time of one thread; figures of the "
+            "machine (libsecp256k1, Keccak-256) are taken in between, for comparison across "
+            "machines.",
+        .examples = "  cohort bench evm evm-benchmarks/main evm-benchmarks/micro\n"
+                    "  cohort bench evm evm-benchmarks --filter swap_math --json > before.json\n"
+                    "  cohort bench evm --accounts 100000 --with-peers build/deps/peers\n",
+        .args     = args,
+        .arg_cnt  = COH_CNT(args),
+    };
+    int exit_code = COH_EXIT_OK;
+    int at        = coh_args_parse(&command, NULL, argc, argv, &exit_code);
+    if (at < 0) {
+        return exit_code;
+    }
+    options.paths    = argv + at;
+    options.path_cnt = (size_t)(argc - at);
+    return coh_bench_evm(&options);
+}
+
 int coh_cmd_bench(int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "transfers") == 0) {
         return cmd_transfers(argc - 1, argv + 1);
     }
+    if (argc >= 2 && strcmp(argv[1], "evm") == 0) {
+        return cmd_evm(argc - 1, argv + 1);
+    }
     bool help = argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
     (void)fprintf(help ? stdout : stderr,
                   "usage: cohort bench KIND [OPTION...]\n\n"
-                  "  transfers  signed value transfers between accounts\n\n"
+                  "  transfers  signed value transfers between accounts, to a running cluster\n"
+                  "  evm        programs and contract transactions, in this process\n\n"
                   "'cohort bench KIND --help' explains a kind and its options, with examples.\n");
     return help ? COH_EXIT_OK : COH_EXIT_USAGE;
 }

@@ -82,17 +82,22 @@ function compile(solc, name, source, find) {
     }
 }
 
-// Uniswap's packages carry what their authors compiled.
+// Uniswap's packages carry what their authors compiled, without selectors; none of its functions takes a structure.
 function published(name, file) {
+    const { keccak256 } = require(path.join(modules, "js-sha3"));
     const made = JSON.parse(fs.readFileSync(path.join(modules, file), "utf8"));
+    const signatures = made.abi
+        .filter((entry) => entry.type === "function")
+        .map((entry) => `${entry.name}(${entry.inputs.map((input) => input.type).join(",")})`)
+        .sort();
     write({
         contract: name,
         compiler: "as published",
-        settings: made.compilerInput ? made.compilerInput.settings : {},
+        settings: {},
         abi: made.abi,
         bytecode: "0x" + made.evm.bytecode.object,
         deployedBytecode: "0x" + made.evm.deployedBytecode.object,
-        methodIdentifiers: made.evm.methodIdentifiers,
+        methodIdentifiers: Object.fromEntries(signatures.map((text) => [text, keccak256(text).slice(0, 8)])),
     });
 }
 
