@@ -19,7 +19,8 @@
     T(REDO, "redo", "shard: block number -> redo record, until flushed")                        \
     T(BLOCKS, "blocks", "coordinator: block number -> decision record (header, body, outcome)") \
     T(TX_INDEX, "tx_index", "coordinator: transaction hash -> block number, index")             \
-    T(DIRECTORY, "directory", "coordinator: epoch -> bucket assignment")
+    T(DIRECTORY, "directory", "coordinator: epoch -> bucket assignment")                        \
+    T(TRIE, "trie", "shard: path -> page of a state or storage trie; undo records")
 
 typedef enum {
 #define COH_KV_ENUM(id, name, doc) COH_KV_##id,

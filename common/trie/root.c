@@ -7,28 +7,21 @@
 #include "common/base/buf.h"
 #include "common/codec/rlp.h"
 #include "common/crypto/keccak.h"
+#include "common/trie/nibbles.h"
+
+_Static_assert(COH_ROOT_KEY_MAX <= COH_HEX_PREFIX_KEY_MAX, "paths fit");
 
 #define CHILD_CNT 16
 
-static uint32_t nibble(coh_bytes_t key, size_t i)
-{
-    uint32_t octet = key.p[i / 2];
-    return i % 2 == 0 ? octet >> 4 : octet & 15;
-}
+static uint32_t nibble(coh_bytes_t key, size_t i) { return coh_nibble(key.p, i); }
 
 static size_t nibbles(coh_bytes_t key) { return key.n * 2; }
 
-/* Appends the nibbles from..to of key in hex-prefix form (Yellow Paper, Appendix C). */
+/* Appends the nibbles from..to of key in hex-prefix form, as a string. */
 static void put_path(coh_buf_t *out, coh_bytes_t key, size_t from, size_t to, bool is_leaf)
 {
     uint8_t path[COH_ROOT_KEY_MAX + 1];
-    size_t n     = 0;
-    uint32_t odd = (to - from) % 2;
-    path[n++]    = (uint8_t)((is_leaf ? 0x20u : 0) | odd << 4 | (odd != 0 ? nibble(key, from) : 0));
-    for (size_t i = from + odd; i < to; i += 2) {
-        path[n++] = (uint8_t)(nibble(key, i) << 4 | nibble(key, i + 1));
-    }
-    coh_rlp_put_string(out, path, n);
+    coh_rlp_put_string(out, path, coh_hex_prefix_put(path, key.p, from, to, is_leaf));
 }
 
 /* Turns the node that was appended since at into what its parent holds: the node itself if it is shorter than a hash, else its hash. */

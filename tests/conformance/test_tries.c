@@ -4,13 +4,18 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "common/base/alloc.h"
 #include "common/codec/block.h"
+#include "common/crypto/keccak.h"
 #include "common/evm/code.h"
+#include "common/trie/account.h"
+#include "common/trie/nibbles.h"
+#include "common/trie/proof.h"
 #include "common/trie/root.h"
 #include "common/trie/state_root.h"
 #include "tests/support/data.h"
@@ -191,6 +196,138 @@ static void tries_published_order(void **state)
     json_decref(root);
 }
 
+/* ---- Paths ---- */
+
+static void tries_published_paths(void **state)
+{
+    (void)state;
+    json_t *root = load("ethtests/BasicTests/hexencodetest.json", "BasicTests: hex-prefix");
+    if (root == NULL) {
+        return;
+    }
+    assert_true(json_object_size(root) >= 12);
+    char const *name;
+    json_t *test;
+    json_object_foreach (root, name, test) {
+        uint8_t key[16] = {0};
+        uint8_t path[COH_CNT(key) + 1];
+        json_t *seq = json_object_get(test, "seq");
+        bool term   = json_is_true(json_object_get(test, "term"));
+        size_t cnt  = json_array_size(seq);
+        assert_true(cnt <= 2 * COH_CNT(key));
+        for (size_t i = 0; i < cnt; i++) {
+            coh_nibble_set(key, i, (uint32_t)json_integer_value(json_array_get(seq, i)));
+        }
+        coh_buf_t want = COH_BUF_INIT;
+        assert_true(coh_test_hex(&want, coh_test_str(test, "out")));
+        size_t n = coh_hex_prefix_put(path, key, 0, cnt, term);
+        if (n != want.n || memcmp(path, want.p, n) != 0) {
+            fail_msg("%s: wrong path", name);
+        }
+        uint8_t back[COH_CNT(path)];
+        bool is_leaf;
+        assert_int_equal(coh_hex_prefix_get(back, &n, &is_leaf, coh_buf_bytes(&want)), COH_OK);
+        assert_int_equal(n, cnt);
+        assert_int_equal(is_leaf, term);
+        assert_memory_equal(back, key, (cnt + 1) / 2);
+        coh_buf_free(&want);
+    }
+    json_decref(root);
+}
+
+/* ---- Proofs ---- */
+
+static void read_proof(coh_proof_t *proof, json_t const *nodes)
+{
+    coh_buf_t rlp = COH_BUF_INIT;
+    size_t i;
+    json_t *node;
+    json_array_foreach (nodes, i, node) {
+        assert_true(coh_test_hex(&rlp, json_string_value(node)));
+        coh_proof_add(proof, coh_buf_bytes(&rlp));
+    }
+    coh_buf_free(&rlp);
+}
+
+/* Of an answer of eth_getProof, account and slots are what the nodes prove, from their first one on. */
+static void check_answer(json_t const *result)
+{
+    coh_proof_t proof = COH_PROOF_INIT;
+    coh_addr_t addr   = coh_test_addr(coh_test_str(result, "address"));
+    coh_hash_t key;
+    coh_hash_t root;
+    coh_bytes_t value;
+    coh_trie_account_t account;
+    read_proof(&proof, json_object_get(result, "accountProof"));
+    assert_true(proof.cnt > 1);
+    coh_bytes_t first = coh_proof_node(&proof, 0);
+    coh_keccak256(&root, first.p, first.n);
+    coh_keccak256(&key, addr.b, sizeof(addr.b));
+    assert_int_equal(coh_proof_verify(&value, &proof, &root, &key), COH_OK);
+    assert_int_equal(coh_trie_account_get(&account, value), COH_OK);
+    coh_u256_t balance = coh_test_u256(coh_test_str(result, "balance"));
+    coh_hash_t storage = coh_test_hash(coh_test_str(result, "storageHash"));
+    coh_hash_t code    = coh_test_hash(coh_test_str(result, "codeHash"));
+    assert_true(account.nonce == coh_test_u64(coh_test_str(result, "nonce")));
+    assert_true(coh_u256_eq(&account.balance, &balance));
+    assert_memory_equal(account.storage_root.b, storage.b, sizeof(storage.b));
+    assert_memory_equal(account.code_hash.b, code.b, sizeof(code.b));
+    key.b[31] ^= 1;
+    if (coh_proof_verify(&value, &proof, &root, &key) == COH_OK) {
+        assert_int_equal(value.n, 0); /* the path ends at the leaf of another */
+    }
+    size_t i;
+    json_t *slot;
+    json_array_foreach (json_object_get(result, "storageProof"), i, slot) {
+        coh_proof_free(&proof);
+        read_proof(&proof, json_object_get(slot, "proof"));
+        coh_u256_t number = coh_test_u256(coh_test_str(slot, "key"));
+        coh_u256_t want   = coh_test_u256(coh_test_str(slot, "value"));
+        uint8_t text[32];
+        coh_buf_t rlp = COH_BUF_INIT;
+        coh_u256_to_be(text, &number);
+        coh_keccak256(&key, text, sizeof(text));
+        if (!coh_u256_is_zero(&want)) {
+            coh_rlp_put_u256(&rlp, &want);
+        }
+        assert_int_equal(coh_proof_verify(&value, &proof, &storage, &key), COH_OK);
+        assert_true(coh_bytes_eq(value, coh_buf_bytes(&rlp)));
+        coh_buf_free(&rlp);
+    }
+    coh_proof_free(&proof);
+}
+
+/* Recorded answers of geth: execution-apis. */
+static void tries_published_proofs(void **state)
+{
+    (void)state;
+    char const *dir = coh_test_data_dir();
+    if (dir == NULL) {
+        coh_test_skip("eth_getProof");
+        return;
+    }
+    char **files;
+    size_t cnt = coh_test_files(&files, dir, "rpc/eth_getProof", ".io");
+    assert_int_equal(cnt, 2);
+    for (size_t i = 0; i < cnt; i++) {
+        FILE *f     = fopen(files[i], "re");
+        char *line  = NULL;
+        size_t room = 0;
+        assert_non_null(f);
+        while (getline(&line, &room, f) > 0) {
+            if (strncmp(line, "<< ", 3) == 0) {
+                json_t *answer = json_loads(line + 3, 0, NULL);
+                assert_non_null(answer);
+                check_answer(json_object_get(answer, "result"));
+                json_decref(answer);
+            }
+        }
+        free(line);
+        (void)fclose(f);
+    }
+    coh_test_files_free(files);
+}
+
 /* ---- State roots ---- */
 
 static coh_memview_t *new_memview(void)
@@ -343,6 +480,8 @@ int main(void)
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(tries_published_roots),
         cmocka_unit_test(tries_published_order),
+        cmocka_unit_test(tries_published_paths),
+        cmocka_unit_test(tries_published_proofs),
         cmocka_unit_test(tries_published_genesis_states),
         cmocka_unit_test(tries_of_recorded_blocks),
     };

@@ -1,0 +1,728 @@
+#include "common/trie/mpt.h"
+
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+#include "common/trie/history.h"
+#include "common/trie/mpt_private.h"
+
+#define NONE UINT32_MAX
+/* Pages that are changed and hashed at a time, so that they stay in the processor's cache in between: about 1 MiB. */
+#define GROUP_PAGES 256u
+
+/* What an update does with one page. Tasks of one level follow those of the level above. */
+struct coh_mpt_task {
+    coh_mpt_trie_t *trie;
+    coh_mpt_page_t *page; /* NULL: not there yet */
+    coh_mpt_change_t const *changes;
+    size_t change_cnt;
+    uint32_t parent; /* task; NONE: the trie's root */
+    uint32_t first;  /* tasks of children... */
+    uint32_t child_cnt;
+    uint8_t slot;
+    uint8_t depth;
+    bool is_changed; /* this and the next: as planned */
+    bool is_pairs;
+    bool is_in_place; /* of pairs: only values change, not their lengths; no new ones are made */
+    bool is_gone;     /* while committing: there is no such page any more */
+    uint16_t stale;   /* of pairs: which children of the old fork change */
+    uint8_t *pairs;   /* owned; of pairs: the new ones */
+    uint32_t cnt;     /* of pairs */
+    uint32_t bytes;   /* of pairs here or below */
+};
+
+typedef struct coh_mpt_task task_t;
+
+/* ---- Update: the way down ---- */
+
+static task_t *task_add(coh_mpt_t *mpt)
+{
+    if (mpt->task_cnt == mpt->task_cap) {
+        mpt->task_cap = mpt->task_cap == 0 ? 256 : mpt->task_cap * 2;
+        mpt->tasks    = coh_realloc(mpt->tasks, mpt->task_cap * sizeof(*mpt->tasks));
+    }
+    COH_ASSERT(mpt->task_cnt < NONE - 1);
+    task_t *task = &mpt->tasks[mpt->task_cnt++];
+    *task        = (task_t){.parent = NONE};
+    return task;
+}
+
+/* Adds a task for each child that changes. */
+static void split_task(coh_mpt_t *mpt, uint32_t idx)
+{
+    task_t parent = mpt->tasks[idx];
+    size_t depth  = parent.page->depth;
+    parent.first  = mpt->task_cnt;
+    for (size_t lo = 0; lo < parent.change_cnt;) {
+        uint32_t slot = coh_nibble(parent.changes[lo].key.b, depth);
+        size_t end    = lo + 1;
+        while (end < parent.change_cnt && coh_nibble(parent.changes[end].key.b, depth) == slot) {
+            end++;
+        }
+        task_t *task     = task_add(mpt);
+        task->trie       = parent.trie;
+        task->page       = parent.page->inner->child[slot];
+        task->changes    = parent.changes + lo;
+        task->change_cnt = end - lo;
+        task->parent     = idx;
+        task->slot       = (uint8_t)slot;
+        task->depth      = (uint8_t)(depth + 1);
+        parent.child_cnt++;
+        lo = end;
+    }
+    mpt->tasks[idx] = parent;
+}
+
+static void check_job(coh_mpt_job_t const *job)
+{
+    for (size_t i = 0; i < job->cnt; i++) {
+        COH_ASSERT(job->changes[i].value.n <= COH_NODE_VALUE_MAX);
+        COH_ASSERT(i == 0 ||
+                   memcmp(job->changes[i - 1].key.b, job->changes[i].key.b, sizeof(coh_hash_t)) <
+                       0);
+    }
+    COH_ASSERT(job->cnt == 0 || coh_nibbles_fork(job->changes[0].key.b,
+                                                 job->changes[job->cnt - 1].key.b,
+                                                 0,
+                                                 job->id.depth) == job->id.depth);
+}
+
+/* Finds or reads all pages on the paths of the changes. */
+static coh_err_t descend(coh_mpt_t *mpt, coh_mpt_job_t *jobs, size_t cnt)
+{
+    mpt->load_n   = 0;
+    mpt->task_cnt = 0;
+    for (size_t i = 0; i < cnt; i++) {
+        check_job(&jobs[i]);
+        coh_mpt_trie_t *trie = coh_mpt_find_trie(mpt, &jobs[i].id);
+        if (trie == NULL) {
+            trie = coh_mpt_trie_new(mpt, &jobs[i].id);
+            coh_mpt_load_add(mpt, trie, NULL, 0, jobs[i].changes[0].key.b);
+        }
+        task_t *task     = task_add(mpt);
+        task->trie       = trie;
+        task->changes    = jobs[i].changes;
+        task->change_cnt = jobs[i].cnt;
+        task->depth      = jobs[i].id.depth;
+    }
+    if (mpt->load_n != 0) {
+        coh_err_t rc = coh_mpt_load_pages(mpt);
+        if (rc != COH_OK) {
+            coh_mpt_drop_rootless(mpt);
+            return rc;
+        }
+    }
+    for (uint32_t i = 0; i < mpt->task_cnt; i++) {
+        mpt->tasks[i].page = mpt->tasks[i].trie->root;
+    }
+    for (uint32_t at = 0, end = mpt->task_cnt; at != end; at = end, end = mpt->task_cnt) {
+        for (uint32_t i = at; i < end; i++) {
+            if (mpt->tasks[i].page != NULL && mpt->tasks[i].page->inner != NULL) {
+                split_task(mpt, i);
+            }
+        }
+        mpt->load_n = 0;
+        for (uint32_t i = end; i < mpt->task_cnt; i++) {
+            task_t const *task     = &mpt->tasks[i];
+            coh_mpt_page_t *parent = mpt->tasks[task->parent].page;
+            if (task->page == NULL && parent->inner->bytes[task->slot] != 0) {
+                coh_mpt_load_add(mpt, task->trie, parent, task->slot, task->changes[0].key.b);
+            }
+        }
+        if (mpt->load_n != 0) {
+            COH_TRY(coh_mpt_load_pages(mpt));
+            for (uint32_t i = end; i < mpt->task_cnt; i++) {
+                task_t *task = &mpt->tasks[i];
+                task->page   = mpt->tasks[task->parent].page->inner->child[task->slot];
+            }
+        }
+    }
+    return COH_OK;
+}
+
+/* ---- Update: the plan, from the bottom up; nothing changes yet ---- */
+
+/* The undo record that is being written; out NULL: none. */
+typedef struct {
+    coh_buf_t *out;
+    coh_mpt_trie_t const *trie; /* of the group at the end */
+    size_t length_at;           /* of that group */
+} undo_t;
+
+static void put_undo(undo_t *undo,
+                     coh_mpt_trie_t const *trie,
+                     uint8_t const *key,
+                     coh_bytes_t value)
+{
+    coh_buf_t *out = undo->out;
+    if (out == NULL) {
+        return;
+    }
+    if (undo->trie != trie) {
+        undo->trie      = trie;
+        undo->length_at = coh_history_put_group(out, &trie->id);
+    }
+    coh_buf_put_u8(out, (uint8_t)value.n);
+    coh_buf_put(out, key, sizeof(coh_hash_t));
+    coh_buf_put(out, value.p, value.n);
+    coh_store_u32_le(out->p + undo->length_at, (uint32_t)(out->n - undo->length_at - 4));
+}
+
+static int key_compare(uint8_t const *a, uint8_t const *b)
+{
+    uint64_t x = coh_load_u64_be(a);
+    uint64_t y = coh_load_u64_be(b);
+    return x != y ? (x > y) - (x < y) : memcmp(a + 8, b + 8, sizeof(coh_hash_t) - 8);
+}
+
+/* Moves *at to the first of the pairs up to end whose key is not below key; true if it is key. */
+static bool seek_pair(uint8_t const **at, uint8_t const *end, uint8_t const *key)
+{
+    while (*at != end) {
+        int order = key_compare(coh_mpt_pair_key(*at), key);
+        if (order >= 0) {
+            return order == 0;
+        }
+        *at += coh_mpt_pair_sz(*at);
+    }
+    return false;
+}
+
+/* The pairs of the task's page; *end is where they end. */
+static uint8_t const *old_pairs(task_t const *task, uint8_t const **end)
+{
+    coh_mpt_page_t const *page = task->page;
+    uint8_t const *pairs       = page != NULL ? page->pairs : NULL;
+    *end                       = pairs != NULL ? pairs + page->bytes : NULL;
+    return pairs;
+}
+
+/* Looks the changes up in the pairs of a page: what the page will be, without making it. */
+static void scan_pairs(task_t *task, undo_t *undo)
+{
+    uint8_t const *end;
+    uint8_t const *old = old_pairs(task, &end);
+    size_t fork        = task->page != NULL ? task->page->fork : COH_DEPTH_MAX;
+    task->bytes        = task->page != NULL ? task->page->bytes : 0;
+    task->cnt          = task->page != NULL ? task->page->cnt : 0;
+    task->is_in_place  = true;
+    for (size_t i = 0; i < task->change_cnt; i++) {
+        coh_mpt_change_t const *change = &task->changes[i];
+        coh_bytes_t value              = coh_bytes(NULL, 0);
+        if (seek_pair(&old, end, change->key.b)) {
+            value = coh_mpt_pair_value(old);
+            task->bytes -= (uint32_t)coh_mpt_pair_sz(old);
+            task->cnt--;
+        }
+        if (change->value.n != 0) {
+            task->bytes += COH_MPT_PAIR_HEAD + (uint32_t)change->value.n;
+            task->cnt++;
+        }
+        if (!coh_bytes_eq(value, change->value)) {
+            task->is_changed = task->is_pairs = true;
+            task->is_in_place &= value.n == change->value.n;
+            if (fork < COH_DEPTH_MAX) {
+                task->stale |= (uint16_t)(1u << coh_nibble(change->key.b, fork));
+            }
+            put_undo(undo, task->trie, change->key.b, value);
+        }
+    }
+}
+
+/* Writes the pairs of a page with the changes merged in: task->bytes octets. */
+static void merge_pairs(uint8_t *out, task_t const *task)
+{
+    uint8_t const *start = out;
+    uint8_t const *end;
+    uint8_t const *old = old_pairs(task, &end);
+    for (size_t i = 0; i < task->change_cnt; i++) {
+        coh_mpt_change_t const *change = &task->changes[i];
+        uint8_t const *run             = old;
+        bool is_there                  = seek_pair(&old, end, change->key.b);
+        if (old != run) {
+            memcpy(out, run, (size_t)(old - run));
+            out += old - run;
+        }
+        if (is_there) {
+            old += coh_mpt_pair_sz(old);
+        }
+        if (change->value.n != 0) {
+            out[0] = (uint8_t)change->value.n;
+            memcpy(out + 1, change->key.b, sizeof(change->key.b));
+            memcpy(out + COH_MPT_PAIR_HEAD, change->value.p, change->value.n);
+            out += COH_MPT_PAIR_HEAD + change->value.n;
+        }
+    }
+    if (old != end) {
+        memcpy(out, old, (size_t)(end - old));
+        out += end - old;
+    }
+    COH_ASSERT(out == start + task->bytes);
+}
+
+/* Sets the new values where the old ones stand. */
+static void overwrite_pairs(task_t const *task)
+{
+    uint8_t *pairs     = task->page->pairs;
+    uint8_t const *old = pairs;
+    uint8_t const *end = pairs + task->page->bytes;
+    for (size_t i = 0; i < task->change_cnt; i++) {
+        coh_bytes_t value = task->changes[i].value;
+        if (value.n != 0) {
+            bool is_there = seek_pair(&old, end, task->changes[i].key.b);
+            COH_ASSERT(is_there && old[0] == value.n);
+            memcpy(pairs + (old - pairs) + COH_MPT_PAIR_HEAD, value.p, value.n);
+        }
+    }
+}
+
+static void plan_pairs(task_t *task, undo_t *undo)
+{
+    scan_pairs(task, undo);
+    if (task->is_changed && !task->is_in_place && task->bytes != 0) {
+        task->pairs = coh_realloc(NULL, task->bytes);
+        merge_pairs(task->pairs, task);
+    }
+}
+
+/* Appends all pairs of a page and those below, which are not many. */
+static coh_err_t gather(coh_mpt_t *mpt, coh_mpt_page_t *page, coh_buf_t *out, uint32_t *cnt)
+{
+    if (page->inner == NULL) {
+        coh_buf_put(out, page->pairs, page->bytes);
+        *cnt += page->cnt;
+        return COH_OK;
+    }
+    for (uint32_t slot = 0; slot < COH_NODE_CHILD_CNT; slot++) {
+        if (page->inner->bytes[slot] != 0) {
+            coh_mpt_page_t *child;
+            COH_TRY(coh_mpt_child_page(mpt, page, slot, &child));
+            COH_TRY(gather(mpt, child, out, cnt));
+        }
+    }
+    return COH_OK;
+}
+
+/* Appends the pairs that a child is planned to have. */
+static void merge_child(coh_buf_t *out, task_t const *child)
+{
+    if (child->is_in_place && child->bytes != 0) {
+        merge_pairs(coh_buf_extend(out, child->bytes), child);
+    } else {
+        coh_buf_put(out, child->pairs, child->bytes);
+    }
+}
+
+/* Makes pairs of an inner page below which few have remained; child: tasks, or NULL. Afterwards all pages below are in memory. */
+static coh_err_t plan_merge(coh_mpt_t *mpt, task_t *task, task_t *const child[COH_NODE_CHILD_CNT])
+{
+    coh_buf_t out = COH_BUF_INIT;
+    uint32_t cnt  = 0;
+    coh_err_t rc  = COH_OK;
+    for (uint32_t slot = 0; slot < COH_NODE_CHILD_CNT && rc == COH_OK; slot++) {
+        if (child[slot] != NULL && child[slot]->is_changed) {
+            COH_ASSERT(child[slot]->is_pairs);
+            merge_child(&out, child[slot]);
+            cnt += child[slot]->cnt;
+        } else if (task->page->inner->bytes[slot] != 0) {
+            coh_mpt_page_t *page;
+            rc = coh_mpt_child_page(mpt, task->page, slot, &page);
+            rc = rc == COH_OK ? gather(mpt, page, &out, &cnt) : rc;
+        }
+    }
+    if (rc == COH_OK) {
+        task->is_pairs = true;
+        task->stale    = UINT16_MAX;
+        task->cnt      = cnt;
+        COH_ASSERT(task->bytes == out.n);
+        if (out.n != 0) {
+            task->pairs = coh_realloc(NULL, out.n);
+            memcpy(task->pairs, out.p, out.n);
+        }
+    }
+    coh_buf_free(&out);
+    return rc;
+}
+
+static coh_err_t plan_inner(coh_mpt_t *mpt, task_t *task)
+{
+    task_t *child[COH_NODE_CHILD_CNT] = {NULL};
+    uint32_t live                     = 0;
+    uint32_t slot                     = 0;
+    bool is_changed                   = false;
+    for (uint32_t i = 0; i < task->child_cnt; i++) {
+        task_t *t      = &mpt->tasks[task->first + i];
+        child[t->slot] = t;
+        is_changed |= t->is_changed;
+    }
+    task->bytes = 0;
+    for (uint32_t i = 0; i < COH_NODE_CHILD_CNT; i++) {
+        uint32_t bytes = child[i] != NULL ? child[i]->bytes : task->page->inner->bytes[i];
+        task->bytes    = coh_mpt_add_sat(task->bytes, bytes);
+        if (bytes != 0) {
+            live++;
+            slot = i;
+        }
+    }
+    if (!is_changed) {
+        return COH_OK;
+    }
+    task->is_changed = true;
+    if (task->bytes <= mpt->config.page_bytes / 2) {
+        return plan_merge(mpt, task, child);
+    }
+    if (live == 1 && (child[slot] == NULL || !child[slot]->is_changed)) {
+        coh_mpt_page_t *page; /* its path is needed */
+        return coh_mpt_child_page(mpt, task->page, slot, &page);
+    }
+    return COH_OK;
+}
+
+/* Whether the page of the task, if there ever was one, has gone with the page above it. */
+static bool is_swallowed(coh_mpt_t const *mpt, task_t const *task)
+{
+    task_t const *parent = task->parent == NONE ? NULL : &mpt->tasks[task->parent];
+    return parent != NULL && (parent->is_gone || (parent->is_changed && parent->is_pairs));
+}
+
+/* Asks for the memory of the tasks that come after i: pages of a large state are in no cache. */
+static void fetch_ahead(coh_mpt_t const *mpt, uint32_t i, uint32_t end)
+{
+    enum { AHEAD = 6, LINES = 12 };
+    if (end - i > 2 * AHEAD && mpt->tasks[i + 2 * AHEAD].page != NULL) {
+        char const *page = (char const *)mpt->tasks[i + 2 * AHEAD].page;
+        __builtin_prefetch(page);
+        __builtin_prefetch(page + COH_CACHE_LINE);
+    }
+    if (end - i > AHEAD && mpt->tasks[i + AHEAD].page != NULL &&
+        !is_swallowed(mpt, &mpt->tasks[i + AHEAD])) {
+        coh_mpt_page_t const *page = mpt->tasks[i + AHEAD].page;
+        uint32_t lines             = COH_MIN(page->bytes / COH_CACHE_LINE, (uint32_t)LINES);
+        for (uint32_t k = 0; page->pairs != NULL && k < lines; k++) {
+            __builtin_prefetch(page->pairs + (size_t)k * COH_CACHE_LINE);
+        }
+    }
+}
+
+static coh_err_t plan(coh_mpt_t *mpt, coh_buf_t *out)
+{
+    undo_t undo = {.out = out};
+    for (uint32_t i = 0; i < mpt->task_cnt; i++) {
+        task_t *task = &mpt->tasks[i];
+        fetch_ahead(mpt, i, mpt->task_cnt);
+        if (task->page == NULL || task->page->inner == NULL) {
+            plan_pairs(task, &undo);
+        }
+    }
+    for (uint32_t i = mpt->task_cnt; i-- > 0;) {
+        task_t *task = &mpt->tasks[i];
+        if (task->page != NULL && task->page->inner != NULL) {
+            COH_TRY(plan_inner(mpt, task));
+        }
+    }
+    return COH_OK;
+}
+
+/* ---- Update: the change itself, which cannot fail ---- */
+
+static void hash_later(coh_mpt_t *mpt, coh_mpt_page_t *page)
+{
+    page->hash_next           = mpt->to_hash[page->depth];
+    mpt->to_hash[page->depth] = page;
+}
+
+/* Replaces the contents of a page by pairs, which are taken. */
+static void set_pairs(coh_mpt_t *mpt,
+                      coh_mpt_page_t *page,
+                      uint8_t *pairs,
+                      uint32_t cnt,
+                      uint32_t bytes)
+{
+    coh_mpt_account_out(mpt, page);
+    free(page->pairs);
+    free(page->inner);
+    page->base  = NULL;
+    page->inner = NULL;
+    page->pairs = pairs;
+    page->cnt   = cnt;
+    page->bytes = bytes;
+    coh_mpt_account_in(mpt, page);
+}
+
+/* Cuts a page of pairs in sixteen, and those of them that are still too large. The depth of the recursion is that of the trie. */
+static void cut(coh_mpt_t *mpt, coh_mpt_page_t *page)
+{
+    if (page->bytes <= mpt->config.page_bytes || page->cnt == 1) {
+        hash_later(mpt, page);
+        return;
+    }
+    uint8_t *pairs     = page->pairs;
+    uint8_t const *at  = pairs;
+    uint8_t const *end = pairs + page->bytes;
+    coh_mpt_account_out(mpt, page);
+    page->base  = NULL;
+    page->pairs = NULL;
+    page->cnt   = 0;
+    page->inner = coh_calloc(1, sizeof(*page->inner));
+    coh_mpt_account_in(mpt, page);
+    memset(page->refs, 0, sizeof(page->refs));
+    while (at != end) {
+        uint32_t slot      = coh_nibble(coh_mpt_pair_key(at), page->depth);
+        uint8_t const *run = at;
+        uint32_t cnt       = 0;
+        while (at != end && coh_nibble(coh_mpt_pair_key(at), page->depth) == slot) {
+            at += coh_mpt_pair_sz(at);
+            cnt++;
+        }
+        uint32_t bytes = (uint32_t)(at - run);
+        coh_mpt_page_t *child =
+            coh_mpt_page_new(mpt, page->trie, coh_mpt_pair_key(run), (size_t)page->depth + 1);
+        uint8_t *own = coh_calloc(1, bytes);
+        memcpy(own, run, bytes);
+        set_pairs(mpt, child, own, cnt, bytes);
+        coh_mpt_page_link(mpt, page, child, slot);
+        page->inner->bytes[slot] = bytes;
+        coh_mpt_page_dirty(mpt, child);
+        cut(mpt, child);
+    }
+    free(pairs);
+    hash_later(mpt, page);
+}
+
+static void commit_task(coh_mpt_t *mpt, task_t *task)
+{
+    task_t const *parent = task->parent == NONE ? NULL : &mpt->tasks[task->parent];
+    if (is_swallowed(mpt, task)) {
+        task->is_gone = true;
+        free(task->pairs);
+        task->pairs = NULL;
+        return;
+    }
+    coh_mpt_page_t *page = task->page;
+    if (!task->is_changed) {
+        if (page != NULL && page->state == COH_MPT_PAGE_IDLE) {
+            coh_mpt_page_rest(mpt, page); /* used now */
+        }
+        return;
+    }
+    if (parent != NULL) {
+        parent->page->inner->bytes[task->slot] = task->bytes;
+    }
+    if (page == NULL) {
+        page = task->page =
+            coh_mpt_page_new(mpt, task->trie, coh_mpt_pair_key(task->pairs), task->depth);
+        coh_mpt_page_link(mpt, parent->page, page, task->slot);
+    }
+    if (!task->is_pairs) {
+        page->bytes = task->bytes;
+        coh_mpt_page_dirty(mpt, page);
+        hash_later(mpt, page);
+        return;
+    }
+    coh_mpt_free_below(mpt, page, true);
+    coh_mpt_page_dirty(mpt, page);
+    if (task->cnt == 0 && parent != NULL) {
+        parent->page->refs[task->slot].n = 0;
+        coh_mpt_page_unlink(page);
+        coh_mpt_note_gone(page);
+        coh_mpt_page_free(mpt, page);
+        task->is_gone = true;
+        return;
+    }
+    page->stale |= task->stale;
+    if (task->is_in_place) {
+        overwrite_pairs(task);
+        hash_later(mpt, page);
+        return;
+    }
+    set_pairs(mpt, page, task->pairs, task->cnt, task->bytes);
+    task->pairs = NULL;
+    cut(mpt, page);
+}
+
+static void hash_all(coh_mpt_t *mpt)
+{
+    for (size_t depth = COH_DEPTH_MAX + 1; depth-- > 0;) {
+        for (coh_mpt_page_t *page = mpt->to_hash[depth]; page != NULL; page = page->hash_next) {
+            coh_mpt_hash_page(&mpt->hasher,
+                              page,
+                              page->parent != NULL ? &page->parent->refs[page->slot]
+                                                   : &page->trie->ref);
+        }
+        mpt->to_hash[depth] = NULL;
+    }
+    coh_mpt_hash_run(&mpt->hasher);
+}
+
+/* Carries out what is planned for the tries first..end-1. Those below a group of tasks are a group, too. */
+static void commit_group(coh_mpt_t *mpt, uint32_t first, uint32_t end)
+{
+    while (first != end) {
+        uint32_t next_first = 0;
+        uint32_t next_end   = 0;
+        for (uint32_t i = first; i < end; i++) {
+            task_t *task = &mpt->tasks[i];
+            fetch_ahead(mpt, i, end);
+            commit_task(mpt, task);
+            if (task->child_cnt != 0) {
+                next_first = next_end == 0 ? task->first : next_first;
+                next_end   = task->first + task->child_cnt;
+            }
+        }
+        first = next_first;
+        end   = next_end;
+    }
+    hash_all(mpt);
+}
+
+/* What stands at the root of a trie. */
+static void root_node(coh_node_t *out, coh_mpt_page_t const *root)
+{
+    *out = (coh_node_t){.kind = COH_NODE_EMPTY};
+    if (root->inner == NULL && root->cnt == 0) {
+        return;
+    }
+    if (root->fork == COH_DEPTH_MAX) {
+        out->kind = COH_NODE_LEAF;
+        out->n    = (uint8_t)coh_node_put_leaf(
+            out->b, coh_mpt_pair_key(root->pairs), root->depth, coh_mpt_pair_value(root->pairs));
+    } else if (root->fork > root->depth) {
+        out->kind = COH_NODE_EXTENSION;
+        out->n    = (uint8_t)coh_node_put_extension(
+            out->b, root->path, root->depth, root->fork, &root->fork_ref);
+    } else {
+        out->kind = COH_NODE_BRANCH;
+        out->n    = root->trie->ref.n;
+        memcpy(out->b, root->trie->ref.b, out->n);
+    }
+}
+
+coh_err_t coh_mpt_update(coh_mpt_t *mpt,
+                         uint64_t block,
+                         coh_mpt_job_t *jobs,
+                         size_t cnt,
+                         coh_buf_t *undo)
+{
+    COH_ASSERT(block >= mpt->block);
+    if (mpt->dirty_bytes > mpt->config.dirty_bytes_max) {
+        return COH_EBUSY;
+    }
+    size_t undo_n = undo == NULL ? 0 : undo->n;
+    coh_err_t rc  = COH_OK;
+    for (size_t i = 0; i < cnt && rc == COH_OK; i++) {
+        coh_mpt_page_t *root; /* only told: no changes to find it by */
+        rc = jobs[i].cnt != 0 ? COH_OK : coh_mpt_root_page(mpt, &jobs[i].id, &root);
+    }
+    mpt->task_cnt = 0;
+    rc            = rc == COH_OK ? descend(mpt, jobs, cnt) : rc;
+    rc            = rc == COH_OK ? plan(mpt, undo) : rc;
+    if (rc != COH_OK) {
+        for (uint32_t i = 0; i < mpt->task_cnt; i++) {
+            free(mpt->tasks[i].pairs);
+        }
+        if (undo != NULL) {
+            undo->n = undo_n;
+        }
+        coh_mpt_trim(mpt);
+        return rc;
+    }
+    mpt->block = block;
+    for (uint32_t first = 0, end = 0; first < cnt; first = end) {
+        for (uint32_t pages = 0; end < cnt && pages < GROUP_PAGES; end++) {
+            pages += 1 + mpt->tasks[end].child_cnt;
+        }
+        commit_group(mpt, first, end);
+    }
+    for (size_t i = 0; i < cnt; i++) {
+        root_node(&jobs[i].node, mpt->tasks[i].page);
+    }
+    coh_mpt_trim(mpt);
+    return COH_OK;
+}
+
+coh_err_t coh_mpt_get(coh_mpt_t *mpt, coh_mpt_id_t const *id, coh_hash_t const *key, coh_buf_t *out)
+{
+    coh_mpt_page_t *page;
+    COH_TRY(coh_mpt_root_page(mpt, id, &page));
+    while (page->inner != NULL) {
+        uint32_t slot = coh_nibble(key->b, page->depth);
+        if (page->inner->bytes[slot] == 0) {
+            return COH_ENOTFOUND;
+        }
+        COH_TRY(coh_mpt_child_page(mpt, page, slot, &page));
+    }
+    coh_err_t rc        = COH_ENOTFOUND;
+    uint8_t const *pair = page->pairs;
+    for (uint32_t i = 0; i < page->cnt && rc != COH_OK; i++) {
+        if (memcmp(coh_mpt_pair_key(pair), key->b, sizeof(key->b)) == 0) {
+            coh_bytes_t value = coh_mpt_pair_value(pair);
+            coh_buf_put(out, value.p, value.n);
+            rc = COH_OK;
+        }
+        pair += coh_mpt_pair_sz(pair);
+    }
+    if (page->state == COH_MPT_PAGE_IDLE) {
+        coh_mpt_page_rest(mpt, page);
+    }
+    coh_mpt_trim(mpt);
+    return rc;
+}
+
+coh_mpt_fault_t const *coh_mpt_fault(coh_mpt_t const *mpt) { return &mpt->fault; }
+
+/* ---- Life ---- */
+
+coh_mpt_t *coh_mpt_new(coh_mpt_config_t const *config)
+{
+    coh_mpt_t *mpt = coh_calloc(1, sizeof(*mpt));
+    mpt->config    = *config;
+    if (mpt->config.page_bytes == 0) {
+        mpt->config.page_bytes = COH_MPT_PAGE_DEFAULT;
+    }
+    COH_ASSERT(mpt->config.page_bytes >= COH_MPT_PAGE_MIN && mpt->config.page_bytes <= UINT16_MAX);
+    mpt->table_cap = 64;
+    mpt->table     = coh_calloc(mpt->table_cap, sizeof(coh_mpt_trie_t *));
+    coh_mpt_hasher_init(&mpt->hasher);
+    return mpt;
+}
+
+coh_mpt_t *coh_mpt_view_new(coh_mpt_t *base)
+{
+    coh_mpt_config_t config = base->config;
+    config.dirty_bytes_max  = SIZE_MAX;
+    coh_mpt_t *mpt          = coh_mpt_new(&config);
+    mpt->base               = base;
+    return mpt;
+}
+
+void coh_mpt_free(coh_mpt_t *mpt)
+{
+    if (mpt == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < mpt->table_cap; i++) {
+        while (mpt->table[i] != NULL) {
+            coh_mpt_trie_t *trie = mpt->table[i];
+            coh_mpt_free_below(mpt, trie->root, false);
+            coh_mpt_page_free(mpt, trie->root);
+            coh_mpt_trie_free(mpt, trie);
+        }
+    }
+    COH_ASSERT(mpt->page_cnt == 0 && mpt->page_bytes == 0 && mpt->dirty_bytes == 0);
+    coh_mpt_hasher_fini(&mpt->hasher);
+    coh_buf_free(&mpt->scratch);
+    free(mpt->table);
+    free(mpt->tasks);
+    free(mpt->loads);
+    free(mpt);
+}
+
+void coh_mpt_stats(coh_mpt_t const *mpt, coh_mpt_stats_t *out)
+{
+    *out = (coh_mpt_stats_t){.page_cnt    = mpt->page_cnt,
+                             .page_bytes  = mpt->page_bytes,
+                             .dirty_bytes = mpt->dirty_bytes,
+                             .load_cnt    = mpt->load_cnt,
+                             .hash_cnt    = mpt->hasher.total};
+}

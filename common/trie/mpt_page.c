@@ -1,0 +1,328 @@
+/* Pages in memory: the tries they belong to, the lists they are on, what they take. */
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+#include "common/trie/mpt_private.h"
+
+/* ---- Identity ---- */
+
+coh_mpt_id_t coh_mpt_id_bucket(uint32_t bucket)
+{
+    COH_ASSERT(bucket < 4096);
+    return (coh_mpt_id_t){.n = 3, .depth = 3, .b = {'a', (uint8_t)(bucket >> 8), (uint8_t)bucket}};
+}
+
+coh_mpt_id_t coh_mpt_id_storage(coh_hash_t const *account, uint32_t generation)
+{
+    coh_mpt_id_t id = {.n = COH_MPT_ID_MAX, .depth = 0, .b = {'s'}};
+    memcpy(id.b + 1, account->b, sizeof(account->b));
+    for (size_t i = 0; i < 4; i++) {
+        id.b[33 + i] = (uint8_t)(generation >> (24 - 8 * i));
+    }
+    return id;
+}
+
+size_t coh_mpt_page_key(uint8_t out[COH_MPT_KEY_MAX],
+                        coh_mpt_id_t const *id,
+                        uint8_t const *path,
+                        size_t depth)
+{
+    size_t n      = id->n;
+    size_t path_n = (depth + 1) / 2;
+    memcpy(out, id->b, n);
+    memcpy(out + n, path, path_n);
+    n += path_n;
+    if (depth % 2 != 0) {
+        out[n - 1] &= 0xf0;
+    }
+    out[n++] = (uint8_t)depth;
+    return n;
+}
+
+/* ---- Lists ---- */
+
+void coh_mpt_list_push(coh_mpt_list_t *list, coh_mpt_page_t *page)
+{
+    page->prev = NULL;
+    page->next = list->first;
+    if (list->first != NULL) {
+        list->first->prev = page;
+    } else {
+        list->last = page;
+    }
+    list->first = page;
+}
+
+static void list_append(coh_mpt_list_t *list, coh_mpt_page_t *page)
+{
+    page->next = NULL;
+    page->prev = list->last;
+    if (list->last != NULL) {
+        list->last->next = page;
+    } else {
+        list->first = page;
+    }
+    list->last = page;
+}
+
+static void list_remove(coh_mpt_list_t *list, coh_mpt_page_t *page)
+{
+    if (page->prev != NULL) {
+        page->prev->next = page->next;
+    } else {
+        list->first = page->next;
+    }
+    if (page->next != NULL) {
+        page->next->prev = page->prev;
+    } else {
+        list->last = page->prev;
+    }
+}
+
+/* ---- Tries in memory ---- */
+
+static size_t table_slot(coh_mpt_t const *mpt, coh_mpt_id_t const *id)
+{
+    uint64_t h = mpt->config.seed ^ id->n;
+    for (size_t i = 0; i < id->n; i += 8) {
+        uint8_t word[8] = {0};
+        memcpy(word, id->b + i, COH_MIN((size_t)8, id->n - i));
+        h = coh_mix64(h ^ coh_load_u64_le(word)) + mpt->config.seed;
+    }
+    return h & (mpt->table_cap - 1);
+}
+
+static bool id_eq(coh_mpt_id_t const *a, coh_mpt_id_t const *b)
+{
+    return a->n == b->n && memcmp(a->b, b->b, a->n) == 0;
+}
+
+coh_mpt_trie_t *coh_mpt_find_trie(coh_mpt_t const *mpt, coh_mpt_id_t const *id)
+{
+    coh_mpt_trie_t *trie = mpt->table[table_slot(mpt, id)];
+    while (trie != NULL && !id_eq(&trie->id, id)) {
+        trie = trie->chain;
+    }
+    COH_ASSERT(trie == NULL || trie->id.depth == id->depth);
+    return trie;
+}
+
+static void grow_table(coh_mpt_t *mpt)
+{
+    size_t old_cap       = mpt->table_cap;
+    coh_mpt_trie_t **old = mpt->table;
+    mpt->table_cap       = old_cap * 2;
+    mpt->table           = coh_calloc(mpt->table_cap, sizeof(coh_mpt_trie_t *));
+    for (size_t i = 0; i < old_cap; i++) {
+        for (coh_mpt_trie_t *trie = old[i]; trie != NULL;) {
+            coh_mpt_trie_t *next = trie->chain;
+            size_t slot          = table_slot(mpt, &trie->id);
+            trie->chain          = mpt->table[slot];
+            mpt->table[slot]     = trie;
+            trie                 = next;
+        }
+    }
+    free(old);
+}
+
+coh_mpt_trie_t *coh_mpt_trie_new(coh_mpt_t *mpt, coh_mpt_id_t const *id)
+{
+    COH_ASSERT(id->n != 0 && id->n <= COH_MPT_ID_MAX && id->depth < COH_DEPTH_MAX);
+    if (mpt->trie_cnt == mpt->table_cap) {
+        grow_table(mpt);
+    }
+    coh_mpt_trie_t *trie = coh_calloc(1, sizeof(*trie));
+    trie->id             = *id;
+    size_t slot          = table_slot(mpt, id);
+    trie->chain          = mpt->table[slot];
+    mpt->table[slot]     = trie;
+    mpt->trie_cnt++;
+    return trie;
+}
+
+void coh_mpt_fifo_remove(coh_mpt_t *mpt, coh_mpt_trie_t *trie)
+{
+    COH_ASSERT(trie->is_dirty);
+    *(trie->fifo_prev != NULL ? &trie->fifo_prev->fifo_next : &mpt->fifo_first) = trie->fifo_next;
+    *(trie->fifo_next != NULL ? &trie->fifo_next->fifo_prev : &mpt->fifo_last)  = trie->fifo_prev;
+    trie->is_dirty                                                              = false;
+}
+
+void coh_mpt_trie_free(coh_mpt_t *mpt, coh_mpt_trie_t *trie)
+{
+    coh_mpt_trie_t **at = &mpt->table[table_slot(mpt, &trie->id)];
+    while (*at != trie) {
+        at = &(*at)->chain;
+    }
+    *at = trie->chain;
+    mpt->trie_cnt--;
+    if (trie->is_dirty) {
+        coh_mpt_fifo_remove(mpt, trie);
+    }
+    coh_buf_free(&trie->gone);
+    free(trie);
+}
+
+/* ---- Pages in memory ---- */
+
+size_t coh_mpt_page_mem(coh_mpt_page_t const *page)
+{
+    return sizeof(*page) + (page->inner != NULL ? sizeof(*page->inner) : page->bytes);
+}
+
+void coh_mpt_account_out(coh_mpt_t *mpt, coh_mpt_page_t const *page)
+{
+    mpt->page_bytes -= coh_mpt_page_mem(page);
+    if (page->state == COH_MPT_PAGE_DIRTY) {
+        mpt->dirty_bytes -= coh_mpt_page_mem(page);
+    }
+}
+
+void coh_mpt_account_in(coh_mpt_t *mpt, coh_mpt_page_t const *page)
+{
+    mpt->page_bytes += coh_mpt_page_mem(page);
+    if (page->state == COH_MPT_PAGE_DIRTY) {
+        mpt->dirty_bytes += coh_mpt_page_mem(page);
+    }
+}
+
+coh_mpt_page_t *coh_mpt_page_new(coh_mpt_t *mpt,
+                                 coh_mpt_trie_t *trie,
+                                 uint8_t const *key,
+                                 size_t depth)
+{
+    coh_mpt_page_t *page = coh_calloc(1, sizeof(*page));
+    page->trie           = trie;
+    page->state          = COH_MPT_PAGE_PINNED;
+    page->depth          = (uint8_t)depth;
+    page->fork           = COH_DEPTH_MAX;
+    page->stale          = UINT16_MAX;
+    memcpy(page->path, key, sizeof(page->path));
+    mpt->page_cnt++;
+    coh_mpt_account_in(mpt, page);
+    return page;
+}
+
+void coh_mpt_page_unlist(coh_mpt_t *mpt, coh_mpt_page_t *page)
+{
+    switch ((coh_mpt_page_state_t)page->state) {
+    case COH_MPT_PAGE_PINNED: break;
+    case COH_MPT_PAGE_IDLE: list_remove(&mpt->idle, page); break;
+    case COH_MPT_PAGE_WRITING: list_remove(&mpt->writing, page); break;
+    case COH_MPT_PAGE_DIRTY:
+        list_remove(&page->trie->dirty, page);
+        mpt->dirty_bytes -= coh_mpt_page_mem(page);
+        break;
+    }
+    page->state = COH_MPT_PAGE_PINNED;
+}
+
+void coh_mpt_page_rest(coh_mpt_t *mpt, coh_mpt_page_t *page)
+{
+    coh_mpt_page_unlist(mpt, page);
+    if (page->resident == 0) {
+        page->state = COH_MPT_PAGE_IDLE;
+        coh_mpt_list_push(&mpt->idle, page);
+    }
+}
+
+void coh_mpt_page_dirty(coh_mpt_t *mpt, coh_mpt_page_t *page)
+{
+    coh_mpt_trie_t *trie = page->trie;
+    if (page->state != COH_MPT_PAGE_DIRTY) {
+        coh_mpt_page_unlist(mpt, page);
+        page->state = COH_MPT_PAGE_DIRTY;
+        coh_mpt_list_push(&trie->dirty, page);
+        mpt->dirty_bytes += coh_mpt_page_mem(page);
+    }
+    if (!trie->is_dirty) {
+        trie->is_dirty                                                            = true;
+        trie->dirty_since                                                         = mpt->block;
+        trie->fifo_next                                                           = NULL;
+        trie->fifo_prev                                                           = mpt->fifo_last;
+        *(mpt->fifo_last != NULL ? &mpt->fifo_last->fifo_next : &mpt->fifo_first) = trie;
+        mpt->fifo_last                                                            = trie;
+    }
+}
+
+void coh_mpt_page_link(coh_mpt_t *mpt, coh_mpt_page_t *parent, coh_mpt_page_t *page, uint32_t slot)
+{
+    COH_ASSERT(parent->inner->child[slot] == NULL);
+    parent->inner->child[slot] = page;
+    parent->resident++;
+    page->parent = parent;
+    page->slot   = (uint8_t)slot;
+    if (parent->state == COH_MPT_PAGE_IDLE) {
+        coh_mpt_page_unlist(mpt, parent);
+    }
+}
+
+void coh_mpt_page_unlink(coh_mpt_page_t *page)
+{
+    coh_mpt_page_t *parent = page->parent;
+    COH_ASSERT(parent->inner->child[page->slot] == page);
+    parent->inner->child[page->slot] = NULL;
+    parent->resident--;
+}
+
+void coh_mpt_page_free(coh_mpt_t *mpt, coh_mpt_page_t *page)
+{
+    coh_mpt_page_unlist(mpt, page);
+    coh_mpt_account_out(mpt, page);
+    mpt->page_cnt--;
+    free(page->pairs);
+    free(page->inner);
+    free(page);
+}
+
+void coh_mpt_note_gone(coh_mpt_page_t const *page)
+{
+    coh_buf_t *gone = &page->trie->gone;
+    uint8_t key[COH_MPT_KEY_MAX];
+    size_t n = coh_mpt_page_key(key, &page->trie->id, page->path, page->depth);
+    coh_buf_put_u8(gone, (uint8_t)n);
+    coh_buf_put(gone, key, n);
+}
+
+void coh_mpt_free_below(coh_mpt_t *mpt, coh_mpt_page_t *page, bool noted)
+{
+    if (page->inner == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < COH_NODE_CHILD_CNT; i++) {
+        coh_mpt_page_t *child = page->inner->child[i];
+        if (child == NULL) {
+            continue;
+        }
+        coh_mpt_free_below(mpt, child, noted);
+        coh_mpt_page_unlink(child);
+        if (noted) {
+            coh_mpt_note_gone(child);
+        }
+        coh_mpt_page_free(mpt, child);
+    }
+}
+
+static void evict(coh_mpt_t *mpt, coh_mpt_page_t *page)
+{
+    COH_ASSERT(page->state == COH_MPT_PAGE_IDLE && page->resident == 0);
+    coh_mpt_page_t *parent = page->parent;
+    if (parent == NULL) {
+        coh_mpt_trie_free(mpt, page->trie);
+    } else {
+        coh_mpt_page_unlink(page);
+        if (parent->resident == 0 && parent->state == COH_MPT_PAGE_PINNED) {
+            parent->state = COH_MPT_PAGE_IDLE;
+            list_append(&mpt->idle, parent);
+        }
+    }
+    coh_mpt_page_free(mpt, page);
+}
+
+void coh_mpt_trim(coh_mpt_t *mpt)
+{
+    while (mpt->idle.last != NULL && mpt->page_bytes - mpt->dirty_bytes > mpt->config.cache_bytes) {
+        evict(mpt, mpt->idle.last);
+    }
+}

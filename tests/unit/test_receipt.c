@@ -1,0 +1,106 @@
+/* Receipts, blooms, requests: what recorded blocks do not show piece by piece. Hashes were computed with Python's hashlib. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/codec/receipt.h"
+#include "tests/support/data.h"
+
+static void receipt_requests_are_hashed_by_type(void **state)
+{
+    (void)state;
+    uint8_t deposits[193]   = {0};
+    uint8_t withdrawals[77] = {1};
+    uint8_t const none[1]   = {2};
+    for (size_t i = 0; i < 192; i++) {
+        deposits[1 + i] = (uint8_t)i;
+    }
+    memset(withdrawals + 1, 7, 76);
+    coh_bytes_t const requests[] = {coh_bytes(deposits, sizeof(deposits)),
+                                    coh_bytes(withdrawals, sizeof(withdrawals)),
+                                    coh_bytes(none, sizeof(none))};
+    coh_hash_t want =
+        coh_test_hash("0x04088d95999f2e6a02451ee2cd0dbc05ba6e383b5911d7cdf301eaee17212d8b");
+    coh_hash_t got;
+    coh_requests_hash(&got, requests, 3); /* without data: left out */
+    assert_memory_equal(got.b, want.b, sizeof(want.b));
+    coh_requests_hash(&got, requests, 2);
+    assert_memory_equal(got.b, want.b, sizeof(want.b));
+    coh_requests_hash(&got, requests + 2, 1);
+    assert_memory_equal(got.b, COH_EMPTY_REQUESTS_HASH.b, sizeof(want.b));
+    coh_requests_hash(&got, NULL, 0);
+    assert_memory_equal(got.b, COH_EMPTY_REQUESTS_HASH.b, sizeof(want.b));
+}
+
+/* RLP as the Yellow Paper's appendix B spells it, octet by octet. */
+static void receipt_forms(void **state)
+{
+    (void)state;
+    coh_receipt_t r = {.type = COH_TX_LEGACY, .status = 1, .cumulative_gas = 21000};
+    coh_buf_t out   = COH_BUF_INIT;
+    coh_receipt_put(&out, &r);
+    /* f9 0108: list of 264: 01, 82 5208, b9 0100 and 256 octets, c0 */
+    assert_int_equal(out.n, 3 + 264);
+    uint8_t const head[] = {0xf9, 0x01, 0x08, 0x01, 0x82, 0x52, 0x08, 0xb9, 0x01, 0x00, 0x00};
+    assert_memory_equal(out.p, head, sizeof(head));
+    assert_int_equal(out.p[out.n - 1], 0xc0);
+
+    coh_buf_clear(&out);
+    r.type   = COH_TX_SET_CODE;
+    r.status = 0;
+    coh_receipt_put(&out, &r);
+    uint8_t const typed[] = {0x04, 0xf9, 0x01, 0x08, 0x80, 0x82};
+    assert_memory_equal(out.p, typed, sizeof(typed));
+
+    coh_buf_clear(&out);
+    r.type     = COH_TX_LEGACY;
+    r.has_root = true;
+    memset(r.root.b, 0xab, sizeof(r.root.b));
+    coh_receipt_put(&out, &r);
+    uint8_t const rooted[] = {0xf9, 0x01, 0x28, 0xa0, 0xab, 0xab};
+    assert_memory_equal(out.p, rooted, sizeof(rooted));
+    coh_buf_free(&out);
+}
+
+static void receipt_log_and_its_bloom(void **state)
+{
+    (void)state;
+    coh_addr_t addr             = {.b = {1, 2, 3}};
+    coh_hash_t topics[2]        = {{.b = {4}}, {.b = {5}}};
+    uint8_t const data[2]       = {6, 7};
+    uint8_t bloom[COH_BLOOM_SZ] = {0};
+    uint8_t other[COH_BLOOM_SZ] = {0};
+    coh_buf_t out               = COH_BUF_INIT;
+    coh_log_put(&out, bloom, &addr, topics, 2, coh_bytes(data, sizeof(data)));
+    /* f85c: list of 92: 94 address, f842 of a0 topic a0 topic, 82 data */
+    uint8_t const head[] = {0xf8, 0x5c, 0x94, 1, 2, 3};
+    assert_int_equal(out.n, 2 + 21 + 2 + 66 + 3);
+    assert_memory_equal(out.p, head, sizeof(head));
+    uint8_t const tail[] = {0x82, 6, 7};
+    assert_memory_equal(out.p + out.n - 3, tail, sizeof(tail));
+    assert_true(coh_bloom_has(bloom, addr.b, sizeof(addr.b)));
+    assert_true(coh_bloom_has(bloom, topics[0].b, sizeof(topics[0].b)));
+    assert_true(coh_bloom_has(bloom, topics[1].b, sizeof(topics[1].b)));
+    assert_false(coh_bloom_has(bloom, data, sizeof(data)));
+    uint32_t bits = 0;
+    for (size_t i = 0; i < COH_BLOOM_SZ; i++) {
+        bits += (uint32_t)__builtin_popcount(bloom[i]);
+    }
+    assert_true(bits >= 3 && bits <= 9);
+    coh_bloom_merge(other, bloom);
+    assert_memory_equal(other, bloom, sizeof(bloom));
+    coh_buf_free(&out);
+}
+
+int main(void)
+{
+    struct CMUnitTest const tests[] = {
+        cmocka_unit_test(receipt_requests_are_hashed_by_type),
+        cmocka_unit_test(receipt_forms),
+        cmocka_unit_test(receipt_log_and_its_bloom),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
