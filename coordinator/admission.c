@@ -163,7 +163,11 @@ static void start_piece(coh_admission_t *adm, piece_t *p)
     adm->d.env->wake_workers(adm->d.env);
 }
 
-static piece_t *new_piece(coh_admission_t *adm, submission_t *sub, coh_fork_t fork)
+/* new_piece makes a piece for the next of the left_cnt transactions of sub. */
+static piece_t *new_piece(coh_admission_t *adm,
+                          submission_t *sub,
+                          uint32_t left_cnt,
+                          coh_fork_t fork)
 {
     coh_recover_rules_t rules = {
         .check_static      = true,
@@ -171,7 +175,8 @@ static piece_t *new_piece(coh_admission_t *adm, submission_t *sub, coh_fork_t fo
         .chain_id          = adm->d.chain_id,
         .allow_unprotected = adm->d.allow_unprotected,
     };
-    uint32_t cap = COH_MIN(sub->cnt, COH_ADMISSION_PIECE);
+    bool is_idle = adm->outstanding[idlest_rank(adm)] == 0;
+    uint32_t cap = COH_MIN(left_cnt, is_idle ? COH_ADMISSION_PIECE : COH_ADMISSION_PIECE_MAX);
     piece_t *p   = coh_calloc(1, sizeof(*p));
     p->adm       = adm;
     p->sub       = sub;
@@ -209,7 +214,7 @@ void coh_admission_submit(coh_admission_t *adm,
             continue;
         }
         if (p == NULL) {
-            p = new_piece(adm, sub, fork);
+            p = new_piece(adm, sub, sub->cnt - i, fork);
         }
         if (req->raws.v[i].n > COH_TX_RAW_MAX ||
             coh_recover_job_add(p->job, req->raws.v[i]) != COH_OK) {
@@ -218,7 +223,7 @@ void coh_admission_submit(coh_admission_t *adm,
         }
         p->place[p->job->cnt - 1] = i;
         adm->inflight_cnt++;
-        if (p->job->cnt == COH_ADMISSION_PIECE) {
+        if (p->job->cnt == p->job->cap) {
             start_piece(adm, p);
             p = NULL;
         }

@@ -24,8 +24,10 @@
 #include "coordinator/lookup.h"
 #include "coordinator/pool.h"
 
-/* Transactions that one RECOVER carries, or one local job. */
-#define COH_ADMISSION_PIECE 256u
+/* Transactions that one RECOVER carries, or one local job: so many while a rank has none to recover, that all may share in a request; else up
+   to the larger number, for each piece costs two messages, and each of those may wake a rank. */
+#define COH_ADMISSION_PIECE     256u
+#define COH_ADMISSION_PIECE_MAX 1024u
 
 typedef struct coh_admission coh_admission_t;
 

@@ -3,7 +3,10 @@
    once, and long ones that it moves by rendezvous, so that short ones would overtake them if the
    transport let them.
 
-   Run: mpirun -n 4 mpi_exchange [SEED]      exit code 0: all is well; rank r sends by SEED + r */
+   With --rung a token goes round before that, and each rank sleeps until the transport's descriptor wakes it: a ring that is
+   missing, or comes before its frame can be found, ends the run. (Through shared memory; TCP needs both ends to poll.)
+
+   Run: mpirun -n 4 mpi_exchange [--rung] [SEED]      exit code 0: all is well; rank r sends by SEED + r */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +17,14 @@
 #include "common/base/rng.h"
 #include "common/net/transport.h"
 
-enum { FRAMES = 400, BIG_BYTES = 2000000, BACKLOG_BYTES = 32 << 20, WAIT_MS_MAX = 10 };
+enum {
+    FRAMES        = 400,
+    BIG_BYTES     = 2000000,
+    BACKLOG_BYTES = 32 << 20,
+    WAIT_MS_MAX   = 10,
+    LAPS          = 500,
+    RING_MS_MAX   = 20000
+};
 
 /* Frame i of a pair: number, sender, and bytes that follow from the seed. */
 static void make_frame(coh_buf_t *out, uint64_t seed, uint32_t src, uint32_t dst, uint32_t i)
@@ -119,6 +129,57 @@ static bool exchange(side_t *side)
     return ok && !side->wrong;
 }
 
+typedef struct {
+    side_t *side;
+    uint32_t taken;
+    bool wrong;
+} token_t;
+
+/* Who has seen the token for the last time goes on to the exchange: its frames may come in between. */
+static void take_token(void *arg, uint32_t src, coh_bytes_t data)
+{
+    token_t *token            = arg;
+    coh_transport_t const *tp = token->side->tp;
+    if ((src + 1) % tp->rank_cnt == tp->rank && token->taken < LAPS) {
+        token->taken++;
+        token->wrong = token->wrong || data.n != 1;
+    } else {
+        check_frame(token->side, src, data);
+    }
+}
+
+/* Sleeps until the token has come for the lap-th time. */
+static bool await_token(token_t *token, uint32_t lap)
+{
+    coh_transport_t *tp = token->side->tp;
+    bool ok             = tp->ops->poll(tp, take_token, token) >= 0;
+    while (ok && token->taken < lap) {
+        struct pollfd fd = {.fd = tp->ops->wait_fd(tp), .events = POLLIN};
+        ok               = (fd.fd < 0 || poll(&fd, 1, RING_MS_MAX) == 1) &&
+             tp->ops->poll(tp, take_token, token) >= 0;
+    }
+    return ok && !token->wrong;
+}
+
+/* Rank 0 starts the token, and takes it back LAPS times. */
+static bool pass_token(side_t *side)
+{
+    coh_transport_t *tp = side->tp;
+    token_t token       = {.side = side};
+    coh_buf_t frame     = COH_BUF_INIT;
+    bool ok             = true;
+    for (uint32_t lap = 1; ok && lap <= LAPS; lap++) {
+        ok = tp->rank == 0 || await_token(&token, lap);
+        if (ok) {
+            coh_buf_put_u8(&frame, 1);
+            ok = tp->ops->send(tp, (tp->rank + 1) % tp->rank_cnt, &frame) == COH_OK;
+        }
+        ok = ok && (tp->rank != 0 || await_token(&token, lap));
+    }
+    coh_buf_free(&frame);
+    return ok;
+}
+
 int main(int argc, char **argv)
 {
     coh_transport_t *tp = NULL;
@@ -126,10 +187,19 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "start me with mpirun\n");
         return 1;
     }
+    bool rung = argc > 1 && strcmp(argv[1], "--rung") == 0;
+    if (rung) {
+        argc--;
+        argv++;
+    }
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : (uint64_t)time(NULL);
     side_t side   = {.tp = tp, .seed = seed + tp->rank};
     side.peers    = coh_calloc(tp->rank_cnt, sizeof(*side.peers));
     (void)fprintf(stderr, "rank %u: seed %llu\n", tp->rank, (unsigned long long)side.seed);
+    if (rung && !pass_token(&side)) {
+        (void)fprintf(stderr, "rank %u: the token was lost\n", tp->rank);
+        coh_transport_mpi_abort(1);
+    }
     uint64_t start_us = coh_clock_mono_us();
     if (!exchange(&side)) {
         (void)fprintf(stderr, "rank %u: failed after %u frames\n", tp->rank, side.total);
