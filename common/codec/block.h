@@ -4,8 +4,8 @@
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
-#include "common/codec/fork.h"
 #include "common/base/u256.h"
+#include "common/codec/fork.h"
 
 #define COH_BLOOM_SZ  256
 #define COH_EXTRA_MAX 32

@@ -4,6 +4,8 @@
 
    sp points at the top item. An instruction that says NEED has changed nothing: it is executed again from its beginning. */
 
+/* Labels and the macros behind them read as a table. */
+/* clang-format off */
 #if INTERP_SWITCH
 #define OP(name) case COH_OP_##name:
 #define NEXT(n)    \

@@ -110,7 +110,7 @@ static void statetest_new_form_has_parameters(void **state)
     (void)state;
     static char const text[] =
         "{\"two\":{" ENV ",\"pre\":{},\"config\":{\"chainid\":\"0x07\",\"blobSchedule\":{\"Osaka\":"
-                         "{\"target\":\"0x0a\","
+        "{\"target\":\"0x0a\","
         "\"max\":\"0x0f\",\"baseFeeUpdateFraction\":\"0x4b69c0\"}}},"
         "\"transaction\":{\"nonce\":\"0x01\",\"maxFeePerGas\":\"0x0b\",\"maxPriorityFeePerGas\":"
         "\"0x02\","
