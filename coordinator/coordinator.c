@@ -9,6 +9,7 @@
 #include "common/base/assert.h"
 #include "common/base/clock.h"
 #include "common/base/hex.h"
+#include "common/codec/receipt.h"
 #include "common/crypto/keccak.h"
 #include "common/node/abort.h"
 #include "common/obs/log.h"
@@ -809,7 +810,7 @@ static bool take_results(coh_flight_t *f, uint32_t shard, coh_msg_vote_t const *
         t->status   = (uint8_t)r->status;
         t->gas_used = r->gas_used;
         if (r->logs.n != 0) {
-            if (!coh_seal_check_logs(r->logs)) {
+            if (!coh_logs_check(r->logs)) {
                 return false;
             }
             t->logs = coh_bytes(memcpy(coh_calloc(1, r->logs.n), r->logs.p, r->logs.n), r->logs.n);

@@ -4,6 +4,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/codec/receipt.h"
 #include "common/codec/rlp.h"
 #include "common/crypto/keccak.h"
 #include "coordinator/decision_log.h"
@@ -47,53 +48,6 @@ coh_bytes_t coh_sealed_logs(coh_sealed_t const *sealed, uint32_t idx)
     return sealed->logs != NULL ? sealed->logs[idx] : (coh_bytes_t){0};
 }
 
-/* Yellow Paper 4.4.1: three bits of the keccak256 of p. */
-static void add_to_bloom(uint8_t bloom[COH_BLOOM_SZ], coh_bytes_t p)
-{
-    coh_hash_t hash;
-    coh_keccak256(&hash, p.p, p.n);
-    for (size_t i = 0; i < 6; i += 2) {
-        uint32_t bit = ((uint32_t)hash.b[i] << 8 | hash.b[i + 1]) % (COH_BLOOM_SZ * 8);
-        bloom[COH_BLOOM_SZ - 1 - bit / 8] |= (uint8_t)(1u << bit % 8);
-    }
-}
-
-/* False if logs are no list of logs. */
-static bool add_logs_to_bloom(uint8_t bloom[COH_BLOOM_SZ], coh_bytes_t logs)
-{
-    coh_rlp_t outer = coh_rlp_reader(logs);
-    coh_rlp_t list;
-    if (coh_rlp_list(&outer, &list) != COH_OK || !coh_rlp_at_end(&outer)) {
-        return false;
-    }
-    while (!coh_rlp_at_end(&list)) {
-        coh_rlp_t log;
-        coh_rlp_t topics;
-        coh_bytes_t addr;
-        coh_bytes_t data;
-        if (coh_rlp_list(&list, &log) != COH_OK || coh_rlp_string(&log, &addr) != COH_OK ||
-            addr.n != sizeof(coh_addr_t) || coh_rlp_list(&log, &topics) != COH_OK ||
-            coh_rlp_string(&log, &data) != COH_OK || !coh_rlp_at_end(&log)) {
-            return false;
-        }
-        add_to_bloom(bloom, addr);
-        while (!coh_rlp_at_end(&topics)) {
-            coh_bytes_t topic;
-            if (coh_rlp_string(&topics, &topic) != COH_OK || topic.n != sizeof(coh_hash_t)) {
-                return false;
-            }
-            add_to_bloom(bloom, topic);
-        }
-    }
-    return true;
-}
-
-bool coh_seal_check_logs(coh_bytes_t logs)
-{
-    uint8_t bloom[COH_BLOOM_SZ] = {0};
-    return logs.n == 0 || add_logs_to_bloom(bloom, logs);
-}
-
 /* keep_logs copies the logs of those of txs[0..cnt-1] that are in the block, and sets the bloom. */
 static void keep_logs(coh_sealed_t *sealed, coh_block_tx_t const *txs, uint32_t cnt)
 {
@@ -113,7 +67,7 @@ static void keep_logs(coh_sealed_t *sealed, coh_block_tx_t const *txs, uint32_t 
             continue;
         }
         if (logs.n != 0) {
-            bool valid = add_logs_to_bloom(sealed->header.bloom, logs);
+            bool valid = coh_bloom_add_logs(sealed->header.bloom, logs);
             COH_ASSERT(valid); /* checked when it arrived */
             uint8_t *copy     = coh_buf_extend(&sealed->log_bytes, logs.n);
             sealed->logs[idx] = coh_bytes(memcpy(copy, logs.p, logs.n), logs.n);

@@ -35,8 +35,7 @@ typedef struct {
     uint8_t status;       /* receipt status */
     coh_tx_err_t verdict; /* not OK: left out */
     uint64_t gas_used;
-    coh_bytes_t
-        logs; /* RLP list of [address, [topics], data]; empty: none; owned by whoever owns this */
+    coh_bytes_t logs; /* as coh_logs_check has them; owned by whoever owns this */
 } coh_block_tx_t;
 
 /* A block with its receipts. */
@@ -57,8 +56,6 @@ typedef struct coh_sealed {
 void coh_sealed_free(coh_sealed_t *sealed);
 /* The logs of a receipt, as in coh_block_tx_t; borrowed. */
 coh_bytes_t coh_sealed_logs(coh_sealed_t const *sealed, uint32_t idx);
-/* coh_seal_check_logs tells whether logs are of the form that coh_block_tx_t has. */
-bool coh_seal_check_logs(coh_bytes_t logs);
 
 /* coh_seal builds the block of those of txs[0..cnt-1] whose verdict is OK on top of parent (the genesis block: only its header's state_root, its hash and
    burnt_total are read). sum: of the digests of changed accounts over all shards. scratch is cleared and reused. The caller frees the result.

@@ -7,7 +7,6 @@
 #include "common/base/clock.h"
 #include "common/base/hook.h"
 #include "common/base/spin.h"
-#include "common/codec/rlp.h"
 #include "common/crypto/keccak.h"
 #include "common/obs/log.h"
 #include "shard/sched.h"
@@ -666,19 +665,7 @@ static coh_bytes_t encode_logs(ctx_t *ctx, coh_outcome_t const *o)
     }
     coh_buf_t *out = &ctx->rlp;
     coh_buf_clear(out);
-    for (uint32_t i = 0; i < o->log_cnt; i++) {
-        coh_log_t const *log = &o->logs[i];
-        size_t at            = out->n;
-        coh_rlp_put_string(out, log->addr.b, sizeof(log->addr.b));
-        size_t topics_at = out->n;
-        for (uint32_t t = 0; t < log->topic_cnt; t++) {
-            coh_rlp_put_string(out, log->topics[t].b, sizeof(log->topics[t].b));
-        }
-        coh_rlp_wrap_list(out, topics_at);
-        coh_rlp_put_string(out, log->data.p, log->data.n);
-        coh_rlp_wrap_list(out, at);
-    }
-    coh_rlp_wrap_list(out, 0);
+    coh_outcome_put_logs(out, o);
     uint8_t *p = coh_arena_alloc(&ctx->mv.arena, out->n);
     memcpy(p, out->p, out->n);
     return coh_bytes(p, out->n);

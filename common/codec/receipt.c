@@ -4,6 +4,8 @@
 #include "common/crypto/keccak.h"
 #include "common/crypto/sha256.h"
 
+#define TOPIC_CNT_MAX 4u
+
 /* The bit of pair i of a hash's octets, counted from the last octet's lowest bit. */
 static uint32_t bloom_bit(coh_hash_t const *hash, size_t i)
 {
@@ -40,24 +42,65 @@ bool coh_bloom_has(uint8_t const bloom[COH_BLOOM_SZ], void const *item, size_t n
 }
 
 void coh_log_put(coh_buf_t *out,
-                 uint8_t bloom[COH_BLOOM_SZ],
                  coh_addr_t const *addr,
                  coh_hash_t const *topics,
                  size_t topic_cnt,
                  coh_bytes_t data)
 {
-    COH_ASSERT(topic_cnt <= 4);
+    COH_ASSERT(topic_cnt <= TOPIC_CNT_MAX);
     size_t start = out->n;
     coh_rlp_put_string(out, addr->b, sizeof(addr->b));
-    coh_bloom_add(bloom, addr->b, sizeof(addr->b));
     size_t list = out->n;
     for (size_t i = 0; i < topic_cnt; i++) {
         coh_rlp_put_string(out, topics[i].b, sizeof(topics[i].b));
-        coh_bloom_add(bloom, topics[i].b, sizeof(topics[i].b));
     }
     coh_rlp_wrap_list(out, list);
     coh_rlp_put_string(out, data.p, data.n);
     coh_rlp_wrap_list(out, start);
+}
+
+/* Walks a list of logs, and enters them into bloom unless it is NULL. */
+static bool walk_logs(coh_bytes_t logs, uint8_t *bloom)
+{
+    if (logs.n == 0) {
+        return true;
+    }
+    coh_rlp_t outer = coh_rlp_reader(logs);
+    coh_rlp_t list;
+    if (coh_rlp_list(&outer, &list) != COH_OK || !coh_rlp_at_end(&outer)) {
+        return false;
+    }
+    while (!coh_rlp_at_end(&list)) {
+        coh_rlp_t log;
+        coh_rlp_t topics;
+        coh_bytes_t item;
+        coh_bytes_t data;
+        if (coh_rlp_list(&list, &log) != COH_OK || coh_rlp_string(&log, &item) != COH_OK ||
+            item.n != sizeof(coh_addr_t) || coh_rlp_list(&log, &topics) != COH_OK ||
+            coh_rlp_string(&log, &data) != COH_OK || !coh_rlp_at_end(&log)) {
+            return false;
+        }
+        for (size_t topic_cnt = 0;; topic_cnt++) {
+            if (bloom != NULL) {
+                coh_bloom_add(bloom, item.p, item.n);
+            }
+            if (coh_rlp_at_end(&topics)) {
+                break;
+            }
+            if (topic_cnt == TOPIC_CNT_MAX || coh_rlp_string(&topics, &item) != COH_OK ||
+                item.n != sizeof(coh_hash_t)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+bool coh_logs_check(coh_bytes_t logs) { return walk_logs(logs, NULL); }
+
+bool coh_bloom_add_logs(uint8_t bloom[COH_BLOOM_SZ], coh_bytes_t logs)
+{
+    return walk_logs(logs, bloom);
 }
 
 void coh_receipt_put(coh_buf_t *out, coh_receipt_t const *receipt)
@@ -74,8 +117,11 @@ void coh_receipt_put(coh_buf_t *out, coh_receipt_t const *receipt)
     }
     coh_rlp_put_u64(out, receipt->cumulative_gas);
     coh_rlp_put_string(out, receipt->bloom, sizeof(receipt->bloom));
-    coh_rlp_put_list_header(out, receipt->logs.n);
-    coh_buf_put(out, receipt->logs.p, receipt->logs.n);
+    if (receipt->logs.n != 0) {
+        coh_buf_put(out, receipt->logs.p, receipt->logs.n);
+    } else {
+        coh_rlp_put_list_header(out, 0);
+    }
     coh_rlp_wrap_list(out, start);
 }
 

@@ -13,14 +13,18 @@ void coh_bloom_merge(uint8_t bloom[COH_BLOOM_SZ], uint8_t const other[COH_BLOOM_
 /* coh_bloom_has is false only if the item has not been entered. */
 bool coh_bloom_has(uint8_t const bloom[COH_BLOOM_SZ], void const *item, size_t n);
 
-/* coh_log_put appends the RLP of a log, [address, topics, data], and enters address and topics into bloom.
+/* coh_log_put appends the RLP of a log, [address, topics, data].
    In: topics  topic_cnt of them, 0..4; borrowed, as data */
 void coh_log_put(coh_buf_t *out,
-                 uint8_t bloom[COH_BLOOM_SZ],
                  coh_addr_t const *addr,
                  coh_hash_t const *topics,
                  size_t topic_cnt,
                  coh_bytes_t data);
+
+/* Lists of logs travel as one RLP list of what coh_log_put makes, or as no octets if there are none. coh_logs_check tells whether logs is
+   such a list; coh_bloom_add_logs enters the address and the topics of each into bloom, and returns false, with some of them entered, if it is none. */
+bool coh_logs_check(coh_bytes_t logs);
+bool coh_bloom_add_logs(uint8_t bloom[COH_BLOOM_SZ], coh_bytes_t logs);
 
 /* A receipt; logs is borrowed. */
 typedef struct {
@@ -30,7 +34,7 @@ typedef struct {
     coh_hash_t root;         /* ...the state root after the transaction */
     uint64_t cumulative_gas; /* used in the block, up to and including this transaction */
     uint8_t bloom[COH_BLOOM_SZ];
-    coh_bytes_t logs; /* coh_log_put, one after another */
+    coh_bytes_t logs; /* a list, or no octets: see coh_logs_check */
 } coh_receipt_t;
 
 /* coh_receipt_put appends it as the receipts' trie and peers hold it: [status or root, gas, bloom, logs], after the type's octet if it is not a legacy

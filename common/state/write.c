@@ -1,5 +1,7 @@
 #include "common/state/write.h"
 
+#include "common/codec/receipt.h"
+
 /* Sign and size: the sign is COH_WRITE_NEGATIVE, and zero is not negative. */
 static void add_signed(coh_write_t *w, coh_u256_t const *amount, bool negative)
 {
@@ -53,4 +55,14 @@ void coh_write_apply(coh_value_t *value, coh_write_t const *write)
     if (write->key.kind == COH_KEY_ACCOUNT && (flags & ~(uint32_t)COH_WRITE_REMOVED) != 0) {
         value->flags |= COH_ACCOUNT_EXISTS;
     }
+}
+
+void coh_outcome_put_logs(coh_buf_t *out, coh_outcome_t const *outcome)
+{
+    size_t at = out->n;
+    for (uint32_t i = 0; i < outcome->log_cnt; i++) {
+        coh_log_t const *log = &outcome->logs[i];
+        coh_log_put(out, &log->addr, log->topics, log->topic_cnt, log->data);
+    }
+    coh_rlp_wrap_list(out, at);
 }

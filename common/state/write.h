@@ -52,4 +52,7 @@ typedef struct {
     coh_addr_t created; /* of a creation that succeeded */
 } coh_outcome_t;
 
+/* coh_outcome_put_logs appends the logs of an outcome as an RLP list (common/codec/receipt.h). */
+void coh_outcome_put_logs(coh_buf_t *out, coh_outcome_t const *outcome);
+
 #endif

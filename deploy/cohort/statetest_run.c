@@ -221,21 +221,10 @@ static void touch_coinbase(coh_memview_t *mv, coh_statetest_case_t const *test)
     }
 }
 
-static void hash_logs(coh_hash_t *out, coh_buf_t *scratch, coh_log_t const *logs, size_t cnt)
+static void hash_logs(coh_hash_t *out, coh_buf_t *scratch, coh_outcome_t const *outcome)
 {
     coh_buf_clear(scratch);
-    for (size_t i = 0; i < cnt; i++) {
-        size_t at = scratch->n;
-        coh_rlp_put_string(scratch, logs[i].addr.b, sizeof(logs[i].addr.b));
-        size_t topics_at = scratch->n;
-        for (uint32_t k = 0; k < logs[i].topic_cnt; k++) {
-            coh_rlp_put_string(scratch, logs[i].topics[k].b, sizeof(logs[i].topics[k].b));
-        }
-        coh_rlp_wrap_list(scratch, topics_at);
-        coh_rlp_put_string(scratch, logs[i].data.p, logs[i].data.n);
-        coh_rlp_wrap_list(scratch, at);
-    }
-    coh_rlp_wrap_list(scratch, 0);
+    coh_outcome_put_logs(scratch, outcome);
     coh_keccak256(out, scratch->p, scratch->n);
 }
 
@@ -259,7 +248,7 @@ static coh_tx_err_t execute(coh_statetest_runner_t *runner, run_t *run, coh_memv
     coh_outcome_t const *outcome = coh_transition_outcome(runner->transition);
     if (outcome->verdict == COH_TX_OK) {
         coh_memview_apply(mv, outcome);
-        hash_logs(&run->out->logs_hash, &runner->scratch, outcome->logs, outcome->log_cnt);
+        hash_logs(&run->out->logs_hash, &runner->scratch, outcome);
         run->out->gas_used = outcome->gas_used;
     }
     if (runner->options.trace != NULL) {
@@ -464,7 +453,7 @@ static void run_case(coh_statetest_runner_t *runner, run_t *run)
     coh_statetest_case_t const *test = run->test;
     coh_statetest_result_t *out      = run->out;
     coh_memview_t *mv                = make_state(test);
-    hash_logs(&out->logs_hash, &runner->scratch, NULL, 0);
+    hash_logs(&out->logs_hash, &runner->scratch, &(coh_outcome_t){0});
     out->err = make_tx(runner, run);
     if (out->err == COH_TX_OK) {
         out->err = check_tx(run);

@@ -321,11 +321,9 @@ static void execute(receipts_t *out,
                              .has_root       = env->fork < COH_FORK_BYZANTIUM,
                              .cumulative_gas = out->gas_used};
     coh_buf_t logs        = COH_BUF_INIT;
-    for (uint32_t i = 0; i < outcome->log_cnt; i++) {
-        coh_log_t const *log = &outcome->logs[i];
-        coh_log_put(&logs, receipt.bloom, &log->addr, log->topics, log->topic_cnt, log->data);
-    }
+    coh_outcome_put_logs(&logs, outcome);
     receipt.logs = coh_buf_bytes(&logs);
+    assert_true(coh_bloom_add_logs(receipt.bloom, receipt.logs));
     if (receipt.has_root) {
         update_tries(t, &receipt.root);
     }

@@ -74,13 +74,15 @@ static void receipt_log_and_its_bloom(void **state)
     uint8_t bloom[COH_BLOOM_SZ] = {0};
     uint8_t other[COH_BLOOM_SZ] = {0};
     coh_buf_t out               = COH_BUF_INIT;
-    coh_log_put(&out, bloom, &addr, topics, 2, coh_bytes(data, sizeof(data)));
+    coh_log_put(&out, &addr, topics, 2, coh_bytes(data, sizeof(data)));
     /* f85c: list of 92: 94 address, f842 of a0 topic a0 topic, 82 data */
     uint8_t const head[] = {0xf8, 0x5c, 0x94, 1, 2, 3};
     assert_int_equal(out.n, 2 + 21 + 2 + 66 + 3);
     assert_memory_equal(out.p, head, sizeof(head));
     uint8_t const tail[] = {0x82, 6, 7};
     assert_memory_equal(out.p + out.n - 3, tail, sizeof(tail));
+    coh_rlp_wrap_list(&out, 0);
+    assert_true(coh_bloom_add_logs(bloom, coh_buf_bytes(&out)));
     assert_true(coh_bloom_has(bloom, addr.b, sizeof(addr.b)));
     assert_true(coh_bloom_has(bloom, topics[0].b, sizeof(topics[0].b)));
     assert_true(coh_bloom_has(bloom, topics[1].b, sizeof(topics[1].b)));
@@ -95,12 +97,68 @@ static void receipt_log_and_its_bloom(void **state)
     coh_buf_free(&out);
 }
 
+static void expect_no_logs(coh_buf_t *list)
+{
+    uint8_t bloom[COH_BLOOM_SZ] = {0};
+    assert_false(coh_logs_check(coh_buf_bytes(list)));
+    assert_false(coh_bloom_add_logs(bloom, coh_buf_bytes(list)));
+    coh_buf_free(list);
+}
+
+/* Lists that come from other ranks. */
+static void receipt_refuses_what_is_no_list_of_logs(void **state)
+{
+    (void)state;
+    coh_addr_t addr      = {.b = {1}};
+    coh_hash_t topics[5] = {{.b = {2}}};
+    coh_bytes_t data     = coh_bytes("data", 4);
+    coh_buf_t good       = COH_BUF_INIT;
+    assert_true(coh_logs_check(coh_buf_bytes(&good))); /* none */
+    coh_log_put(&good, &addr, topics, 4, data);
+    coh_log_put(&good, &addr, topics, 0, (coh_bytes_t){0});
+    coh_rlp_wrap_list(&good, 0);
+    assert_true(coh_logs_check(coh_buf_bytes(&good)));
+    for (size_t n = 1; n < good.n; n++) {
+        assert_false(coh_logs_check(coh_bytes(good.p, n)));
+    }
+    coh_buf_put_u8(&good, 0);
+    expect_no_logs(&good);
+
+    for (size_t addr_n = 19; addr_n <= 21; addr_n += 2) {
+        coh_buf_t out               = COH_BUF_INIT;
+        uint8_t const long_addr[21] = {0};
+        coh_rlp_put_string(&out, long_addr, addr_n);
+        coh_rlp_put_list_header(&out, 0);
+        coh_rlp_put_string(&out, data.p, data.n);
+        coh_rlp_wrap_list(&out, 0);
+        coh_rlp_wrap_list(&out, 0);
+        expect_no_logs(&out);
+    }
+    static struct {
+        size_t topic_cnt, topic_sz;
+    } const bad[] = {{1, 31}, {1, 0}, {5, 32}};
+    for (size_t k = 0; k < COH_CNT(bad); k++) {
+        coh_buf_t out = COH_BUF_INIT;
+        coh_rlp_put_string(&out, addr.b, sizeof(addr.b));
+        size_t at = out.n;
+        for (size_t i = 0; i < bad[k].topic_cnt; i++) {
+            coh_rlp_put_string(&out, topics[i].b, bad[k].topic_sz);
+        }
+        coh_rlp_wrap_list(&out, at);
+        coh_rlp_put_string(&out, data.p, data.n);
+        coh_rlp_wrap_list(&out, 0);
+        coh_rlp_wrap_list(&out, 0);
+        expect_no_logs(&out);
+    }
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(receipt_requests_are_hashed_by_type),
         cmocka_unit_test(receipt_forms),
         cmocka_unit_test(receipt_log_and_its_bloom),
+        cmocka_unit_test(receipt_refuses_what_is_no_list_of_logs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
