@@ -19,6 +19,9 @@ typedef enum {
     STAGE_MESSAGE,   /* plain transfers are done here; else the EVM gets the message */
     STAGE_EXECUTE,   /* in the EVM */
     STAGE_FINALIZE,  /* fees are settled */
+    STAGE_STEP, /* in place of all that: credits and balances are moved here; the EVM gets the system's call */
+    STAGE_STEP_CALL, /* in the EVM */
+    STAGE_STEP_FINALIZE,
     STAGE_DONE,
 } stage_t;
 
@@ -26,6 +29,7 @@ struct coh_transition {
     stage_t stage;
     coh_block_env_t const *block;
     coh_tx_t const *tx;
+    coh_step_t const *step; /* of which either is in use */
     coh_addr_t sender_addr;
     coh_account_t *sender;
     uint64_t intrinsic;
@@ -83,6 +87,18 @@ void coh_transition_begin(coh_transition_t *t,
     t->outcome     = (coh_outcome_t){.verdict = COH_TX_OK};
     coh_state_begin(&t->state, view, block->fork);
     t->sender = coh_state_account(&t->state, sender);
+}
+
+void coh_transition_begin_step(coh_transition_t *t,
+                               coh_block_env_t const *block,
+                               coh_step_t const *step,
+                               coh_view_t *view)
+{
+    t->stage   = STAGE_STEP;
+    t->block   = block;
+    t->step    = step;
+    t->outcome = (coh_outcome_t){.verdict = COH_TX_OK, .status = COH_STEP_RAN};
+    coh_state_begin(&t->state, view, block->fork);
 }
 
 static coh_transition_status_t refuse(coh_transition_t *t, coh_tx_err_t verdict)
@@ -354,6 +370,104 @@ static void settle(coh_transition_t *t)
     t->outcome.gas_used = used;
 }
 
+/* Steps */
+
+/* Begins the system's call, if there is code to be called. */
+static coh_view_status_t begin_call(coh_transition_t *t)
+{
+    coh_state_t *s   = &t->state;
+    coh_account_t *a = coh_state_account(s, &t->step->to);
+    if (coh_state_need(s, a, COH_READ_CODE) == COH_VIEW_NEED) {
+        return COH_VIEW_NEED;
+    }
+    if (!coh_value_has_code(&a->cur)) {
+        t->outcome.status = COH_STEP_NO_CODE;
+        t->stage          = STAGE_STEP_FINALIZE;
+        return COH_VIEW_OK;
+    }
+    coh_state_set_flags(s, a, COH_ACCT_WARM);
+    t->env                      = (coh_evm_env_t){.block = t->block, .origin = COH_SYSTEM_ADDR};
+    coh_evm_message_t const msg = {
+        .sender = COH_SYSTEM_ADDR, .to = t->step->to, .gas = COH_STEP_GAS, .input = t->step->data};
+    coh_evm_begin(t->evm, &t->env, s, &msg);
+    t->stage = STAGE_STEP_CALL;
+    return COH_VIEW_OK;
+}
+
+/* Whom a withdrawal or reward reaches is touched (EIP-161; EIP-4895: amounts of 0 too); before that rule it comes to exist. */
+static void credit(coh_transition_t *t)
+{
+    coh_rlp_t list = coh_step_credit_iter(t->step);
+    coh_addr_t addr;
+    coh_u256_t amount;
+    while (coh_step_credit_next(&list, &addr, &amount)) {
+        coh_account_t *a = coh_state_account(&t->state, &addr);
+        coh_state_set_flags(&t->state, a, COH_ACCT_TOUCHED);
+        coh_state_credit(&t->state, a, &amount);
+    }
+}
+
+/* EIP-779. All the accounts exist afterwards. */
+static coh_view_status_t move_dao(coh_transition_t *t)
+{
+    coh_state_t *s = &t->state;
+    for (size_t i = 0; i < COH_DAO_ACCOUNT_CNT; i++) {
+        coh_account_t *a = coh_state_account(s, &COH_DAO_ACCOUNTS[i]);
+        if (coh_state_need(s, a, COH_READ_WORD) == COH_VIEW_NEED) {
+            return COH_VIEW_NEED;
+        }
+    }
+    coh_account_t *refund = coh_state_account(s, &COH_DAO_REFUND_ADDR);
+    coh_state_set_flags(s, refund, COH_ACCT_TOUCHED);
+    for (size_t i = 0; i < COH_DAO_ACCOUNT_CNT; i++) {
+        coh_account_t *a   = coh_state_account(s, &COH_DAO_ACCOUNTS[i]);
+        coh_u256_t balance = a->cur.word;
+        coh_state_set_flags(s, a, COH_ACCT_TOUCHED);
+        coh_state_debit(s, a, &balance);
+        coh_state_credit(s, refund, &balance);
+    }
+    return COH_VIEW_OK;
+}
+
+static coh_view_status_t do_step(coh_transition_t *t)
+{
+    switch (t->step->kind) {
+    case COH_STEP_CALL: return begin_call(t);
+    case COH_STEP_CREDIT: credit(t); break;
+    default:
+        COH_ASSERT(t->step->kind == COH_STEP_DAO);
+        if (move_dao(t) == COH_VIEW_NEED) {
+            return COH_VIEW_NEED;
+        }
+    }
+    t->stage = STAGE_STEP_FINALIZE;
+    return COH_VIEW_OK;
+}
+
+static coh_transition_status_t run_step(coh_transition_t *t)
+{
+    if (t->stage == STAGE_STEP && do_step(t) == COH_VIEW_NEED) {
+        return COH_TRANSITION_NEED;
+    }
+    if (t->stage == STAGE_STEP_CALL) {
+        if (coh_evm_run(t->evm) == COH_EVM_NEED) {
+            return COH_TRANSITION_NEED;
+        }
+        coh_evm_result_t const *result = coh_evm_result(t->evm);
+        t->outcome.output              = result->output;
+        t->outcome.status = result->status == COH_EVM_SUCCESS ? COH_STEP_RAN : COH_STEP_FAILED;
+        t->stage          = STAGE_STEP_FINALIZE;
+    }
+    if (coh_state_finalize(&t->state) == COH_VIEW_NEED) {
+        return COH_TRANSITION_NEED;
+    }
+    t->outcome.writes = coh_state_diff(&t->state, &t->outcome.write_cnt);
+    t->stage          = STAGE_DONE;
+    return COH_TRANSITION_DONE;
+}
+
+/* Transactions */
+
 static void report(coh_transition_t *t)
 {
     coh_outcome_t *out = &t->outcome;
@@ -410,6 +524,9 @@ coh_transition_status_t coh_transition_run(coh_transition_t *t)
         t->stage = STAGE_DONE;
         /* fall through */
     case STAGE_DONE: break;
+    case STAGE_STEP:
+    case STAGE_STEP_CALL:
+    case STAGE_STEP_FINALIZE: return run_step(t);
     }
     return COH_TRANSITION_DONE;
 }

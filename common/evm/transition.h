@@ -1,5 +1,5 @@
 /* transition.h: the state transition function of one transaction (Yellow Paper 6), over a view: validation at its turn, fees, execution,
-   refunds. It runs until it is DONE, or until it NEEDs a key that is not at hand; it never blocks.
+   refunds; or of a step, one of the things that a block does to the state beside its transactions. It runs until it is DONE, or until it NEEDs a key that is not at hand; it never blocks.
 
    A transition object holds what execution has reached, so that it goes on at the same instruction when the key has come; whoever
    parks too many may drop one and begin it again later: the result is the same.
@@ -11,6 +11,7 @@
 #ifndef COH_TRANSITION_H
 #define COH_TRANSITION_H
 
+#include "common/codec/step.h"
 #include "common/evm/evm.h"
 
 typedef enum { COH_TRANSITION_DONE, COH_TRANSITION_NEED } coh_transition_status_t;
@@ -30,6 +31,12 @@ void coh_transition_begin(coh_transition_t *t,
                           coh_tx_t const *tx,
                           coh_addr_t const *sender,
                           coh_view_t *view);
+/* coh_transition_begin_step prepares a step in its place (the decoded step and what it borrows from likewise borrowed). Its outcome has verdict OK, and as status a coh_step_result_t; no gas,
+   tip or logs, which no receipt has. A call's output is there, and its effects only if it RAN. Steps are not traced. */
+void coh_transition_begin_step(coh_transition_t *t,
+                               coh_block_env_t const *block,
+                               coh_step_t const *step,
+                               coh_view_t *view);
 coh_transition_status_t coh_transition_run(coh_transition_t *t);
 /* coh_transition_outcome: after DONE, until the next begin; what it points to lives as long. */
 coh_outcome_t const *coh_transition_outcome(coh_transition_t const *t);

@@ -41,7 +41,7 @@ typedef struct {
 /* The outcome of one incarnation; what it points to belongs to the transition that made it. No key occurs twice among the writes. */
 typedef struct {
     coh_tx_err_t verdict; /* not OK: invalid at its turn, no writes, no logs */
-    uint32_t status;      /* receipt status: 1 succeeded, 0 failed */
+    uint32_t status;      /* receipt status: 1 succeeded, 0 failed; of a step, coh_step_result_t */
     uint64_t gas_used;    /* after refunds */
     coh_u256_t tip;       /* for the coinbase; 0 if it is among the writes */
     uint32_t write_cnt;

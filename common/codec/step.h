@@ -1,0 +1,62 @@
+/* step.h: what a block does to the state beside its transactions, before and after them, as plain values that are ordered, sent and executed like
+   transactions: calls by the system (EIP-4788, EIP-2935, EIP-7002, EIP-7251), credits (withdrawals of EIP-4895, rewards of blocks and ommers), and the
+   irregular state change of the DAO fork (EIP-779). Which ones a block has is common/chain's business; common/evm/transition.h executes them.
+
+   A decoded step borrows from its octets, as a transaction does. */
+#ifndef COH_STEP_H
+#define COH_STEP_H
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/base/u256.h"
+#include "common/codec/rlp.h"
+
+/* Numbers go over the wire: append only. */
+typedef enum {
+    COH_STEP_CALL =
+        0, /* the system calls a contract: no fee, no nonce, no value, and no gas of the block's */
+    COH_STEP_CREDIT = 1, /* accounts get ether out of nothing */
+    COH_STEP_DAO    = 2, /* the balances of the DAO and its children go to the refund contract */
+    COH_STEP_KIND_CNT
+} coh_step_kind_t;
+
+/* What came of one; in an outcome it stands in the place of the receipt's status. Credits and the DAO's always run. */
+typedef enum {
+    COH_STEP_FAILED  = 0, /* the call reverted, or failed otherwise; its effects are undone */
+    COH_STEP_RAN     = 1,
+    COH_STEP_NO_CODE = 2, /* there is nothing to be called; no effects */
+} coh_step_result_t;
+
+/* Gas of a call by the system. */
+#define COH_STEP_GAS UINT64_C(30000000)
+/* Octets of an encoded step at most: data of a call is a word, and of credits there are some dozens. */
+#define COH_STEP_MAX ((size_t)1 << 20)
+
+typedef struct {
+    coh_step_kind_t kind;
+    coh_addr_t to;    /* CALL */
+    coh_bytes_t data; /* CALL */
+    coh_bytes_t
+        list; /* CREDIT: payload of the RLP list of credits, in their order; an address may come again */
+} coh_step_t;
+
+/* Who calls: 0xfffffffffffffffffffffffffffffffffffffffe. */
+extern coh_addr_t const COH_SYSTEM_ADDR;
+/* The DAO fork's refund contract, and whose balances it gets. */
+#define COH_DAO_ACCOUNT_CNT 116u
+extern coh_addr_t const COH_DAO_REFUND_ADDR;
+extern coh_addr_t const COH_DAO_ACCOUNTS[COH_DAO_ACCOUNT_CNT];
+
+/* coh_step_put_credit appends a credit to what will be a step's list; amount is in wei and may be 0, which touches the account (EIP-161). */
+void coh_step_put_credit(coh_buf_t *list, coh_addr_t const *addr, coh_u256_t const *amount);
+/* A cursor over the list of a decoded step, and its next credit; false at the end. */
+coh_rlp_t coh_step_credit_iter(coh_step_t const *step);
+bool coh_step_credit_next(coh_rlp_t *list, coh_addr_t *addr, coh_u256_t *amount);
+
+/* coh_step_put appends the RLP form: [kind, to, data], [kind, [[address, amount], ...]], [kind]. */
+void coh_step_put(coh_buf_t *out, coh_step_t const *step);
+/* coh_step_decode reads one that fills in (borrowed), strictly: only what coh_step_put makes.
+   Returns: COH_OK; COH_EMALFORMED, COH_ETRUNCATED */
+coh_err_t coh_step_decode(coh_step_t *out, coh_bytes_t in);
+
+#endif
