@@ -92,6 +92,9 @@ static void end_flight(coh_flight_t *f)
     for (uint32_t i = 0; f->has_logs && i < f->tx_cnt; i++) {
         free((void *)(uintptr_t)f->txs[i].logs.p);
     }
+    for (uint32_t i = 0; i < f->step_cnt; i++) {
+        coh_buf_free(&f->steps[i].output);
+    }
     free(f->txs);
     free(f->homed_cnt);
     free(f->has_redo);
@@ -228,11 +231,45 @@ static void assign_homes(coh_coordinator_t *c, coh_flight_t *f)
     }
 }
 
+/* The shard that executes a step: the owner of the contract that it calls; credits can be made from anywhere. */
+static void assign_step_homes(coh_coordinator_t *c, coh_flight_t *f)
+{
+    for (uint32_t i = 0; i < f->step_cnt; i++) {
+        coh_block_step_t *t = &f->steps[i];
+        coh_step_t step;
+        coh_err_t err = coh_step_decode(&step, t->raw);
+        COH_ASSERT(err == COH_OK); /* checked when it came */
+        coh_addr_t const *at = step.kind == COH_STEP_CALL ? &step.to : &COH_SYSTEM_ADDR;
+        t->home = (uint16_t)coh_directory_owner(&c->recovery.dir, at, coh_directory_bucket(at));
+        f->homed_cnt[t->home]++;
+        f->env.fees_exact |=
+            i >= f->before_cnt && step.kind == COH_STEP_CALL; /* it may look at the coinbase */
+    }
+}
+
+/* The place in the block's order of transaction i, the way back, and the place of step i. */
+static uint32_t tx_order(coh_flight_t const *f, uint32_t i) { return f->before_cnt + i; }
+
+static uint32_t tx_of_order(coh_flight_t const *f, uint32_t order) { return order - f->before_cnt; }
+
+static uint32_t step_order(coh_flight_t const *f, uint32_t i)
+{
+    return i < f->before_cnt ? i : f->tx_cnt + i;
+}
+
+static void put_step(coh_flight_t const *f, uint32_t i, coh_rec_block_tx_t *txs, uint32_t *at)
+{
+    coh_block_step_t const *t = &f->steps[i];
+    txs[at[t->home]++] =
+        (coh_rec_block_tx_t){.tx_idx = step_order(f, i), .is_step = 1, .raw = t->raw};
+}
+
 /* send_block sends BLOCK to every shard with the transactions homed there. */
 static void send_block(coh_coordinator_t *c, coh_flight_t *f)
 {
     coh_buf_clear(&c->send_txs);
-    size_t txs_sz           = (size_t)f->tx_cnt * sizeof(coh_rec_block_tx_t);
+    uint32_t order_cnt      = f->tx_cnt + f->step_cnt;
+    size_t txs_sz           = (size_t)order_cnt * sizeof(coh_rec_block_tx_t);
     coh_rec_block_tx_t *txs = (coh_rec_block_tx_t *)(void *)coh_buf_extend(
         &c->send_txs, txs_sz + (size_t)c->shard_cnt * sizeof(uint32_t));
     uint32_t *at = (uint32_t *)(void *)((uint8_t *)txs + txs_sz);
@@ -241,11 +278,17 @@ static void send_block(coh_coordinator_t *c, coh_flight_t *f)
         at[s] = sum;
         sum += f->homed_cnt[s];
     }
+    for (uint32_t i = 0; i < f->before_cnt; i++) {
+        put_step(f, i, txs, at);
+    }
     for (uint32_t i = 0; i < f->tx_cnt; i++) {
         coh_block_tx_t const *t = &f->txs[i];
         fetch_raw(f, i); /* encoded below */
         txs[at[t->home]++] =
-            (coh_rec_block_tx_t){.tx_idx = i, .sender = *t->sender, .raw = t->tx->raw};
+            (coh_rec_block_tx_t){.tx_idx = tx_order(f, i), .sender = *t->sender, .raw = t->tx->raw};
+    }
+    for (uint32_t i = f->before_cnt; i < f->step_cnt; i++) {
+        put_step(f, i, txs, at);
     }
     for (uint32_t s = 0; s < c->shard_cnt; s++) {
         coh_msg_block_t msg = {
@@ -261,7 +304,7 @@ static void send_block(coh_coordinator_t *c, coh_flight_t *f)
             .prev_randao   = f->env.prev_randao,
             .coinbase      = f->env.coinbase,
             .fees_exact    = f->env.fees_exact,
-            .tx_cnt        = f->tx_cnt,
+            .tx_cnt        = order_cnt,
             .txs           = {.v = txs + (at[s] - f->homed_cnt[s]), .cnt = f->homed_cnt[s]},
         };
         coh_wire_put_block(coh_co_outbox(c, s), &msg);
@@ -289,6 +332,7 @@ static void launch(coh_coordinator_t *c, coh_flight_t *f)
     f->has_redo  = coh_calloc(c->shard_cnt, sizeof(*f->has_redo));
     f->sent_us   = c->env->mono_us(c->env);
     assign_homes(c, f);
+    assign_step_homes(c, f);
     coh_settle_begin(&c->settle);
     send_block(c, f);
     COH_LOG_DBG(MOD,
@@ -320,6 +364,11 @@ static void launch_import(coh_coordinator_t *c)
     for (uint32_t i = 0; i < im->tx_cnt; i++) {
         f->txs[i] =
             (coh_block_tx_t){.tx = &im->txs[i], .hash = &im->hashes[i], .sender = &im->senders[i]};
+    }
+    f->step_cnt   = im->step_cnt;
+    f->before_cnt = im->before_cnt;
+    for (uint32_t i = 0; i < im->step_cnt; i++) {
+        f->steps[i] = (coh_block_step_t){.raw = im->steps[i]};
     }
     launch(c, f);
 }
@@ -789,6 +838,21 @@ static void on_idle(coh_coordinator_t *c, uint32_t shard, coh_msg_idle_t const *
     }
 }
 
+/* take_step notes what came of a step. False if it is not one of those homed at shard. */
+static bool take_step(coh_flight_t *f, uint32_t shard, coh_rec_result_t const *r)
+{
+    uint32_t idx = r->tx_idx < f->before_cnt ? r->tx_idx : r->tx_idx - f->tx_cnt;
+    if (idx >= f->step_cnt || r->status > COH_STEP_NO_CODE || r->verdict != COH_TX_OK ||
+        f->steps[idx].home != shard || f->steps[idx].reported) {
+        return false;
+    }
+    coh_block_step_t *t = &f->steps[idx];
+    t->reported         = true;
+    t->result           = (coh_step_result_t)r->status;
+    coh_buf_put(&t->output, r->logs.p, r->logs.n);
+    return true;
+}
+
 /* take_results notes the outcomes that shard reports. False if they are not those of the transactions homed there. */
 static bool take_results(coh_flight_t *f, uint32_t shard, coh_msg_vote_t const *m)
 {
@@ -797,10 +861,16 @@ static bool take_results(coh_flight_t *f, uint32_t shard, coh_msg_vote_t const *
     }
     for (uint32_t i = 0; i < m->results.cnt; i++) {
         coh_rec_result_t const *r = &m->results.v[i];
-        if (r->tx_idx >= f->tx_cnt || r->verdict >= COH_TX_ERR_CNT || r->status > 1) {
+        if (r->tx_idx < f->before_cnt || r->tx_idx - f->before_cnt >= f->tx_cnt) {
+            if (!take_step(f, shard, r)) {
+                return false;
+            }
+            continue;
+        }
+        if (r->verdict >= COH_TX_ERR_CNT || r->status > 1) {
             return false;
         }
-        coh_block_tx_t *t = &f->txs[r->tx_idx];
+        coh_block_tx_t *t = &f->txs[tx_of_order(f, r->tx_idx)];
         if (t->home != shard || t->reported ||
             (r->verdict == COH_TX_OK && r->gas_used > t->tx->gas_limit)) {
             return false;
@@ -1288,6 +1358,9 @@ static bool decode_import(coh_import_t *im, coh_import_block_t const *b)
     for (uint32_t i = 0; i < b->tx_cnt; i++) {
         total += b->raws[i].n;
     }
+    for (uint32_t i = 0; i < b->step_cnt; i++) {
+        total += b->steps[i].n;
+    }
     coh_buf_grow(&im->bytes, total);
     im->tx_cnt        = b->tx_cnt;
     im->txs           = coh_calloc(b->tx_cnt, sizeof(*im->txs));
@@ -1300,6 +1373,14 @@ static bool decode_import(coh_import_t *im, coh_import_block_t const *b)
         raws[i]        = coh_bytes(memcpy(copy, b->raws[i].p, b->raws[i].n), b->raws[i].n);
         im->senders[i] = b->senders[i];
         ok             = coh_tx_decode(&im->txs[i], raws[i]) == COH_TX_OK;
+    }
+    im->step_cnt   = b->step_cnt;
+    im->before_cnt = b->before_cnt;
+    for (uint32_t i = 0; i < b->step_cnt && ok; i++) {
+        uint8_t *copy = coh_buf_extend(&im->bytes, b->steps[i].n);
+        im->steps[i]  = coh_bytes(memcpy(copy, b->steps[i].p, b->steps[i].n), b->steps[i].n);
+        coh_step_t step;
+        ok = coh_step_decode(&step, im->steps[i]) == COH_OK;
     }
     if (ok) {
         coh_keccak256_many(im->hashes, raws, b->tx_cnt);
@@ -1318,6 +1399,9 @@ coh_err_t coh_coordinator_import(coh_coordinator_t *c,
     }
     if (b->tx_cnt > c->config->block_tx_max) {
         return COH_ETOOBIG;
+    }
+    if (b->step_cnt > COH_STEP_CNT_MAX || b->before_cnt > b->step_cnt) {
+        return COH_EINVAL;
     }
     if (c->import_cnt >= COH_IMPORT_QUEUE_MAX) {
         return COH_EBUSY;

@@ -59,6 +59,10 @@ typedef struct {
     uint32_t tx_cnt;
     coh_bytes_t const *raws;   /* tx_cnt; copied */
     coh_addr_t const *senders; /* tx_cnt; copied */
+    /* Encoded steps (codec/step.h), in their order: before_cnt of them come before the transactions, the rest after. */
+    uint32_t step_cnt; /* at most COH_STEP_CNT_MAX */
+    uint32_t before_cnt;
+    coh_bytes_t const *steps; /* step_cnt; copied */
 } coh_import_block_t;
 
 /* What became of it. */
@@ -79,7 +83,7 @@ typedef void coh_import_done_fn(void *arg, coh_import_result_t const *result);
    each is valid. An invalid transaction makes its block invalid (import mode; DESIGN 4). done is called on the communication thread.
    Its number must be the head's plus one counted with those queued; a chain that begins elsewhere than at 0 says so in its genesis.
    If a block is invalid, those queued after it are given up with COH_EINVAL and verdict COH_TX_ABORTED: their numbers no longer follow.
-   Returns: COH_OK; COH_EBUSY queue full; COH_EINVAL wrong number or a transaction that does not decode; COH_ETOOBIG more than
+   Returns: COH_OK; COH_EBUSY queue full; COH_EINVAL wrong number, or a transaction or step that does not decode; COH_ETOOBIG more than
             block.tx_max transactions; COH_ECLOSED stopping or failed */
 coh_err_t coh_coordinator_import(coh_coordinator_t *c,
                                  coh_import_block_t const *block,

@@ -2,6 +2,7 @@
 #ifndef COH_COORDINATOR_PRIVATE_H
 #define COH_COORDINATOR_PRIVATE_H
 
+#include "common/codec/step.h"
 #include "common/state/directory.h"
 #include "coordinator/admission.h"
 #include "coordinator/chain.h"
@@ -41,6 +42,15 @@ typedef enum {
     COH_CO_DISK_QUERY, /* for a client */
 } coh_co_disk_tag_t;
 
+/* A step of a block under way, and what came of it. */
+typedef struct {
+    coh_bytes_t raw; /* borrowed from the flight's step_bytes */
+    uint16_t home;
+    bool reported;
+    coh_step_result_t result;
+    coh_buf_t output;
+} coh_block_step_t;
+
 /* A block given to import. Its memory lives until it is done. */
 typedef struct coh_import {
     coh_block_env_t env;
@@ -48,6 +58,8 @@ typedef struct coh_import {
     coh_tx_t *txs;       /* owned, borrow from bytes */
     coh_hash_t *hashes;  /* owned */
     coh_addr_t *senders; /* owned */
+    uint32_t step_cnt, before_cnt;
+    coh_bytes_t steps[COH_STEP_CNT_MAX]; /* borrow from bytes */
     coh_buf_t bytes;
     coh_import_done_fn *done;
     void *arg;
@@ -61,6 +73,10 @@ typedef struct {
     bool invalid; /* an import with an invalid transaction: being given up */
     uint32_t tx_cnt;
     coh_block_tx_t *txs; /* owned */
+    uint32_t step_cnt;
+    uint32_t
+        before_cnt; /* of the steps: those come first in the block's order, then the transactions, then the other steps */
+    coh_block_step_t steps[COH_STEP_CNT_MAX];
     bool has_logs;
     uint32_t *homed_cnt; /* owned; by shard */
     uint8_t *has_redo;   /* owned; by shard */

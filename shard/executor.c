@@ -54,7 +54,9 @@ typedef struct {
 typedef struct run run_t;
 
 typedef struct {
-    coh_tx_t tx;
+    coh_tx_t tx;     /* all zero, if it is a step */
+    coh_step_t step; /* if it is one */
+    bool is_step;
     coh_addr_t sender;
     coh_addr_t to; /* receiver, or created account */
     uint32_t tx_idx;
@@ -66,7 +68,7 @@ typedef struct {
     uint32_t status;
     uint64_t gas_used;
     coh_u256_t tip;
-    coh_bytes_t logs;      /* encoded, in an arena */
+    coh_bytes_t logs;      /* encoded, in an arena; of a step its output */
     run_t *run;            /* parked, or NULL; the chain's worker's */
     published_t published; /* under the scheduler's lock of this transaction */
     remote_t *remotes;     /* likewise */
@@ -671,6 +673,16 @@ static coh_bytes_t encode_logs(ctx_t *ctx, coh_outcome_t const *o)
     return coh_bytes(p, out->n);
 }
 
+/* A copy in the thread's arena. */
+static coh_bytes_t keep_bytes(ctx_t *ctx, coh_bytes_t in)
+{
+    if (in.n == 0) {
+        return in;
+    }
+    uint8_t *copy = coh_arena_alloc(&ctx->mv.arena, in.n);
+    return coh_bytes(memcpy(copy, in.p, in.n), in.n);
+}
+
 /* What publish keeps of the writes: a copy in the thread's arena, without the bytes of code. */
 static coh_write_t *keep_writes(ctx_t *ctx, coh_write_t const *writes, uint32_t cnt)
 {
@@ -744,7 +756,7 @@ static void publish(coh_executor_t *ex,
     tx->status   = o->status;
     tx->gas_used = o->gas_used;
     tx->tip      = o->tip;
-    tx->logs     = encode_logs(ctx, o);
+    tx->logs     = tx->is_step ? keep_bytes(ctx, o->output) : encode_logs(ctx, o);
     (void)coh_sched_lock_tx(ex->sched, pos);
     tx->published = now;
     coh_sched_unlock_tx(ex->sched, pos);
@@ -756,8 +768,12 @@ static void begin_run(run_t *run, uint32_t incarnation)
 {
     run->incarnation = incarnation;
     run->assumed     = false;
-    coh_transition_begin(
-        run->transition, &run->ex->block, &run->tx->tx, &run->tx->sender, &run->view);
+    tx_t const *tx   = run->tx;
+    if (tx->is_step) {
+        coh_transition_begin_step(run->transition, &run->ex->block, &tx->step, &run->view);
+    } else {
+        coh_transition_begin(run->transition, &run->ex->block, &tx->tx, &tx->sender, &run->view);
+    }
 }
 
 static run_t *unpark(coh_executor_t *ex, tx_t *tx)
@@ -805,7 +821,8 @@ static run_t *take_run(coh_executor_t *ex,
 
 static void give_run_back(ctx_t *ctx, run_t *run)
 {
-    bool ran_code = coh_tx_may_run_code(&run->tx->tx); /* else it is as small as it was */
+    tx_t const *tx = run->tx;
+    bool ran_code = tx->is_step || coh_tx_may_run_code(&tx->tx); /* else it is as small as it was */
     if (ctx->run_cnt >= RUNS_KEPT ||
         (ran_code && coh_transition_bytes(run->transition) > RUN_BYTES_KEPT)) {
         free_run(run);
@@ -942,6 +959,26 @@ static void reserve(coh_executor_t *ex, uint32_t tx_cnt, uint32_t block_tx_cnt)
     }
 }
 
+static coh_err_t decode(tx_t *tx, coh_rec_block_tx_t const *in, coh_bytes_t raw, bool fees_exact)
+{
+    if (in->is_step != 0) {
+        COH_TRY(coh_step_decode(&tx->step, raw));
+        tx->is_step = true;
+        tx->sender  = COH_SYSTEM_ADDR; /* so a home's steps are one chain */
+        tx->to      = tx->step.kind == COH_STEP_CALL ? tx->step.to : COH_SYSTEM_ADDR;
+        return COH_OK;
+    }
+    if (coh_tx_decode(&tx->tx, raw) != COH_TX_OK) {
+        return COH_EMALFORMED;
+    }
+    if (!fees_exact && coh_tx_may_run_code(&tx->tx)) {
+        return COH_EMALFORMED; /* it might read what the coinbase has */
+    }
+    tx->sender = in->sender;
+    tx->to     = coh_tx_receiver(&tx->tx, &tx->sender);
+    return COH_OK;
+}
+
 static coh_err_t take_in(coh_executor_t *ex, coh_msg_block_t const *m)
 {
     size_t raw_bytes = 0;
@@ -964,15 +1001,8 @@ static coh_err_t take_in(coh_executor_t *ex, coh_msg_block_t const *m)
         if (in->raw.n != 0) {
             memcpy(raw, in->raw.p, in->raw.n);
         }
-        if (coh_tx_decode(&tx->tx, coh_bytes(raw, in->raw.n)) != COH_TX_OK) {
-            return COH_EMALFORMED;
-        }
-        if (m->fees_exact == 0 && coh_tx_may_run_code(&tx->tx)) {
-            return COH_EMALFORMED; /* it might read what the coinbase has */
-        }
+        COH_TRY(decode(tx, in, coh_bytes(raw, in->raw.n), m->fees_exact != 0));
         tx->tx_idx             = in->tx_idx;
-        tx->sender             = in->sender;
-        tx->to                 = coh_tx_receiver(&tx->tx, &tx->sender);
         ex->pos_of[in->tx_idx] = i;
     }
     ex->tx_cnt = m->txs.cnt;

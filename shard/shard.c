@@ -660,7 +660,8 @@ static coh_err_t on_block(coh_shard_t *s, coh_msg_block_t const *m)
         expected++;
     }
     if (s->state != SHARD_RUNNING || m->number != expected || m->attempt != s->attempt ||
-        m->fork >= COH_FORK_CNT || m->tx_cnt > s->config->block_tx_max || m->txs.cnt > m->tx_cnt) {
+        m->fork >= COH_FORK_CNT || m->tx_cnt > s->config->block_tx_max + COH_STEP_CNT_MAX ||
+        m->txs.cnt > m->tx_cnt) {
         return COH_EPROTO;
     }
     kept_t *k = keep(s, &s->blocks, 0, m->number, m->attempt);

@@ -31,6 +31,8 @@ typedef enum {
 #define COH_STEP_GAS UINT64_C(30000000)
 /* Octets of an encoded step at most: data of a call is a word, and of credits there are some dozens. */
 #define COH_STEP_MAX ((size_t)1 << 20)
+/* Steps of a block at most: DAO, EIP-4788, EIP-2935; withdrawals, rewards, EIP-7002, EIP-7251. */
+#define COH_STEP_CNT_MAX 8u
 
 typedef struct {
     coh_step_kind_t kind;

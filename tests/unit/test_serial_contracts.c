@@ -56,6 +56,7 @@ typedef struct {
     coh_addr_t senders[BLOCK_TXS];
     outcome_t outcomes[BLOCK_TXS];
     uint64_t gas_used;
+    coh_bytes_t steps[COH_STEP_CNT_MAX]; /* in the world's arena */
 } block_t;
 
 typedef struct {
@@ -70,6 +71,8 @@ typedef struct {
     coh_memview_t *state; /* after them */
     coh_transition_t *transition;
     uint32_t status_cnt[2];
+    uint32_t step_cnt[3]; /* by coh_step_result_t */
+    coh_arena_t arena;
     uint32_t log_cnt;
     uint32_t code_cnt; /* of all accounts at the end */
     /* Of the first layout. */
@@ -189,6 +192,7 @@ static void free_world(world_t *w)
     coh_memview_free(w->state);
     coh_genesis_free(&w->genesis);
     coh_txgen_free(w->gen);
+    coh_arena_free(&w->arena);
 }
 
 static block_t *begin_block(world_t *w, coh_addr_t coinbase)
@@ -201,7 +205,8 @@ static block_t *begin_block(world_t *w, coh_addr_t coinbase)
                                       .prev_randao = coh_u256(12345 + w->block_cnt),
                                       .coinbase    = coinbase,
                                       .raws        = b->raws,
-                                      .senders     = b->senders};
+                                      .senders     = b->senders,
+                                      .steps       = b->steps};
     if (w->fork >= COH_FORK_LONDON) {
         b->block.base_fee = coh_u256(BASE_FEE);
     }
@@ -232,21 +237,45 @@ static void encode_logs(coh_buf_t *out, coh_outcome_t const *o)
     }
 }
 
+static coh_block_env_t env_of(block_t const *b)
+{
+    coh_import_block_t const *ib = &b->block;
+    return (coh_block_env_t){.number        = ib->number,
+                             .timestamp     = ib->timestamp,
+                             .gas_limit     = ib->gas_limit,
+                             .chain_id      = CHAIN_ID,
+                             .base_fee      = ib->base_fee,
+                             .blob_base_fee = ib->blob_base_fee,
+                             .prev_randao   = ib->prev_randao,
+                             .coinbase      = ib->coinbase,
+                             .fork          = ib->fork,
+                             .blob_max      = ib->blob_max,
+                             .fees_exact    = true};
+}
+
+/* Executes a step at the end of block b in sequence. */
+static void add_step(world_t *w, block_t *b, coh_step_t const *step)
+{
+    coh_block_env_t env = env_of(b);
+    coh_buf_t raw       = COH_BUF_INIT;
+    coh_step_put(&raw, step);
+    uint8_t *copied               = coh_arena_alloc(&w->arena, raw.n);
+    b->steps[b->block.step_cnt++] = coh_bytes(memcpy(copied, raw.p, raw.n), raw.n);
+    b->block.before_cnt += b->block.tx_cnt == 0;
+    coh_memview_begin_tx(w->state);
+    coh_transition_begin_step(w->transition, &env, step, coh_memview_view(w->state));
+    assert_int_equal(coh_transition_run(w->transition), COH_TRANSITION_DONE);
+    coh_outcome_t const *o = coh_transition_outcome(w->transition);
+    w->step_cnt[o->status]++;
+    coh_memview_apply(w->state, o);
+    coh_buf_free(&raw);
+}
+
 /* Executes tx at the end of block b in sequence; takes it into the block if it is valid. */
 static bool add_tx(world_t *w, block_t *b, coh_txgen_tx_t const *tx)
 {
     coh_import_block_t *ib = &b->block;
-    coh_block_env_t env    = {.number        = ib->number,
-                              .timestamp     = ib->timestamp,
-                              .gas_limit     = ib->gas_limit,
-                              .chain_id      = CHAIN_ID,
-                              .base_fee      = ib->base_fee,
-                              .blob_base_fee = ib->blob_base_fee,
-                              .prev_randao   = ib->prev_randao,
-                              .coinbase      = ib->coinbase,
-                              .fork          = ib->fork,
-                              .blob_max      = ib->blob_max,
-                              .fees_exact    = true};
+    coh_block_env_t env    = env_of(b);
     if (tx->tx.gas_limit > BLOCK_GAS - b->gas_used || ib->tx_cnt == BLOCK_TXS) {
         return false;
     }
@@ -348,6 +377,30 @@ static void add_random_tx(world_t *w, block_t *b)
     coh_buf_free(&data);
 }
 
+/* A call by the system of a contract, or of what is none, or credits, some of nothing. */
+static void add_random_step(world_t *w, block_t *b)
+{
+    coh_buf_t bytes = COH_BUF_INIT;
+    coh_step_t step = {.kind = COH_STEP_CALL, .to = target(w)};
+    if (coh_rng_below(&w->rng, 2) == 0) {
+        step.kind = COH_STEP_CREDIT;
+        for (uint64_t i = coh_rng_below(&w->rng, 4); i != 0; i--) {
+            coh_addr_t to     = coh_rng_below(&w->rng, 3) == 0 ? b->block.coinbase : target(w);
+            coh_u256_t amount = coh_u256(coh_rng_below(&w->rng, 3) * 1000);
+            coh_step_put_credit(&bytes, &to, &amount);
+        }
+        step.list = coh_buf_bytes(&bytes);
+    } else {
+        for (uint32_t i = 0; i < 32; i++) {
+            uint8_t octet = i < 31 ? 0 : (uint8_t)coh_rng_below(&w->rng, 4);
+            coh_buf_put(&bytes, &octet, 1);
+        }
+        step.data = coh_buf_bytes(&bytes);
+    }
+    add_step(w, b, &step);
+    coh_buf_free(&bytes);
+}
+
 static void make_random_world(world_t *w, coh_fork_t fork, uint64_t seed)
 {
     begin_world(w, fork, seed);
@@ -384,8 +437,14 @@ static void make_random_world(world_t *w, coh_fork_t fork, uint64_t seed)
                               : b == 1   ? contract_addr(2)
                                          : (coh_addr_t){.b = {0xcb, 0x01}};
         block_t *block      = begin_block(w, coinbase);
+        for (uint64_t i = coh_rng_below(&w->rng, 4); i != 0; i--) {
+            add_random_step(w, block);
+        }
         for (uint32_t i = 0; i < 3 * BLOCK_TXS && block->block.tx_cnt < BLOCK_TXS; i++) {
             add_random_tx(w, block);
+        }
+        for (uint64_t i = coh_rng_below(&w->rng, 5); i != 0; i--) {
+            add_random_step(w, block);
         }
     }
 }
@@ -614,8 +673,45 @@ static void random_contracts(coh_fork_t fork)
     /* The input is worth something. */
     assert_true(w->status_cnt[0] > 5 && w->status_cnt[1] > 20);
     assert_true(w->code_cnt > CONTRACTS / 2);
+    assert_true(w->step_cnt[COH_STEP_RAN] > 0);
     free_world(w);
     free(w);
+}
+
+/* For COHORT_TEST_SECONDS: fresh worlds of all forks that differ for contracts, each in all layouts. */
+static void contracts_equal_sequential_execution_for_long(void **state)
+{
+    (void)state;
+    static coh_fork_t const forks[] = {COH_FORK_FRONTIER,
+                                       COH_FORK_HOMESTEAD,
+                                       COH_FORK_TANGERINE,
+                                       COH_FORK_SPURIOUS,
+                                       COH_FORK_BYZANTIUM,
+                                       COH_FORK_ISTANBUL,
+                                       COH_FORK_BERLIN,
+                                       COH_FORK_LONDON,
+                                       COH_FORK_SHANGHAI,
+                                       COH_FORK_CANCUN,
+                                       COH_FORK_PRAGUE,
+                                       COH_FORK_OSAKA};
+    uint64_t seconds                = strtoull(getenv("COHORT_TEST_SECONDS"), NULL, 10);
+    time_t end                      = time(NULL) + (time_t)seconds;
+    time_t told                     = time(NULL);
+    uint64_t worlds                 = 0;
+    for (; time(NULL) < end; worlds++) {
+        world_t *w = coh_calloc(1, sizeof(*w));
+        make_random_world(w, forks[worlds % COH_CNT(forks)], run_seed + worlds);
+        run_layouts(w, worlds % 5 == 4);
+        free_world(w);
+        free(w);
+        if (time(NULL) >= told + 60) {
+            told = time(NULL);
+            print_message("%" PRIu64 " worlds, the last of seed %" PRIu64 "\n",
+                          worlds + 1,
+                          run_seed + worlds);
+        }
+    }
+    print_message("%" PRIu64 " worlds without a difference\n", worlds);
 }
 
 static void contracts_equal_sequential_execution_homestead(void **state)
@@ -1081,5 +1177,9 @@ int main(void)
         cmocka_unit_test(contracts_of_an_invalid_block_leave_nothing),
         cmocka_unit_test(transfers_across_shards_cost_no_reads),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    struct CMUnitTest const for_long[] = {
+        cmocka_unit_test(contracts_equal_sequential_execution_for_long),
+    };
+    return getenv("COHORT_TEST_SECONDS") != NULL ? cmocka_run_group_tests(for_long, NULL, NULL)
+                                                 : cmocka_run_group_tests(tests, NULL, NULL);
 }
