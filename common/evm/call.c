@@ -77,6 +77,46 @@ static void warm(coh_evm_t *evm, coh_account_t *a)
     }
 }
 
+static bool is_watched(coh_evm_t const *evm)
+{
+    return COH_UNLIKELY(evm->tracer != NULL) && evm->tracer->enter != NULL;
+}
+
+/* Tells the tracer of what begins on top of f (NULL: the transaction's own). */
+static void trace_enter(coh_evm_t *evm,
+                        coh_frame_t const *f,
+                        uint8_t opcode,
+                        coh_addr_t const *from,
+                        coh_addr_t const *to,
+                        coh_u256_t const *value,
+                        uint64_t gas,
+                        coh_bytes_t input)
+{
+    if (is_watched(evm)) {
+        coh_trace_call_t call = {.opcode     = opcode,
+                                 .depth      = evm->depth + 1,
+                                 .from       = *from,
+                                 .to         = *to,
+                                 .value      = *value,
+                                 .gas        = gas,
+                                 .caller_gas = f != NULL ? f->gas : 0,
+                                 .input      = input};
+        evm->tracer->enter(evm->tracer, &call);
+    }
+}
+
+/* The same of its end; depth: its own. */
+static void trace_leave(coh_evm_t *evm,
+                        uint32_t depth,
+                        coh_evm_status_t status,
+                        uint64_t gas_used,
+                        coh_bytes_t output)
+{
+    if (is_watched(evm)) {
+        evm->tracer->leave(evm->tracer, depth, status, gas_used, output);
+    }
+}
+
 /* The gas of a call or creation out of what is left (EIP-150: all but a 64th). */
 static uint64_t all_but_a_64th(uint64_t gas) { return gas - gas / 64; }
 
@@ -194,7 +234,20 @@ coh_call_t coh_call_op(coh_evm_t *evm, coh_frame_t *f, uint8_t opcode)
     uint64_t out_sz  = range[-3].w[0];
     f->stack_cnt -= has_value ? 7 : 6;
     evm->return_data = (coh_bytes_t){0};
+    trace_enter(evm,
+                f,
+                opcode,
+                &f->self->addr,
+                &addr,
+                opcode == COH_OP_DELEGATECALL ? &f->value : &value,
+                gas,
+                input);
     if (evm->depth > COH_CALL_DEPTH_MAX || coh_u256_lt(&f->self->cur.word, &value)) {
+        trace_leave(evm,
+                    evm->depth + 1,
+                    evm->depth > COH_CALL_DEPTH_MAX ? COH_EVM_DEPTH : COH_EVM_BALANCE,
+                    0,
+                    (coh_bytes_t){0});
         f->gas += gas;
         push_word(f, COH_U256_ZERO);
         return COH_CALL_DONE;
@@ -207,16 +260,23 @@ coh_call_t coh_call_op(coh_evm_t *evm, coh_frame_t *f, uint8_t opcode)
         transfer(evm, f->self, a, &value);
     }
     if (precompile != NULL) {
-        bool ok = run_precompile(evm, precompile, &gas, input);
+        uint64_t given = gas;
+        bool ok        = run_precompile(evm, precompile, &gas, input);
         if (!ok) {
             coh_state_rollback(state, mark);
         }
+        trace_leave(evm,
+                    evm->depth + 1,
+                    ok ? COH_EVM_SUCCESS : COH_EVM_PRECOMPILE,
+                    given - gas,
+                    evm->return_data);
         f->gas += gas;
         copy_output(f, out_off, out_sz, evm->return_data);
         push_word(f, coh_u256(ok));
         return COH_CALL_DONE;
     }
     if (code == NULL) {
+        trace_leave(evm, evm->depth + 1, COH_EVM_SUCCESS, 0, (coh_bytes_t){0});
         f->gas += gas;
         push_word(f, coh_u256(1));
         return COH_CALL_DONE;
@@ -317,10 +377,13 @@ coh_call_t coh_create_op(coh_evm_t *evm, coh_frame_t *f, uint8_t opcode)
                    f->self->cur.nonce == UINT64_MAX; /* EIP-2681 */
     coh_account_t *a = NULL;
     coh_bytes_t init = coh_bytes(size == 0 ? NULL : f->mem + top[-1].w[0], size);
+    coh_addr_t addr  = {{0}};
+    if (!refused || is_watched(evm)) {
+        addr = salted ? salted_address(&f->self->addr, &top[-3], init)
+                      : coh_tx_created_address(&f->self->addr, f->self->cur.nonce);
+    }
     if (!refused) {
-        coh_addr_t addr = salted ? salted_address(&f->self->addr, &top[-3], init)
-                                 : coh_tx_created_address(&f->self->addr, f->self->cur.nonce);
-        a               = coh_state_account(state, &addr);
+        a = coh_state_account(state, &addr);
         if (coh_state_need(state, a, COH_READ_NONCE | COH_READ_CODE) == COH_VIEW_NEED) {
             return COH_CALL_NEED;
         }
@@ -328,15 +391,22 @@ coh_call_t coh_create_op(coh_evm_t *evm, coh_frame_t *f, uint8_t opcode)
     f->gas -= cost;
     f->stack_cnt -= salted ? 4 : 3;
     evm->return_data = (coh_bytes_t){0};
+    uint64_t gas     = evm->fork >= COH_FORK_TANGERINE ? all_but_a_64th(f->gas) : f->gas;
+    f->gas -= gas;
+    trace_enter(evm, f, opcode, &f->self->addr, &addr, &value, gas, init);
     if (refused) {
+        coh_evm_status_t why = evm->depth > COH_CALL_DEPTH_MAX           ? COH_EVM_DEPTH
+                               : coh_u256_lt(&f->self->cur.word, &value) ? COH_EVM_BALANCE
+                                                                         : COH_EVM_NONCE;
+        trace_leave(evm, evm->depth + 1, why, 0, (coh_bytes_t){0});
+        f->gas += gas;
         push_word(f, COH_U256_ZERO);
         return COH_CALL_DONE;
     }
-    uint64_t gas = evm->fork >= COH_FORK_TANGERINE ? all_but_a_64th(f->gas) : f->gas;
-    f->gas -= gas;
     coh_state_set_nonce(state, f->self, f->self->cur.nonce + 1);
     warm(evm, a); /* it stays warm if the creation fails */
     if (is_taken(a)) {
+        trace_leave(evm, evm->depth + 1, COH_EVM_COLLISION, gas, (coh_bytes_t){0});
         push_word(f, COH_U256_ZERO);
         return COH_CALL_DONE;
     }
@@ -372,7 +442,8 @@ static coh_evm_status_t deposit(coh_evm_t *evm, coh_frame_t *f)
 
 void coh_call_return(coh_evm_t *evm)
 {
-    coh_frame_t *g = evm->frames[evm->depth - 1];
+    coh_frame_t *g       = evm->frames[evm->depth - 1];
+    coh_bytes_t returned = g->output;
     if (g->is_create && g->status == COH_EVM_SUCCESS) {
         g->status = deposit(evm, g);
         g->output = (coh_bytes_t){0};
@@ -384,6 +455,7 @@ void coh_call_return(coh_evm_t *evm)
     if (evm->tracer != NULL) {
         evm->tracer->exit(evm->tracer, evm->depth, g->status, g->gas_begin - g->gas, g->output);
     }
+    trace_leave(evm, evm->depth, g->status, g->gas_begin - g->gas, returned);
     if (g->owns_code) {
         coh_code_unref(g->code);
     }
@@ -422,7 +494,10 @@ coh_call_t coh_call_message(coh_evm_t *evm)
             return COH_CALL_NEED;
         }
         warm(evm, a);
+        trace_enter(
+            evm, NULL, COH_OP_CREATE, &msg->sender, &msg->to, &msg->value, msg->gas, msg->input);
         if (is_taken(a)) {
+            trace_leave(evm, 1, COH_EVM_COLLISION, msg->gas, (coh_bytes_t){0});
             return finish(evm, COH_EVM_COLLISION, 0);
         }
         (void)begin_create(evm, a, from, &msg->value, msg->input, msg->gas);
@@ -445,6 +520,7 @@ coh_call_t coh_call_message(coh_evm_t *evm)
             code = delegate->code;
         }
     }
+    trace_enter(evm, NULL, COH_OP_CALL, &msg->sender, &msg->to, &msg->value, msg->gas, msg->input);
     coh_mark_t mark = coh_state_mark(state);
     touch(evm, a);
     transfer(evm, from, a, &msg->value);
@@ -454,9 +530,12 @@ coh_call_t coh_call_message(coh_evm_t *evm)
         if (!ok) {
             coh_state_rollback(state, mark);
         }
+        trace_leave(
+            evm, 1, ok ? COH_EVM_SUCCESS : COH_EVM_PRECOMPILE, msg->gas - gas, evm->return_data);
         return finish(evm, ok ? COH_EVM_SUCCESS : COH_EVM_PRECOMPILE, gas);
     }
     if (code == NULL) {
+        trace_leave(evm, 1, COH_EVM_SUCCESS, 0, (coh_bytes_t){0});
         return finish(evm, COH_EVM_SUCCESS, msg->gas);
     }
     coh_frame_t *g = push_frame(evm, code, msg->gas);
@@ -499,6 +578,8 @@ coh_call_t coh_selfdestruct_op(coh_evm_t *evm, coh_frame_t *f)
         }
     }
     f->gas -= cost;
+    trace_enter(evm, f, COH_OP_SELFDESTRUCT, &a->addr, &addr, &balance, 0, (coh_bytes_t){0});
+    trace_leave(evm, evm->depth + 1, COH_EVM_SUCCESS, 0, (coh_bytes_t){0});
     warm(evm, b);
     touch(evm, b);
     if (evm->fork >= COH_FORK_CANCUN && (a->flags & COH_ACCT_CREATED) == 0) {

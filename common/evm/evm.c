@@ -68,6 +68,8 @@ void coh_evm_free(coh_evm_t *evm)
 
 void coh_evm_set_loop(coh_evm_t *evm, coh_evm_loop_t loop) { evm->loop = loop; }
 
+void coh_evm_set_slice(coh_evm_t *evm, uint64_t instructions) { evm->slice = instructions; }
+
 void coh_evm_begin(coh_evm_t *evm,
                    coh_evm_env_t const *env,
                    coh_state_t *state,
@@ -91,6 +93,7 @@ void coh_evm_begin(coh_evm_t *evm,
 
 coh_evm_run_t coh_evm_run(coh_evm_t *evm)
 {
+    evm->slice_left = evm->slice != 0 ? evm->slice : UINT64_MAX;
     if (!evm->started) {
         if (coh_call_message(evm) == COH_CALL_NEED) {
             return COH_EVM_NEED;

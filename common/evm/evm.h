@@ -56,6 +56,9 @@ void coh_evm_free(coh_evm_t *evm);
 void coh_evm_set_loop(coh_evm_t *evm,
                       coh_evm_loop_t loop); /* default FAST; a tracer implies SWITCH */
 
+/* coh_evm_set_slice lets coh_evm_run come back with NEED, though nothing is needed, after so many instructions of the SWITCH loop; 0 (the default): never. */
+void coh_evm_set_slice(coh_evm_t *evm, uint64_t instructions);
+
 /* coh_evm_begin prepares the message of a transaction: value is transferred, and of a creation the account is made, when it runs. The sender's nonce
    has been raised and gas been paid by the caller. All pointers are borrowed until DONE. */
 void coh_evm_begin(coh_evm_t *evm,

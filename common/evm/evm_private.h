@@ -14,7 +14,7 @@
 typedef enum {
     COH_EXIT_END,  /* the frame ended: its status, output */
     COH_EXIT_PUSH, /* a frame was pushed on top of it */
-    COH_EXIT_NEED, /* the view will wake us: nothing of the instruction has happened */
+    COH_EXIT_NEED, /* the view will wake us, or the slice is over: nothing of the instruction has happened */
 } coh_exit_t;
 
 /* Fresh: before the first instruction. A frame that is resumed after a call goes on at a block's beginning, after a NEED in its middle. */
@@ -55,6 +55,8 @@ struct coh_evm {
     coh_state_t *state;
     coh_evm_message_t msg;
     coh_evm_loop_t loop;
+    uint64_t slice; /* instructions of the switch loop that one run executes; 0: all */
+    uint64_t slice_left;
     coh_tracer_t *tracer;
     coh_fork_t fork;
     coh_opcode_row_t const *rows; /* of fork */

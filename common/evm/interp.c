@@ -203,6 +203,7 @@ static void trace_step(coh_evm_t *evm, coh_frame_t const *f, uint8_t opcode, uin
     coh_trace_step_t step = {.pc          = f->pc,
                              .opcode      = opcode,
                              .depth       = evm->depth,
+                             .self        = &f->self->addr,
                              .gas         = f->gas,
                              .gas_cost    = gas_cost,
                              .stack       = &f->stack[1],

@@ -115,6 +115,10 @@ coh_exit_t INTERP_NAME(coh_evm_t *evm, coh_frame_t *f)
     coh_opcode_row_t const *row;
 next:
     row = &rows[*ip];
+    if (COH_UNLIKELY(evm->slice_left-- == 0)) {
+        STORE_FRAME;
+        return COH_EXIT_NEED;
+    }
     if (evm->tracer != NULL && !f->retried) {
         STORE_FRAME;
         trace_step(evm, f, *ip, row->gas);

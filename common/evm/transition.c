@@ -40,6 +40,10 @@ struct coh_transition {
     coh_tx_auth_t auth;
     coh_evm_result_t plain; /* of a message that the EVM did not see */
     coh_evm_result_t const *result;
+    uint64_t gas_max;
+    bool is_call; /* tx and block are these copies */
+    coh_tx_t call_tx;
+    coh_block_env_t call_block;
     coh_outcome_t outcome;
     coh_evm_env_t env;
     coh_tracer_t *tracer;
@@ -73,6 +77,11 @@ void coh_transition_set_loop(coh_transition_t *t, coh_evm_loop_t loop)
 
 void coh_transition_set_tracer(coh_transition_t *t, coh_tracer_t *tracer) { t->tracer = tracer; }
 
+void coh_transition_set_slice(coh_transition_t *t, uint64_t instructions)
+{
+    coh_evm_set_slice(t->evm, instructions);
+}
+
 void coh_transition_begin(coh_transition_t *t,
                           coh_block_env_t const *block,
                           coh_tx_t const *tx,
@@ -83,6 +92,7 @@ void coh_transition_begin(coh_transition_t *t,
     t->block       = block;
     t->tx          = tx;
     t->sender_addr = *sender;
+    t->is_call     = false;
     t->has_auth    = false;
     t->outcome     = (coh_outcome_t){.verdict = COH_TX_OK};
     coh_state_begin(&t->state, view, block->fork);
@@ -99,6 +109,24 @@ void coh_transition_begin_step(coh_transition_t *t,
     t->step    = step;
     t->outcome = (coh_outcome_t){.verdict = COH_TX_OK, .status = COH_STEP_RAN};
     coh_state_begin(&t->state, view, block->fork);
+}
+
+void coh_transition_begin_call(coh_transition_t *t,
+                               coh_block_env_t const *block,
+                               coh_tx_t const *tx,
+                               coh_addr_t const *sender,
+                               coh_view_t *view)
+{
+    t->call_block = *block;
+    t->call_tx    = *tx;
+    if (coh_u256_is_zero(&tx->max_fee)) {
+        t->call_block.base_fee = COH_U256_ZERO;
+    }
+    if (coh_u256_is_zero(&tx->max_fee_per_blob_gas)) {
+        t->call_block.blob_base_fee = COH_U256_ZERO;
+    }
+    coh_transition_begin(t, &t->call_block, &t->call_tx, sender, view);
+    t->is_call = true;
 }
 
 static coh_transition_status_t refuse(coh_transition_t *t, coh_tx_err_t verdict)
@@ -119,10 +147,11 @@ static coh_tx_err_t check_by_block(coh_transition_t *t)
     coh_tx_t const *tx           = t->tx;
     coh_block_env_t const *block = t->block;
     coh_fork_t fork              = block->fork;
-    if (tx->gas_limit > block->gas_limit) { /* Yellow Paper 6.1 */
+    if (!t->is_call && tx->gas_limit > block->gas_limit) { /* Yellow Paper 6.1 */
         return COH_TX_GAS_LIMIT;
     }
-    if (fork >= COH_FORK_OSAKA && tx->gas_limit > COH_TX_GAS_LIMIT_MAX) { /* EIP-7825 */
+    if (!t->is_call && fork >= COH_FORK_OSAKA &&
+        tx->gas_limit > COH_TX_GAS_LIMIT_MAX) { /* EIP-7825 */
         return COH_TX_GAS_CAP;
     }
     t->intrinsic = coh_tx_intrinsic_gas(tx, fork);
@@ -147,10 +176,16 @@ static coh_transition_status_t check(coh_transition_t *t)
     if (coh_tx_upfront(&upfront, tx)) {
         return refuse(t, COH_TX_FEE_OVERFLOW);
     }
+    if (t->is_call && coh_u256_lt(&tx->max_fee, &tx->max_tip)) { /* EIP-1559 */
+        return refuse(t, COH_TX_TIP_ABOVE_CAP);
+    }
     if (coh_state_read(
             &t->state, sender, COH_READ_NONCE | COH_READ_CODE | COH_READ_AT_LEAST, &upfront) ==
         COH_VIEW_NEED) {
         return COH_TRANSITION_NEED;
+    }
+    if (t->is_call) {
+        t->call_tx.nonce = sender->cur.nonce;
     }
     if (tx->nonce != sender->cur.nonce) {
         return refuse(t,
@@ -159,7 +194,7 @@ static coh_transition_status_t check(coh_transition_t *t)
     if (tx->nonce == UINT64_MAX) { /* EIP-2681 */
         return refuse(t, COH_TX_NONCE_MAX);
     }
-    if (COH_UNLIKELY(coh_value_has_code(&sender->cur))) {
+    if (COH_UNLIKELY(coh_value_has_code(&sender->cur)) && !t->is_call) {
         if (coh_state_code(&t->state, sender) == COH_VIEW_NEED) {
             return COH_TRANSITION_NEED;
         }
@@ -303,6 +338,9 @@ static coh_view_status_t transfer(coh_transition_t *t, bool *is_plain)
     coh_tx_t const *tx = t->tx;
     coh_state_t *s     = &t->state;
     *is_plain          = false;
+    if (t->tracer != NULL && t->tracer->enter != NULL) {
+        return COH_VIEW_OK; /* it is the EVM that tells the tracer */
+    }
     if (tx->is_create || coh_fork_is_precompile(t->block->fork, &tx->to)) {
         return COH_VIEW_OK;
     }
@@ -351,6 +389,7 @@ static void settle(coh_transition_t *t)
     uint64_t quotient =
         t->block->fork >= COH_FORK_LONDON ? REFUND_QUOTIENT_LONDON : REFUND_QUOTIENT_FRONTIER;
     uint64_t refund = s->refund > 0 ? (uint64_t)s->refund : 0;
+    t->gas_max      = COH_MAX(used, t->floor);
     used -= COH_MIN(refund, used / quotient);
     used = COH_MAX(used, t->floor);
 
@@ -536,6 +575,10 @@ coh_outcome_t const *coh_transition_outcome(coh_transition_t const *t)
     COH_ASSERT(t->stage == STAGE_DONE);
     return &t->outcome;
 }
+
+coh_evm_status_t coh_transition_halt(coh_transition_t const *t) { return t->result->status; }
+
+uint64_t coh_transition_gas_max(coh_transition_t const *t) { return t->gas_max; }
 
 coh_state_t const *coh_transition_state(coh_transition_t const *t) { return &t->state; }
 

@@ -24,6 +24,9 @@ void coh_transition_free(coh_transition_t *t);
 void coh_transition_set_loop(coh_transition_t *t, coh_evm_loop_t loop);
 void coh_transition_set_tracer(coh_transition_t *t, coh_tracer_t *tracer);
 
+/* coh_transition_set_slice: see coh_evm_set_slice. NEED may then mean only that: run it again. */
+void coh_transition_set_slice(coh_transition_t *t, uint64_t instructions);
+
 /* coh_transition_begin prepares tx from sender in block over view; all borrowed until DONE, or the next begin. It checks every rule that
    depends on state or block, and of the static ones (coh_tx_check_static) those on gas and sizes; the others it assumes to be checked. */
 void coh_transition_begin(coh_transition_t *t,
@@ -37,9 +40,21 @@ void coh_transition_begin_step(coh_transition_t *t,
                                coh_block_env_t const *block,
                                coh_step_t const *step,
                                coh_view_t *view);
+/* coh_transition_begin_call prepares a call as eth_call defines it: the nonce is the sender's own, whatever tx says, and the sender may have code; neither the block's gas limit nor
+   EIP-7825 bounds the gas. Fees are paid and funds are checked as ever, but with a max_fee of 0 the base fee, and with a max_fee_per_blob_gas of 0 the blob base fee, counts, and reads, as 0. tx
+   and block are copied, what tx borrows is borrowed. */
+void coh_transition_begin_call(coh_transition_t *t,
+                               coh_block_env_t const *block,
+                               coh_tx_t const *tx,
+                               coh_addr_t const *sender,
+                               coh_view_t *view);
 coh_transition_status_t coh_transition_run(coh_transition_t *t);
 /* coh_transition_outcome: after DONE, until the next begin; what it points to lives as long. */
 coh_outcome_t const *coh_transition_outcome(coh_transition_t const *t);
+/* coh_transition_halt says how the outermost frame ended, coh_transition_gas_max the gas that was used at most: before refunds (EIP-3529), the floor of EIP-7623 included.
+   Of an outcome whose verdict is OK. */
+coh_evm_status_t coh_transition_halt(coh_transition_t const *t);
+uint64_t coh_transition_gas_max(coh_transition_t const *t);
 /* The overlay, for the read set (coh_state_reads). */
 coh_state_t const *coh_transition_state(coh_transition_t const *t);
 /* Octets that this object holds beyond its fixed size, for whoever bounds the memory of parked ones. */

@@ -1185,9 +1185,137 @@ static void evm_trace(void **state)
     coh_vm_fini(&vm);
 }
 
+static void ignore_step(coh_tracer_t *tracer, coh_trace_step_t const *s)
+{
+    (void)tracer;
+    (void)s;
+}
+
+static void ignore_exit(coh_tracer_t *tracer,
+                        uint32_t depth,
+                        uint32_t status,
+                        uint64_t gas_used,
+                        coh_bytes_t output)
+{
+    (void)tracer;
+    (void)depth;
+    (void)status;
+    (void)gas_used;
+    (void)output;
+}
+
+static void record_enter(coh_tracer_t *tracer, coh_trace_call_t const *c)
+{
+    coh_buf_printf(&((recorder_t *)tracer)->text,
+                   "%u> %02x %02x%02x..%02x%02x value %llu gas %llu left %llu input %zu\n",
+                   c->depth,
+                   c->opcode,
+                   c->from.b[18],
+                   c->from.b[19],
+                   c->to.b[18],
+                   c->to.b[19],
+                   (unsigned long long)c->value.w[0],
+                   (unsigned long long)c->gas,
+                   (unsigned long long)c->caller_gas,
+                   c->input.n);
+}
+
+static void record_leave(coh_tracer_t *tracer,
+                         uint32_t depth,
+                         uint32_t status,
+                         uint64_t gas_used,
+                         coh_bytes_t output)
+{
+    coh_buf_printf(&((recorder_t *)tracer)->text,
+                   "<%u %u used %llu output %zu\n",
+                   depth,
+                   status,
+                   (unsigned long long)gas_used,
+                   output.n);
+}
+
+/* Figures added up by hand: a cold account 2600, value 9000, a new account 25000, the stipend 2300, SHA-256 60 + 12 a word. */
+static void evm_trace_calls(void **state)
+{
+    (void)state;
+    recorder_t r = {.tracer = {.step  = ignore_step,
+                               .exit  = ignore_exit,
+                               .enter = record_enter,
+                               .leave = record_leave}};
+    coh_vm_t vm;
+    coh_vm_init(
+        &vm,
+        COH_FORK_OSAKA,
+        "0 0 0 0 7 0x1001 100000 CALL "                          /* reverts with two octets */
+        "0 0 0 0 0x2001 100000 DELEGATECALL "                    /* nobody: no code */
+        "0 0 32 0 2 10000 STATICCALL "                           /* SHA-256 of a word */
+        "0 0 0 0 5000 0x1001 50000 CALL "                        /* more than it has */
+        "PUSH10 0x600160005360016000f3 0 MSTORE 10 22 3 CREATE " /* one octet of code; 3 wei */
+        "0x2002 SELFDESTRUCT");
+    coh_vm_put_code(&vm, COH_VM_OTHER, 0, "3 0 MSTORE8 2 0 REVERT");
+    vm.env.tracer = &r.tracer;
+    coh_vm_run_ok(&vm);
+    static char const wanted[] = "1> f1 5000..1000 value 0 gas 10000000 left 0 input 0\n"
+                                 "2> f1 1000..1001 value 7 gas 102300 left 9888379 input 0\n"
+                                 "<2 1 used 18 output 2\n"
+                                 "2> f4 1000..2001 value 0 gas 100000 left 9888043 input 0\n"
+                                 "<2 0 used 0 output 0\n"
+                                 "2> fa 1000..0002 value 0 gas 10000 left 9977922 input 32\n"
+                                 "<2 0 used 72 output 32\n"
+                                 "2> f1 1000..1001 value 5000 gas 52300 left 9928729 input 0\n"
+                                 "<2 11 used 0 output 0\n"
+                                 "2> f0 1000..0e19 value 3 gas 9793556 left 155453 input 10\n"
+                                 "<2 0 used 218 output 1\n"
+                                 "2> ff 1000..2002 value 997 gas 0 left 9916188 input 0\n"
+                                 "<2 0 used 0 output 0\n"
+                                 "<1 0 used 83812 output 0\n";
+    for (size_t i = 0; i < 4; i++) {
+        char const *at = (char const *)r.text.p + i * (sizeof(wanted) - 1);
+        if (r.text.n < (i + 1) * (sizeof(wanted) - 1) ||
+            memcmp(at, wanted, sizeof(wanted) - 1) != 0) {
+            fail_msg("%.*s", (int)r.text.n, (char const *)r.text.p);
+        }
+    }
+    coh_buf_free(&r.text);
+    coh_vm_fini(&vm);
+}
+
+/* Cut into slices it executes the same. */
+static void evm_slices(void **state)
+{
+    (void)state;
+    coh_vm_t vm;
+    coh_vm_init(&vm,
+                COH_FORK_OSAKA,
+                "100 again: 1 SWAP1 SUB DUP1 @again JUMPI POP GAS 0 MSTORE 32 0 RETURN");
+    coh_vm_run_ok(&vm);
+    uint64_t used  = vm.used;
+    uint64_t left  = coh_vm_u64(&vm, 0);
+    uint64_t steps = 1 + 100 * 7 + 7;
+    for (uint64_t slice = 1; slice <= steps + 1; slice = slice * 3 + 1) {
+        coh_state_begin(&vm.state, coh_memview_view(vm.mv), vm.block.fork);
+        coh_evm_set_loop(vm.evm, COH_EVM_SWITCH);
+        coh_evm_set_slice(vm.evm, slice);
+        coh_evm_message_t msg = {
+            .sender = coh_vm_addr(COH_VM_SENDER), .to = coh_vm_addr(COH_VM_SELF), .gas = vm.gas};
+        coh_evm_begin(vm.evm, &vm.env, &vm.state, &msg);
+        uint64_t runs = 1;
+        while (coh_evm_run(vm.evm) == COH_EVM_NEED) {
+            runs++;
+        }
+        coh_evm_result_t const *result = coh_evm_result(vm.evm);
+        assert_int_equal(result->status, COH_EVM_SUCCESS);
+        assert_int_equal(vm.gas - result->gas_left, used);
+        assert_int_equal(coh_u256_load_be(result->output.p).w[0], left);
+        assert_int_equal(runs, (steps + slice - 1) / slice);
+    }
+    coh_vm_fini(&vm);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
+        cmocka_unit_test(evm_trace_calls),     cmocka_unit_test(evm_slices),
         cmocka_unit_test(evm_arithmetic),      cmocka_unit_test(evm_shifts),
         cmocka_unit_test(evm_environment),     cmocka_unit_test(evm_pushes),
         cmocka_unit_test(evm_stack),           cmocka_unit_test(evm_stack_limit),

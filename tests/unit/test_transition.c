@@ -1130,9 +1130,69 @@ static void transition_is_the_same_all_ways(void **state)
     printf("%u of 300 succeeded\n", successes);
 }
 
+/* ---- calls ---- */
+
+static coh_transition_status_t run_call(world_t *w)
+{
+    coh_transition_begin_call(transition, &w->block, &w->tx, &w->sender, &w->view);
+    return run_on(w);
+}
+
+/* As eth_call defines it: nonce, gas limits of block and EIP-7825 do not count; without a fee the base fee is none. */
+static void transition_call(void **state)
+{
+    (void)state;
+    world_t w;
+    init(&w);
+    w.block.fork          = COH_FORK_OSAKA;
+    w.tx.nonce            = 99;
+    w.tx.gas_limit        = 50000000;
+    w.tx.max_fee          = COH_U256_ZERO;
+    w.tx.max_tip          = COH_U256_ZERO;
+    w.accounts[0].balance = coh_u256(7);
+    assert_int_equal(run_call(&w), COH_TRANSITION_DONE);
+    assert_int_equal(w.out.verdict, COH_TX_OK);
+    assert_int_equal(w.out.status, 1);
+    assert_int_equal(w.out.gas_used, 21000);
+    assert_int_equal(coh_transition_halt(transition), COH_EVM_SUCCESS);
+    assert_int_equal(coh_transition_gas_max(transition), 21000);
+    assert_true(coh_u256_is_zero(&w.out.tip));
+    assert_int_equal(w.tx.nonce, 99);
+
+    /* The value is paid... */
+    w.accounts[0].balance = coh_u256(6);
+    assert_int_equal(run_call(&w), COH_TRANSITION_DONE);
+    assert_int_equal(w.out.verdict, COH_TX_FUNDS);
+    /* ...and a fee that is named is checked and paid as ever. */
+    w.accounts[0].balance = coh_u256(UINT64_C(50000000) * CAP + 7);
+    w.tx.max_fee          = coh_u256(BASE_FEE - 1);
+    assert_int_equal(run_call(&w), COH_TRANSITION_DONE);
+    assert_int_equal(w.out.verdict, COH_TX_FEE_TOO_LOW);
+    w.tx.max_fee = coh_u256(CAP);
+    w.tx.max_tip = coh_u256(CAP + 1);
+    assert_int_equal(run_call(&w), COH_TRANSITION_DONE);
+    assert_int_equal(w.out.verdict, COH_TX_TIP_ABOVE_CAP);
+    w.tx.max_tip = coh_u256(TIP);
+    assert_int_equal(run_call(&w), COH_TRANSITION_DONE);
+    assert_int_equal(w.out.verdict, COH_TX_OK);
+    assert_int_equal(w.out.tip.w[0], 21000 * TIP);
+    w.accounts[0].balance = coh_u256(UINT64_C(50000000) * CAP + 6);
+    assert_int_equal(run_call(&w), COH_TRANSITION_DONE);
+    assert_int_equal(w.out.verdict, COH_TX_FUNDS);
+    /* Gas that the data costs is needed as ever. */
+    w.tx.gas_limit = 20999;
+    assert_int_equal(run_call(&w), COH_TRANSITION_DONE);
+    assert_int_equal(w.out.verdict, COH_TX_INTRINSIC_GAS);
+    /* The next transaction is none. */
+    w.tx.gas_limit = 21000;
+    assert_int_equal(run(&w), COH_TRANSITION_DONE);
+    assert_int_equal(w.out.verdict, COH_TX_NONCE_TOO_HIGH);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
+        cmocka_unit_test(transition_call),
         cmocka_unit_test(transition_moves_value_and_charges_the_fee),
         cmocka_unit_test(transition_to_oneself_costs_the_fee),
         cmocka_unit_test(transition_of_nothing_writes_the_sender_alone),
