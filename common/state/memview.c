@@ -514,6 +514,17 @@ void coh_memview_restore(coh_memview_t *mv)
 
 /* Looking */
 
+void coh_memview_put_alloc(coh_memview_t *mv, coh_genesis_account_t const *accounts, size_t cnt)
+{
+    for (size_t i = 0; i < cnt; i++) {
+        coh_genesis_account_t const *a = &accounts[i];
+        coh_memview_put_account(mv, &a->addr, a->nonce, &a->balance, a->code);
+        for (size_t k = 0; k < a->slot_cnt; k++) {
+            coh_memview_put_slot(mv, &a->addr, &a->slots[k].key, &a->slots[k].value);
+        }
+    }
+}
+
 coh_value_t coh_memview_account(coh_memview_t const *mv, coh_addr_t const *addr)
 {
     uint32_t at = find_account(mv, addr, hash_addr(mv, addr));

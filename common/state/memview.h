@@ -4,6 +4,7 @@
 #define COH_MEMVIEW_H
 
 #include "common/base/err.h"
+#include "common/config/genesis.h"
 #include "common/state/view.h"
 #include "common/state/write.h"
 
@@ -32,6 +33,8 @@ void coh_memview_put_slot(coh_memview_t *mv,
                           coh_addr_t const *addr,
                           coh_u256_t const *slot,
                           coh_u256_t const *value);
+/* All accounts of a genesis, or another list of such, with their slots. */
+void coh_memview_put_alloc(coh_memview_t *mv, coh_genesis_account_t const *accounts, size_t cnt);
 /* coh_memview_account copies an account as it is; coh_memview_slot the value of a slot in the account's present generation. Zero if absent. */
 coh_value_t coh_memview_account(coh_memview_t const *mv, coh_addr_t const *addr);
 coh_u256_t coh_memview_slot(coh_memview_t const *mv,

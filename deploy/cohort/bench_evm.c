@@ -96,15 +96,7 @@ static char *program_name(char const *path, json_t *doc, coh_statetest_case_t co
 static coh_memview_t *make_state(coh_statetest_case_t const *test)
 {
     coh_memview_t *state = coh_memview_new(&coh_code_coder, test->env.fork);
-    for (size_t i = 0; i < test->pre->account_cnt; i++) {
-        coh_statetest_account_t const *account = &test->pre->accounts[i];
-        coh_memview_put_account(
-            state, &account->addr, account->nonce, &account->balance, account->code);
-        for (size_t k = 0; k < account->slot_cnt; k++) {
-            coh_memview_put_slot(
-                state, &account->addr, &account->slots[k].slot, &account->slots[k].value);
-        }
-    }
+    coh_memview_put_alloc(state, test->pre->accounts, test->pre->account_cnt);
     return state;
 }
 

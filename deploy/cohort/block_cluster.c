@@ -519,6 +519,7 @@ static coh_err_t run_to_the_end(coh_block_cluster_t *c, coh_buf_t *err_text)
 /* ---- the state afterwards ---- */
 
 typedef struct {
+    coh_block_cluster_t *cluster;
     coh_block_cluster_visitor_t const *visitor;
     rank_t *rank;
     coh_addr_t addr; /* of the slots that come, in their order */
@@ -526,6 +527,33 @@ typedef struct {
     bool is_known;
     coh_err_t err;
 } visit_t;
+
+/* Code is stored where it was made or used first, not with each account that has it. */
+static coh_err_t keep_account(coh_block_cluster_t *c, coh_addr_t const *addr, coh_value_t const *v)
+{
+    coh_buf_t code = COH_BUF_INIT;
+    coh_err_t err  = coh_value_has_code(v) ? COH_ENOTFOUND : COH_OK;
+    for (uint32_t i = 1; i < c->rank_cnt && err == COH_ENOTFOUND; i++) {
+        coh_kv_t *kv    = c->ranks[i].kv;
+        coh_bytes_t key = coh_bytes(v->code_hash.b, sizeof(v->code_hash.b));
+        err             = kv->ops->get(kv, COH_KV_CODE, key, &code);
+    }
+    if (err == COH_OK) {
+        coh_memview_put_account(c->visitor->state, addr, v->nonce, &v->word, coh_buf_bytes(&code));
+    }
+    coh_buf_free(&code);
+    return err == COH_ENOTFOUND ? COH_ECORRUPT : err;
+}
+
+static coh_err_t keep_slot(coh_memview_t *state, coh_key_t const *key, coh_u256_t const *word)
+{
+    coh_value_t account = coh_memview_account(state, &key->addr);
+    if (!(account.flags & COH_ACCOUNT_EXISTS)) {
+        return COH_ECORRUPT;
+    }
+    coh_memview_put_slot(state, &key->addr, &key->slot, word);
+    return COH_OK;
+}
 
 static bool visit_code(void *arg, coh_bytes_t key, coh_bytes_t value)
 {
@@ -544,7 +572,12 @@ static bool visit_account(void *arg, coh_bytes_t key, coh_bytes_t in)
     v->err = coh_store_read_key(&k, COH_KV_ACCOUNTS, key);
     v->err = v->err == COH_OK ? coh_store_get_value(&value, COH_KEY_ACCOUNT, in) : v->err;
     if (v->err == COH_OK && (value.flags & COH_ACCOUNT_EXISTS)) {
-        v->visitor->account(v->visitor->arg, &k.addr, &value);
+        if (v->visitor->account != NULL) {
+            v->visitor->account(v->visitor->arg, &k.addr, &value);
+        }
+        if (v->visitor->state != NULL) {
+            v->err = keep_account(v->cluster, &k.addr, &value);
+        }
     }
     return v->err == COH_OK;
 }
@@ -577,7 +610,12 @@ static bool visit_slot(void *arg, coh_bytes_t key, coh_bytes_t in)
         v->err = find_generation(v, &k.addr);
     }
     if (v->err == COH_OK && k.generation == v->generation) {
-        v->visitor->slot(v->visitor->arg, &k.addr, &k.slot, &value.word);
+        if (v->visitor->slot != NULL) {
+            v->visitor->slot(v->visitor->arg, &k.addr, &k.slot, &value.word);
+        }
+        if (v->visitor->state != NULL) {
+            v->err = keep_slot(v->visitor->state, &k, &value.word);
+        }
     }
     return v->err == COH_OK;
 }
@@ -585,7 +623,7 @@ static bool visit_slot(void *arg, coh_bytes_t key, coh_bytes_t in)
 static coh_err_t visit_table(coh_block_cluster_t *c, coh_kv_table_t table, coh_kv_visit_t *visit)
 {
     for (uint32_t i = 1; i < c->rank_cnt; i++) {
-        visit_t v    = {.visitor = c->visitor, .rank = &c->ranks[i]};
+        visit_t v    = {.cluster = c, .visitor = c->visitor, .rank = &c->ranks[i]};
         coh_kv_t *kv = v.rank->kv;
         COH_TRY(kv->ops->iterate(kv, table, coh_bytes(NULL, 0), false, visit, &v));
         COH_TRY(v.err);
@@ -598,10 +636,13 @@ static coh_err_t visit_state(coh_block_cluster_t *c)
     if (c->visitor->code != NULL) {
         COH_TRY(visit_table(c, COH_KV_CODE, visit_code));
     }
-    if (c->visitor->account != NULL) {
+    if (c->visitor->account != NULL || c->visitor->state != NULL) {
         COH_TRY(visit_table(c, COH_KV_ACCOUNTS, visit_account));
     }
-    return c->visitor->slot != NULL ? visit_table(c, COH_KV_STORAGE, visit_slot) : COH_OK;
+    if (c->visitor->slot != NULL || c->visitor->state != NULL) {
+        COH_TRY(visit_table(c, COH_KV_STORAGE, visit_slot));
+    }
+    return COH_OK;
 }
 
 /* ---- a run ---- */

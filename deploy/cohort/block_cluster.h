@@ -8,7 +8,7 @@
 #ifndef COH_BLOCK_CLUSTER_H
 #define COH_BLOCK_CLUSTER_H
 
-#include "common/state/key.h"
+#include "common/state/memview.h"
 #include "common/wire/wire.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/seal.h"
@@ -48,6 +48,9 @@ typedef struct {
                  coh_u256_t const *slot,
                  coh_u256_t const *value);
     void (*code)(void *arg, coh_hash_t const *hash, coh_bytes_t code);
+    /* Beside, or instead: an empty view that takes all accounts with their code and slots. Of an account whose code is stored nowhere, and of
+       slots without an account, the run fails (COH_ECORRUPT). */
+    coh_memview_t *state;
     void *arg;
 } coh_block_cluster_visitor_t;
 

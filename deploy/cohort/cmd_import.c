@@ -13,7 +13,7 @@
 #include "deploy/cohort/args.h"
 #include "deploy/cohort/cmd.h"
 #include "deploy/cohort/import_cluster.h"
-#include "deploy/cohort/realblock.h"
+#include "deploy/cohort/realblock_import.h"
 
 typedef struct {
     coh_config_t config;
@@ -117,7 +117,7 @@ static bool recover_senders(coh_realblock_t const *block, coh_buf_t *why)
 
 static bool check_outcome(coh_realblock_t const *block,
                           coh_import_outcome_t const *outcome,
-                          coh_realblock_account_t const *expected,
+                          coh_genesis_account_t const *expected,
                           size_t expected_cnt,
                           coh_buf_t *why)
 {
@@ -177,13 +177,12 @@ static bool execute(import_t const *im,
                     uint64_t *elapsed_us,
                     coh_buf_t *why)
 {
-    coh_realblock_account_t *expected = NULL;
-    size_t expected_cnt               = 0;
-    coh_bytes_t *raws                 = coh_calloc(block->tx_cnt, sizeof(*raws));
-    coh_addr_t *addrs                 = NULL;
-    coh_import_outcome_t outcome      = {0};
-    char dir[PATH_MAX]                = "";
-    bool ok                           = recover_senders(block, why);
+    coh_genesis_account_t *expected = NULL;
+    size_t expected_cnt             = 0;
+    coh_addr_t *addrs               = NULL;
+    coh_import_outcome_t outcome    = {0};
+    char dir[PATH_MAX]              = "";
+    bool ok                         = recover_senders(block, why);
     if (ok && coh_realblock_kind(block) == COH_REALBLOCK_TRANSFERS) {
         ok = coh_realblock_expect(&expected, &expected_cnt, block, why) == COH_OK;
     }
@@ -193,27 +192,11 @@ static bool execute(import_t const *im,
         ok     = false;
     }
     if (ok) {
-        for (size_t i = 0; i < block->tx_cnt; i++) {
-            raws[i] = block->txs[i].raw;
-        }
         addrs = coh_calloc(expected_cnt, sizeof(*addrs));
         for (size_t i = 0; i < expected_cnt; i++) {
             addrs[i] = expected[i].addr;
         }
-        coh_import_block_t const import = {
-            .number        = block->number,
-            .fork          = block->fork,
-            .timestamp     = block->timestamp,
-            .gas_limit     = block->gas_limit,
-            .base_fee      = block->base_fee,
-            .blob_base_fee = block->blob_base_fee,
-            .prev_randao   = block->prev_randao,
-            .blob_max      = block->blob_max,
-            .coinbase      = block->coinbase,
-            .tx_cnt        = (uint32_t)block->tx_cnt,
-            .raws          = raws,
-            .senders       = block->senders,
-        };
+        coh_import_block_t const import = coh_realblock_import(block);
         ok =
             coh_import_cluster_run(
                 &outcome, dir, &im->config, genesis, &import, addrs, expected_cnt, why) == COH_OK &&
@@ -226,7 +209,6 @@ static bool execute(import_t const *im,
     free(outcome.accounts);
     free(outcome.gas);
     free(addrs);
-    free(raws);
     free(expected);
     return ok;
 }

@@ -1,121 +1,57 @@
 #include "deploy/cohort/realblock.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
 #include "common/base/hex.h"
 #include "common/crypto/keccak.h"
+#include "deploy/cohort/json_reader.h"
 
-/* Names of rule sets in recordings; several are names of one. */
+/* Names of rule sets in recordings; several are names of one. Those with blobs say with which parameters. */
 static struct {
     char const *name;
     coh_fork_t fork;
+    coh_blob_step_t blobs;
 } const fork_names[] = {
-    {"chainstart", COH_FORK_FRONTIER},
-    {"homestead", COH_FORK_HOMESTEAD},
-    {"dao", COH_FORK_HOMESTEAD},
-    {"tangerineWhistle", COH_FORK_TANGERINE},
-    {"spuriousDragon", COH_FORK_SPURIOUS},
-    {"byzantium", COH_FORK_BYZANTIUM},
-    {"constantinople", COH_FORK_CONSTANTINOPLE},
-    {"petersburg", COH_FORK_PETERSBURG},
-    {"istanbul", COH_FORK_ISTANBUL},
-    {"muirGlacier", COH_FORK_ISTANBUL},
-    {"berlin", COH_FORK_BERLIN},
-    {"london", COH_FORK_LONDON},
-    {"arrowGlacier", COH_FORK_LONDON},
-    {"grayGlacier", COH_FORK_LONDON},
-    {"paris", COH_FORK_PARIS},
-    {"shanghai", COH_FORK_SHANGHAI},
-    {"cancun", COH_FORK_CANCUN},
-    {"prague", COH_FORK_PRAGUE},
-    {"osaka", COH_FORK_OSAKA},
-    {"bpo1", COH_FORK_OSAKA},
-    {"bpo2", COH_FORK_OSAKA},
+    {"chainstart", COH_FORK_FRONTIER, COH_BLOB_STEP_CNT},
+    {"homestead", COH_FORK_HOMESTEAD, COH_BLOB_STEP_CNT},
+    {"dao", COH_FORK_HOMESTEAD, COH_BLOB_STEP_CNT},
+    {"tangerineWhistle", COH_FORK_TANGERINE, COH_BLOB_STEP_CNT},
+    {"spuriousDragon", COH_FORK_SPURIOUS, COH_BLOB_STEP_CNT},
+    {"byzantium", COH_FORK_BYZANTIUM, COH_BLOB_STEP_CNT},
+    {"constantinople", COH_FORK_CONSTANTINOPLE, COH_BLOB_STEP_CNT},
+    {"petersburg", COH_FORK_PETERSBURG, COH_BLOB_STEP_CNT},
+    {"istanbul", COH_FORK_ISTANBUL, COH_BLOB_STEP_CNT},
+    {"muirGlacier", COH_FORK_ISTANBUL, COH_BLOB_STEP_CNT},
+    {"berlin", COH_FORK_BERLIN, COH_BLOB_STEP_CNT},
+    {"london", COH_FORK_LONDON, COH_BLOB_STEP_CNT},
+    {"arrowGlacier", COH_FORK_LONDON, COH_BLOB_STEP_CNT},
+    {"grayGlacier", COH_FORK_LONDON, COH_BLOB_STEP_CNT},
+    {"paris", COH_FORK_PARIS, COH_BLOB_STEP_CNT},
+    {"shanghai", COH_FORK_SHANGHAI, COH_BLOB_STEP_CNT},
+    {"cancun", COH_FORK_CANCUN, COH_BLOB_CANCUN},
+    {"prague", COH_FORK_PRAGUE, COH_BLOB_PRAGUE},
+    {"osaka", COH_FORK_OSAKA, COH_BLOB_OSAKA},
+    {"bpo1", COH_FORK_OSAKA, COH_BLOB_BPO1},
+    {"bpo2", COH_FORK_OSAKA, COH_BLOB_BPO2},
 };
 
-/* Reading members. The first failure is kept; later reads return zeros. */
-typedef struct {
-    coh_buf_t *err_text;
-    coh_err_t err;
-} reader_t;
-
-static void fail(reader_t *rd, char const *member, char const *what)
+/* Returns whose blob parameters hold. */
+static coh_blob_step_t load_header(coh_json_reader_t *rd, coh_realblock_t *out, json_t *root)
 {
-    if (rd->err == COH_OK) {
-        rd->err = COH_EMALFORMED;
-        coh_buf_printf(rd->err_text, "member %s %s", member, what);
-    }
-}
-
-static json_t *member(reader_t *rd, json_t *obj, char const *key)
-{
-    json_t *v = json_object_get(obj, key);
-    if (v == NULL) {
-        fail(rd, key, "is missing");
-    }
-    return v;
-}
-
-static coh_u256_t quantity_value(reader_t *rd, json_t *v, char const *what)
-{
-    coh_u256_t out = COH_U256_ZERO;
-    if (!json_is_string(v) ||
-        coh_u256_parse(&out, json_string_value(v), json_string_length(v)) != COH_OK) {
-        fail(rd, what, "is no quantity");
-        return COH_U256_ZERO;
-    }
-    return out;
-}
-
-static coh_u256_t quantity(reader_t *rd, json_t *obj, char const *key)
-{
-    return quantity_value(rd, member(rd, obj, key), key);
-}
-
-static uint64_t quantity_u64(reader_t *rd, json_t *obj, char const *key)
-{
-    coh_u256_t v = quantity(rd, obj, key);
-    if ((v.w[1] | v.w[2] | v.w[3]) != 0) {
-        fail(rd, key, "exceeds 64 bits");
-    }
-    return v.w[0];
-}
-
-static void fixed_text(reader_t *rd,
-                       void *out,
-                       size_t n,
-                       char const *text,
-                       size_t len,
-                       char const *what)
-{
-    if (text == NULL || coh_hex_decode(out, n, text, len) != COH_OK) {
-        memset(out, 0, n);
-        fail(rd, what, "is not hexadecimal of the right length");
-    }
-}
-
-static void fixed(reader_t *rd, void *out, size_t n, json_t *v, char const *what)
-{
-    fixed_text(rd, out, n, json_string_value(v), json_string_length(v), what);
-}
-
-static void load_header(reader_t *rd, coh_realblock_t *out, json_t *root)
-{
-    json_t *header = member(rd, root, "header");
-    out->chain_id  = quantity_u64(rd, root, "chainId");
-    out->number    = quantity_u64(rd, header, "number");
-    out->timestamp = quantity_u64(rd, header, "timestamp");
-    out->gas_limit = quantity_u64(rd, header, "gasLimit");
-    out->gas_used  = quantity_u64(rd, header, "gasUsed");
-    fixed(rd, out->coinbase.b, sizeof(out->coinbase.b), member(rd, header, "coinbase"), "coinbase");
+    json_t *header = coh_json_member(rd, root, "header");
+    out->chain_id  = coh_json_u64(rd, root, "chainId");
+    out->number    = coh_json_u64(rd, header, "number");
+    out->timestamp = coh_json_u64(rd, header, "timestamp");
+    out->gas_limit = coh_json_u64(rd, header, "gasLimit");
+    out->gas_used  = coh_json_u64(rd, header, "gasUsed");
+    coh_json_fixed(rd, out->coinbase.b, sizeof(out->coinbase.b), header, "coinbase");
     if (json_object_get(header, "baseFeePerGas") != NULL) {
-        out->base_fee = quantity(rd, header, "baseFeePerGas");
+        out->base_fee = coh_json_u256(rd, header, "baseFeePerGas");
     }
 
-    fixed(rd, out->hash.b, sizeof(out->hash.b), member(rd, root, "hash"), "hash");
-    json_t *rlp     = member(rd, root, "headerRlp");
+    coh_json_fixed(rd, out->hash.b, sizeof(out->hash.b), root, "hash");
+    json_t *rlp     = coh_json_member(rd, root, "headerRlp");
     coh_buf_t raw   = COH_BUF_INIT;
     coh_hash_t hash = {{0}};
     if (rlp != NULL &&
@@ -124,46 +60,44 @@ static void load_header(reader_t *rd, coh_realblock_t *out, json_t *root)
     }
     coh_buf_free(&raw);
     if (!coh_hash_eq(&hash, &out->hash)) {
-        fail(rd, "headerRlp", "does not have the recorded hash");
+        coh_json_fail(rd, "headerRlp", "does not have the recorded hash");
     }
 
-    char const *fork = json_string_value(member(rd, root, "fork"));
+    char const *fork = json_string_value(coh_json_member(rd, root, "fork"));
     for (size_t i = 0; i < COH_CNT(fork_names); i++) {
         if (fork != NULL && strcmp(fork, fork_names[i].name) == 0) {
             out->fork = fork_names[i].fork;
-            return;
+            return fork_names[i].blobs;
         }
     }
-    fail(rd, "fork", "names an unknown rule set");
+    coh_json_fail(rd, "fork", "names an unknown rule set");
+    return COH_BLOB_STEP_CNT;
 }
 
 /* What only contracts see of a header, and their logs' bloom: zero where a recording of none leaves it out. */
-static void load_context(reader_t *rd, coh_realblock_t *out, json_t *root)
+static void load_context(coh_json_reader_t *rd,
+                         coh_realblock_t *out,
+                         json_t *root,
+                         coh_blob_step_t step)
 {
-    json_t *header = member(rd, root, "header");
+    json_t *header = coh_json_member(rd, root, "header");
     json_t *bloom  = json_object_get(header, "logsBloom");
     json_t *mix    = json_object_get(header, "mixHash");
     if (bloom != NULL) {
-        fixed(rd, out->bloom, sizeof(out->bloom), bloom, "logsBloom");
+        coh_json_fixed_value(rd, out->bloom, sizeof(out->bloom), bloom, "logsBloom");
     }
     if (out->fork >= COH_FORK_PARIS && mix != NULL) {
         uint8_t be[32];
-        fixed(rd, be, sizeof(be), mix, "mixHash");
+        coh_json_fixed_value(rd, be, sizeof(be), mix, "mixHash");
         out->prev_randao = coh_u256_from_be(be, sizeof(be));
     } else if (out->fork < COH_FORK_PARIS && json_object_get(header, "difficulty") != NULL) {
-        out->prev_randao = quantity(rd, header, "difficulty");
+        out->prev_randao = coh_json_u256(rd, header, "difficulty");
     }
     if (out->fork >= COH_FORK_CANCUN) {
-        char const *fork        = json_string_value(member(rd, root, "fork"));
-        coh_blob_step_t step    = out->fork == COH_FORK_CANCUN   ? COH_BLOB_CANCUN
-                                  : out->fork == COH_FORK_PRAGUE ? COH_BLOB_PRAGUE
-                                                                 : COH_BLOB_OSAKA;
-        step                    = strcmp(fork, "bpo1") == 0 ? COH_BLOB_BPO1 : step;
-        step                    = strcmp(fork, "bpo2") == 0 ? COH_BLOB_BPO2 : step;
         coh_blob_params_t blobs = coh_blob_params_default(step);
         out->blob_max           = blobs.max;
         uint64_t excess         = json_object_get(header, "excessBlobGas") != NULL
-                                      ? quantity_u64(rd, header, "excessBlobGas")
+                                      ? coh_json_u64(rd, header, "excessBlobGas")
                                       : 0;
         out->blob_base_fee      = coh_blob_base_fee(excess, blobs.update_fraction);
     }
@@ -172,25 +106,26 @@ static void load_context(reader_t *rd, coh_realblock_t *out, json_t *root)
     json_object_foreach (json_object_get(root, "blockHashes"), key, v) {
         uint64_t back = out->number - strtoull(key, NULL, 10);
         if (back < 1 || back > COH_CNT(out->ancestors)) {
-            fail(rd, "blockHashes", "are not of blocks that this one can see");
+            coh_json_fail(rd, "blockHashes", "are not of blocks that this one can see");
             return;
         }
         coh_hash_t *hash = &out->ancestors[COH_CNT(out->ancestors) - back];
-        fixed(rd, hash->b, sizeof(hash->b), v, "blockHashes");
+        coh_json_fixed_value(rd, hash->b, sizeof(hash->b), v, "blockHashes");
     }
 }
 
-static void load_txs(reader_t *rd, coh_realblock_t *out, json_t *root)
+static void load_txs(coh_json_reader_t *rd, coh_realblock_t *out, json_t *root)
 {
-    json_t *raws     = member(rd, root, "transactions");
-    json_t *senders  = member(rd, root, "senders");
-    json_t *outcomes = member(rd, member(rd, root, "txOnly"), "txs");
+    json_t *raws     = coh_json_member(rd, root, "transactions");
+    json_t *senders  = coh_json_member(rd, root, "senders");
+    json_t *outcomes = coh_json_member(rd, coh_json_member(rd, root, "txOnly"), "txs");
     size_t cnt       = json_array_size(raws);
     if (json_array_size(senders) != cnt || json_array_size(outcomes) != cnt) {
-        fail(rd, "senders", "or txOnly has another length than transactions");
+        coh_json_fail(rd, "senders", "or txOnly has another length than transactions");
         return;
     }
     out->tx_cnt  = cnt;
+    out->raws    = coh_calloc(cnt + 1, sizeof(*out->raws));
     out->txs     = coh_calloc(cnt + 1, sizeof(*out->txs));
     out->errs    = coh_calloc(cnt + 1, sizeof(*out->errs));
     out->senders = coh_calloc(cnt + 1, sizeof(*out->senders));
@@ -201,96 +136,63 @@ static void load_txs(reader_t *rd, coh_realblock_t *out, json_t *root)
         if (!json_is_string(raw) ||
             coh_hex_append(&out->bytes, json_string_value(raw), json_string_length(raw)) !=
                 COH_OK) {
-            fail(rd, "transactions", "holds something that is not hexadecimal");
+            coh_json_fail(rd, "transactions", "holds something that is not hexadecimal");
         }
         ends[i + 1] = out->bytes.n;
-        fixed(rd,
-              out->senders[i].b,
-              sizeof(out->senders[i].b),
-              json_array_get(senders, i),
-              "senders");
-        out->gas[i] = quantity_u64(rd, json_array_get(outcomes, i), "gasUsed");
+        coh_json_fixed_value(rd,
+                             out->senders[i].b,
+                             sizeof(out->senders[i].b),
+                             json_array_get(senders, i),
+                             "senders");
+        out->gas[i] = coh_json_u64(rd, json_array_get(outcomes, i), "gasUsed");
     }
     for (size_t i = 0; i < cnt; i++) {
-        out->errs[i] =
-            coh_tx_decode(&out->txs[i], coh_bytes(out->bytes.p + ends[i], ends[i + 1] - ends[i]));
+        out->raws[i] = coh_bytes(out->bytes.p + ends[i], ends[i + 1] - ends[i]);
+        out->errs[i] = coh_tx_decode(&out->txs[i], out->raws[i]);
     }
     free(ends);
 }
 
 static int compare_accounts(void const *a, void const *b)
 {
-    coh_realblock_account_t const *x = a;
-    coh_realblock_account_t const *y = b;
+    coh_genesis_account_t const *x = a;
+    coh_genesis_account_t const *y = b;
     return memcmp(x->addr.b, y->addr.b, sizeof(x->addr.b));
 }
 
-static coh_realblock_account_t *find_account(coh_realblock_account_t *accounts,
-                                             size_t cnt,
-                                             coh_addr_t const *addr)
+static coh_genesis_account_t *find_account(coh_genesis_account_t *accounts,
+                                           size_t cnt,
+                                           coh_addr_t const *addr)
 {
-    coh_realblock_account_t key = {.addr = *addr};
+    coh_genesis_account_t key = {.addr = *addr};
     return cnt == 0 ? NULL : bsearch(&key, accounts, cnt, sizeof(*accounts), compare_accounts);
 }
 
-/* Code and slots of an account. */
-static void load_contract(reader_t *rd,
-                          coh_realblock_t *out,
-                          coh_realblock_account_t *a,
-                          json_t *account,
-                          json_t *codes)
+static void load_accounts(coh_json_reader_t *rd, coh_realblock_t *out, json_t *root)
 {
-    json_t *hash    = json_object_get(account, "codeHash");
-    json_t *storage = json_object_get(account, "storage");
-    a->has_code     = hash != NULL;
-    if (hash != NULL) {
-        coh_buf_t code     = COH_BUF_INIT;
-        json_t const *text = json_object_get(codes, json_string_value(hash));
-        if (!json_is_string(text) ||
-            coh_hex_append(&code, json_string_value(text), json_string_length(text)) != COH_OK) {
-            fail(rd, "codes", "lacks one, or it is not hexadecimal");
-        } else if (code.n != 0) {
-            a->code =
-                coh_bytes(memcpy(coh_arena_alloc(&out->arena, code.n), code.p, code.n), code.n);
-        }
-        coh_buf_free(&code);
-    }
-    a->slots = coh_arena_alloc(&out->arena, json_object_size(storage) * sizeof(*a->slots));
-    char const *key;
-    json_t *v;
-    json_object_foreach (storage, key, v) {
-        coh_genesis_slot_t *slot = &a->slots[a->slot_cnt++];
-        slot->value              = quantity_value(rd, v, "storage");
-        if (coh_u256_parse(&slot->key, key, strlen(key)) != COH_OK) {
-            fail(rd, "storage", "has a slot that is no quantity");
-        }
-    }
-}
-
-static void load_accounts(reader_t *rd, coh_realblock_t *out, json_t *root)
-{
-    json_t *pre     = member(rd, root, "pre");
+    json_t *pre     = coh_json_member(rd, root, "pre");
     json_t *codes   = json_object_get(root, "codes");
-    json_t *omitted = member(rd, root, "codeOmitted");
+    json_t *omitted = coh_json_member(rd, root, "codeOmitted");
     out->accounts   = coh_calloc(json_object_size(pre) + 1, sizeof(*out->accounts));
     char const *key;
     json_t *v;
     json_object_foreach (pre, key, v) {
-        coh_realblock_account_t *a = &out->accounts[out->account_cnt++];
-        fixed_text(rd, a->addr.b, sizeof(a->addr.b), key, strlen(key), "pre");
-        a->nonce   = quantity_u64(rd, v, "nonce");
-        a->balance = quantity(rd, v, "balance");
-        load_contract(rd, out, a, v, codes);
+        coh_genesis_account_t *a = &out->accounts[out->account_cnt++];
+        coh_json_fixed_text(rd, a->addr.b, sizeof(a->addr.b), key, strlen(key), "pre");
+        a->nonce     = coh_json_u64(rd, v, "nonce");
+        a->balance   = coh_json_u256(rd, v, "balance");
+        json_t *hash = json_object_get(v, "codeHash");
+        if (hash != NULL) {
+            a->code = coh_json_octets(rd, json_object_get(codes, json_string_value(hash)), "codes");
+        }
+        coh_json_slots(rd, &a->slots, &a->slot_cnt, json_object_get(v, "storage"));
     }
     qsort(out->accounts, out->account_cnt, sizeof(*out->accounts), compare_accounts);
+    out->omitted_cnt = json_array_size(omitted);
+    out->omitted     = coh_json_zeroed(rd, out->omitted_cnt, sizeof(*out->omitted));
     size_t i;
     json_array_foreach (omitted, i, v) {
-        coh_addr_t addr;
-        fixed(rd, addr.b, sizeof(addr.b), v, "codeOmitted");
-        coh_realblock_account_t *a = find_account(out->accounts, out->account_cnt, &addr);
-        if (a != NULL) {
-            a->has_code = true;
-        }
+        coh_json_fixed_value(rd, out->omitted[i].b, sizeof(out->omitted[i].b), v, "codeOmitted");
     }
 }
 
@@ -303,13 +205,13 @@ coh_err_t coh_realblock_load(coh_realblock_t *out, char const *path, coh_buf_t *
         coh_buf_printf(err_text, "%s", error.text);
         return json_error_code(&error) == json_error_cannot_open_file ? COH_EIO : COH_EMALFORMED;
     }
-    reader_t rd        = {.err_text = err_text};
-    char const *format = json_string_value(member(&rd, root, "format"));
+    coh_json_reader_t rd = {.arena = &out->arena, .err_text = err_text};
+    char const *format   = json_string_value(coh_json_member(&rd, root, "format"));
     if (format == NULL || strcmp(format, "realblock-1") != 0) {
-        fail(&rd, "format", "is not realblock-1");
+        coh_json_fail(&rd, "format", "is not realblock-1");
     }
-    load_header(&rd, out, root);
-    load_context(&rd, out, root);
+    coh_blob_step_t step = load_header(&rd, out, root);
+    load_context(&rd, out, root, step);
     load_txs(&rd, out, root);
     load_accounts(&rd, out, root);
     json_decref(root);
@@ -318,6 +220,7 @@ coh_err_t coh_realblock_load(coh_realblock_t *out, char const *path, coh_buf_t *
 
 void coh_realblock_free(coh_realblock_t *block)
 {
+    free(block->raws);
     free(block->txs);
     free(block->errs);
     free(block->senders);
@@ -334,6 +237,20 @@ static bool runs_code(coh_tx_t const *tx, coh_fork_t fork)
     return tx->is_create ? tx->data.n != 0 : coh_fork_is_precompile(fork, &tx->to);
 }
 
+static bool has_code(coh_realblock_t const *block, coh_addr_t const *addr)
+{
+    coh_genesis_account_t const *a = find_account(block->accounts, block->account_cnt, addr);
+    if (a != NULL && a->code.n != 0) {
+        return true;
+    }
+    for (size_t i = 0; i < block->omitted_cnt; i++) {
+        if (coh_addr_eq(&block->omitted[i], addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 coh_realblock_kind_t coh_realblock_kind(coh_realblock_t const *block)
 {
     coh_realblock_kind_t kind = block->tx_cnt == 0 ? COH_REALBLOCK_EMPTY : COH_REALBLOCK_TRANSFERS;
@@ -342,9 +259,7 @@ coh_realblock_kind_t coh_realblock_kind(coh_realblock_t const *block)
             return COH_REALBLOCK_TYPE;
         }
         coh_addr_t receiver = coh_tx_receiver(&block->txs[i], &block->senders[i]);
-        coh_realblock_account_t const *to =
-            find_account(block->accounts, block->account_cnt, &receiver);
-        if (runs_code(&block->txs[i], block->fork) || (to != NULL && to->has_code) ||
+        if (runs_code(&block->txs[i], block->fork) || has_code(block, &receiver) ||
             block->txs[i].type > COH_TX_DYNAMIC_FEE) {
             kind = COH_REALBLOCK_CODE;
         }
@@ -381,13 +296,13 @@ coh_err_t coh_realblock_genesis(coh_genesis_t *out,
     }
     out->alloc = coh_calloc(block->account_cnt + 1, sizeof(*out->alloc));
     for (size_t i = 0; i < block->account_cnt; i++) {
-        coh_realblock_account_t const *a = &block->accounts[i];
-        coh_genesis_account_t *to        = &out->alloc[i];
-        *to                              = (coh_genesis_account_t){.addr     = a->addr,
-                                                                   .nonce    = a->nonce,
-                                                                   .balance  = a->balance,
-                                                                   .slots    = coh_calloc(a->slot_cnt, sizeof(*a->slots)),
-                                                                   .slot_cnt = a->slot_cnt};
+        coh_genesis_account_t const *a = &block->accounts[i];
+        coh_genesis_account_t *to      = &out->alloc[i];
+        *to                            = (coh_genesis_account_t){.addr     = a->addr,
+                                                                 .nonce    = a->nonce,
+                                                                 .balance  = a->balance,
+                                                                 .slots    = coh_calloc(a->slot_cnt, sizeof(*a->slots)),
+                                                                 .slot_cnt = a->slot_cnt};
         if (a->slot_cnt != 0) {
             memcpy(to->slots, a->slots, a->slot_cnt * sizeof(*a->slots));
         }
@@ -420,15 +335,15 @@ static bool gas_price(coh_u256_t *price, coh_tx_t const *tx, coh_u256_t const *b
     return true;
 }
 
-coh_err_t coh_realblock_expect(coh_realblock_account_t **out,
+coh_err_t coh_realblock_expect(coh_genesis_account_t **out,
                                size_t *out_cnt,
                                coh_realblock_t const *block,
                                coh_buf_t *err_text)
 {
     /* Every account that the block may touch, once, sorted. */
-    size_t room                  = block->account_cnt + 2 * block->tx_cnt + 1;
-    coh_realblock_account_t *all = coh_calloc(room, sizeof(*all));
-    size_t cnt                   = 0;
+    size_t room                = block->account_cnt + 2 * block->tx_cnt + 1;
+    coh_genesis_account_t *all = coh_calloc(room, sizeof(*all));
+    size_t cnt                 = 0;
     for (size_t i = 0; i < block->account_cnt; i++) {
         all[cnt++] = block->accounts[i];
     }
@@ -453,14 +368,14 @@ coh_err_t coh_realblock_expect(coh_realblock_account_t **out,
     *out     = all;
     *out_cnt = kept;
 
-    coh_realblock_account_t *coinbase = find_account(all, kept, &block->coinbase);
+    coh_genesis_account_t *coinbase = find_account(all, kept, &block->coinbase);
     for (size_t i = 0; i < block->tx_cnt; i++) {
-        coh_tx_t const *tx            = &block->txs[i];
-        coh_realblock_account_t *from = find_account(all, kept, &block->senders[i]);
-        coh_addr_t receiver           = coh_tx_receiver(tx, &block->senders[i]);
-        coh_realblock_account_t *to   = find_account(all, kept, &receiver);
-        bool taken                    = tx->is_create && to->nonce != 0;
-        coh_u256_t value              = taken ? COH_U256_ZERO : tx->value;
+        coh_tx_t const *tx          = &block->txs[i];
+        coh_genesis_account_t *from = find_account(all, kept, &block->senders[i]);
+        coh_addr_t receiver         = coh_tx_receiver(tx, &block->senders[i]);
+        coh_genesis_account_t *to   = find_account(all, kept, &receiver);
+        bool taken                  = tx->is_create && to->nonce != 0;
+        coh_u256_t value            = taken ? COH_U256_ZERO : tx->value;
         coh_u256_t price;
         coh_u256_t tip;
         coh_u256_t cost;

@@ -14,17 +14,6 @@
 #include "common/config/genesis.h"
 
 typedef struct {
-    coh_addr_t addr;
-    uint64_t nonce;
-    coh_u256_t balance;
-    bool has_code;
-    coh_bytes_t
-        code; /* in the block's arena, as slots are; empty if it has none, or if it is never used and was not recorded */
-    coh_genesis_slot_t *slots;
-    size_t slot_cnt;
-} coh_realblock_account_t;
-
-typedef struct {
     uint64_t chain_id;
     uint64_t number;
     uint64_t timestamp;
@@ -41,12 +30,16 @@ typedef struct {
     coh_hash_t ancestors
         [256]; /* of the blocks before it, the parent last; zero where execution reads none */
     size_t tx_cnt;
-    coh_tx_t *txs;       /* borrow from bytes */
+    coh_bytes_t *raws;   /* borrow from bytes */
+    coh_tx_t *txs;       /* as raws do */
     coh_tx_err_t *errs;  /* of decoding each */
     coh_addr_t *senders; /* as recorded */
     uint64_t *gas;       /* of each alone, as recorded */
     size_t account_cnt;
-    coh_realblock_account_t *accounts; /* before the block; sorted by address, no repetition */
+    /* Before the block; sorted by address, no repetition. Codes and slots lie in the arena. */
+    coh_genesis_account_t *accounts;
+    coh_addr_t *omitted; /* accounts whose code is never used and was not recorded */
+    size_t omitted_cnt;
     coh_buf_t bytes;
     coh_arena_t arena;
 } coh_realblock_t;
@@ -77,7 +70,7 @@ coh_err_t coh_realblock_genesis(coh_genesis_t *out,
    recorded gas at the effective price, receivers get value, the coinbase what is above the base fee; an account that is created gets
    nonce 1 (EIP-161), or, if it had one already, nothing (EIP-684). Only for kind TRANSFERS.
    Returns: COH_OK; COH_EINVAL the recording contradicts itself: a nonce or a balance does not fit, with err_text */
-coh_err_t coh_realblock_expect(coh_realblock_account_t **out,
+coh_err_t coh_realblock_expect(coh_genesis_account_t **out,
                                size_t *out_cnt,
                                coh_realblock_t const *block,
                                coh_buf_t *err_text);

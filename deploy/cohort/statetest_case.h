@@ -9,24 +9,11 @@
 
 #include "common/base/arena.h"
 #include "common/codec/tx.h"
+#include "common/config/genesis.h"
 #include "common/state/block_env.h"
 
 typedef struct {
-    coh_u256_t slot;
-    coh_u256_t value;
-} coh_statetest_slot_t;
-
-typedef struct {
-    coh_addr_t addr;
-    uint64_t nonce;
-    coh_u256_t balance;
-    coh_bytes_t code;
-    coh_statetest_slot_t *slots;
-    size_t slot_cnt;
-} coh_statetest_account_t;
-
-typedef struct {
-    coh_statetest_account_t *accounts;
+    coh_genesis_account_t *accounts; /* codes and slots, too, in the file's arena; in no order */
     size_t account_cnt;
 } coh_statetest_state_t;
 

@@ -25,7 +25,7 @@ typedef struct {
 } accounts_t;
 
 typedef struct {
-    coh_statetest_slot_t *v;
+    coh_genesis_slot_t *v;
     size_t cnt;
 } slots_t;
 
@@ -40,11 +40,11 @@ static void add_slot(void *arg, coh_u256_t const *slot, coh_u256_t const *value)
 {
     slots_t *all       = arg;
     all->v             = coh_realloc(all->v, (all->cnt + 1) * sizeof(*all->v));
-    all->v[all->cnt++] = (coh_statetest_slot_t){.slot = *slot, .value = *value};
+    all->v[all->cnt++] = (coh_genesis_slot_t){.key = *slot, .value = *value};
 }
 
 /* Both kinds of account begin with their address. */
-_Static_assert(offsetof(account_t, addr) == 0 && offsetof(coh_statetest_account_t, addr) == 0,
+_Static_assert(offsetof(account_t, addr) == 0 && offsetof(coh_genesis_account_t, addr) == 0,
                "compared by what they begin with");
 
 static int compare_accounts(void const *a, void const *b)
@@ -54,8 +54,8 @@ static int compare_accounts(void const *a, void const *b)
 
 static int compare_slots(void const *a, void const *b)
 {
-    coh_u256_t const *x = &((coh_statetest_slot_t const *)a)->slot;
-    coh_u256_t const *y = &((coh_statetest_slot_t const *)b)->slot;
+    coh_u256_t const *x = &((coh_genesis_slot_t const *)a)->key;
+    coh_u256_t const *y = &((coh_genesis_slot_t const *)b)->key;
     return coh_u256_lt(x, y) ? -1 : coh_u256_lt(y, x);
 }
 
@@ -101,12 +101,12 @@ static void diff_word(diff_t *d, char const *what, coh_u256_t const *got, coh_u2
     }
 }
 
-static void diff_slots(diff_t *d, slots_t const *got, coh_statetest_account_t const *want)
+static void diff_slots(diff_t *d, slots_t const *got, coh_genesis_account_t const *want)
 {
-    coh_statetest_slot_t *x = sorted(got->v, got->cnt, sizeof(*x), compare_slots);
-    coh_statetest_slot_t *y = sorted(want->slots, want->slot_cnt, sizeof(*y), compare_slots);
-    size_t i                = 0;
-    size_t k                = 0;
+    coh_genesis_slot_t *x = sorted(got->v, got->cnt, sizeof(*x), compare_slots);
+    coh_genesis_slot_t *y = sorted(want->slots, want->slot_cnt, sizeof(*y), compare_slots);
+    size_t i              = 0;
+    size_t k              = 0;
     while (i < got->cnt || k < want->slot_cnt) {
         int order = 1;
         if (i < got->cnt) {
@@ -114,7 +114,7 @@ static void diff_slots(diff_t *d, slots_t const *got, coh_statetest_account_t co
         }
         char slot_text[67];
         char what[80];
-        word_text(slot_text, order <= 0 ? &x[i].slot : &y[k].slot);
+        word_text(slot_text, order <= 0 ? &x[i].key : &y[k].key);
         (void)snprintf(what, sizeof(what), "slot %s:", slot_text);
         diff_word(d,
                   what,
@@ -127,7 +127,7 @@ static void diff_slots(diff_t *d, slots_t const *got, coh_statetest_account_t co
     free(y);
 }
 
-static void diff_account(diff_t *d, account_t const *got, coh_statetest_account_t const *want)
+static void diff_account(diff_t *d, account_t const *got, coh_genesis_account_t const *want)
 {
     coh_u256_t got_nonce  = coh_u256(got->value.nonce);
     coh_u256_t want_nonce = coh_u256(want->nonce);
@@ -154,7 +154,7 @@ void coh_statetest_diff(coh_buf_t *out,
     accounts_t got = {0};
     coh_memview_accounts(mv, add_account, &got);
     account_t *x = sorted(got.v, got.cnt, sizeof(*x), compare_accounts);
-    coh_statetest_account_t *y =
+    coh_genesis_account_t *y =
         sorted(expected->accounts, expected->account_cnt, sizeof(*y), compare_accounts);
     size_t i = 0;
     size_t k = 0;

@@ -193,13 +193,7 @@ static coh_memview_t *make_state(coh_statetest_case_t const *test)
 {
     coh_memview_t *mv = coh_memview_new(&coh_code_coder, test->env.fork);
     coh_memview_set_block_hash(mv, block_hash, NULL);
-    for (size_t i = 0; i < test->pre->account_cnt; i++) {
-        coh_statetest_account_t const *a = &test->pre->accounts[i];
-        coh_memview_put_account(mv, &a->addr, a->nonce, &a->balance, a->code);
-        for (size_t k = 0; k < a->slot_cnt; k++) {
-            coh_memview_put_slot(mv, &a->addr, &a->slots[k].slot, &a->slots[k].value);
-        }
-    }
+    coh_memview_put_alloc(mv, test->pre->accounts, test->pre->account_cnt);
     return mv;
 }
 
@@ -296,16 +290,9 @@ static void judge_hash(run_t *run, char const *what, coh_hash_t const *got, coh_
 
 /* ---- In a cluster ---------------------------------------------------------------------------------------------------------------- */
 
-/* What a cluster says of a block, and of the state after it. */
+/* What a cluster says of a block. */
 typedef struct {
     run_t *run;
-    coh_memview_t *state; /* filled from what is visited */
-    coh_arena_t arena;    /* of the codes */
-    struct code {
-        struct code *next;
-        coh_hash_t hash;
-        coh_bytes_t bytes;
-    } * codes;
     coh_tx_err_t err;
 } answer_t;
 
@@ -322,47 +309,6 @@ static void take_block(void *arg, coh_import_result_t const *result)
     if (logs.n != 0) {
         coh_keccak256(&out->logs_hash, logs.p, logs.n);
     }
-}
-
-static void take_code(void *arg, coh_hash_t const *hash, coh_bytes_t bytes)
-{
-    answer_t *answer  = arg;
-    struct code *code = coh_arena_alloc(&answer->arena, sizeof(*code) + bytes.n);
-    *code =
-        (struct code){.next = answer->codes, .hash = *hash, .bytes = coh_bytes(code + 1, bytes.n)};
-    memcpy(code + 1, bytes.p, bytes.n);
-    answer->codes = code;
-}
-
-static void take_account(void *arg, coh_addr_t const *addr, coh_value_t const *value)
-{
-    answer_t *answer  = arg;
-    struct code *code = answer->codes;
-    while (code != NULL && !coh_hash_eq(&code->hash, &value->code_hash)) {
-        code = code->next;
-    }
-    if (code == NULL && coh_value_has_code(value)) {
-        complain(answer->run, "an account has code that is not stored");
-    }
-    coh_memview_put_account(answer->state,
-                            addr,
-                            value->nonce,
-                            &value->word,
-                            code != NULL ? code->bytes : (coh_bytes_t){0});
-}
-
-static void take_slot(void *arg,
-                      coh_addr_t const *addr,
-                      coh_u256_t const *slot,
-                      coh_u256_t const *value)
-{
-    answer_t *answer    = arg;
-    coh_value_t account = coh_memview_account(answer->state, addr);
-    if (!(account.flags & COH_ACCOUNT_EXISTS)) {
-        complain(answer->run, "a slot belongs to no account");
-        return;
-    }
-    coh_memview_put_slot(answer->state, addr, slot, value);
 }
 
 /* The pre-state as a chain's beginning, at the block before. Its sum of balances may be beyond any supply, which coh_genesis_finish would not take. */
@@ -387,8 +333,8 @@ static void make_genesis(coh_genesis_t *g, coh_statetest_case_t const *test)
     }
     g->alloc = coh_calloc(g->alloc_cnt, sizeof(*g->alloc));
     for (size_t i = 0; i < g->alloc_cnt; i++) {
-        coh_statetest_account_t const *in = &test->pre->accounts[i];
-        coh_genesis_account_t *out        = &g->alloc[i];
+        coh_genesis_account_t const *in = &test->pre->accounts[i];
+        coh_genesis_account_t *out      = &g->alloc[i];
         *out =
             (coh_genesis_account_t){.addr = in->addr, .nonce = in->nonce, .balance = in->balance};
         uint8_t *code = coh_calloc(1, in->code.n + 1);
@@ -400,7 +346,7 @@ static void make_genesis(coh_genesis_t *g, coh_statetest_case_t const *test)
         for (size_t k = 0; k < in->slot_cnt; k++) {
             if (!coh_u256_is_zero(&in->slots[k].value)) {
                 out->slots[out->slot_cnt++] =
-                    (coh_genesis_slot_t){.key = in->slots[k].slot, .value = in->slots[k].value};
+                    (coh_genesis_slot_t){.key = in->slots[k].key, .value = in->slots[k].value};
             }
         }
     }
@@ -411,26 +357,23 @@ static coh_tx_err_t execute_in_cluster(coh_statetest_runner_t *runner,
                                        run_t *run,
                                        coh_memview_t **mv)
 {
-    static coh_coder_t const coder = {.make = coh_code_new, .release = coh_code_unref};
-    coh_block_env_t const *env     = &run->test->env;
-    coh_import_block_t const block = {.number        = env->number,
-                                      .fork          = env->fork,
-                                      .timestamp     = env->timestamp,
-                                      .gas_limit     = env->gas_limit,
-                                      .base_fee      = env->base_fee,
-                                      .blob_base_fee = env->blob_base_fee,
-                                      .prev_randao   = env->prev_randao,
-                                      .blob_max      = env->blob_max,
-                                      .coinbase      = env->coinbase,
-                                      .tx_cnt        = 1,
-                                      .raws          = &run->tx.raw,
-                                      .senders       = &run->sender};
-    answer_t answer                = {.run = run, .state = coh_memview_new(&coder, env->fork)};
-    coh_block_cluster_visitor_t const visitor = {.block   = take_block,
-                                                 .account = take_account,
-                                                 .slot    = take_slot,
-                                                 .code    = take_code,
-                                                 .arg     = &answer};
+    coh_block_env_t const *env                = &run->test->env;
+    coh_import_block_t const block            = {.number        = env->number,
+                                                 .fork          = env->fork,
+                                                 .timestamp     = env->timestamp,
+                                                 .gas_limit     = env->gas_limit,
+                                                 .base_fee      = env->base_fee,
+                                                 .blob_base_fee = env->blob_base_fee,
+                                                 .prev_randao   = env->prev_randao,
+                                                 .blob_max      = env->blob_max,
+                                                 .coinbase      = env->coinbase,
+                                                 .tx_cnt        = 1,
+                                                 .raws          = &run->tx.raw,
+                                                 .senders       = &run->sender};
+    answer_t answer                           = {.run = run};
+    coh_memview_t *state                      = coh_memview_new(&coh_code_coder, env->fork);
+    coh_block_cluster_visitor_t const visitor = {
+        .block = take_block, .state = state, .arg = &answer};
     coh_genesis_t genesis;
     coh_buf_t why = COH_BUF_INIT;
     make_genesis(&genesis, run->test);
@@ -443,8 +386,7 @@ static coh_tx_err_t execute_in_cluster(coh_statetest_runner_t *runner,
     coh_genesis_free(&genesis);
     coh_buf_free(&why);
     coh_memview_free(*mv);
-    *mv = answer.state;
-    coh_arena_free(&answer.arena);
+    *mv = state;
     return answer.err;
 }
 

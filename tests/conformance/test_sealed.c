@@ -11,41 +11,14 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
-#include "common/codec/blob.h"
 #include "common/codec/receipt.h"
 #include "common/crypto/keccak.h"
-#include "common/evm/code.h"
 #include "common/evm/transition.h"
 #include "common/state/memview.h"
 #include "common/trie/account.h"
 #include "common/trie/root.h"
 #include "common/trie/roots.h"
-#include "tests/support/data.h"
-
-static struct {
-    char const *name;
-    coh_fork_t fork;
-    coh_blob_step_t step;
-} const forks[] = {
-    {"chainstart", COH_FORK_FRONTIER, 0},
-    {"homestead", COH_FORK_HOMESTEAD, 0},
-    {"dao", COH_FORK_HOMESTEAD, 0},
-    {"tangerineWhistle", COH_FORK_TANGERINE, 0},
-    {"spuriousDragon", COH_FORK_SPURIOUS, 0},
-    {"byzantium", COH_FORK_BYZANTIUM, 0},
-    {"petersburg", COH_FORK_PETERSBURG, 0},
-    {"istanbul", COH_FORK_ISTANBUL, 0},
-    {"muirGlacier", COH_FORK_ISTANBUL, 0},
-    {"berlin", COH_FORK_BERLIN, 0},
-    {"london", COH_FORK_LONDON, 0},
-    {"arrowGlacier", COH_FORK_LONDON, 0},
-    {"grayGlacier", COH_FORK_LONDON, 0},
-    {"paris", COH_FORK_PARIS, 0},
-    {"shanghai", COH_FORK_SHANGHAI, 0},
-    {"cancun", COH_FORK_CANCUN, COH_BLOB_CANCUN},
-    {"prague", COH_FORK_PRAGUE, COH_BLOB_PRAGUE},
-    {"bpo2", COH_FORK_OSAKA, COH_BLOB_BPO2},
-};
+#include "tests/support/realblocks.h"
 
 /* ---- State in tries ---- */
 
@@ -207,82 +180,6 @@ static void tries_fini(tries_t *t)
 
 /* ---- Blocks ---- */
 
-static coh_memview_t *load_pre(json_t const *root, coh_fork_t fork)
-{
-    static coh_coder_t const coder = {.make = coh_code_new, .release = coh_code_unref};
-    coh_memview_t *mv              = coh_memview_new(&coder, fork);
-    json_t *codes                  = json_object_get(root, "codes");
-    coh_buf_t code                 = COH_BUF_INIT;
-    char const *key;
-    json_t *account;
-    json_object_foreach (json_object_get(root, "pre"), key, account) {
-        coh_addr_t addr    = coh_test_addr(key);
-        char const *hash   = json_string_value(json_object_get(account, "codeHash"));
-        char const *text   = hash == NULL ? NULL : json_string_value(json_object_get(codes, hash));
-        coh_u256_t balance = coh_test_u256(coh_test_str(account, "balance"));
-        coh_buf_clear(&code);
-        if (text != NULL) {
-            assert_true(coh_test_hex(&code, text));
-        }
-        coh_memview_put_account(mv,
-                                &addr,
-                                coh_test_u64(coh_test_str(account, "nonce")),
-                                &balance,
-                                coh_buf_bytes(&code));
-        char const *slot_text;
-        json_t *value;
-        json_object_foreach (json_object_get(account, "storage"), slot_text, value) {
-            coh_u256_t slot = coh_test_u256(slot_text);
-            coh_u256_t word = coh_test_u256(json_string_value(value));
-            coh_memview_put_slot(mv, &addr, &slot, &word);
-        }
-    }
-    coh_buf_free(&code);
-    return mv;
-}
-
-static void block_hash(void *arg, coh_u256_t *out, uint64_t number)
-{
-    json_t const *hashes = arg;
-    char const *key;
-    json_t *value;
-    *out = COH_U256_ZERO;
-    json_object_foreach ((json_t *)hashes, key, value) {
-        if (coh_test_u64(key) == number) {
-            *out = coh_test_u256(json_string_value(value));
-        }
-    }
-}
-
-static char const *field(json_t const *header, char const *key)
-{
-    char const *text = json_string_value(json_object_get(header, key));
-    return text == NULL ? "0x0" : text;
-}
-
-static coh_block_env_t make_env(json_t const *root, size_t fork_idx)
-{
-    json_t *header      = json_object_get(root, "header");
-    coh_fork_t fork     = forks[fork_idx].fork;
-    coh_block_env_t env = {.number     = coh_test_u64(field(header, "number")),
-                           .timestamp  = coh_test_u64(field(header, "timestamp")),
-                           .gas_limit  = coh_test_u64(field(header, "gasLimit")),
-                           .chain_id   = coh_test_u64(coh_test_str(root, "chainId")),
-                           .base_fee   = coh_test_u256(field(header, "baseFeePerGas")),
-                           .coinbase   = coh_test_addr(coh_test_str(header, "coinbase")),
-                           .fork       = fork,
-                           .fees_exact = true};
-    env.prev_randao =
-        coh_test_u256(field(header, fork >= COH_FORK_PARIS ? "mixHash" : "difficulty"));
-    if (fork >= COH_FORK_CANCUN) {
-        coh_blob_params_t params = coh_blob_params_default(forks[fork_idx].step);
-        env.blob_max             = params.max;
-        env.blob_base_fee =
-            coh_blob_base_fee(coh_test_u64(field(header, "excessBlobGas")), params.update_fraction);
-    }
-    return env;
-}
-
 /* The receipts of a block. */
 typedef struct {
     coh_buf_t text;
@@ -382,32 +279,24 @@ static void check_withdrawals(char const *path, json_t const *root)
     free(ends);
 }
 
-static void check_block(char const *path, json_t const *root)
+static void check_block(void *arg, coh_test_realblock_t const *r)
 {
-    size_t fork_idx = 0;
-    while (strcmp(forks[fork_idx].name, coh_test_str(root, "fork")) != 0) {
-        fork_idx++;
-        assert_true(fork_idx < COH_CNT(forks));
-    }
+    (void)arg;
+    char const *path     = r->path;
+    json_t const *root   = r->root;
     json_t *header       = json_object_get(root, "header");
     json_t *tx_only      = json_object_get(root, "txOnly");
-    json_t *raws         = json_object_get(root, "transactions");
-    json_t *senders      = json_object_get(root, "senders");
-    coh_block_env_t env  = make_env(root, fork_idx);
-    coh_memview_t *mv    = load_pre(root, env.fork);
-    receipts_t receipts  = {.ends = coh_calloc(json_array_size(raws) + 1, sizeof(size_t))};
+    coh_block_env_t env  = coh_test_block_env(&r->block);
+    coh_memview_t *mv    = coh_test_load_pre(&r->block);
+    receipts_t receipts  = {.ends = coh_calloc(r->block.tx_cnt + 1, sizeof(size_t))};
     coh_transition_t *tr = coh_transition_new();
-    coh_buf_t raw        = COH_BUF_INIT;
     tries_t tries;
     coh_hash_t got;
-    coh_memview_set_block_hash(mv, block_hash, json_object_get(root, "blockHashes"));
     tries_init(&tries, mv);
     update_tries(&tries, &got);
     expect_hash(path, "state root before", &got, coh_test_str(tx_only, "preStateRoot"));
-    for (size_t i = 0; i < json_array_size(raws); i++) {
-        coh_addr_t sender = coh_test_addr(json_string_value(json_array_get(senders, i)));
-        assert_true(coh_test_hex(&raw, json_string_value(json_array_get(raws, i))));
-        execute(&receipts, &tries, tr, &env, coh_buf_bytes(&raw), &sender);
+    for (size_t i = 0; i < r->block.tx_cnt; i++) {
+        execute(&receipts, &tries, tr, &env, r->block.raws[i], &r->block.senders[i]);
     }
     update_tries(&tries, &got);
     expect_hash(path, "state root after", &got, coh_test_str(tx_only, "postStateRoot"));
@@ -425,7 +314,6 @@ static void check_block(char const *path, json_t const *root)
     }
     check_withdrawals(path, root);
     coh_buf_free(&bloom);
-    coh_buf_free(&raw);
     coh_buf_free(&receipts.text);
     free(receipts.ends);
     coh_transition_free(tr);
@@ -436,20 +324,10 @@ static void check_block(char const *path, json_t const *root)
 static void sealed_recorded_blocks(void **state)
 {
     (void)state;
-    char const *dir = coh_test_data_dir();
-    if (dir == NULL) {
-        coh_test_skip("receipts and roots of recorded blocks");
-        return;
+    size_t cnt = coh_test_realblocks("receipts and roots of recorded blocks", check_block, NULL);
+    if (coh_test_data_dir() != NULL) {
+        assert_int_equal(cnt, 75);
     }
-    char **files;
-    size_t cnt = coh_test_files(&files, dir, "realblocks", ".json");
-    assert_int_equal(cnt, 75);
-    for (size_t i = 0; i < cnt; i++) {
-        json_t *root = coh_test_json(files[i]);
-        check_block(files[i], root);
-        json_decref(root);
-    }
-    coh_test_files_free(files);
 }
 
 int main(void)

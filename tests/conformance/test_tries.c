@@ -18,7 +18,7 @@
 #include "common/trie/proof.h"
 #include "common/trie/root.h"
 #include "common/trie/state_root.h"
-#include "tests/support/data.h"
+#include "tests/support/realblocks.h"
 
 /* Loads dir/sub; NULL, and a word about it, if there is no data. */
 static json_t *load(char const *sub, char const *what)
@@ -330,18 +330,11 @@ static void tries_published_proofs(void **state)
 
 /* ---- State roots ---- */
 
-static coh_memview_t *new_memview(void)
+static void put_account(coh_memview_t *mv, coh_addr_t const *addr, json_t const *account)
 {
-    return coh_memview_new(&coh_code_coder, COH_FORK_FRONTIER);
-}
-
-static void put_account(coh_memview_t *mv,
-                        coh_addr_t const *addr,
-                        json_t const *account,
-                        char const *code_text)
-{
-    char const *nonce   = json_string_value(json_object_get(account, "nonce"));
-    char const *balance = json_string_value(json_object_get(account, "balance"));
+    char const *code_text = json_string_value(json_object_get(account, "code"));
+    char const *nonce     = json_string_value(json_object_get(account, "nonce"));
+    char const *balance   = json_string_value(json_object_get(account, "balance"));
     if (balance == NULL) {
         balance = json_string_value(json_object_get(account, "wei"));
     }
@@ -382,12 +375,12 @@ static void tries_published_genesis_states(void **state)
     char const *name;
     json_t *test;
     json_object_foreach (root, name, test) {
-        coh_memview_t *mv = new_memview();
+        coh_memview_t *mv = coh_memview_new(&coh_code_coder, COH_FORK_FRONTIER);
         char const *key;
         json_t *account;
         json_object_foreach (json_object_get(test, "alloc"), key, account) {
             coh_addr_t addr = coh_test_addr(key);
-            put_account(mv, &addr, account, json_string_value(json_object_get(account, "code")));
+            put_account(mv, &addr, account);
         }
         /* A block: header, and two empty lists. */
         coh_buf_t block = COH_BUF_INIT;
@@ -411,68 +404,29 @@ static void tries_published_genesis_states(void **state)
 
 /* ---- Recorded blocks ---- */
 
-static void check_tx_root(char const *path, json_t const *root)
+static void check_roots(void *arg, coh_test_realblock_t const *r)
 {
-    json_t *raws        = json_object_get(root, "transactions");
-    size_t cnt          = json_array_size(raws);
-    coh_buf_t *owned    = coh_calloc(cnt + 1, sizeof(*owned));
-    coh_bytes_t *values = coh_calloc(cnt + 1, sizeof(*values));
-    for (size_t i = 0; i < cnt; i++) {
-        assert_true(coh_test_hex(&owned[i], json_string_value(json_array_get(raws, i))));
-        values[i] = coh_buf_bytes(&owned[i]);
-    }
-    coh_hash_t tx_root;
-    coh_root_list(&tx_root, values, cnt);
-    json_t *header  = json_object_get(root, "header");
+    (void)arg;
+    coh_hash_t root;
+    coh_root_list(&root, r->block.raws, r->block.tx_cnt);
+    json_t *header  = json_object_get(r->root, "header");
     coh_hash_t want = coh_test_hash(coh_test_str(header, "transactionsTrie"));
-    if (!coh_hash_eq(&tx_root, &want)) {
-        fail_msg("%s: wrong root of transactions", path);
+    if (!coh_hash_eq(&root, &want)) {
+        fail_msg("%s: wrong root of transactions", r->path);
     }
-    for (size_t i = 0; i < cnt; i++) {
-        coh_buf_free(&owned[i]);
-    }
-    free(owned);
-    free(values);
-}
-
-static void check_pre_state(char const *path, json_t const *root)
-{
-    coh_memview_t *mv = new_memview();
-    json_t *codes     = json_object_get(root, "codes");
-    char const *key;
-    json_t *account;
-    json_object_foreach (json_object_get(root, "pre"), key, account) {
-        coh_addr_t addr  = coh_test_addr(key);
-        char const *hash = json_string_value(json_object_get(account, "codeHash"));
-        put_account(mv,
-                    &addr,
-                    account,
-                    hash == NULL ? NULL : json_string_value(json_object_get(codes, hash)));
-    }
-    json_t *tx_only = json_object_get(root, "txOnly");
-    coh_hash_t want = coh_test_hash(coh_test_str(tx_only, "preStateRoot"));
-    expect_state_root(path, mv, &want);
+    coh_memview_t *mv = coh_test_load_pre(&r->block);
+    want = coh_test_hash(coh_test_str(json_object_get(r->root, "txOnly"), "preStateRoot"));
+    expect_state_root(r->path, mv, &want);
     coh_memview_free(mv);
 }
 
 static void tries_of_recorded_blocks(void **state)
 {
     (void)state;
-    char const *dir = coh_test_data_dir();
-    if (dir == NULL) {
-        coh_test_skip("roots of recorded blocks");
-        return;
+    size_t cnt = coh_test_realblocks("roots of recorded blocks", check_roots, NULL);
+    if (coh_test_data_dir() != NULL) {
+        assert_int_equal(cnt, 75);
     }
-    char **files;
-    size_t cnt = coh_test_files(&files, dir, "realblocks", ".json");
-    assert_int_equal(cnt, 75);
-    for (size_t i = 0; i < cnt; i++) {
-        json_t *root = coh_test_json(files[i]);
-        check_tx_root(files[i], root);
-        check_pre_state(files[i], root);
-        json_decref(root);
-    }
-    coh_test_files_free(files);
 }
 
 int main(void)

@@ -31,7 +31,7 @@ static bool load(coh_realblock_t *out, char const *name)
     return true;
 }
 
-static void expect_balance(coh_realblock_account_t const *accounts,
+static void expect_balance(coh_genesis_account_t const *accounts,
                            size_t cnt,
                            char const *addr_text,
                            uint64_t nonce,
@@ -59,7 +59,7 @@ static void realblock_first_transfers_add_up(void **state)
     assert_int_equal(block.number, 46400);
     assert_int_equal(block.fork, COH_FORK_FRONTIER);
     assert_int_equal(coh_realblock_kind(&block), COH_REALBLOCK_TRANSFERS);
-    coh_realblock_account_t *after;
+    coh_genesis_account_t *after;
     size_t cnt;
     coh_buf_t err_text = COH_BUF_INIT;
     assert_int_equal(coh_realblock_expect(&after, &cnt, &block, &err_text), COH_OK);
@@ -90,7 +90,7 @@ static void realblock_first_creation_adds_up(void **state)
     if (!load(&block, "mainnet-47205w")) {
         return;
     }
-    coh_realblock_account_t *after;
+    coh_genesis_account_t *after;
     size_t cnt;
     coh_buf_t err_text = COH_BUF_INIT;
     assert_int_equal(coh_realblock_expect(&after, &cnt, &block, &err_text), COH_OK);

@@ -137,17 +137,10 @@ static void make_targets(world_t *w)
 /* Puts everything of the genesis into the reference. */
 static void start_reference(world_t *w)
 {
-    static coh_coder_t const coder = {.make = coh_code_new, .release = coh_code_unref};
-    w->state                       = coh_memview_new(&coder, w->fork);
-    w->transition                  = coh_transition_new();
+    w->state      = coh_memview_new(&coh_code_coder, w->fork);
+    w->transition = coh_transition_new();
     coh_memview_set_block_hash(w->state, block_hash, NULL);
-    for (size_t i = 0; i < w->genesis.alloc_cnt; i++) {
-        coh_genesis_account_t const *a = &w->genesis.alloc[i];
-        coh_memview_put_account(w->state, &a->addr, a->nonce, &a->balance, a->code);
-        for (size_t k = 0; k < a->slot_cnt; k++) {
-            coh_memview_put_slot(w->state, &a->addr, &a->slots[k].key, &a->slots[k].value);
-        }
-    }
+    coh_memview_put_alloc(w->state, w->genesis.alloc, w->genesis.alloc_cnt);
 }
 
 static void begin_world(world_t *w, coh_fork_t fork, uint64_t seed)
