@@ -50,11 +50,10 @@ static void *run_member(void *arg)
 }
 
 coh_err_t coh_cluster_open(coh_cluster_t **out,
-                           coh_config_t const *config,
-                           bool serves_clients,
+                           coh_cluster_options_t const *options,
                            coh_buf_t *err_text)
 {
-    uint32_t member_cnt    = (uint32_t)config->node_shards + 1;
+    uint32_t member_cnt    = (uint32_t)options->config->node_shards + 1;
     coh_cluster_t *cluster = coh_calloc(1, sizeof(*cluster) + member_cnt * sizeof(member_t));
     cluster->member_cnt    = member_cnt;
     int lock_rc            = pthread_mutex_init(&cluster->lock, NULL);
@@ -68,14 +67,16 @@ coh_err_t coh_cluster_open(coh_cluster_t **out,
     }
     free(ends);
     for (uint32_t i = 0; rc == COH_OK && i < member_cnt; i++) {
-        coh_rank_options_t options = {
-            .config         = config,
+        coh_rank_options_t rank = {
+            .config         = options->config,
             .transport      = cluster->members[i].transport,
             .owns_process   = i == 0,
-            .serves_clients = serves_clients,
+            .serves_clients = options->serves_clients,
+            .sink           = options->sink,
+            .genesis        = options->genesis,
             .sibling        = i == 0 ? NULL : cluster->members[0].rank,
         };
-        rc = coh_rank_open(&cluster->members[i].rank, &options, err_text);
+        rc = coh_rank_open(&cluster->members[i].rank, &rank, err_text);
     }
     if (rc != COH_OK) {
         coh_cluster_close(cluster);

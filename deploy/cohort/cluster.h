@@ -1,7 +1,7 @@
 /* cluster.h: a whole cluster in one process: coordinator and node-shards shards, each on a thread of its own with its own
    store, over the in-process link. What `cohort node` runs without mpirun, and what commands embed that need a cluster of their own.
 
-     coh_cluster_open(&c, &config, false, &err);
+     coh_cluster_open(&c, &(coh_cluster_options_t){.config = &config}, &err);
      coh_cluster_run(c, &err);                     on the thread that becomes the coordinator's
      coh_cluster_close(c);                                                                           */
 #ifndef COH_CLUSTER_H
@@ -11,10 +11,17 @@
 
 typedef struct coh_cluster coh_cluster_t;
 
-/* coh_cluster_open opens all ranks. config: borrowed until close. serves_clients: open client-listen and client-publish. */
+/* As those of a rank; all borrowed until close. */
+typedef struct {
+    coh_config_t const *config;
+    coh_genesis_t const *genesis;
+    coh_gateway_sink_t *sink;
+    bool serves_clients;
+} coh_cluster_options_t;
+
+/* coh_cluster_open opens all ranks. */
 coh_err_t coh_cluster_open(coh_cluster_t **out,
-                           coh_config_t const *config,
-                           bool serves_clients,
+                           coh_cluster_options_t const *options,
                            coh_buf_t *err_text);
 
 /* coh_cluster_run runs the cluster until it has stopped or one rank has failed.

@@ -59,7 +59,8 @@ static int run_embedded(coh_config_t const *config)
 {
     coh_cluster_t *cluster = NULL;
     coh_buf_t text         = COH_BUF_INIT;
-    coh_err_t rc           = coh_cluster_open(&cluster, config, true, &text);
+    coh_err_t rc           = coh_cluster_open(
+        &cluster, &(coh_cluster_options_t){.config = config, .serves_clients = true}, &text);
     if (rc != COH_OK) {
         return report_failure(&text);
     }

@@ -222,10 +222,12 @@ coh_err_t coh_datadir_create(coh_datadir_t *dd,
     if (mkdir(dd->folder_new, 0750) != 0) {
         return io_failed(err_text, "make", dd->folder_new);
     }
-    char *copy   = path_of("%s/genesis.json", dd->folder_new);
-    coh_err_t rc = copy_file(copy, genesis_path, err_text);
-    free(copy);
-    COH_TRY(rc);
+    if (genesis_path != NULL) {
+        char *copy   = path_of("%s/genesis.json", dd->folder_new);
+        coh_err_t rc = copy_file(copy, genesis_path, err_text);
+        free(copy);
+        COH_TRY(rc);
+    }
     COH_TRY(create_kv(dd, genesis, err_text));
     COH_TRY(sync_dir(dd->folder_new, err_text));
     if (rename(dd->folder_new, dd->folder) != 0) {

@@ -1,7 +1,7 @@
 /* datadir.h: the folder of one rank in the data directory, and what makes sure that it is the right one.
 
      DIR/rank-2.lock          flock of the process that uses rank 2's folder, with its PID
-     DIR/rank-2/genesis.json  copy of what the chain was started with
+     DIR/rank-2/genesis.json  copy of what the chain was started with, if that was a file
      DIR/rank-2/db/           RocksDB; its META table holds the identity under "id/"
      DIR/rank-2.new/          a first start that was interrupted; cleared away by the next
 
@@ -31,7 +31,7 @@ bool coh_datadir_is_fresh(coh_datadir_t const *dd);
 /* coh_datadir_genesis_path is where a folder that is not fresh keeps its genesis.json. Lives as long as dd. */
 char const *coh_datadir_genesis_path(coh_datadir_t const *dd);
 
-/* coh_datadir_create makes the folder: genesis_path is copied into it. Durable when this returns.
+/* coh_datadir_create makes the folder: genesis_path is copied into it; NULL: no copy is kept. Durable when this returns.
    Assumes: coh_datadir_is_fresh
    Returns: COH_OK; COH_EIO, COH_ENOTFOUND with the reason in err_text */
 coh_err_t coh_datadir_create(coh_datadir_t *dd,

@@ -23,9 +23,10 @@ struct coh_rank {
     coh_config_t const *config;
     uint32_t idx;
     coh_datadir_t *datadir;
-    coh_genesis_t own_genesis;    /* unless shared */
-    coh_genesis_t const *genesis; /* own_genesis or the sibling's; NULL until there */
-    char *genesis_path;
+    coh_genesis_t own_genesis; /* unless shared */
+    coh_genesis_t const
+        *genesis;       /* own_genesis, the sibling's or the one given; NULL until there */
+    char *genesis_path; /* NULL if it was given */
     coh_kv_t *kv;
     coh_metrics_t *metrics;
     coh_runtime_t *runtime;
@@ -135,7 +136,7 @@ static bool poll_gateway(void *arg, uint64_t now_us)
 
 /* ---- Putting it together ---- */
 
-/* Finds the genesis: the one given, that of a sibling, or the folder's own; makes the folder at the
+/* Finds the genesis: the one given, as such or as a file, that of a sibling, or the folder's own; makes the folder at the
  * first start. */
 static coh_err_t open_store(coh_rank_t *rank, coh_buf_t *err_text)
 {
@@ -143,7 +144,9 @@ static coh_err_t open_store(coh_rank_t *rank, coh_buf_t *err_text)
     coh_rank_t const *sibling  = rank->options.sibling;
     coh_transport_t const *tp  = rank->options.transport;
     COH_TRY(coh_datadir_open(&rank->datadir, config->node_data, rank->idx, tp->rank_cnt, err_text));
-    if (config->node_genesis[0] != '\0') {
+    if (rank->options.genesis != NULL) {
+        rank->genesis = rank->options.genesis;
+    } else if (config->node_genesis[0] != '\0') {
         rank->genesis_path = coh_strdup(config->node_genesis);
     } else if (!coh_datadir_is_fresh(rank->datadir)) {
         rank->genesis_path = coh_strdup(coh_datadir_genesis_path(rank->datadir));
@@ -156,9 +159,9 @@ static coh_err_t open_store(coh_rank_t *rank, coh_buf_t *err_text)
                        rank->idx);
         return COH_EINVAL;
     }
-    if (sibling != NULL) {
+    if (rank->genesis == NULL && sibling != NULL) {
         rank->genesis = sibling->genesis;
-    } else {
+    } else if (rank->genesis == NULL) {
         COH_TRY(coh_genesis_load(&rank->own_genesis, rank->genesis_path, err_text));
         rank->genesis = &rank->own_genesis;
     }
@@ -196,7 +199,7 @@ static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
         coh_runtime_set_node(rank->runtime, coh_shard_node(rank->shard));
         return COH_OK;
     }
-    coh_gateway_sink_t *sink = NULL;
+    coh_gateway_sink_t *sink = rank->options.sink;
     if (rank->options.serves_clients) {
         COH_TRY(coh_gateway_nn_open(&rank->gateway,
                                     config->client_listen,

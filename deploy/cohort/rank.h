@@ -15,6 +15,10 @@ typedef struct {
     coh_transport_t *transport; /* this rank's end; borrowed until close */
     bool owns_process;          /* one rank of each process: exports the process' figures */
     bool serves_clients;        /* rank 0: opens client-listen and client-publish */
+    coh_gateway_sink_t
+        *sink; /* rank 0 without clients: where answers go; borrowed until close, or NULL */
+    /* The chain's beginning; borrowed until close. NULL: node-genesis, or the copy in the folder. */
+    coh_genesis_t const *genesis;
     coh_rank_t *
         sibling; /* another rank of this process whose genesis to share, closed later than this one; or NULL */
 } coh_rank_options_t;
