@@ -203,7 +203,8 @@ coh_executor_t *coh_executor_new(coh_mvstore_t *mv,
                                  coh_codes_t *codes,
                                  coh_env_t *env,
                                  coh_directory_t const *directory,
-                                 uint32_t worker_cnt)
+                                 uint32_t worker_cnt,
+                                 coh_sched_kind_t scheduler)
 {
     coh_executor_t *ex = coh_calloc(1, sizeof(*ex));
     ex->mv             = mv;
@@ -211,7 +212,7 @@ coh_executor_t *coh_executor_new(coh_mvstore_t *mv,
     ex->hash_lock      = COH_SPIN_INIT;
     ex->env            = env;
     ex->directory      = directory;
-    ex->sched          = coh_sched_new();
+    ex->sched          = coh_sched_new(scheduler);
     ex->worker_cnt     = worker_cnt;
     ex->ctx            = aligned_alloc(COH_CACHE_LINE, (worker_cnt + 1) * sizeof(*ex->ctx));
     COH_ASSERT(ex->ctx != NULL);
@@ -762,6 +763,86 @@ static void publish(coh_executor_t *ex,
     coh_sched_unlock_tx(ex->sched, pos);
 }
 
+/* ---- hints ---- */
+
+static uint64_t hash_word(uint64_t h, uint8_t const word[32])
+{
+    for (size_t i = 0; i < 32; i += 8) {
+        h = coh_mix64(h ^ coh_load_u64_le(word + i));
+    }
+    return h;
+}
+
+static uint64_t hash_addr(uint64_t h, coh_addr_t const *addr)
+{
+    h = coh_mix64(h ^ coh_load_u64_le(addr->b));
+    h = coh_mix64(h ^ coh_load_u64_le(addr->b + 8));
+    return coh_mix64(h ^ coh_load_u32_le(addr->b + 16));
+}
+
+/* Of an account, or of a slot in whatever generation of its account. */
+static uint64_t hash_key(coh_key_t const *key)
+{
+    uint8_t slot[32];
+    coh_u256_to_be(slot, &key->slot);
+    return hash_word(hash_addr(1 + (uint64_t)key->kind, &key->addr), slot);
+}
+
+/* What a call tells of itself: the contract with the function, with the sender, with each of the first arguments; and the slots of its access list. Plain transfers have none:
+   their only order is that of their senders. */
+static uint32_t traits_of(void *arg, uint32_t pos, coh_sched_trait_t *out)
+{
+    enum { SELECTOR = 4, WORDS_MAX = 9, CALLEE = 100, SENDER };
+    coh_executor_t const *ex = arg;
+    tx_t const *tx           = &ex->txs[pos];
+    coh_tx_t const *t        = &tx->tx;
+    if (t->is_create || t->data.n < SELECTOR) {
+        return 0;
+    }
+    uint32_t cnt    = 0;
+    uint64_t callee = hash_addr(CALLEE, &tx->to);
+    uint64_t call   = coh_mix64(callee ^ coh_load_u32_le(t->data.p));
+    out[cnt++].hash = call;
+    out[cnt++].hash = hash_addr(callee + SENDER, &tx->sender);
+    size_t words    = COH_MIN((t->data.n - SELECTOR) / 32, (size_t)WORDS_MAX);
+    for (size_t i = 0; i < words; i++) {
+        out[cnt++].hash = hash_word(call + 1 + i, t->data.p + SELECTOR + 32 * i);
+    }
+    for (uint32_t i = 0; i < cnt; i++) {
+        out[i].is_key = false;
+    }
+    coh_rlp_t list = coh_tx_access_iter(t);
+    coh_rlp_t keys;
+    coh_addr_t addr;
+    coh_hash_t slot;
+    while (coh_tx_access_next(&list, &addr, &keys)) {
+        while (cnt < COH_SCHED_TRAITS_MAX && coh_tx_access_key_next(&keys, &slot)) {
+            coh_u256_t at = coh_u256_from_be(slot.b, sizeof(slot.b));
+            coh_key_t key = coh_key_slot(&addr, 0, &at);
+            out[cnt++]    = (coh_sched_trait_t){.hash = hash_key(&key), .is_key = true};
+        }
+    }
+    return cnt;
+}
+
+/* Tells the scheduler what an incarnation wrote that others read: not what it adds to a balance, nor its sender's account, by which his chain goes. */
+static void learn(coh_executor_t *ex, uint32_t pos, uint32_t incarnation, coh_outcome_t const *o)
+{
+    if (!coh_sched_learns(ex->sched, incarnation)) {
+        return;
+    }
+    uint64_t touched[COH_SCHED_TOUCHED_MAX];
+    uint32_t cnt = 0;
+    for (uint32_t i = 0; i < o->write_cnt && cnt < COH_SCHED_TOUCHED_MAX; i++) {
+        coh_write_t const *w = &o->writes[i];
+        if ((w->flags & (COH_WRITE_NONCE | COH_WRITE_VALUE | COH_WRITE_CODE)) &&
+            !coh_addr_eq(&w->key.addr, &ex->txs[pos].sender)) {
+            touched[cnt++] = hash_key(&w->key);
+        }
+    }
+    coh_sched_learn(ex->sched, pos, incarnation, touched, cnt);
+}
+
 /* ---- running ---- */
 
 static void begin_run(run_t *run, uint32_t incarnation)
@@ -895,10 +976,15 @@ static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
         ctx->executed++;
         ran += (uint32_t)(o->gas_used / WORK_GAS);
         publish(ex, ctx, pos, incarnation, o, assumed);
+        learn(ex, pos, incarnation, o);
         give_run_back(ctx, run);
         act(ex, ctx, NULL, NULL);
-        if (!coh_sched_finish(ex->sched, chain, pos)) {
+        uint32_t woken = 0;
+        if (!coh_sched_finish(ex->sched, chain, pos, &woken)) {
             make_estimates(ex, ctx, pos, incarnation);
+        }
+        if (woken > 1) { /* one is next for this worker: it is warm */
+            ex->env->wake_workers(ex->env);
         }
     }
 }
@@ -926,6 +1012,7 @@ bool coh_executor_work(coh_executor_t *ex, uint32_t worker)
                 coh_codes_loads_outstanding(ex->codes) != 0;
     coh_metric_add(ex->env->metrics, COH_M_executor_incarnation, ctx->executed);
     coh_metric_add(ex->env->metrics, COH_M_executor_parked, ctx->parked);
+    coh_metric_add(ex->env->metrics, COH_M_executor_held, coh_sched_take_held(ex->sched));
     ctx->executed = 0;
     ctx->parked   = 0;
     coh_sched_leave(ex->sched);
@@ -1115,7 +1202,7 @@ coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *m, uint3
     uint32_t chain_cnt = find_chains(ex);
 
     touch_keys(ex);
-    coh_sched_begin(ex->sched, ex->chain_of, ex->tx_cnt, chain_cnt);
+    coh_sched_begin(ex->sched, ex->chain_of, ex->tx_cnt, chain_cnt, traits_of, ex);
     ex->env->wake_workers(ex->env);
     return COH_OK;
 }

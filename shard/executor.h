@@ -15,6 +15,7 @@
 #include "common/state/directory.h"
 #include "common/wire/wire.h"
 #include "shard/codes.h"
+#include "shard/sched.h"
 
 typedef struct coh_executor coh_executor_t;
 
@@ -28,7 +29,8 @@ coh_executor_t *coh_executor_new(coh_mvstore_t *mv,
                                  coh_codes_t *codes,
                                  coh_env_t *env,
                                  coh_directory_t const *directory,
-                                 uint32_t worker_cnt);
+                                 uint32_t worker_cnt,
+                                 coh_sched_kind_t scheduler);
 void coh_executor_free(coh_executor_t *ex);
 
 /* coh_executor_begin starts a block: decodes its transactions (bytes copied) and lets the workers in. The store's block has begun.

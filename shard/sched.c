@@ -6,7 +6,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/hook.h"
-#include "common/base/spin.h"
+#include "shard/sched_private.h"
 
 enum { TX_READY, TX_RUNNING, TX_RETRACTED, TX_DONE };
 enum { CHAIN_QUEUED, CHAIN_RUNNING, CHAIN_PARKED, CHAIN_IDLE };
@@ -15,7 +15,11 @@ typedef struct {
     uint32_t chain;
     uint32_t next; /* in the chain; COH_SCHED_NONE at its end */
     uint32_t incarnation;
-    uint8_t state;
+    _Atomic uint8_t
+        state;           /* written under the chain's lock; others look whether it is DONE (hold) */
+    bool is_held;        /* hold_lock: in another's list */
+    uint32_t held_first; /* hold_lock: those that wait for this one */
+    uint32_t held_next;  /* hold_lock: in the list of the one that this waits for */
 } tx_t;
 
 typedef struct {
@@ -24,35 +28,65 @@ typedef struct {
     bool woken; /* RUNNING: a wake came before the park that it belongs to */
     uint32_t first, last;
     uint32_t cursor; /* no READY transaction stands before it in the chain */
+    uint32_t limit;  /* positions below it are handed out */
 } chain_t;
 
 struct coh_sched {
+    coh_sched_ops_t const *ops;
+    coh_hints_t *hints; /* NULL: it takes none */
     tx_t *txs;
     uint32_t tx_cnt, tx_cap;
     chain_t *chains;
     uint32_t chain_cnt, chain_cap;
 
-    _Atomic uint32_t fresh; /* chains 0..fresh-1 have been handed out once */
+    _Atomic uint32_t fresh; /* positions below it have been handed out */
     coh_spin_t again_lock;
     uint32_t *again; /* a ring of chains to run again; each is QUEUED, so at most once in it */
     uint32_t again_first;
     _Atomic uint32_t again_cnt;
+
+    coh_spin_t hold_lock;      /* of the lists of those that wait for another */
+    _Atomic uint32_t held_cnt; /* in these lists */
+    _Atomic uint64_t held_sum; /* since take_held */
 
     _Atomic uint32_t done_cnt;
     _Atomic bool open;
     _Atomic uint32_t inside;
 };
 
-coh_sched_t *coh_sched_new(void)
+static coh_sched_ops_t const *const kinds[COH_SCHED_KIND_CNT] = {
+    [COH_SCHED_SEQUENTIAL] = &coh_sched_sequential,
+    [COH_SCHED_LOCKING]    = &coh_sched_locking,
+    [COH_SCHED_OPTIMISTIC] = &coh_sched_optimistic,
+};
+
+char const *coh_sched_kind_str(coh_sched_kind_t kind) { return kinds[kind]->name; }
+
+coh_err_t coh_sched_kind_parse(coh_sched_kind_t *out, char const *text)
+{
+    for (int kind = 0; kind < COH_SCHED_KIND_CNT; kind++) {
+        if (strcmp(text, kinds[kind]->name) == 0) {
+            *out = (coh_sched_kind_t)kind;
+            return COH_OK;
+        }
+    }
+    return COH_ENOTFOUND;
+}
+
+coh_sched_t *coh_sched_new(coh_sched_kind_t kind)
 {
     coh_sched_t *s = coh_calloc(1, sizeof(*s));
+    s->ops         = kinds[kind];
+    s->hints       = s->ops->proof_min != 0 ? coh_hints_new(s->ops->proof_min) : NULL;
     s->again_lock  = COH_SPIN_INIT;
+    s->hold_lock   = COH_SPIN_INIT;
     return s;
 }
 
 void coh_sched_free(coh_sched_t *s)
 {
     if (s != NULL) {
+        coh_hints_free(s->hints);
         free(s->txs);
         free(s->chains);
         free(s->again);
@@ -60,9 +94,18 @@ void coh_sched_free(coh_sched_t *s)
     }
 }
 
-void coh_sched_begin(coh_sched_t *s, uint32_t const *chain_of, uint32_t tx_cnt, uint32_t chain_cnt)
+static void push_again(coh_sched_t *s, uint32_t chain)
 {
-    COH_ASSERT(!atomic_load(&s->open));
+    coh_spin_lock(&s->again_lock);
+    uint32_t cnt = atomic_load_explicit(&s->again_cnt, memory_order_relaxed);
+    COH_ASSERT(cnt < s->chain_cnt);
+    s->again[(s->again_first + cnt) % s->chain_cnt] = chain;
+    atomic_store_explicit(&s->again_cnt, cnt + 1, memory_order_release);
+    coh_spin_unlock(&s->again_lock);
+}
+
+static void reserve(coh_sched_t *s, uint32_t tx_cnt, uint32_t chain_cnt)
+{
     if (tx_cnt > s->tx_cap) {
         s->tx_cap = tx_cnt;
         s->txs    = coh_realloc(s->txs, tx_cnt * sizeof(*s->txs));
@@ -74,26 +117,59 @@ void coh_sched_begin(coh_sched_t *s, uint32_t const *chain_of, uint32_t tx_cnt, 
     }
     s->tx_cnt    = tx_cnt;
     s->chain_cnt = chain_cnt;
-    for (uint32_t c = 0; c < chain_cnt; c++) {
-        s->chains[c] =
-            (chain_t){.lock = COH_SPIN_INIT, .state = CHAIN_QUEUED, .first = COH_SCHED_NONE};
+}
+
+static void append(coh_sched_t *s, uint32_t chain_id, uint32_t pos)
+{
+    COH_ASSERT(chain_id < s->chain_cnt);
+    chain_t *chain = &s->chains[chain_id];
+    s->txs[pos]    = (tx_t){.chain      = chain_id,
+                            .next       = COH_SCHED_NONE,
+                            .state      = TX_READY,
+                            .held_first = COH_SCHED_NONE,
+                            .held_next  = COH_SCHED_NONE};
+    if (chain->first == COH_SCHED_NONE) {
+        chain->first  = pos;
+        chain->cursor = pos;
+    } else {
+        s->txs[chain->last].next = pos;
+    }
+    chain->last = pos;
+}
+
+void coh_sched_begin(coh_sched_t *s,
+                     uint32_t const *chain_of,
+                     uint32_t tx_cnt,
+                     uint32_t chain_cnt,
+                     coh_sched_traits_fn *traits,
+                     void *arg)
+{
+    COH_ASSERT(!atomic_load(&s->open));
+    bool one_chain = s->ops->one_chain && tx_cnt != 0;
+    reserve(s, tx_cnt, one_chain ? 1 : chain_cnt);
+    for (uint32_t c = 0; c < s->chain_cnt; c++) {
+        s->chains[c] = (chain_t){.lock   = COH_SPIN_INIT,
+                                 .state  = CHAIN_IDLE,
+                                 .first  = COH_SCHED_NONE,
+                                 .cursor = COH_SCHED_NONE};
     }
     for (uint32_t pos = 0; pos < tx_cnt; pos++) {
-        COH_ASSERT(chain_of[pos] < chain_cnt);
-        chain_t *chain = &s->chains[chain_of[pos]];
-        s->txs[pos]    = (tx_t){.chain = chain_of[pos], .next = COH_SCHED_NONE, .state = TX_READY};
-        if (chain->first == COH_SCHED_NONE) {
-            chain->first  = pos;
-            chain->cursor = pos;
-        } else {
-            s->txs[chain->last].next = pos;
-        }
-        chain->last = pos;
+        append(s, one_chain ? 0 : chain_of[pos], pos);
     }
     s->again_first = 0;
     atomic_store(&s->again_cnt, 0);
     atomic_store(&s->fresh, 0);
     atomic_store(&s->done_cnt, 0);
+    atomic_store(&s->held_cnt, 0);
+    if (one_chain) { /* all at once, to one worker */
+        s->chains[0].limit = tx_cnt;
+        s->chains[0].state = CHAIN_QUEUED;
+        atomic_store(&s->fresh, tx_cnt);
+        push_again(s, 0);
+    }
+    if (s->hints != NULL) {
+        coh_hints_begin(s->hints, tx_cnt, traits, arg);
+    }
     /* seq_cst, as enter and close: a worker that saw open also sees all of the above, and close sees that worker inside */
     atomic_store(&s->open, true);
 }
@@ -118,16 +194,6 @@ void coh_sched_close(coh_sched_t *s)
     }
 }
 
-static void push_again(coh_sched_t *s, uint32_t chain)
-{
-    coh_spin_lock(&s->again_lock);
-    uint32_t cnt = atomic_load_explicit(&s->again_cnt, memory_order_relaxed);
-    COH_ASSERT(cnt < s->chain_cnt);
-    s->again[(s->again_first + cnt) % s->chain_cnt] = chain;
-    atomic_store_explicit(&s->again_cnt, cnt + 1, memory_order_release);
-    coh_spin_unlock(&s->again_lock);
-}
-
 static uint32_t pop_again(coh_sched_t *s)
 {
     /* relaxed: a hint; the truth is read under the lock */
@@ -146,17 +212,36 @@ static uint32_t pop_again(coh_sched_t *s)
     return chain;
 }
 
+/* Takes the next position nobody was given yet: its chain, if that is not at work already; else it will come to it. */
+static uint32_t pop_fresh(coh_sched_t *s)
+{
+    while (atomic_load_explicit(&s->fresh, memory_order_relaxed) < s->tx_cnt) {
+        uint32_t pos = atomic_fetch_add_explicit(&s->fresh, 1, memory_order_relaxed);
+        if (pos >= s->tx_cnt) {
+            break;
+        }
+        uint32_t id    = s->txs[pos].chain;
+        chain_t *chain = &s->chains[id];
+        coh_spin_lock(&chain->lock);
+        chain->limit = COH_MAX(chain->limit, pos + 1);
+        bool idle    = chain->state == CHAIN_IDLE;
+        if (idle) {
+            chain->state = CHAIN_RUNNING;
+            chain->woken = false;
+        }
+        coh_spin_unlock(&chain->lock);
+        if (idle) {
+            return id;
+        }
+    }
+    return COH_SCHED_NONE;
+}
+
 uint32_t coh_sched_pop(coh_sched_t *s)
 {
     uint32_t id = pop_again(s);
     if (id == COH_SCHED_NONE) {
-        if (atomic_load_explicit(&s->fresh, memory_order_relaxed) >= s->chain_cnt) {
-            return COH_SCHED_NONE;
-        }
-        id = atomic_fetch_add_explicit(&s->fresh, 1, memory_order_relaxed);
-        if (id >= s->chain_cnt) {
-            return COH_SCHED_NONE;
-        }
+        return pop_fresh(s);
     }
     chain_t *chain = &s->chains[id];
     coh_spin_lock(&chain->lock);
@@ -167,23 +252,122 @@ uint32_t coh_sched_pop(coh_sched_t *s)
     return id;
 }
 
+/* ---- who waits for whom by a hint ---- */
+
+static bool is_done(coh_sched_t const *s, uint32_t pos)
+{
+    return atomic_load(&s->txs[pos].state) == TX_DONE;
+}
+
+/* Puts pos into the list of dep. False: dep is DONE. The counter is raised before dep's state is looked at, and finish sets the state before it
+   looks at the counter (both seq_cst): one of them sees the other. */
+static bool hold(coh_sched_t *s, uint32_t pos, uint32_t dep)
+{
+    tx_t *tx = &s->txs[pos];
+    coh_spin_lock(&s->hold_lock);
+    bool held = tx->is_held; /* already, by whomever: that one will wake it */
+    if (!held) {
+        atomic_fetch_add(&s->held_cnt, 1);
+        held = !is_done(s, dep);
+        if (held) {
+            tx->is_held            = true;
+            tx->held_next          = s->txs[dep].held_first;
+            s->txs[dep].held_first = pos;
+        } else {
+            atomic_fetch_sub(&s->held_cnt, 1);
+        }
+    }
+    coh_spin_unlock(&s->hold_lock);
+    return held;
+}
+
+/* Wakes those that wait for pos; returns how many. */
+static uint32_t release(coh_sched_t *s, uint32_t pos)
+{
+    if (atomic_load(&s->held_cnt) == 0) {
+        return 0;
+    }
+    coh_spin_lock(&s->hold_lock);
+    uint32_t first         = s->txs[pos].held_first;
+    s->txs[pos].held_first = COH_SCHED_NONE;
+    coh_spin_unlock(&s->hold_lock);
+    uint32_t cnt = 0;
+    while (first != COH_SCHED_NONE) {
+        tx_t *tx       = &s->txs[first];
+        uint32_t chain = tx->chain;
+        coh_spin_lock(&s->hold_lock);
+        first         = tx->held_next;
+        tx->held_next = COH_SCHED_NONE;
+        tx->is_held   = false;
+        coh_spin_unlock(&s->hold_lock);
+        atomic_fetch_sub(&s->held_cnt, 1);
+        coh_sched_wake(s, chain);
+        cnt++;
+    }
+    return cnt;
+}
+
+/* Whether pos, which is READY, has to wait; then it is in the list of one that will wake its chain. */
+static bool is_held(coh_sched_t *s, uint32_t pos)
+{
+    if (s->hints == NULL || !s->ops->holds(s->hints)) {
+        return false;
+    }
+    uint32_t before[COH_HINTS_BEFORE_MAX];
+    uint32_t cnt = coh_hints_before(s->hints, pos, before);
+    for (uint32_t i = 0; i < cnt; i++) {
+        if (!is_done(s, before[i]) && hold(s, pos, before[i])) {
+            atomic_fetch_add_explicit(&s->held_sum, 1, memory_order_relaxed);
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t coh_sched_take_held(coh_sched_t *s)
+{
+    return atomic_exchange_explicit(&s->held_sum, 0, memory_order_relaxed);
+}
+
 uint32_t coh_sched_start(coh_sched_t *s, uint32_t chain_id, uint32_t *incarnation)
 {
     chain_t *chain = &s->chains[chain_id];
     coh_spin_lock(&chain->lock);
     uint32_t pos = chain->cursor;
-    while (pos != COH_SCHED_NONE && s->txs[pos].state != TX_READY) {
+    while (pos < chain->limit &&
+           atomic_load_explicit(&s->txs[pos].state, memory_order_relaxed) != TX_READY) {
         pos = s->txs[pos].next;
     }
     chain->cursor = pos;
-    if (pos == COH_SCHED_NONE) {
+    if (pos >= chain->limit) { /* COH_SCHED_NONE, too */
         chain->state = CHAIN_IDLE;
+        pos          = COH_SCHED_NONE;
+    } else if (is_held(s, pos)) {
+        /* Who wakes the chain needs its lock: it comes after this. */
+        chain->state = CHAIN_PARKED;
+        pos          = COH_SCHED_NONE;
     } else {
-        s->txs[pos].state = TX_RUNNING;
-        *incarnation      = s->txs[pos].incarnation;
+        atomic_store_explicit(&s->txs[pos].state, TX_RUNNING, memory_order_relaxed);
+        *incarnation = s->txs[pos].incarnation;
     }
     coh_spin_unlock(&chain->lock);
     return pos;
+}
+
+bool coh_sched_learns(coh_sched_t *s, uint32_t incarnation)
+{
+    return s->hints != NULL && s->ops->learns(s->hints, incarnation);
+}
+
+void coh_sched_learn(coh_sched_t *s,
+                     uint32_t pos,
+                     uint32_t incarnation,
+                     uint64_t const *touched,
+                     uint32_t cnt)
+{
+    if (s->hints != NULL) {
+        coh_hints_learn(s->hints, pos, touched, cnt, s->ops->is_news(incarnation));
+    }
 }
 
 /* Chains are walked forward from the cursor: put it back where something before it is READY again. */
@@ -201,14 +385,14 @@ static void again(chain_t *chain, tx_t *tx, uint32_t pos)
     rewind_to(chain, pos);
 }
 
-bool coh_sched_finish(coh_sched_t *s, uint32_t chain_id, uint32_t pos)
+bool coh_sched_finish(coh_sched_t *s, uint32_t chain_id, uint32_t pos, uint32_t *woken)
 {
     chain_t *chain = &s->chains[chain_id];
     tx_t *tx       = &s->txs[pos];
     coh_spin_lock(&chain->lock);
     bool done = tx->state == TX_RUNNING;
     if (done) {
-        tx->state = TX_DONE;
+        atomic_store(&tx->state, TX_DONE);
         /* release: who sees all done sees what was published before */
         atomic_fetch_add_explicit(&s->done_cnt, 1, memory_order_release);
     } else {
@@ -216,6 +400,7 @@ bool coh_sched_finish(coh_sched_t *s, uint32_t chain_id, uint32_t pos)
         again(chain, tx, pos);
     }
     coh_spin_unlock(&chain->lock);
+    *woken = done ? release(s, pos) : 0;
     return done;
 }
 

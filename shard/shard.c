@@ -1304,6 +1304,13 @@ coh_err_t coh_shard_new(coh_shard_t **out,
                        2 * config->block_tx_max + 2);
         return COH_EINVAL;
     }
+    coh_sched_kind_t scheduler;
+    if (coh_sched_kind_parse(&scheduler, config->shard_scheduler) != COH_OK) {
+        coh_buf_printf(err_text,
+                       "shard-scheduler: \"%s\" is neither optimistic, locking nor sequential",
+                       config->shard_scheduler);
+        return COH_EINVAL;
+    }
     coh_recovery_t found;
     COH_TRY(coh_recovery_scan(kv, &found, err_text));
     coh_shard_t *s = coh_calloc(1, sizeof(*s));
@@ -1320,7 +1327,7 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     s->mv =
         coh_mvstore_new(config->state_cache_entries, seed, env->rank, env->rank_cnt, env->metrics);
     s->codes    = coh_codes_new(config->state_code_cache_bytes);
-    s->ex       = coh_executor_new(s->mv, s->codes, env, &s->directory, worker_cnt);
+    s->ex       = coh_executor_new(s->mv, s->codes, env, &s->directory, worker_cnt, scheduler);
     s->flush    = coh_flush_new(s->mv, s->codes, env);
     s->queries  = coh_queries_new(s->mv, s->codes, env);
     s->recoverq = coh_recoverq_new(config->client_inflight_tx_max, env->metrics, recovered_one, s);

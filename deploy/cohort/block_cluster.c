@@ -242,6 +242,7 @@ static coh_err_t open_rank(coh_block_cluster_t *c, uint32_t rank, coh_buf_t *err
     }
     r->env = (coh_env_t){.rank         = rank,
                          .rank_cnt     = c->rank_cnt,
+                         .metrics      = c->layout.metrics != NULL ? c->layout.metrics[rank] : NULL,
                          .mono_us      = env_now_us,
                          .unix_us      = env_unix_us,
                          .outbox       = env_outbox,
@@ -660,6 +661,9 @@ static coh_err_t make_config(coh_block_cluster_t *c, coh_buf_t *err_text)
     }
     if (c->layout.home != NULL) {
         COH_TRY(coh_config_set(config, "placement-home", c->layout.home, err_text));
+    }
+    if (c->layout.scheduler != NULL) {
+        COH_TRY(coh_config_set(config, "shard-scheduler", c->layout.scheduler, err_text));
     }
     config->block_tx_max           = tx_max;
     config->pool_tx_max            = 1;

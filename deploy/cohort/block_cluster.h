@@ -18,6 +18,7 @@ typedef struct {
     uint32_t thread_cnt;   /* of each shard, 1.. */
     char const *placement; /* as placement-policy; NULL: the default */
     char const *home;      /* as placement-home; NULL: the default */
+    char const *scheduler; /* as shard-scheduler; NULL: the default */
     uint64_t seed;         /* of the order of steps */
     /* As state-cache-entries, raised to what the blocks need; 0: enough for usual blocks. */
     uint64_t cache_entries;
@@ -26,6 +27,8 @@ typedef struct {
     uint32_t restart_cnt;
     /* NULL, or by message id (coh_msg_id_t, 0..COH_MSG_ID_MAX): messages sent are added here. */
     uint64_t *message_cnt;
+    /* NULL, or by rank (0..shard_cnt): what the ranks count; borrowed. */
+    coh_metrics_t *const *metrics;
 } coh_block_cluster_layout_t;
 
 typedef struct coh_block_cluster coh_block_cluster_t;

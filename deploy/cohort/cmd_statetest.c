@@ -17,6 +17,7 @@
 #include "deploy/cohort/args.h"
 #include "deploy/cohort/cmd.h"
 #include "deploy/cohort/statetest_report.h"
+#include "shard/sched.h"
 
 #define JOBS_MAX 256u
 /* How often the main thread looks after the others. */
@@ -288,6 +289,17 @@ static coh_err_t set_loop(void *dst, char const *value, coh_buf_t *err_text)
     return COH_OK;
 }
 
+static coh_err_t set_scheduler(void *dst, char const *value, coh_buf_t *err_text)
+{
+    coh_sched_kind_t kind;
+    if (coh_sched_kind_parse(&kind, value) != COH_OK) {
+        coh_buf_printf(err_text, "expected optimistic, locking or sequential");
+        return COH_EINVAL;
+    }
+    *(char const **)dst = coh_sched_kind_str(kind);
+    return COH_OK;
+}
+
 static coh_err_t set_placement(void *dst, char const *value, coh_buf_t *err_text)
 {
     coh_statetest_layout_t *layout = dst;
@@ -343,7 +355,11 @@ int coh_cmd_statetest(int argc, char **argv)
                 COH_ARG_U64_ROW(
             "shards", "K", &layout->shards, 1, 1024, "run each case in a cluster of K shards"),
                 COH_ARG_U64_ROW("threads", "T", &layout->threads, 1, 256, "with T worker threads each"),
-                COH_ARG_STR_ROW("scheduler", "NAME", &layout->scheduler, "and this scheduler"),
+                COH_ARG_CALL_ROW("scheduler",
+                         "NAME",
+                         set_scheduler,
+                         &layout->scheduler,
+                         "and this scheduler: optimistic, locking or sequential"),
                 COH_ARG_CALL_ROW(
             "placement", "random:SEED", set_placement, layout, "and accounts placed by this seed"),
     };
@@ -371,10 +387,6 @@ int coh_cmd_statetest(int argc, char **argv)
     }
     if (at == argc) {
         (void)fprintf(stderr, "cohort statetest: no files; 'cohort statetest --help' explains\n");
-        return COH_EXIT_USAGE;
-    }
-    if (layout->scheduler != NULL && strcmp(layout->scheduler, "optimistic") != 0) {
-        (void)fprintf(stderr, "cohort statetest: --scheduler: there is only optimistic\n");
         return COH_EXIT_USAGE;
     }
     bool in_cluster = layout->shards != 0 || layout->threads != 0 || layout->scheduler != NULL ||

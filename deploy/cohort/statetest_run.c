@@ -52,6 +52,7 @@ coh_statetest_runner_t *coh_statetest_runner_new(coh_statetest_options_t const *
                                              .thread_cnt = (uint32_t)COH_MAX(layout->threads, 1),
                                              .placement  = random,
                                              .home       = random,
+                                             .scheduler  = layout->scheduler,
                                              .seed       = layout->placement_seed});
     }
     return runner;

@@ -1,4 +1,5 @@
 #include "tests/sim/sim_history.h"
+#include "shard/sched.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -157,6 +158,9 @@ static void draw_config(scenario_t *s, coh_rng_t *rng)
     (void)snprintf(text, sizeof(text), "random:%" PRIu64, coh_rng_below(rng, 1000000));
     set_option(&s->config, "placement-policy", coh_rng_percent(rng, 80) ? text : "hash");
     set_option(&s->config, "placement-home", coh_rng_percent(rng, 60) ? text : "sender");
+    set_option(&s->config,
+               "shard-scheduler",
+               coh_sched_kind_str((coh_sched_kind_t)coh_rng_below(rng, COH_SCHED_KIND_CNT)));
     /* Far below what an operator may configure: so that a few accounts are enough for eviction, loads and flushes. */
     s->config.state_cache_entries = 2 * s->config.block_tx_max + 2 + draw_scale(rng, 0, 200);
     s->config.state_flush_bytes   = draw_scale(rng, 128, 65536);
@@ -255,7 +259,7 @@ static void print_scenario(scenario_t const *s)
             " us, slow %u%%\n"
             "  block-tx-max %" PRIu64 " interval %" PRIu64 " ms depth %" PRIu64
             " gas limit %" PRIu64 " cache %" PRIu64 " flush %" PRIu64
-            " placement %s home %s order %s\n",
+            " placement %s home %s scheduler %s order %s\n",
             s->import ? "import" : "production",
             (int)s->mix,
             coh_fork_name(s->fork),
@@ -279,6 +283,7 @@ static void print_scenario(scenario_t const *s)
             s->config.state_flush_bytes,
             s->config.placement_policy,
             s->config.placement_home,
+            s->config.shard_scheduler,
             s->config.pool_order);
 }
 

@@ -1,4 +1,4 @@
-/* The scheduler: each arrow of its diagram, and a random run on several threads in which transactions park, are woken and retracted, and every
+/* The schedulers: each arrow of their diagram, who is held, and a random run on several threads in which transactions park, are woken and retracted, and every
    one must be DONE in its last incarnation at the end. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,27 +28,54 @@ static uint32_t start(coh_sched_t *s, uint32_t chain, uint32_t incarnation)
     return pos;
 }
 
-static void sched_runs_a_chain_in_order(void **state)
+/* No traits: nobody is alike. */
+static uint32_t no_traits(void *arg, uint32_t pos, coh_sched_trait_t *out)
+{
+    (void)arg;
+    (void)pos;
+    (void)out;
+    return 0;
+}
+
+static void begin(coh_sched_t *s, uint32_t const *chain_of, uint32_t tx_cnt, uint32_t chain_cnt)
+{
+    coh_sched_begin(s, chain_of, tx_cnt, chain_cnt, no_traits, NULL);
+}
+
+static bool finish(coh_sched_t *s, uint32_t chain, uint32_t pos)
+{
+    uint32_t woken = 99;
+    bool done      = coh_sched_finish(s, chain, pos, &woken);
+    assert_int_equal(woken, 0);
+    return done;
+}
+
+static void sched_hands_out_positions_in_order(void **state)
 {
     (void)state;
-    coh_sched_t *s = coh_sched_new();
+    coh_sched_t *s = coh_sched_new(COH_SCHED_OPTIMISTIC);
     assert_false(coh_sched_enter(s));
-    coh_sched_begin(s, two_chains, 5, 2);
+    begin(s, two_chains, 5, 2);
     assert_true(coh_sched_enter(s));
+    /* chain 0 runs no further than what was handed out */
     assert_int_equal(coh_sched_pop(s), 0);
-    assert_int_equal(coh_sched_pop(s), 1);
-    assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
-    uint32_t const order[] = {0, 2, 4};
-    for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(start(s, 0, 0), order[i]);
-        assert_false(coh_sched_all_done(s));
-        assert_true(coh_sched_finish(s, 0, order[i]));
-    }
+    assert_int_equal(start(s, 0, 0), 0);
+    assert_true(finish(s, 0, 0));
     assert_int_equal(start(s, 0, 0), COH_SCHED_NONE);
+    assert_int_equal(coh_sched_pop(s), 1);
     assert_int_equal(start(s, 1, 0), 1);
-    assert_true(coh_sched_finish(s, 1, 1));
+    /* position 2 goes to chain 0; 3 to chain 1, which is at work and will come to it; then 4 as well */
+    assert_int_equal(coh_sched_pop(s), 0);
+    assert_int_equal(start(s, 0, 0), 2);
+    assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
+    assert_true(finish(s, 1, 1));
     assert_int_equal(start(s, 1, 0), 3);
-    assert_true(coh_sched_finish(s, 1, 3));
+    assert_true(finish(s, 1, 3));
+    assert_int_equal(start(s, 1, 0), COH_SCHED_NONE);
+    assert_true(finish(s, 0, 2));
+    assert_false(coh_sched_all_done(s));
+    assert_int_equal(start(s, 0, 0), 4);
+    assert_true(finish(s, 0, 4));
     assert_true(coh_sched_all_done(s));
     coh_sched_leave(s);
     coh_sched_close(s);
@@ -59,24 +86,25 @@ static void sched_runs_a_chain_in_order(void **state)
 static void sched_runs_a_retracted_transaction_again_and_only_it(void **state)
 {
     (void)state;
-    coh_sched_t *s = coh_sched_new();
-    coh_sched_begin(s, two_chains, 5, 2);
-    assert_int_equal(coh_sched_pop(s), 0);
-    for (uint32_t pos = 0; pos <= 4; pos += 2) {
+    static uint32_t const chain_of[] = {0, 0, 0, 1, 1};
+    coh_sched_t *s                   = coh_sched_new(COH_SCHED_OPTIMISTIC);
+    begin(s, chain_of, 5, 2);
+    for (uint32_t pos = 0; pos < 3; pos++) {
+        assert_int_equal(coh_sched_pop(s), 0);
         assert_int_equal(start(s, 0, 0), pos);
-        assert_true(coh_sched_finish(s, 0, pos));
+        assert_true(finish(s, 0, pos));
+        assert_int_equal(start(s, 0, 0), COH_SCHED_NONE);
     }
-    assert_int_equal(start(s, 0, 0), COH_SCHED_NONE);
-    assert_false(coh_sched_retract(s, 2, 1)); /* an incarnation that is not */
-    assert_true(coh_sched_retract(s, 2, 0));
-    assert_false(coh_sched_retract(s, 2, 0)); /* it has moved on */
-    assert_int_equal(coh_sched_pop(s), 0);    /* before the chain that never ran */
-    assert_int_equal(start(s, 0, 1), 2);
+    assert_false(coh_sched_retract(s, 1, 1)); /* an incarnation that is not */
+    assert_true(coh_sched_retract(s, 1, 0));
+    assert_false(coh_sched_retract(s, 1, 0)); /* it has moved on */
+    assert_int_equal(coh_sched_pop(s), 0);    /* before what never ran */
+    assert_int_equal(start(s, 0, 1), 1);
     /* retracted while it runs: finish says so, and it runs a third time */
-    assert_false(coh_sched_retract(s, 2, 1));
-    assert_false(coh_sched_finish(s, 0, 2));
-    assert_int_equal(start(s, 0, 2), 2);
-    assert_true(coh_sched_finish(s, 0, 2));
+    assert_false(coh_sched_retract(s, 1, 1));
+    assert_false(finish(s, 0, 1));
+    assert_int_equal(start(s, 0, 2), 1);
+    assert_true(finish(s, 0, 1));
     assert_int_equal(start(s, 0, 0), COH_SCHED_NONE);
     assert_int_equal(coh_sched_pop(s), 1);
     coh_sched_free(s);
@@ -85,8 +113,9 @@ static void sched_runs_a_retracted_transaction_again_and_only_it(void **state)
 static void sched_wakes_what_is_parked_even_if_the_wake_comes_first(void **state)
 {
     (void)state;
-    coh_sched_t *s = coh_sched_new();
-    coh_sched_begin(s, two_chains, 5, 2);
+    static uint32_t const chain_of[] = {0, 1};
+    coh_sched_t *s                   = coh_sched_new(COH_SCHED_OPTIMISTIC);
+    begin(s, chain_of, 2, 2);
     assert_int_equal(coh_sched_pop(s), 0);
     assert_int_equal(start(s, 0, 0), 0);
     assert_true(coh_sched_park(s, 0, 0));
@@ -108,6 +137,167 @@ static void sched_wakes_what_is_parked_even_if_the_wake_comes_first(void **state
     coh_sched_free(s);
 }
 
+static void sched_sequential_gives_all_to_one_worker_in_order(void **state)
+{
+    (void)state;
+    coh_sched_t *s = coh_sched_new(COH_SCHED_SEQUENTIAL);
+    begin(s, two_chains, 5, 2);
+    assert_int_equal(coh_sched_pop(s), 0);
+    assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
+    for (uint32_t pos = 0; pos < 5; pos++) {
+        assert_int_equal(coh_sched_chain_of(s, pos), 0);
+        assert_int_equal(start(s, 0, 0), pos);
+        assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
+        assert_false(coh_sched_learns(s, 1));
+        assert_true(finish(s, 0, pos));
+    }
+    assert_int_equal(start(s, 0, 0), COH_SCHED_NONE);
+    assert_true(coh_sched_all_done(s));
+    coh_sched_close(s);
+    begin(s, two_chains, 0, 0);
+    assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
+    assert_true(coh_sched_all_done(s));
+    coh_sched_free(s);
+}
+
+/* ---- hints ---- */
+
+/* Six chains; those at even positions have a trait in common, and each one of its own. */
+static uint32_t even_traits(void *arg, uint32_t pos, coh_sched_trait_t *out)
+{
+    (void)arg;
+    out[0] = (coh_sched_trait_t){.hash = 1000 + pos};
+    out[1] = (coh_sched_trait_t){.hash = 77};
+    return pos % 2 == 0 ? 2 : 1;
+}
+
+static uint32_t const six_chains[] = {0, 1, 2, 3, 4, 5};
+static uint64_t const hot[]        = {4242};
+
+static void sched_optimistic_holds_what_ran_again_over_the_same_state(void **state)
+{
+    (void)state;
+    uint32_t woken = 0;
+    coh_sched_t *s = coh_sched_new(COH_SCHED_OPTIMISTIC);
+    coh_sched_begin(s, six_chains, 6, 6, even_traits, NULL);
+    assert_false(coh_sched_learns(s, 0)); /* as long as nobody runs again */
+    for (uint32_t pos = 0; pos < 3; pos++) {
+        assert_int_equal(coh_sched_pop(s), pos);
+        assert_int_equal(start(s, pos, 0), pos);
+    }
+    assert_true(finish(s, 0, 0));
+    assert_false(coh_sched_retract(s, 2, 0));
+    assert_false(finish(s, 2, 2));
+    assert_int_equal(start(s, 2, 1), 2);
+    assert_true(coh_sched_learns(s, 1));
+    coh_sched_learn(s, 2, 1, hot, 1);
+    assert_true(coh_sched_learns(s, 0)); /* now it counts who else touches that */
+    assert_int_equal(coh_sched_pop(s), 3);
+    assert_int_equal(start(s, 3, 0), 3);
+    assert_int_equal(coh_sched_pop(s), 4);
+    assert_int_equal(start(s, 4, 0), 4); /* seen once: no proof */
+    coh_sched_learn(s, 4, 0, hot, 1);
+    assert_true(finish(s, 4, 4));
+    assert_int_equal(start(s, 4, 0), COH_SCHED_NONE);
+    assert_true(finish(s, 2, 2));
+    assert_int_equal(start(s, 2, 0), COH_SCHED_NONE);
+    /* seen twice: 4 waits for 2, which waits for nobody that is not DONE; 3 and 5 have nothing to do with it */
+    assert_true(coh_sched_retract(s, 4, 0));
+    assert_true(coh_sched_retract(s, 2, 1));
+    assert_int_equal(coh_sched_pop(s), 4);
+    assert_int_equal(start(s, 4, 0), COH_SCHED_NONE);
+    assert_int_equal(coh_sched_take_held(s), 1);
+    assert_int_equal(coh_sched_pop(s), 2);
+    assert_int_equal(start(s, 2, 2), 2);
+    assert_int_equal(coh_sched_pop(s), 5);
+    assert_int_equal(start(s, 5, 0), 5);
+    assert_true(finish(s, 5, 5));
+    assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
+    assert_true(coh_sched_finish(s, 2, 2, &woken));
+    assert_int_equal(woken, 1);
+    assert_int_equal(coh_sched_pop(s), 4);
+    assert_int_equal(start(s, 4, 1), 4);
+    assert_true(finish(s, 4, 4));
+    coh_sched_close(s);
+    /* the next block knows: 0 runs, 2 waits for it, 1 does not */
+    coh_sched_begin(s, six_chains, 6, 6, even_traits, NULL);
+    assert_int_equal(coh_sched_pop(s), 0);
+    assert_int_equal(start(s, 0, 0), 0);
+    assert_int_equal(coh_sched_pop(s), 1);
+    assert_int_equal(start(s, 1, 0), 1);
+    assert_int_equal(coh_sched_pop(s), 2);
+    assert_int_equal(start(s, 2, 0), COH_SCHED_NONE);
+    coh_sched_close(s);
+    /* and after some in which it is of no use it is forgotten */
+    for (int i = 0; i < 20; i++) {
+        begin(s, six_chains, 6, 6);
+        coh_sched_close(s);
+    }
+    assert_false(coh_sched_learns(s, 0));
+    coh_sched_free(s);
+}
+
+/* A trait that goes with the state in one case of three says nothing. */
+static void sched_optimistic_holds_nobody_for_rare_state(void **state)
+{
+    (void)state;
+    coh_sched_t *s = coh_sched_new(COH_SCHED_OPTIMISTIC);
+    static uint32_t chain_of[60];
+    for (uint32_t i = 0; i < COH_CNT(chain_of); i++) {
+        chain_of[i] = i;
+    }
+    coh_sched_begin(s, chain_of, COH_CNT(chain_of), COH_CNT(chain_of), even_traits, NULL);
+    for (uint32_t pos = 0; pos < COH_CNT(chain_of); pos += 2) {
+        coh_sched_learn(s, pos, 1, hot, pos % 6 == 0);
+    }
+    for (uint32_t pos = 0; pos < COH_CNT(chain_of); pos++) {
+        assert_int_equal(coh_sched_pop(s), pos);
+        assert_int_equal(start(s, pos, 0), pos);
+    }
+    assert_int_equal(coh_sched_take_held(s), 0);
+    coh_sched_free(s);
+}
+
+/* Positions 1 and 3 name the same state. */
+static uint32_t key_traits(void *arg, uint32_t pos, coh_sched_trait_t *out)
+{
+    (void)arg;
+    out[0] = (coh_sched_trait_t){.hash = 4242, .is_key = true};
+    return pos % 2;
+}
+
+static void sched_locking_holds_at_once(void **state)
+{
+    (void)state;
+    uint32_t woken = 0;
+    coh_sched_t *s = coh_sched_new(COH_SCHED_LOCKING);
+    coh_sched_begin(s, six_chains, 6, 6, key_traits, NULL);
+    assert_true(coh_sched_learns(s, 0));
+    for (uint32_t pos = 0; pos < 3; pos++) {
+        assert_int_equal(coh_sched_pop(s), pos);
+        assert_int_equal(start(s, pos, 0), pos);
+    }
+    assert_int_equal(coh_sched_pop(s), 3);
+    assert_int_equal(start(s, 3, 0), COH_SCHED_NONE);
+    assert_true(coh_sched_finish(s, 1, 1, &woken));
+    assert_int_equal(woken, 1);
+    assert_int_equal(coh_sched_pop(s), 3);
+    assert_int_equal(start(s, 3, 0), 3);
+    assert_int_equal(coh_sched_pop(s), 4);
+    assert_int_equal(coh_sched_pop(s), 5);
+    assert_int_equal(start(s, 5, 0), COH_SCHED_NONE);
+    coh_sched_close(s);
+    /* what one transaction wrote is expected of the next one like it */
+    coh_sched_begin(s, six_chains, 6, 6, even_traits, NULL);
+    assert_int_equal(coh_sched_pop(s), 0);
+    assert_int_equal(start(s, 0, 0), 0);
+    coh_sched_learn(s, 0, 0, hot, 1);
+    assert_int_equal(coh_sched_pop(s), 1);
+    assert_int_equal(coh_sched_pop(s), 2);
+    assert_int_equal(start(s, 2, 0), COH_SCHED_NONE);
+    coh_sched_free(s);
+}
+
 enum { TXS = 200, CHAINS = 37, THREADS = 4, RETRACTS = 400 };
 
 typedef struct {
@@ -122,6 +312,14 @@ typedef struct {
     uint64_t seed;
 } racer_t;
 
+static uint32_t race_traits(void *arg, uint32_t pos, coh_sched_trait_t *out)
+{
+    (void)arg;
+    out[0] = (coh_sched_trait_t){.hash = 100 + pos % 5};
+    out[1] = (coh_sched_trait_t){.hash = pos % 7, .is_key = true};
+    return pos % 3;
+}
+
 static void *race_worker(void *arg)
 {
     race_t *r = ((racer_t *)arg)->race;
@@ -131,7 +329,7 @@ static void *race_worker(void *arg)
         uint32_t chain = coh_sched_pop(r->s);
         if (chain == COH_SCHED_NONE) {
             /* anything parked must come back: wake a chain at random */
-            coh_sched_wake(r->s, (uint32_t)coh_rng_below(&rng, CHAINS));
+            coh_sched_wake(r->s, coh_sched_chain_of(r->s, (uint32_t)coh_rng_below(&rng, TXS)));
             continue;
         }
         uint32_t incarnation = 0;
@@ -149,8 +347,13 @@ static void *race_worker(void *arg)
                 uint32_t finished = atomic_load(&r->last_run[victim]);
                 (void)coh_sched_retract(r->s, victim, finished == 0 ? 0 : finished - 1);
             }
+            if (coh_sched_learns(r->s, incarnation)) {
+                uint64_t touched[] = {pos % 5, coh_rng_below(&rng, 8)};
+                coh_sched_learn(r->s, pos, incarnation, touched, 2);
+            }
+            uint32_t woken;
             atomic_store(&r->last_run[pos], incarnation + 1);
-            (void)coh_sched_finish(r->s, chain, pos);
+            (void)coh_sched_finish(r->s, chain, pos, &woken);
         }
     }
     return NULL;
@@ -161,15 +364,19 @@ static void sched_ends_with_everything_done_under_random_retractions(void **stat
     (void)state;
     uint64_t seed = (uint64_t)time(NULL);
     print_message("seed: %llu\n", (unsigned long long)seed);
-    for (uint64_t round = 0; round < 30; round++) {
+    coh_sched_t *kinds[COH_SCHED_KIND_CNT];
+    for (int k = 0; k < COH_SCHED_KIND_CNT; k++) {
+        kinds[k] = coh_sched_new((coh_sched_kind_t)k);
+    }
+    for (uint64_t round = 0; round < 60; round++) {
         coh_rng_t rng;
         coh_rng_seed(&rng, seed + round);
         uint32_t chain_of[TXS];
         for (uint32_t i = 0; i < TXS; i++) {
             chain_of[i] = i < CHAINS ? i : (uint32_t)coh_rng_below(&rng, CHAINS);
         }
-        race_t race = {.s = coh_sched_new(), .retracts_left = RETRACTS};
-        coh_sched_begin(race.s, chain_of, TXS, CHAINS);
+        race_t race = {.s = kinds[round % COH_SCHED_KIND_CNT], .retracts_left = RETRACTS};
+        coh_sched_begin(race.s, chain_of, TXS, CHAINS, race_traits, NULL);
         pthread_t threads[THREADS];
         racer_t racers[THREADS];
         for (uint64_t t = 0; t < THREADS; t++) {
@@ -185,16 +392,22 @@ static void sched_ends_with_everything_done_under_random_retractions(void **stat
             coh_sched_unlock_tx(race.s, i);
         }
         coh_sched_close(race.s);
-        coh_sched_free(race.s);
+    }
+    for (int k = 0; k < COH_SCHED_KIND_CNT; k++) {
+        coh_sched_free(kinds[k]);
     }
 }
 
 int main(void)
 {
     struct CMUnitTest const tests[] = {
-        cmocka_unit_test(sched_runs_a_chain_in_order),
+        cmocka_unit_test(sched_hands_out_positions_in_order),
         cmocka_unit_test(sched_runs_a_retracted_transaction_again_and_only_it),
         cmocka_unit_test(sched_wakes_what_is_parked_even_if_the_wake_comes_first),
+        cmocka_unit_test(sched_sequential_gives_all_to_one_worker_in_order),
+        cmocka_unit_test(sched_optimistic_holds_what_ran_again_over_the_same_state),
+        cmocka_unit_test(sched_optimistic_holds_nobody_for_rare_state),
+        cmocka_unit_test(sched_locking_holds_at_once),
         cmocka_unit_test(sched_ends_with_everything_done_under_random_retractions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

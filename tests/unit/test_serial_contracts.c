@@ -26,6 +26,7 @@
 #include "common/obs/log.h"
 #include "common/state/memview.h"
 #include "deploy/cohort/block_cluster.h"
+#include "shard/sched.h"
 #include "tests/support/codegen.h"
 #include "tests/support/evmasm.h"
 #include "tests/support/txgen.h"
@@ -626,10 +627,11 @@ static void run_layout(world_t *w, coh_block_cluster_layout_t const *layout)
         w->known = true;
     }
     if (c.wrong_cnt != 0) {
-        fail_msg("%s, %u shards, %u threads, placement %s, home %s, seed %" PRIu64 ": %s",
+        fail_msg("%s, %u shards, %u threads, %s, placement %s, home %s, seed %" PRIu64 ": %s",
                  coh_fork_name(w->fork),
                  layout->shard_cnt,
                  layout->thread_cnt,
+                 layout->scheduler != NULL ? layout->scheduler : "default",
                  layout->placement != NULL ? layout->placement : "default",
                  layout->home != NULL ? layout->home : "default",
                  layout->seed,
@@ -651,9 +653,13 @@ static void run_layouts(world_t *w, bool few)
                                                  .thread_cnt = threads[t],
                                                  .placement  = random,
                                                  .seed       = seed};
-            run_layout(w, &layout);
-            layout.home = random;
-            run_layout(w, &layout);
+            for (int kind = 0; kind < COH_SCHED_KIND_CNT; kind++) {
+                layout.scheduler = coh_sched_kind_str((coh_sched_kind_t)kind);
+                layout.home      = NULL;
+                run_layout(w, &layout);
+                layout.home = random;
+                run_layout(w, &layout);
+            }
         }
     }
 }

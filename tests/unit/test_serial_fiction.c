@@ -23,6 +23,7 @@
 #include "common/obs/log.h"
 #include "coordinator/coordinator.h"
 #include "deploy/cohort/runtime.h"
+#include "shard/sched.h"
 #include "shard/shard.h"
 #include "tests/support/reference.h"
 #include "tests/support/txgen.h"
@@ -378,6 +379,7 @@ static void *run_rank(void *arg)
 /* Runs the input through a cluster of this layout and compares. */
 static void run_layout(uint32_t shard_cnt,
                        uint32_t worker_cnt,
+                       char const *scheduler,
                        char const *placement,
                        char const *home)
 {
@@ -390,6 +392,7 @@ static void run_layout(uint32_t shard_cnt,
     coh_buf_t why = COH_BUF_INIT;
     assert_int_equal(coh_config_set(&c->config, "placement-policy", placement, &why), COH_OK);
     assert_int_equal(coh_config_set(&c->config, "placement-home", home, &why), COH_OK);
+    assert_int_equal(coh_config_set(&c->config, "shard-scheduler", scheduler, &why), COH_OK);
     c->config.block_tx_max        = BLOCK_TXS;
     c->config.state_cache_entries = 4096;
     coh_transport_t *ends[1 + SHARDS_MAX];
@@ -446,9 +449,10 @@ static void run_layout(uint32_t shard_cnt,
     char wrong[320];
     (void)snprintf(wrong,
                    sizeof(wrong),
-                   "%u shards, %u workers, placement %s, home %s: %s",
+                   "%u shards, %u workers, %s, placement %s, home %s: %s",
                    shard_cnt,
                    worker_cnt,
+                   scheduler,
                    placement,
                    home,
                    c->wrong);
@@ -475,14 +479,20 @@ static void run_workers(uint32_t shard_cnt, bool random_home)
                        sizeof(placement),
                        "random:%" PRIu64,
                        input.seed % 1000 + shard_cnt * worker_cnt);
-        run_layout(shard_cnt, worker_cnt, placement, random_home ? placement : "sender");
+        for (int kind = 0; kind < COH_SCHED_KIND_CNT; kind++) {
+            run_layout(shard_cnt,
+                       worker_cnt,
+                       coh_sched_kind_str((coh_sched_kind_t)kind),
+                       placement,
+                       random_home ? placement : "sender");
+        }
     }
 }
 
 static void serial_fiction_one_shard(void **state)
 {
     (void)state;
-    run_layout(1, 1, "hash", "sender");
+    run_layout(1, 1, "sequential", "hash", "sender");
     run_workers(1, false);
 }
 
