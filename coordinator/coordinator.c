@@ -76,17 +76,6 @@ static coh_flight_t *flight_at(coh_coordinator_t *c, uint64_t number)
     return f->live && f->env.number == number ? f : NULL;
 }
 
-static void free_import(coh_import_t *im)
-{
-    if (im != NULL) {
-        free(im->txs);
-        free(im->hashes);
-        free(im->senders);
-        coh_buf_free(&im->bytes);
-        free(im);
-    }
-}
-
 static void end_flight(coh_flight_t *f)
 {
     for (uint32_t i = 0; f->has_logs && i < f->tx_cnt; i++) {
@@ -98,48 +87,9 @@ static void end_flight(coh_flight_t *f)
     free(f->txs);
     free(f->homed_cnt);
     free(f->has_redo);
-    free_import(f->import);
+    coh_import_free(f->import);
     coh_sealed_free(f->sealed);
     *f = (coh_flight_t){0};
-}
-
-/* finish_import tells what became of a block and frees it. */
-static void finish_import(coh_import_t *im,
-                          coh_err_t err,
-                          uint32_t bad_idx,
-                          coh_tx_err_t verdict,
-                          coh_sealed_t const *sealed)
-{
-    coh_import_result_t result = {.number      = im->env.number,
-                                  .err         = err,
-                                  .bad_tx_idx  = bad_idx,
-                                  .bad_verdict = (uint32_t)verdict};
-    if (sealed != NULL) {
-        result.gas_used = sealed->header.gas_used;
-        result.hash     = sealed->hash;
-        result.sealed   = sealed;
-    }
-    im->done(im->arg, &result);
-    free_import(im);
-}
-
-/* fail_imports gives up all blocks that have not begun: the first for the reason given, the others because they follow it. */
-static void fail_imports(coh_coordinator_t *c,
-                         coh_err_t err,
-                         uint32_t bad_idx,
-                         coh_tx_err_t verdict)
-{
-    coh_import_t *im = c->import_first;
-    c->import_first  = NULL;
-    c->import_last   = &c->import_first;
-    c->import_cnt    = 0;
-    while (im != NULL) {
-        coh_import_t *next = im->next;
-        finish_import(im, err, bad_idx, verdict, NULL);
-        im      = next;
-        bad_idx = 0;
-        verdict = COH_TX_ABORTED;
-    }
 }
 
 /* ---- ordering ---- */
@@ -345,17 +295,13 @@ static void launch(coh_coordinator_t *c, coh_flight_t *f)
 
 static void launch_import(coh_coordinator_t *c)
 {
-    coh_import_t *im = c->import_first;
-    if (im->env.number != c->commit.next) {
-        fail_imports(c, COH_EINVAL, 0, COH_TX_ABORTED); /* a block below them was given up */
+    if (c->imports.first->env.number != c->commit.next) {
+        coh_imports_fail(
+            &c->imports, COH_EINVAL, 0, COH_TX_ABORTED); /* a block below them was given up */
         return;
     }
-    c->import_first = im->next;
-    c->import_cnt--;
-    if (c->import_first == NULL) {
-        c->import_last = &c->import_first;
-    }
-    coh_flight_t *f = &c->flights[im->env.number % COH_COMMIT_WINDOW];
+    coh_import_t *im = coh_imports_pop(&c->imports);
+    coh_flight_t *f  = &c->flights[im->env.number % COH_COMMIT_WINDOW];
     COH_ASSERT(!f->live);
     *f = (coh_flight_t){.env    = im->env,
                         .import = im,
@@ -415,7 +361,7 @@ static bool try_launch(coh_coordinator_t *c)
         return false;
     }
     uint64_t start = coh_clock_thread_cpu_ns();
-    if (c->import_first != NULL) {
+    if (c->imports.first != NULL) {
         launch_import(c);
     } else if (!launch_pooled(c)) {
         return false;
@@ -597,7 +543,7 @@ static void on_committed(coh_coordinator_t *c, uint64_t number)
                 sealed->header.gas_used);
     end_flight(f);
     if (im != NULL) {
-        finish_import(im, COH_OK, 0, COH_TX_OK, sealed);
+        coh_import_finish(im, COH_OK, 0, COH_TX_OK, sealed);
     }
     coh_metric_add(c->metrics, COH_M_coordinator_cpu_seal, coh_clock_thread_cpu_ns() - start);
 }
@@ -610,36 +556,27 @@ static void on_abort(coh_coordinator_t *c, uint64_t from)
         coh_wire_put_abort(coh_co_outbox(c, s),
                            &(coh_msg_abort_t){.block = from, .attempt = c->commit.attempt});
     }
-    coh_flight_t *lowest      = flight_at(c, from);
-    bool invalid              = lowest->invalid;
-    uint32_t bad_idx          = invalid ? first_bad(lowest) : 0;
-    coh_tx_err_t verdict      = invalid ? lowest->txs[bad_idx].verdict : COH_TX_OK;
-    coh_import_t *again       = NULL;
-    coh_import_t **again_last = &again;
+    coh_flight_t *lowest = flight_at(c, from);
+    bool invalid         = lowest->invalid;
+    uint32_t bad_idx     = invalid ? first_bad(lowest) : 0;
+    coh_tx_err_t verdict = invalid ? lowest->txs[bad_idx].verdict : COH_TX_OK;
+    coh_imports_t again;
+    coh_imports_init(&again);
     for (uint64_t n = from; flight_at(c, n) != NULL; n++) {
         coh_flight_t *f = flight_at(c, n);
         for (uint32_t i = 0; i < f->tx_cnt && f->import == NULL; i++) {
             coh_pool_returned(c->pool, f->txs[i].pooled);
         }
         if (f->import != NULL) {
-            f->import->next = NULL;
-            *again_last     = f->import;
-            again_last      = &f->import->next;
-            f->import       = NULL;
-            c->import_cnt++;
+            coh_imports_push(&again, f->import);
+            f->import = NULL;
         }
         end_flight(f);
         coh_metric_add(c->metrics, COH_M_chain_block_aborted, 1);
     }
-    if (again != NULL) {
-        if (c->import_first == NULL) {
-            c->import_last = again_last;
-        }
-        *again_last     = c->import_first;
-        c->import_first = again;
-    }
+    coh_imports_put_before(&c->imports, &again);
     if (invalid) {
-        fail_imports(c, COH_EINVAL, bad_idx, verdict);
+        coh_imports_fail(&c->imports, COH_EINVAL, bad_idx, verdict);
     }
 }
 
@@ -1121,7 +1058,7 @@ static bool on_tick(coh_node_t *node)
         if (c->stop_wanted) {
             c->state = COH_CO_DRAINING;
             coh_admission_stop(c->admission);
-            fail_imports(c, COH_ECLOSED, 0, COH_TX_ABORTED);
+            coh_imports_fail(&c->imports, COH_ECLOSED, 0, COH_TX_ABORTED);
             any = true;
         }
         break;
@@ -1167,11 +1104,7 @@ static void free_coordinator(coh_coordinator_t *c)
     for (uint32_t i = 0; i < COH_COMMIT_WINDOW; i++) {
         end_flight(&c->flights[i]);
     }
-    while (c->import_first != NULL) {
-        coh_import_t *im = c->import_first;
-        c->import_first  = im->next;
-        free_import(im);
-    }
+    coh_imports_fini(&c->imports);
     coh_gateway_free(c->gateway);
     coh_pool_free(c->pool);
     coh_chain_free(c->chain);
@@ -1297,8 +1230,8 @@ coh_err_t coh_coordinator_new(coh_coordinator_t **out,
     c->metrics           = env->metrics;
     c->shard_cnt         = env->rank_cnt - 1;
     c->started_us        = env->mono_us(env);
-    c->import_last       = &c->import_first;
-    coh_err_t err        = read_options(c, err_text);
+    coh_imports_init(&c->imports);
+    coh_err_t err = read_options(c, err_text);
     if (err == COH_OK) {
         coh_chain_limits_t limits = {
             .recent_cnt   = RECENT_BLOCKS,
@@ -1351,44 +1284,6 @@ uint64_t coh_coordinator_head(coh_coordinator_t const *c)
 
 /* ---- import ---- */
 
-/* decode_import copies and decodes the transactions. False if one does not decode or cannot pay the base fee by its own terms. */
-static bool decode_import(coh_import_t *im, coh_import_block_t const *b)
-{
-    size_t total = 0;
-    for (uint32_t i = 0; i < b->tx_cnt; i++) {
-        total += b->raws[i].n;
-    }
-    for (uint32_t i = 0; i < b->step_cnt; i++) {
-        total += b->steps[i].n;
-    }
-    coh_buf_grow(&im->bytes, total);
-    im->tx_cnt        = b->tx_cnt;
-    im->txs           = coh_calloc(b->tx_cnt, sizeof(*im->txs));
-    im->hashes        = coh_calloc(b->tx_cnt, sizeof(*im->hashes));
-    im->senders       = coh_calloc(b->tx_cnt, sizeof(*im->senders));
-    coh_bytes_t *raws = coh_calloc(b->tx_cnt, sizeof(*raws));
-    bool ok           = true;
-    for (uint32_t i = 0; i < b->tx_cnt && ok; i++) {
-        uint8_t *copy  = coh_buf_extend(&im->bytes, b->raws[i].n); /* reserved: does not move */
-        raws[i]        = coh_bytes(memcpy(copy, b->raws[i].p, b->raws[i].n), b->raws[i].n);
-        im->senders[i] = b->senders[i];
-        ok             = coh_tx_decode(&im->txs[i], raws[i]) == COH_TX_OK;
-    }
-    im->step_cnt   = b->step_cnt;
-    im->before_cnt = b->before_cnt;
-    for (uint32_t i = 0; i < b->step_cnt && ok; i++) {
-        uint8_t *copy = coh_buf_extend(&im->bytes, b->steps[i].n);
-        im->steps[i]  = coh_bytes(memcpy(copy, b->steps[i].p, b->steps[i].n), b->steps[i].n);
-        coh_step_t step;
-        ok = coh_step_decode(&step, im->steps[i]) == COH_OK;
-    }
-    if (ok) {
-        coh_keccak256_many(im->hashes, raws, b->tx_cnt);
-    }
-    free(raws);
-    return ok;
-}
-
 coh_err_t coh_coordinator_import(coh_coordinator_t *c,
                                  coh_import_block_t const *b,
                                  coh_import_done_fn *done,
@@ -1400,40 +1295,20 @@ coh_err_t coh_coordinator_import(coh_coordinator_t *c,
     if (b->tx_cnt > c->config->block_tx_max) {
         return COH_ETOOBIG;
     }
-    if (b->step_cnt > COH_STEP_CNT_MAX || b->before_cnt > b->step_cnt) {
-        return COH_EINVAL;
-    }
-    if (c->import_cnt >= COH_IMPORT_QUEUE_MAX) {
+    if (c->imports.cnt >= COH_IMPORT_QUEUE_MAX) {
         return COH_EBUSY;
     }
-    uint64_t next = c->commit.next + c->import_cnt;
-    if (c->import_cnt > 0) {
-        next = c->import_first->env.number + c->import_cnt;
+    uint64_t next = c->commit.next + c->imports.cnt;
+    if (c->imports.cnt > 0) {
+        next = c->imports.first->env.number + c->imports.cnt;
     }
     if (b->number != next) {
         return COH_EINVAL;
     }
-    coh_import_t *im = coh_calloc(1, sizeof(*im));
-    im->env          = (coh_block_env_t){
-                 .number        = b->number,
-                 .fork          = b->fork,
-                 .timestamp     = b->timestamp,
-                 .gas_limit     = b->gas_limit,
-                 .chain_id      = c->genesis->chain_id,
-                 .base_fee      = b->base_fee,
-                 .blob_base_fee = b->blob_base_fee,
-                 .prev_randao   = b->prev_randao,
-                 .blob_max      = b->blob_max,
-                 .coinbase      = b->coinbase,
-    };
-    im->done = done;
-    im->arg  = arg;
-    if (!decode_import(im, b)) {
-        free_import(im);
+    coh_import_t *im = coh_import_new(b, c->genesis->chain_id, done, arg);
+    if (im == NULL) {
         return COH_EINVAL;
     }
-    *c->import_last = im;
-    c->import_last  = &im->next;
-    c->import_cnt++;
+    coh_imports_push(&c->imports, im);
     return COH_OK;
 }

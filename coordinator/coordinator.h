@@ -6,10 +6,10 @@
 #ifndef COH_COORDINATOR_H
 #define COH_COORDINATOR_H
 
-#include "common/codec/fork.h"
 #include "common/config/config.h"
 #include "common/config/genesis.h"
 #include "common/node/env.h"
+#include "coordinator/import.h"
 
 typedef struct coh_coordinator coh_coordinator_t;
 
@@ -44,40 +44,6 @@ void coh_coordinator_on_request(coh_coordinator_t *c, uint64_t request, coh_byte
 
 bool coh_coordinator_is_ready(coh_coordinator_t const *c);
 uint64_t coh_coordinator_head(coh_coordinator_t const *c);
-
-/* A given block to replay, instead of what the pool would order: its transactions in order with their senders, and its environment. */
-typedef struct {
-    uint64_t number;
-    coh_fork_t fork;
-    uint64_t timestamp;
-    uint64_t gas_limit;
-    coh_u256_t base_fee;
-    coh_u256_t blob_base_fee; /* 0 before Cancun */
-    coh_u256_t prev_randao;   /* the difficulty before Paris */
-    uint32_t blob_max;        /* 0 before Cancun */
-    coh_addr_t coinbase;
-    uint32_t tx_cnt;
-    coh_bytes_t const *raws;   /* tx_cnt; copied */
-    coh_addr_t const *senders; /* tx_cnt; copied */
-    /* Encoded steps (codec/step.h), in their order: before_cnt of them come before the transactions, the rest after. */
-    uint32_t step_cnt; /* at most COH_STEP_CNT_MAX */
-    uint32_t before_cnt;
-    coh_bytes_t const *steps; /* step_cnt; copied */
-} coh_import_block_t;
-
-/* What became of it. */
-typedef struct {
-    uint64_t number;
-    coh_err_t err; /* COH_OK committed; COH_EINVAL the block is invalid, nothing of it is applied */
-    uint32_t bad_tx_idx;  /* with COH_EINVAL: the first invalid transaction... */
-    uint32_t bad_verdict; /* ...and why (coh_tx_err_t) */
-    uint64_t gas_used;
-    coh_hash_t hash; /* of the header that Cohort sealed */
-    struct coh_sealed const
-        *sealed; /* with COH_OK: the block with its receipts; borrowed for the call */
-} coh_import_result_t;
-
-typedef void coh_import_done_fn(void *arg, coh_import_result_t const *result);
 
 /* coh_coordinator_import queues a block; blocks are carried out in the order given, pipelined like produced ones where
    each is valid. An invalid transaction makes its block invalid (import mode; DESIGN 4). done is called on the communication thread.

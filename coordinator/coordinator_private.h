@@ -9,6 +9,7 @@
 #include "coordinator/commit.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/gateway/gateway.h"
+#include "coordinator/import.h"
 #include "coordinator/lookup.h"
 #include "coordinator/pool.h"
 #include "coordinator/recovery.h"
@@ -50,21 +51,6 @@ typedef struct {
     coh_step_result_t result;
     coh_buf_t output;
 } coh_block_step_t;
-
-/* A block given to import. Its memory lives until it is done. */
-typedef struct coh_import {
-    coh_block_env_t env;
-    uint32_t tx_cnt;
-    coh_tx_t *txs;       /* owned, borrow from bytes */
-    coh_hash_t *hashes;  /* owned */
-    coh_addr_t *senders; /* owned */
-    uint32_t step_cnt, before_cnt;
-    coh_bytes_t steps[COH_STEP_CNT_MAX]; /* borrow from bytes */
-    coh_buf_t bytes;
-    coh_import_done_fn *done;
-    void *arg;
-    struct coh_import *next;
-} coh_import_t;
 
 /* A block under way, from BLOCK to COMMIT. */
 typedef struct {
@@ -145,9 +131,7 @@ struct coh_coordinator {
 
     coh_draft_t draft; /* the last block built from the pool */
 
-    coh_import_t *import_first; /* not begun */
-    coh_import_t **import_last;
-    uint32_t import_cnt;
+    coh_imports_t imports; /* not begun */
 
     /* Scratch, kept from block to block. */
     coh_buf_t send_txs;

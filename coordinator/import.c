@@ -1,0 +1,165 @@
+#include "coordinator/import.h"
+
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+#include "common/crypto/keccak.h"
+#include "coordinator/seal.h"
+
+void coh_import_free(coh_import_t *im)
+{
+    if (im != NULL) {
+        free(im->txs);
+        free(im->hashes);
+        free(im->senders);
+        coh_buf_free(&im->bytes);
+        free(im);
+    }
+}
+
+/* Copies and decodes transactions and steps. False if one does not decode. */
+static bool decode(coh_import_t *im, coh_import_block_t const *b)
+{
+    size_t total = 0;
+    for (uint32_t i = 0; i < b->tx_cnt; i++) {
+        total += b->raws[i].n;
+    }
+    for (uint32_t i = 0; i < b->step_cnt; i++) {
+        total += b->steps[i].n;
+    }
+    coh_buf_grow(&im->bytes, total);
+    im->tx_cnt        = b->tx_cnt;
+    im->txs           = coh_calloc(b->tx_cnt, sizeof(*im->txs));
+    im->hashes        = coh_calloc(b->tx_cnt, sizeof(*im->hashes));
+    im->senders       = coh_calloc(b->tx_cnt, sizeof(*im->senders));
+    coh_bytes_t *raws = coh_calloc(b->tx_cnt, sizeof(*raws));
+    bool ok           = true;
+    for (uint32_t i = 0; i < b->tx_cnt && ok; i++) {
+        uint8_t *copy  = coh_buf_extend(&im->bytes, b->raws[i].n); /* reserved: does not move */
+        raws[i]        = coh_bytes(memcpy(copy, b->raws[i].p, b->raws[i].n), b->raws[i].n);
+        im->senders[i] = b->senders[i];
+        ok             = coh_tx_decode(&im->txs[i], raws[i]) == COH_TX_OK;
+    }
+    im->step_cnt   = b->step_cnt;
+    im->before_cnt = b->before_cnt;
+    for (uint32_t i = 0; i < b->step_cnt && ok; i++) {
+        uint8_t *copy = coh_buf_extend(&im->bytes, b->steps[i].n);
+        im->steps[i]  = coh_bytes(memcpy(copy, b->steps[i].p, b->steps[i].n), b->steps[i].n);
+        coh_step_t step;
+        ok = coh_step_decode(&step, im->steps[i]) == COH_OK;
+    }
+    if (ok) {
+        coh_keccak256_many(im->hashes, raws, b->tx_cnt);
+    }
+    free(raws);
+    return ok;
+}
+
+coh_import_t *coh_import_new(coh_import_block_t const *b,
+                             uint64_t chain_id,
+                             coh_import_done_fn *done,
+                             void *arg)
+{
+    if (b->step_cnt > COH_STEP_CNT_MAX || b->before_cnt > b->step_cnt) {
+        return NULL;
+    }
+    coh_import_t *im = coh_calloc(1, sizeof(*im));
+    im->env          = (coh_block_env_t){
+                 .number        = b->number,
+                 .fork          = b->fork,
+                 .timestamp     = b->timestamp,
+                 .gas_limit     = b->gas_limit,
+                 .chain_id      = chain_id,
+                 .base_fee      = b->base_fee,
+                 .blob_base_fee = b->blob_base_fee,
+                 .prev_randao   = b->prev_randao,
+                 .blob_max      = b->blob_max,
+                 .coinbase      = b->coinbase,
+    };
+    im->done = done;
+    im->arg  = arg;
+    if (!decode(im, b)) {
+        coh_import_free(im);
+        return NULL;
+    }
+    return im;
+}
+
+void coh_import_finish(coh_import_t *im,
+                       coh_err_t err,
+                       uint32_t bad_idx,
+                       coh_tx_err_t verdict,
+                       coh_sealed_t const *sealed)
+{
+    coh_import_result_t result = {.number      = im->env.number,
+                                  .err         = err,
+                                  .bad_tx_idx  = bad_idx,
+                                  .bad_verdict = (uint32_t)verdict};
+    if (sealed != NULL) {
+        result.gas_used = sealed->header.gas_used;
+        result.hash     = sealed->hash;
+        result.sealed   = sealed;
+    }
+    im->done(im->arg, &result);
+    coh_import_free(im);
+}
+
+void coh_imports_init(coh_imports_t *q)
+{
+    *q      = (coh_imports_t){0};
+    q->last = &q->first;
+}
+
+void coh_imports_fini(coh_imports_t *q)
+{
+    while (q->first != NULL) {
+        coh_import_free(coh_imports_pop(q));
+    }
+}
+
+void coh_imports_push(coh_imports_t *q, coh_import_t *im)
+{
+    im->next = NULL;
+    *q->last = im;
+    q->last  = &im->next;
+    q->cnt++;
+}
+
+coh_import_t *coh_imports_pop(coh_imports_t *q)
+{
+    coh_import_t *im = q->first;
+    COH_ASSERT(im != NULL);
+    q->first = im->next;
+    if (q->first == NULL) {
+        q->last = &q->first;
+    }
+    q->cnt--;
+    return im;
+}
+
+void coh_imports_put_before(coh_imports_t *q, coh_imports_t *first)
+{
+    if (first->first == NULL) {
+        return;
+    }
+    *first->last = q->first;
+    if (q->first == NULL) {
+        q->last = first->last;
+    }
+    q->first = first->first;
+    q->cnt += first->cnt;
+    coh_imports_init(first);
+}
+
+void coh_imports_fail(coh_imports_t *q, coh_err_t err, uint32_t bad_idx, coh_tx_err_t verdict)
+{
+    coh_imports_t failed;
+    coh_imports_init(&failed);
+    coh_imports_put_before(&failed, q);
+    while (failed.first != NULL) {
+        coh_import_finish(coh_imports_pop(&failed), err, bad_idx, verdict, NULL);
+        bad_idx = 0;
+        verdict = COH_TX_ABORTED;
+    }
+}
