@@ -15,6 +15,7 @@
 #include "common/evm/transition.h"
 #include "common/state/memview.h"
 #include "tests/support/evmasm.h"
+#include "tests/support/vm.h"
 
 /* The attacker, its helper, and the sender. */
 enum { SELF = 0x1000, HELPER = 0x1001, SENDER = 0x5000 };
@@ -201,23 +202,17 @@ static attack_t const attacks[] = {
      COH_FORK_FRONTIER},
 };
 
-static coh_addr_t address(uint64_t number)
-{
-    coh_u256_t word = coh_u256(number);
-    return coh_u256_to_addr(&word);
-}
-
 static void put_code(coh_memview_t *mv, uint64_t number, coh_buf_t const *code)
 {
     coh_u256_t balance = {{0, 1, 0, 0}};
-    coh_addr_t addr    = address(number);
+    coh_addr_t addr    = coh_vm_addr(number);
     coh_memview_put_account(mv, &addr, 1, &balance, coh_buf_bytes(code));
 }
 
 static coh_memview_t *make_world(attack_t const *a)
 {
     coh_memview_t *mv  = coh_memview_new(&coh_code_coder, a->fork);
-    coh_addr_t sender  = address(SENDER);
+    coh_addr_t sender  = coh_vm_addr(SENDER);
     coh_u256_t balance = {{0, 1, 0, 0}};
     coh_buf_t code     = COH_BUF_INIT;
     coh_memview_put_account(mv, &sender, 0, &balance, coh_bytes(NULL, 0));
@@ -249,14 +244,14 @@ static cost_t run(attack_t const *a, uint64_t gas)
 {
     coh_memview_t *mv           = make_world(a);
     coh_transition_t *t         = coh_transition_new();
-    coh_addr_t const sender     = address(SENDER);
+    coh_addr_t const sender     = coh_vm_addr(SENDER);
     coh_block_env_t const block = {.number    = 1000000,
                                    .timestamp = 1700000000,
                                    .gas_limit = UINT64_C(1) << 40,
                                    .chain_id  = 1,
-                                   .coinbase  = address(0xc0ffee),
+                                   .coinbase  = coh_vm_addr(0xc0ffee),
                                    .fork      = a->fork};
-    coh_tx_t tx                 = {.to = address(SELF), .gas_limit = gas};
+    coh_tx_t tx                 = {.to = coh_vm_addr(SELF), .gas_limit = gas};
     uint64_t start              = coh_clock_thread_cpu_ns();
     coh_transition_begin(t, &block, &tx, &sender, coh_memview_view(mv));
     COH_ASSERT(coh_transition_run(t) == COH_TRANSITION_DONE);

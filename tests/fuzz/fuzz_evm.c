@@ -16,6 +16,7 @@
 #include "common/evm/transition.h"
 #include "common/state/memview.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/support/vm.h"
 
 enum {
     CONTRACT_CNT = 4,
@@ -641,12 +642,6 @@ typedef struct {
     uint32_t tx_cnt;
 } case_t;
 
-static coh_addr_t address(uint64_t number)
-{
-    coh_u256_t word = coh_u256(number);
-    return coh_u256_to_addr(&word);
-}
-
 static coh_tx_t *add_tx(case_t *c, coh_bytes_t data)
 {
     coh_tx_t *tx              = &c->txs[c->tx_cnt].tx;
@@ -654,7 +649,7 @@ static coh_tx_t *add_tx(case_t *c, coh_bytes_t data)
     if (data.n != 0) {
         memcpy(c->txs[c->tx_cnt].data, data.p, data.n);
     }
-    *tx = (coh_tx_t){.to = address(addresses[0]), .gas_limit = 300000};
+    *tx = (coh_tx_t){.to = coh_vm_addr(addresses[0]), .gas_limit = 300000};
     c->tx_cnt++;
     return tx;
 }
@@ -675,7 +670,7 @@ static void make_tx(case_t *c, dice_t *d)
     coh_tx_t *tx  = add_tx(c, is_create ? coh_bytes(init.code, init.n) : coh_bytes(data, n));
     tx->is_create = is_create;
     if (one_in(d, 4)) {
-        tx->to = address(addresses[roll(d, COH_CNT(addresses))]);
+        tx->to = coh_vm_addr(addresses[roll(d, COH_CNT(addresses))]);
     }
     if (one_in(d, 4)) {
         tx->value = coh_u256(roll(d, 100));
@@ -724,8 +719,8 @@ static void block_hash(void *arg, coh_u256_t *out, uint64_t number)
 static void put_delegation(coh_memview_t *mv, uint64_t from, uint64_t to)
 {
     uint8_t code[COH_DELEGATION_SZ] = {0xef, 0x01, 0x00};
-    coh_addr_t addr                 = address(from);
-    coh_addr_t delegate             = address(to);
+    coh_addr_t addr                 = coh_vm_addr(from);
+    coh_addr_t delegate             = coh_vm_addr(to);
     coh_u256_t balance              = coh_u256(77);
     memcpy(code + 3, delegate.b, sizeof(delegate.b));
     coh_memview_put_account(mv, &addr, 1, &balance, coh_bytes(code, sizeof(code)));
@@ -734,20 +729,20 @@ static void put_delegation(coh_memview_t *mv, uint64_t from, uint64_t to)
 static coh_memview_t *make_world(case_t const *c)
 {
     coh_memview_t *mv = coh_memview_new(&coh_code_coder, c->fork);
-    coh_addr_t addr   = address(0x5000);
+    coh_addr_t addr   = coh_vm_addr(0x5000);
     coh_u256_t rich   = {{0, 1, 0, 0}};
     coh_memview_set_block_hash(mv, block_hash, NULL);
     coh_memview_put_account(mv, &addr, 0, &rich, coh_bytes(NULL, 0));
-    addr             = address(0x2000);
+    addr             = coh_vm_addr(0x2000);
     coh_u256_t some  = coh_u256(1000);
     coh_u256_t seven = coh_u256(7);
     coh_memview_put_account(mv, &addr, 0, &some, coh_bytes(NULL, 0));
     if (c->fork < COH_FORK_SPURIOUS) {
-        addr = address(0x6000);
+        addr = coh_vm_addr(0x6000);
         coh_memview_put_account(mv, &addr, 0, &COH_U256_ZERO, coh_bytes(NULL, 0));
     }
     for (uint32_t i = 0; i < CONTRACT_CNT; i++) {
-        addr = address(0x1000 + i);
+        addr = coh_vm_addr(0x1000 + i);
         coh_memview_put_account(
             mv, &addr, 1, &some, coh_bytes(c->contracts[i].code, c->contracts[i].n));
         for (uint64_t slot = i % 2; slot < 3; slot++) {
@@ -884,7 +879,7 @@ static void execute(world_t *w, int way, coh_tx_t const *tx, watch_t *watch)
 {
     static coh_addr_t sender;
     coh_transition_t *t = w->ways[way];
-    sender              = address(0x5000);
+    sender              = coh_vm_addr(0x5000);
     coh_memview_set_stutter(w->mv, way == FAST_STUTTER || way == SWITCH_STUTTER);
     coh_memview_begin_tx(w->mv);
     coh_transition_set_loop(t, way == FAST || way == FAST_STUTTER ? COH_EVM_FAST : COH_EVM_SWITCH);
@@ -986,7 +981,7 @@ static void run_tx(world_t *w, coh_tx_t *tx)
     static watch_t watch;
     coh_buf_t expected = COH_BUF_INIT;
     coh_buf_t got      = COH_BUF_INIT;
-    coh_addr_t sender  = address(0x5000);
+    coh_addr_t sender  = coh_vm_addr(0x5000);
     tx->nonce          = coh_memview_account(w->mv, &sender).nonce;
     watch              = (watch_t){.tracer = {.step = watch_step, .exit = watch_exit}};
     for (int way = 0; way < WAY_CNT; way++) {
@@ -1022,7 +1017,7 @@ static void run_case(case_t *c, dice_t *d)
                                    .base_fee      = coh_u256(c->fork >= COH_FORK_LONDON ? 7 : 0),
                                    .blob_base_fee = coh_u256(1),
                                    .prev_randao   = {{1, 2, 3, 4}},
-                                   .coinbase      = address(0x4000),
+                                   .coinbase      = coh_vm_addr(0x4000),
                                    .fork          = c->fork,
                                    .fees_exact    = roll(d, 2) == 0};
     world_t w                   = {.mv = make_world(c), .block = &block};

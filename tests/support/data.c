@@ -159,17 +159,22 @@ bool coh_test_hex(coh_buf_t *out, char const *text)
     return coh_hex_append(out, text, strlen(text)) == COH_OK;
 }
 
+void coh_test_decode(void *out, size_t n, char const *text)
+{
+    COH_ASSERT(coh_hex_decode(out, n, text, strlen(text)) == COH_OK);
+}
+
 coh_hash_t coh_test_hash(char const *text)
 {
     coh_hash_t hash;
-    COH_ASSERT(coh_hex_decode(hash.b, sizeof(hash.b), text, strlen(text)) == COH_OK);
+    coh_test_decode(hash.b, sizeof(hash.b), text);
     return hash;
 }
 
 coh_addr_t coh_test_addr(char const *text)
 {
     coh_addr_t addr;
-    COH_ASSERT(coh_hex_decode(addr.b, sizeof(addr.b), text, strlen(text)) == COH_OK);
+    coh_test_decode(addr.b, sizeof(addr.b), text);
     return addr;
 }
 

@@ -39,7 +39,9 @@ char const *coh_test_str(json_t const *obj, char const *key);
 /* coh_test_hex replaces out's contents by the bytes that text spells, with or without 0x.
    Returns false, out empty, if text is not an even number of digits. */
 bool coh_test_hex(coh_buf_t *out, char const *text);
-/* Fixed sizes; stop if text has another length. */
+/* coh_test_decode writes the n octets that text spells; stops if it spells another number of them. */
+void coh_test_decode(void *out, size_t n, char const *text);
+/* The same as values; stop if text has another length. */
 coh_hash_t coh_test_hash(char const *text);
 coh_addr_t coh_test_addr(char const *text);
 /* A quantity ("0x1b", or decimal); stops if it does not fit. */

@@ -10,13 +10,7 @@
 #include "common/base/alloc.h"
 #include "common/crypto/keccak.h"
 #include "shard/query.h"
-
-static coh_hash_t hash_of(coh_bytes_t code)
-{
-    coh_hash_t hash;
-    coh_keccak256(&hash, code.p, code.n);
-    return hash;
-}
+#include "tests/support/ids.h"
 
 /* A thousand octets that begin with i. */
 static coh_bytes_t code_of(uint32_t i)
@@ -33,7 +27,7 @@ static void codes_are_found_for_the_fork_asked_for(void **state)
     coh_codes_t *codes                  = coh_codes_new(1 << 20);
     coh_mv_ctx_t ctx                    = {0};
     coh_bytes_t bytes                   = coh_bytes(delegation, sizeof(delegation));
-    coh_hash_t hash                     = hash_of(bytes);
+    coh_hash_t hash                     = coh_test_keccak(bytes);
     assert_null(coh_codes_find(codes, &hash, COH_FORK_PRAGUE));
     coh_codes_put(codes, &ctx, &hash, bytes);
     coh_code_t const *code = coh_codes_find(codes, &hash, COH_FORK_CANCUN);
@@ -53,7 +47,7 @@ static void codes_wake_who_waits_for_a_load_or_for_another_source(void **state)
     (void)state;
     coh_codes_t *codes  = coh_codes_new(1 << 20);
     coh_mv_ctx_t ctx    = {0};
-    coh_hash_t hash     = hash_of(code_of(1));
+    coh_hash_t hash     = coh_test_keccak(code_of(1));
     coh_waiter_t waiter = {.kind = COH_WAIT_CHAIN, .chain = 5};
     coh_hash_t loads[4];
     assert_true(coh_codes_want(codes, &hash, &waiter));
@@ -71,7 +65,7 @@ static void codes_wake_who_waits_for_a_load_or_for_another_source(void **state)
     coh_codes_loaded(codes, &ctx, &hash, code_of(1));
     assert_int_equal(ctx.woken_cnt, 0);
     assert_int_equal(coh_codes_loads_outstanding(codes), 0);
-    coh_hash_t other = hash_of(code_of(2));
+    coh_hash_t other = coh_test_keccak(code_of(2));
     assert_true(coh_codes_want(codes, &other, &waiter));
     coh_waiter_t query = {.kind = COH_WAIT_QUERY, .query_pos = 3};
     assert_true(coh_codes_want(codes, &other, &query));
@@ -88,7 +82,7 @@ static uint32_t count_here(coh_codes_t *codes, uint32_t cnt)
     uint32_t here = 0;
     for (uint32_t i = 0; i < cnt; i++) {
         coh_bytes_t got;
-        coh_hash_t hash = hash_of(code_of(i));
+        coh_hash_t hash = coh_test_keccak(code_of(i));
         here += coh_codes_bytes(codes, &hash, &got);
     }
     return here;
@@ -102,7 +96,7 @@ static void codes_evict_all_but_what_is_pinned(void **state)
     coh_code_list_t a    = {0};
     coh_code_list_t both = {0};
     for (uint32_t i = 0; i < 100; i++) {
-        coh_hash_t hash = hash_of(code_of(i));
+        coh_hash_t hash = coh_test_keccak(code_of(i));
         coh_codes_put(codes, &ctx, &hash, code_of(i));
         if (i < 40) {
             coh_codes_pin(codes, i < 20 ? &a : &both, &hash);
@@ -110,7 +104,7 @@ static void codes_evict_all_but_what_is_pinned(void **state)
         }
     }
     assert_int_equal(a.cnt, 20);
-    coh_hash_t absent = hash_of(code_of(1000));
+    coh_hash_t absent = coh_test_keccak(code_of(1000));
     coh_codes_pin(codes, &a, &absent); /* it is on disk, then */
     assert_int_equal(a.cnt, 20);
     coh_codes_trim(codes);
@@ -154,7 +148,7 @@ static void load_all(coh_mvstore_t *mv, coh_codes_t *codes, coh_queries_t *q, ui
         for (size_t i = 0; i < cnt; i++) {
             uint8_t n         = keys[i].addr.b[0];
             coh_value_t value = {.nonce      = n,
-                                 .code_hash  = hash_of(code_of(n)),
+                                 .code_hash  = coh_test_keccak(code_of(n)),
                                  .generation = 3,
                                  .flags      = COH_ACCOUNT_EXISTS};
             if (keys[i].kind == COH_KEY_SLOT) {
@@ -167,7 +161,7 @@ static void load_all(coh_mvstore_t *mv, coh_codes_t *codes, coh_queries_t *q, ui
         did = did || cnt != 0;
         for (size_t i = 0; i < cnt; i++) {
             for (uint32_t n = 0; n < 8; n++) {
-                coh_hash_t hash = hash_of(code_of(n));
+                coh_hash_t hash = coh_test_keccak(code_of(n));
                 if (coh_hash_eq(&hash, &hashes[i])) {
                     coh_codes_loaded(codes, &ctx, &hash, code_of(n));
                 }
@@ -210,7 +204,7 @@ static void queries_find_slots_and_code_through_the_account(void **state)
         assert_int_equal(answer.u.answer.block, 20 + later);
         assert_int_equal(answer.u.answer.values.cnt, 3);
         coh_rec_state_value_t const *v = answer.u.answer.values.v;
-        coh_hash_t hash                = hash_of(code_of(4));
+        coh_hash_t hash                = coh_test_keccak(code_of(4));
         assert_int_equal(v[0].nonce, 4);
         assert_true(coh_hash_eq(&v[0].code_hash, &hash));
         assert_int_equal(v[0].code.n, 0);

@@ -16,6 +16,7 @@
 #include "common/wire/wire.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/decision_log.h"
+#include "tests/support/ids.h"
 
 #define SHARDS 2u
 #define TX_GAS 21000u
@@ -112,21 +113,6 @@ static bool sink_has_subscribers(coh_gateway_sink_t *sink)
 
 /* ---- keys and transactions ---- */
 
-static void secret_of(uint8_t secret[32], uint32_t who)
-{
-    memset(secret, 0, 32);
-    secret[31] = (uint8_t)(who + 1);
-}
-
-static coh_addr_t addr_of(uint32_t who)
-{
-    uint8_t secret[32];
-    coh_addr_t addr;
-    secret_of(secret, who);
-    assert_int_equal(coh_ecdsa_address(&addr, secret), COH_OK);
-    return addr;
-}
-
 /* Appends a signed transfer of 1 wei from who. */
 static void put_transfer(coh_buf_t *out, uint32_t who, uint64_t nonce, coh_hash_t *hash)
 {
@@ -142,7 +128,7 @@ static void put_transfer(coh_buf_t *out, uint32_t who, uint64_t nonce, coh_hash_
         .to           = {{0xaa, (uint8_t)who}},
     };
     uint8_t secret[32];
-    secret_of(secret, who);
+    coh_test_secret(secret, who);
     assert_int_equal(coh_tx_sign(&tx, secret), COH_OK);
     size_t at = out->n;
     coh_tx_encode(out, &tx);
@@ -558,7 +544,7 @@ static void coordinator_commits_what_clients_submit(void **state)
     assert_int_equal(r.receipts.cnt, 1);
     assert_int_equal(r.receipts.v[0].tx_idx, 3);
     assert_int_equal(r.receipts.v[0].cumulative_gas, 4 * TX_GAS);
-    coh_addr_t from = addr_of(0);
+    coh_addr_t from = coh_test_secret_addr(0);
     assert_memory_equal(r.receipts.v[0].from.b, from.b, 20);
     /* Genesis used no gas: block 1's base fee is 7/8 of genesis' 1 gwei (EIP-1559). */
     assert_int_equal(r.receipts.v[0].effective_price.w[0], 875000001);
@@ -843,7 +829,7 @@ static coh_err_t import_block(world_t *w, uint64_t number, uint32_t tx_cnt)
     size_t ends[9] = {0};
     for (uint32_t i = 0; i < tx_cnt; i++) {
         put_transfer(&raw, 5, number * 8 + i, NULL);
-        senders[i]  = addr_of(5);
+        senders[i]  = coh_test_secret_addr(5);
         ends[i + 1] = raw.n;
     }
     for (uint32_t i = 0; i < tx_cnt; i++) {

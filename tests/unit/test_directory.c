@@ -9,6 +9,7 @@
 
 #include "common/base/hex.h"
 #include "common/state/directory.h"
+#include "tests/support/data.h"
 
 /* Addresses with the first three digits of their keccak256. The first three are small or extreme
    numbers, the others the first account of the well-known "test test ... junk" phrase and
@@ -24,18 +25,11 @@ static struct {
     {"0xd8da6bf26964af9d7eed9e03e53415d37aa96045", 0x06e},
 };
 
-static coh_addr_t addr_of(char const *text)
-{
-    coh_addr_t addr;
-    assert_int_equal(coh_hex_decode(addr.b, sizeof(addr.b), text, strlen(text)), COH_OK);
-    return addr;
-}
-
 static void directory_bucket_is_leading_12_bits_of_keccak(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COH_CNT(KNOWN); i++) {
-        coh_addr_t addr = addr_of(KNOWN[i].addr);
+        coh_addr_t addr = coh_test_addr(KNOWN[i].addr);
         assert_int_equal(coh_directory_bucket(&addr), KNOWN[i].bucket);
     }
 }
@@ -46,7 +40,7 @@ static void directory_buckets_of_any_count_equal_single_ones(void **state)
     enum { MAX = 200 };
     coh_addr_t addr[MAX];
     for (size_t i = 0; i < MAX; i++) {
-        addr[i] = addr_of(KNOWN[i % COH_CNT(KNOWN)].addr);
+        addr[i] = coh_test_addr(KNOWN[i % COH_CNT(KNOWN)].addr);
     }
     for (size_t cnt = 0; cnt <= MAX; cnt += cnt < 130 ? 1 : 35) {
         uint16_t bucket[MAX + 1];
@@ -65,8 +59,8 @@ static void directory_owner_follows_the_bucket(void **state)
     coh_directory_t dir = {.epoch = 1, .shard_cnt = 7};
     dir.shard_of[0x538] = 6;
     dir.shard_of[0x146] = 3;
-    coh_addr_t zero     = addr_of(KNOWN[0].addr);
-    coh_addr_t one      = addr_of(KNOWN[1].addr);
+    coh_addr_t zero     = coh_test_addr(KNOWN[0].addr);
+    coh_addr_t one      = coh_test_addr(KNOWN[1].addr);
     assert_int_equal(coh_directory_owner(&dir, &zero, 0x538), 6);
     assert_int_equal(coh_directory_owner(&dir, &one, 0x146), 3);
     assert_int_equal(coh_directory_shard(&dir, 0x146), 3);

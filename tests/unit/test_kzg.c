@@ -54,22 +54,13 @@ proof is infinity. */
      "00000000000000000000000000000000"},
 };
 
-static void decode(uint8_t *out, size_t n, char const *text)
-{
-    coh_buf_t buf = COH_BUF_INIT;
-    assert_true(coh_test_hex(&buf, text));
-    assert_int_equal(buf.n, n);
-    memcpy(out, buf.p, n);
-    coh_buf_free(&buf);
-}
-
 static case_t vector(size_t i)
 {
     case_t c;
-    decode(c.commitment, sizeof(c.commitment), vectors[i].commitment);
-    decode(c.z, sizeof(c.z), vectors[i].z);
-    decode(c.y, sizeof(c.y), vectors[i].y);
-    decode(c.proof, sizeof(c.proof), vectors[i].proof);
+    coh_test_decode(c.commitment, sizeof(c.commitment), vectors[i].commitment);
+    coh_test_decode(c.z, sizeof(c.z), vectors[i].z);
+    coh_test_decode(c.y, sizeof(c.y), vectors[i].y);
+    coh_test_decode(c.proof, sizeof(c.proof), vectors[i].proof);
     return c;
 }
 
@@ -152,17 +143,17 @@ static void kzg_refuses_malformed_input(void **state)
         "ffaaab",
     };
     case_t c = vector(0);
-    decode(c.z, sizeof(c.z), order);
+    coh_test_decode(c.z, sizeof(c.z), order);
     assert_int_equal(verify(&c), COH_EMALFORMED);
     c = vector(0);
-    decode(c.y, sizeof(c.y), order);
+    coh_test_decode(c.y, sizeof(c.y), order);
     assert_int_equal(verify(&c), COH_EMALFORMED);
     for (size_t i = 0; i < COH_CNT(points); i++) {
         c = vector(0);
-        decode(c.commitment, sizeof(c.commitment), points[i]);
+        coh_test_decode(c.commitment, sizeof(c.commitment), points[i]);
         assert_int_equal(verify(&c), COH_EMALFORMED);
         c = vector(0);
-        decode(c.proof, sizeof(c.proof), points[i]);
+        coh_test_decode(c.proof, sizeof(c.proof), points[i]);
         assert_int_equal(verify(&c), COH_EMALFORMED);
     }
 }
@@ -184,7 +175,7 @@ static void kzg_setup_is_the_ceremonys(void **state)
     }
     assert_int_equal(fclose(f), 0);
     uint8_t point[COH_KZG_SETUP_SZ];
-    decode(point, sizeof(point), line);
+    coh_test_decode(point, sizeof(point), line);
     assert_memory_equal(point, coh_kzg_setup, sizeof(point));
 }
 

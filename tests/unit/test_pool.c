@@ -12,6 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/rng.h"
 #include "coordinator/pool.h"
+#include "tests/support/ids.h"
 
 #define GAS_LIMIT UINT64_C(21000)
 
@@ -25,13 +26,6 @@ static coh_hash_t hash_of(uint64_t n)
 }
 
 static uint64_t id_of(coh_pool_tx_t const *tx) { return coh_load_u64_le(tx->hash.b + 24); }
-
-static coh_addr_t addr_of(uint32_t n)
-{
-    coh_addr_t addr = {{0xad}};
-    coh_store_u32_le(addr.b + 16, n);
-    return addr;
-}
 
 typedef struct {
     uint64_t id; /* and arrival time */
@@ -58,7 +52,7 @@ static coh_tx_err_t add_at(coh_pool_t *pool, case_tx_t const *c, uint64_t now_bl
         .value        = coh_u256(c->value),
     };
     coh_hash_t hash   = hash_of(c->id);
-    coh_addr_t sender = addr_of(c->sender);
+    coh_addr_t sender = coh_test_nth_addr(c->sender);
     return coh_pool_add(pool, &tx, &hash, &sender, COH_FORK_LONDON, c->id, now_block, stale);
 }
 
@@ -74,7 +68,7 @@ static void know(coh_pool_t *pool,
                  uint64_t balance,
                  uint64_t block)
 {
-    coh_addr_t addr   = addr_of(sender);
+    coh_addr_t addr   = coh_test_nth_addr(sender);
     coh_u256_t amount = coh_u256(balance);
     coh_pool_set_account(pool, &addr, nonce, &amount, block);
 }
@@ -139,7 +133,7 @@ static void pool_keeps_a_copy_of_what_it_takes(void **state)
         tx.max_tip        = coh_u256(1);
         tx.value          = coh_u256(17);
         coh_hash_t hash   = hash_of(n);
-        coh_addr_t sender = addr_of((uint32_t)n);
+        coh_addr_t sender = coh_test_nth_addr((uint32_t)n);
         bool stale;
         assert_int_equal(coh_pool_add(pool, &tx, &hash, &sender, COH_FORK_LONDON, 99, 0, &stale),
                          COH_TX_OK);
@@ -258,7 +252,7 @@ static void pool_refuses_with_the_reason(void **state)
     know(pool, 1, 7, 3 * cost + 5, 100);
     know(pool, 2, 0, UINT64_MAX, 100);
     bool stale          = true;
-    coh_addr_t stranger = addr_of(9);
+    coh_addr_t stranger = coh_test_nth_addr(9);
     assert_false(coh_pool_knows_account(pool, &stranger));
     assert_int_equal(ADD(pool, 1, 9, 0, 10, 1, 0), COH_TX_BUSY);
     assert_int_equal(ADD(pool, 1, 1, 6, 10, 1, 0), COH_TX_NONCE_TOO_LOW);
@@ -293,7 +287,7 @@ static void pool_sums_of_costs_beyond_256_bits_are_exact(void **state)
 {
     (void)state;
     coh_pool_t *pool  = pool_new(10, 10, COH_POOL_ARRIVAL);
-    coh_addr_t sender = addr_of(1);
+    coh_addr_t sender = coh_test_nth_addr(1);
     coh_u256_t all    = {{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
     coh_pool_set_account(pool, &sender, 0, &all, 0);
     /* Costs of 2^256-1 each, from the highest nonce down: each alone is within the balance. */
@@ -312,7 +306,7 @@ static void pool_sums_of_costs_beyond_256_bits_are_exact(void **state)
     assert_int_equal(ADD(pool, 10, 1, 3, 0, 0, 0), COH_TX_OK);
 
     /* Between two of them: only the lower one counts. */
-    sender = addr_of(2);
+    sender = coh_test_nth_addr(2);
     coh_pool_set_account(pool, &sender, 0, &all, 0);
     for (uint64_t nonce = 4; nonce > 0; nonce -= 2) {
         coh_tx_t tx     = {.raw = coh_bytes("x", 1), .nonce = nonce, .value = all};
@@ -351,7 +345,7 @@ static void pool_drop_gaps_taken_and_pooled_successors(void **state)
 {
     (void)state;
     coh_pool_t *pool = pool_new(10, 10, COH_POOL_ARRIVAL);
-    coh_addr_t addr  = addr_of(1);
+    coh_addr_t addr  = coh_test_nth_addr(1);
     know(pool, 1, 0, UINT64_MAX, 0);
     for (uint64_t n = 0; n < 5; n++) {
         assert_int_equal(ADD(pool, n + 1, 1, n, 10, 1, 0), COH_TX_OK);
@@ -470,7 +464,7 @@ static void pool_keeps_the_order_of_many(void **state)
         for (uint32_t i = 0; i < CROWD; i++) {
             coh_pool_tx_t *tx = coh_pool_take(pool);
             assert_non_null(tx);
-            uint32_t s = coh_load_u32_le(tx->sender.b + 16);
+            uint32_t s = coh_test_addr_nth(&tx->sender);
             assert_int_equal(tx->tx.max_tip.w[0], tip_of[s]);
             if (order == COH_POOL_ARRIVAL) {
                 assert_int_equal(s, i);
@@ -495,12 +489,12 @@ static void pool_forgets_idle_accounts_only(void **state)
     }
     for (uint32_t s = 50; s < 5000; s++) {
         know(pool, s, 0, UINT64_MAX, 0);
-        coh_addr_t addr = addr_of(s);
+        coh_addr_t addr = coh_test_nth_addr(s);
         assert_true(coh_pool_knows_account(pool, &addr));
     }
     uint32_t known = 0;
     for (uint32_t s = 0; s < 5000; s++) {
-        coh_addr_t addr = addr_of(s);
+        coh_addr_t addr = coh_test_nth_addr(s);
         bool is_known   = coh_pool_knows_account(pool, &addr);
         assert_true(is_known || s >= 50);
         known += is_known;
@@ -711,7 +705,7 @@ static void compare(coh_pool_t *pool, model_t *m, uint64_t last_id)
             any = any || m->txs[i].c.sender == s;
         }
         senders += any;
-        coh_addr_t addr = addr_of(s);
+        coh_addr_t addr = coh_test_nth_addr(s);
         assert_int_equal(coh_pool_knows_account(pool, &addr), !m->doubtful[s]);
     }
     assert_int_equal(coh_pool_tx_cnt(pool), m->cnt);

@@ -10,13 +10,14 @@
 #include "common/base/alloc.h"
 #include "common/crypto/keccak.h"
 #include "common/node/recover.h"
+#include "tests/support/ids.h"
 #include "tests/support/txgen.h"
 
 static coh_recover_rules_t const rules = {.check_static = true,
                                           .fork         = COH_FORK_SHANGHAI,
                                           .chain_id     = 1337};
 
-static void sign(coh_buf_t *out, uint8_t who, uint64_t nonce, uint64_t chain_id)
+static void sign(coh_buf_t *out, uint32_t who, uint64_t nonce, uint64_t chain_id)
 {
     coh_tx_t tx = {
         .type         = COH_TX_DYNAMIC_FEE,
@@ -27,20 +28,11 @@ static void sign(coh_buf_t *out, uint8_t who, uint64_t nonce, uint64_t chain_id)
         .max_fee      = coh_u256(1000),
         .value        = coh_u256(5),
     };
-    uint8_t secret[32] = {0};
-    secret[31]         = who;
+    uint8_t secret[32];
+    coh_test_secret(secret, who);
     assert_int_equal(coh_tx_sign(&tx, secret), COH_OK);
     coh_buf_clear(out);
     coh_tx_encode(out, &tx);
-}
-
-static coh_addr_t address(uint8_t who)
-{
-    uint8_t secret[32] = {0};
-    coh_addr_t addr;
-    secret[31] = who;
-    assert_int_equal(coh_ecdsa_address(&addr, secret), COH_OK);
-    return addr;
 }
 
 /* cnt transactions of keys 1..200 by turns, from nonce first. */
@@ -49,7 +41,7 @@ static coh_recover_job_t *make_job(uint32_t cnt, uint64_t first)
     coh_recover_job_t *job = coh_recover_job_new(cnt, &rules);
     coh_buf_t raw          = COH_BUF_INIT;
     for (uint32_t i = 0; i < cnt; i++) {
-        sign(&raw, (uint8_t)(1 + (first + i) % 200), first + i, 1337);
+        sign(&raw, (uint32_t)((first + i) % 200), first + i, 1337);
         assert_int_equal(coh_recover_job_add(job, coh_buf_bytes(&raw)), COH_OK);
     }
     job->tag = first;
@@ -61,7 +53,7 @@ static void check_job(coh_recover_job_t const *job)
 {
     for (uint32_t i = 0; i < job->cnt; i++) {
         assert_int_equal(job->results[i].err, COH_TX_OK);
-        coh_addr_t want = address((uint8_t)(1 + (job->tag + i) % 200));
+        coh_addr_t want = coh_test_secret_addr((uint32_t)((job->tag + i) % 200));
         assert_memory_equal(job->results[i].sender.b, want.b, 20);
         coh_bytes_t raw = coh_recover_job_raw(job, i);
         coh_hash_t hash;

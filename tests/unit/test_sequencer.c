@@ -7,18 +7,12 @@
 #include <cmocka.h>
 
 #include "coordinator/sequencer.h"
+#include "tests/support/ids.h"
 
 #define GWEI      UINT64_C(1000000000)
 #define PRAGUE_AT UINT64_C(5000)
 #define GAS_LIMIT UINT64_C(1000000)
 #define COINBASE  77u
-
-static coh_addr_t addr_of(uint32_t n)
-{
-    coh_addr_t addr = {{0xad}};
-    coh_store_u32_le(addr.b + 16, n);
-    return addr;
-}
 
 /* London from block 100, Prague from PRAGUE_AT seconds. */
 typedef struct {
@@ -41,7 +35,7 @@ static void world_init(world_t *w)
                                                         : UINT64_MAX;
     }
     w->rules  = (coh_sequencer_rules_t){.genesis     = &w->genesis,
-                                        .coinbase    = addr_of(COINBASE),
+                                        .coinbase    = coh_test_nth_addr(COINBASE),
                                         .gas_limit   = GAS_LIMIT,
                                         .tx_max      = 5,
                                         .interval_us = 20000};
@@ -88,7 +82,7 @@ static void add(world_t *w, case_tx_t const *c, uint64_t max_tip, bool is_create
     assert_int_equal(coh_tx_check_static(&tx, COH_FORK_CANCUN, 1, false), COH_TX_OK);
     coh_hash_t hash = {{0}};
     coh_store_u64_le(hash.b, ++serial);
-    coh_addr_t sender = addr_of(c->sender);
+    coh_addr_t sender = coh_test_nth_addr(c->sender);
     coh_u256_t rich   = {{0, 0, 1, 0}};
     if (!coh_pool_knows_account(w->pool, &sender)) {
         coh_pool_set_account(w->pool, &sender, 0, &rich, 0);
@@ -160,7 +154,7 @@ static void sequencer_stops_at_the_transaction_limit(void **state)
     assert_int_equal(w.draft.env.number, 201);
     assert_int_equal(w.draft.tx_cnt, 5);
     for (uint32_t s = 0; s < 5; s++) {
-        coh_addr_t addr = addr_of(s);
+        coh_addr_t addr = coh_test_nth_addr(s);
         assert_true(coh_addr_eq(&w.draft.txs[s]->sender, &addr));
     }
     assert_int_equal(w.draft.unpaid_cnt, 0);
@@ -264,7 +258,7 @@ static void sequencer_applies_the_rules_of_a_fork_that_came_meanwhile(void **sta
     assert_int_equal(w.draft.env.fork, COH_FORK_PRAGUE);
     assert_int_equal(w.draft.drop_cnt, 1);
     assert_int_equal(w.draft.drops[0].reason, COH_TX_FLOOR_GAS);
-    coh_addr_t one = addr_of(1);
+    coh_addr_t one = coh_test_nth_addr(1);
     assert_true(coh_addr_eq(&w.draft.drops[0].sender, &one));
     /* The second may use 80000, which leaves 61000: too little for the third. */
     assert_int_equal(w.draft.tx_cnt, 1);

@@ -15,6 +15,7 @@
 #include "common/crypto/keccak.h"
 #include "common/state/memview.h"
 #include "common/state/state.h"
+#include "tests/support/ids.h"
 
 static coh_u256_t const huge = {{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
 
@@ -44,14 +45,6 @@ static coh_coder_t const coder = {.make = make_code, .release = release_code};
     for (int turn_ = 0; (call) == COH_VIEW_NEED; turn_++) { \
         assert_true(turn_ < 200);                           \
     }
-
-static coh_addr_t addr_of(uint32_t number)
-{
-    coh_addr_t a = {{0}};
-    a.b[0]       = 0xaa;
-    coh_store_u32_le(a.b + 16, number);
-    return a;
-}
 
 static coh_bytes_t code_of(uint32_t number, coh_hash_t *hash)
 {
@@ -299,7 +292,7 @@ static void do_log(run_t *r, uint32_t i)
 {
     if (r->model.log_cnt < LOGS) {
         uint8_t data  = (uint8_t)coh_rng_next(&r->rng);
-        coh_log_t log = {.addr = addr_of(i), .topic_cnt = 1, .data = coh_bytes(&data, 1)};
+        coh_log_t log = {.addr = coh_test_nth_addr(i), .topic_cnt = 1, .data = coh_bytes(&data, 1)};
         coh_state_add_log(&r->state, &log);
         r->model.logs[r->model.log_cnt++] = data;
     }
@@ -334,7 +327,7 @@ static void begin(run_t *r)
     coh_memview_begin_tx(r->mv);
     coh_state_begin(&r->state, coh_memview_view(r->mv), r->fork);
     for (uint32_t i = 0; i < ACCOUNTS; i++) {
-        coh_addr_t addr    = addr_of(i);
+        coh_addr_t addr    = coh_test_nth_addr(i);
         model_account_t *m = &r->model.accounts[i];
         r->accounts[i]     = coh_state_account(&r->state, &addr);
         m->warm = m->touched = m->created = m->destroyed = false;
@@ -387,7 +380,7 @@ static void end(run_t *r)
     coh_memview_apply(r->mv, &out);
     for (uint32_t i = 0; i < ACCOUNTS; i++) {
         model_account_t const *m = &r->model.accounts[i];
-        coh_addr_t addr          = addr_of(i);
+        coh_addr_t addr          = coh_test_nth_addr(i);
         coh_value_t v            = coh_memview_account(r->mv, &addr);
         coh_hash_t hash          = {{0}};
         assert_int_equal((v.flags & COH_ACCOUNT_EXISTS) != 0, m->exists);
@@ -417,7 +410,7 @@ static void random_transactions(uint64_t seed, coh_fork_t fork, bool stutter)
     coh_memview_set_stutter(r->mv, stutter);
     coh_state_init(&r->state, &coder);
     for (uint32_t i = 0; i < ACCOUNTS / 2; i++) {
-        coh_addr_t addr    = addr_of(i);
+        coh_addr_t addr    = coh_test_nth_addr(i);
         model_account_t *m = &r->model.accounts[i];
         *m                 = (model_account_t){.exists = true, .balance = small(r), .nonce = i};
         coh_memview_put_account(r->mv, &addr, m->nonce, &m->balance, (coh_bytes_t){0});
@@ -505,13 +498,13 @@ static void close_fixture(fixture_t *f)
 
 static coh_account_t *get(fixture_t *f, uint32_t number)
 {
-    coh_addr_t addr = addr_of(number);
+    coh_addr_t addr = coh_test_nth_addr(number);
     return coh_state_account(&f->s, &addr);
 }
 
 static void put(fixture_t *f, uint32_t number, uint64_t nonce, uint64_t balance, uint32_t code)
 {
-    coh_addr_t addr = addr_of(number);
+    coh_addr_t addr = coh_test_nth_addr(number);
     coh_u256_t word = coh_u256(balance);
     coh_hash_t hash;
     coh_memview_put_account(
@@ -520,7 +513,7 @@ static void put(fixture_t *f, uint32_t number, uint64_t nonce, uint64_t balance,
 
 static void put_slot(fixture_t *f, uint32_t number, uint64_t key, uint64_t value)
 {
-    coh_addr_t addr = addr_of(number);
+    coh_addr_t addr = coh_test_nth_addr(number);
     coh_u256_t slot = coh_u256(key);
     coh_u256_t word = coh_u256(value);
     coh_memview_put_slot(f->mv, &addr, &slot, &word);
@@ -590,7 +583,7 @@ static void state_destroyed_storage_stays_away_after_recreation(void **state)
         coh_write_t w;
         assert_int_equal(finish(&f, &w), 1); /* the slot is not among them */
         assert_int_equal(w.flags, GONE);
-        coh_addr_t addr = addr_of(1);
+        coh_addr_t addr = coh_test_nth_addr(1);
         coh_value_t v   = coh_memview_account(f.mv, &addr);
         assert_int_equal(v.generation, 1);
         assert_int_equal(v.flags, 0);
@@ -635,7 +628,7 @@ static void state_since_cancun_only_what_is_new_is_destroyed(void **state)
     coh_state_set_flags(&f.s, get(&f, 3), COH_ACCT_DESTROYED);
     assert_int_equal(finish(&f, &w), 1);
     assert_int_equal(w.flags, GONE);
-    coh_addr_t addr = addr_of(3);
+    coh_addr_t addr = coh_test_nth_addr(3);
     assert_int_equal(coh_memview_account(f.mv, &addr).generation, 0);
     close_fixture(&f);
 }

@@ -10,19 +10,13 @@
 
 #include "common/crypto/keccak.h"
 #include "shard/recovery.h"
+#include "tests/support/ids.h"
 
 static coh_key_t key_of(uint8_t i)
 {
     coh_addr_t addr = {{0}};
     addr.b[0]       = i;
     return coh_key_account(&addr);
-}
-
-static coh_hash_t hash_of(coh_bytes_t code)
-{
-    coh_hash_t hash;
-    coh_keccak256(&hash, code.p, code.n);
-    return hash;
 }
 
 /* Code that block deploys. */
@@ -43,7 +37,7 @@ static void put_block(coh_kv_t *kv,
 {
     coh_mv_ctx_t ctx    = {0};
     coh_codes_t *codes  = coh_codes_new(0);
-    coh_hash_t hash     = hash_of(code_of(block));
+    coh_hash_t hash     = coh_test_keccak(code_of(block));
     coh_code_list_t new = {0};
     assert_true(coh_mv_block_begin(mv, cnt, cnt + 1u));
     for (uint8_t i = 0; i < cnt; i++) {
@@ -143,7 +137,7 @@ static void store_recovers_the_last_value_up_to_the_head(void **state)
             assert_true(i == cases[c].cnt || account > items[i - 1].key.addr.b[0]);
             assert_int_equal(items[i].value.word.w[0], cases[c].slots[2 - account]);
             /* and the account has the code of the block that wrote its slot */
-            coh_hash_t hash = hash_of(code_of(cases[c].slots[2 - account]));
+            coh_hash_t hash = coh_test_keccak(code_of(cases[c].slots[2 - account]));
             assert_true(coh_hash_eq(&items[account].value.code_hash, &hash));
             assert_int_equal(items[account].value.generation, cases[c].slots[2 - account]);
         }
@@ -151,7 +145,7 @@ static void store_recovers_the_last_value_up_to_the_head(void **state)
         size_t at       = 0;
         coh_kv_op_t op;
         while (coh_kv_batch_next(&codes, &at, &op)) {
-            coh_hash_t hash = hash_of(op.value);
+            coh_hash_t hash = coh_test_keccak(op.value);
             assert_int_equal(op.table, COH_KV_CODE);
             assert_true(coh_bytes_eq(op.key, coh_bytes(hash.b, sizeof(hash.b))));
             code_cnt++;
