@@ -8,10 +8,13 @@
 
 /* A request under way. */
 typedef struct {
-    uint64_t ticket;
+    coh_admission_done_fn *done;
+    void *arg;
+    uint64_t tag;
     uint32_t cnt;
     uint32_t piece_cnt;      /* pieces not finished; answered with the last */
     coh_op_submitted_t *txs; /* owned */
+    coh_addr_t *senders;     /* owned; zero: not recovered */
 } submission_t;
 
 /* Consecutive transactions of a request that are recovered together. */
@@ -75,6 +78,7 @@ static void free_submission(submission_t *sub)
 {
     if (sub != NULL) {
         free(sub->txs);
+        free(sub->senders);
         free(sub);
     }
 }
@@ -109,7 +113,7 @@ static void answer(coh_admission_t *adm, submission_t *sub)
     coh_metric_add(m, COH_M_gateway_tx_refused, refused);
     coh_metric_add(m, COH_M_gateway_tx_busy, busy);
     coh_op_submit_answer_t msg = {.txs = {.v = sub->txs, .cnt = sub->cnt}};
-    coh_gateway_answer_submit(adm->d.gateway, sub->ticket, &msg);
+    sub->done(sub->arg, sub->tag, &msg, sub->senders);
     free_submission(sub);
 }
 
@@ -193,19 +197,19 @@ static piece_t *new_piece(coh_admission_t *adm,
 }
 
 void coh_admission_submit(coh_admission_t *adm,
-                          uint64_t ticket,
                           coh_op_submit_request_t const *req,
-                          coh_fork_t fork)
+                          coh_fork_t fork,
+                          coh_admission_done_fn *done,
+                          void *arg,
+                          uint64_t tag)
 {
-    if (req->raws.cnt > adm->d.batch_tx_max) {
-        coh_gateway_refuse(
-            adm->d.gateway, ticket, COH_ETOOBIG, "too many transactions in one request");
-        return;
-    }
     submission_t *sub = coh_calloc(1, sizeof(*sub));
-    sub->ticket       = ticket;
+    sub->done         = done;
+    sub->arg          = arg;
+    sub->tag          = tag;
     sub->cnt          = req->raws.cnt;
     sub->txs          = coh_calloc(sub->cnt, sizeof(*sub->txs));
+    sub->senders      = coh_calloc(sub->cnt, sizeof(*sub->senders));
     sub->piece_cnt    = 1; /* ours, so that it is not answered before all is handed out */
     piece_t *p        = NULL;
     for (uint32_t i = 0; i < sub->cnt; i++) {
@@ -268,7 +272,11 @@ static bool add_tx(coh_admission_t *adm, piece_t *p, uint32_t i, uint64_t now_us
             err = COH_TX_KNOWN;
         }
     }
-    p->sub->txs[p->place[i]] = (coh_op_submitted_t){.err = (uint32_t)err, .hash = rec->hash};
+    if (err == COH_TX_OK && adm->d.pooled != NULL) {
+        adm->d.pooled(adm->d.pooled_arg, &rec->hash);
+    }
+    p->sub->txs[p->place[i]]     = (coh_op_submitted_t){.err = (uint32_t)err, .hash = rec->hash};
+    p->sub->senders[p->place[i]] = rec->sender;
     return true;
 }
 

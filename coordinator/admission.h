@@ -20,7 +20,6 @@
 #include "common/node/recover.h"
 #include "common/wire/wire.h"
 #include "coordinator/chain.h"
-#include "coordinator/gateway/gateway.h"
 #include "coordinator/lookup.h"
 #include "coordinator/pool.h"
 
@@ -36,7 +35,6 @@ typedef struct {
     coh_env_t *env;
     coh_pool_t *pool;
     coh_chain_t *chain;
-    coh_gateway_t *gateway;
     coh_lookups_t *lookups;
     coh_directory_t const *dir;
     coh_lookup_outbox_fn *outbox;
@@ -45,17 +43,28 @@ typedef struct {
     uint64_t gas_limit; /* of a block */
     bool allow_unprotected;
     uint32_t inflight_tx_max;
-    uint32_t batch_tx_max;
+    /* Called for each transaction that the pool has taken. */
+    void (*pooled)(void *arg, coh_hash_t const *hash);
+    void *pooled_arg;
 } coh_admission_deps_t;
+
+/* What became of a submission. Borrowed for the call. senders: of each transaction, zero where it was not recovered. */
+typedef void coh_admission_done_fn(void *arg,
+                                   uint64_t tag,
+                                   coh_op_submit_answer_t const *answer,
+                                   coh_addr_t const *senders);
 
 coh_admission_t *coh_admission_new(coh_admission_deps_t const *deps);
 void coh_admission_free(coh_admission_t *adm);
 
-/* coh_admission_submit takes a request's transactions (borrowed for the call); rules: fork of the next block. The ticket is answered now or later. */
+/* coh_admission_submit takes a request's transactions (borrowed for the call); rules: fork of the next block. done is called now or later, unless the
+   admission is freed before. */
 void coh_admission_submit(coh_admission_t *adm,
-                          uint64_t ticket,
                           coh_op_submit_request_t const *req,
-                          coh_fork_t fork);
+                          coh_fork_t fork,
+                          coh_admission_done_fn *done,
+                          void *arg,
+                          uint64_t tag);
 /* coh_admission_recovered takes a shard's results. COH_EPROTO if it was not asked for them. */
 coh_err_t coh_admission_recovered(coh_admission_t *adm,
                                   uint32_t shard,

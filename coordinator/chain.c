@@ -98,6 +98,7 @@ void coh_chain_index(coh_chain_t *chain, coh_sealed_t const *block, uint64_t now
         }
         coh_txmap_put(&chain->active, &block->receipts[i].tx_hash, block->header.number, i);
     }
+    coh_txmap_put(&chain->active, &block->hash, block->header.number, COH_CHAIN_IDX_BLOCK);
     chain->indexed = block->header.number;
 }
 
@@ -129,21 +130,39 @@ coh_sealed_t const *coh_chain_block(coh_chain_t const *chain, uint64_t number)
                : NULL;
 }
 
+static coh_txmap_entry_t const *find(coh_chain_t const *chain, coh_hash_t const *hash)
+{
+    coh_txmap_entry_t const *e = coh_txmap_get(&chain->active, hash);
+    return e != NULL ? e : coh_txmap_get(&chain->flushing, hash);
+}
+
 bool coh_chain_find(coh_chain_t const *chain,
                     coh_hash_t const *hash,
                     uint64_t *block,
                     uint32_t *idx)
 {
-    coh_txmap_entry_t const *e = coh_txmap_get(&chain->active, hash);
-    if (e == NULL) {
-        e = coh_txmap_get(&chain->flushing, hash);
-    }
-    if (e == NULL) {
+    coh_txmap_entry_t const *e = find(chain, hash);
+    if (e == NULL || e->idx == COH_CHAIN_IDX_BLOCK) {
         return false;
     }
     *block = e->block;
     *idx   = e->idx;
     return true;
+}
+
+bool coh_chain_find_block(coh_chain_t const *chain, coh_hash_t const *hash, uint64_t *block)
+{
+    coh_txmap_entry_t const *e = find(chain, hash);
+    if (e != NULL && e->idx == COH_CHAIN_IDX_BLOCK) {
+        *block = e->block;
+        return true;
+    }
+    coh_sealed_t const *head = coh_chain_head(chain);
+    if (coh_hash_eq(&head->hash, hash)) {
+        *block = head->header.number;
+        return true;
+    }
+    return false;
 }
 
 void coh_chain_drop(coh_chain_t *chain, coh_hash_t const *hash, coh_tx_err_t verdict)

@@ -24,8 +24,9 @@ typedef struct {
     uint32_t dropped_max;  /* transactions left out that are remembered, at least */
 } coh_chain_limits_t;
 
-/* Value of an index entry on disk: block u64, index u32, little-endian. The key is the transaction's hash. */
-#define COH_CHAIN_INDEX_SZ 12u
+/* Value of an index entry on disk: block u64, index u32, little-endian. The key is the transaction's hash; or a block's, with COH_CHAIN_IDX_BLOCK as index. */
+#define COH_CHAIN_INDEX_SZ  12u
+#define COH_CHAIN_IDX_BLOCK UINT32_MAX
 /* META key of the mark: u64 little-endian, highest block whose transactions are all in TX_INDEX. */
 #define COH_CHAIN_INDEX_MARK "node/index_head"
 
@@ -39,7 +40,7 @@ void coh_chain_free(coh_chain_t *chain);
 coh_sealed_t const *coh_chain_head(coh_chain_t const *chain);
 /* coh_chain_append takes block, the new head: its number is the head's plus one, or anything higher right above genesis. */
 void coh_chain_append(coh_chain_t *chain, coh_sealed_t *block, uint64_t now_us);
-/* coh_chain_index adds the transactions of a block to the index in memory: at start, for blocks above the mark. */
+/* coh_chain_index adds the hashes of a block and its transactions to the index in memory: at start, for blocks above the mark. */
 void coh_chain_index(coh_chain_t *chain, coh_sealed_t const *block, uint64_t now_us);
 
 /* coh_chain_block returns a block kept in memory, borrowed until the next append, or NULL. */
@@ -49,6 +50,8 @@ bool coh_chain_find(coh_chain_t const *chain,
                     coh_hash_t const *hash,
                     uint64_t *block,
                     uint32_t *idx);
+/* coh_chain_find_block looks a block up by its hash, in the index in memory; the head of the start too. */
+bool coh_chain_find_block(coh_chain_t const *chain, coh_hash_t const *hash, uint64_t *block);
 
 /* Transactions left out, with their verdict; the oldest are forgotten. */
 void coh_chain_drop(coh_chain_t *chain, coh_hash_t const *hash, coh_tx_err_t verdict);

@@ -137,9 +137,13 @@ static bool take_index(coh_coordinator_t *c, coh_disk_query_t *q)
             c->gateway, q->ticket, COH_ECORRUPT, "damaged entry of the transaction index");
         return false;
     }
-    q->index_read         = false;
-    q->number             = coh_load_u64_le(q->req.values.p);
-    q->tx_idx             = coh_load_u32_le(q->req.values.p + 8);
+    q->index_read = false;
+    q->number     = coh_load_u64_le(q->req.values.p);
+    q->tx_idx     = coh_load_u32_le(q->req.values.p + 8);
+    if (q->tx_idx == COH_CHAIN_IDX_BLOCK) {
+        answer_state(c, q->ticket, COH_OP_TX_UNKNOWN, COH_TX_OK);
+        return false;
+    }
     coh_sealed_t const *b = coh_chain_block(c->chain, q->number);
     if (b != NULL) {
         answer_from(c, q->ticket, q->op, &q->hash, q->tx_idx, b);
@@ -182,6 +186,16 @@ void coh_co_disk_query_done(coh_coordinator_t *c, coh_disk_req_t *req)
 
 /* ---- operations ---- */
 
+static void on_submitted(void *arg,
+                         uint64_t ticket,
+                         coh_op_submit_answer_t const *answer,
+                         coh_addr_t const *senders)
+{
+    (void)senders;
+    coh_coordinator_t *c = arg;
+    coh_gateway_answer_submit(c->gateway, ticket, answer);
+}
+
 static void op_submit(void *arg, uint64_t ticket, coh_op_submit_request_t const *req)
 {
     coh_coordinator_t *c = arg;
@@ -189,7 +203,11 @@ static void op_submit(void *arg, uint64_t ticket, coh_op_submit_request_t const 
         coh_gateway_refuse(c->gateway, ticket, COH_EBUSY, "the cluster is starting");
         return;
     }
-    coh_admission_submit(c->admission, ticket, req, coh_co_next_env(c).fork);
+    if (req->raws.cnt > c->config->client_batch_tx_max) {
+        coh_gateway_refuse(c->gateway, ticket, COH_ETOOBIG, "too many transactions in one request");
+        return;
+    }
+    coh_admission_submit(c->admission, req, coh_co_next_env(c).fork, on_submitted, c, ticket);
 }
 
 static void on_accounts(void *arg, coh_lookup_t *l)

@@ -43,6 +43,7 @@ COH_PRINTF(2, 3) static void fail(coh_coordinator_t *c, char const *fmt, ...)
     c->state = COH_CO_FAILED;
     COH_LOG_ERR(MOD, "failed", "reason=\"%s\"", text);
     coh_gateway_close(c->gateway);
+    coh_co_end_asks(c);
 }
 
 static void fail_rank(coh_coordinator_t *c, uint32_t rank, char const *msg, char const *what)
@@ -440,6 +441,10 @@ static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
         }
     }
     coh_decision_end(&cur, out);
+    uint8_t *header = coh_kv_batch_put_space(
+        &req->batch, COH_KV_HEADERS, coh_bytes(key, sizeof(key)), sizeof(coh_hash_t) + d.header.n);
+    memcpy(header, f->sealed->hash.b, sizeof(coh_hash_t));
+    memcpy(header + sizeof(coh_hash_t), d.header.p, d.header.n);
     c->env->disk(c->env, req);
 }
 
@@ -535,6 +540,7 @@ static void on_committed(coh_coordinator_t *c, uint64_t number)
     f->import            = NULL;
     coh_chain_append(c->chain, sealed, now_us);
     publish_block(c, sealed);
+    coh_co_tell_head(c);
     COH_LOG_DBG(MOD,
                 "block committed",
                 "block=%" PRIu64 " tx=%u gas=%" PRIu64,
@@ -717,6 +723,7 @@ static void on_ready(coh_coordinator_t *c, uint32_t shard, coh_msg_ready_t const
         }
     }
     c->state = COH_CO_RUNNING;
+    coh_co_tell_head(c);
     COH_LOG_INF(MOD,
                 "running",
                 "shards=%u head=%" PRIu64 " reindexed=%" PRIu64,
@@ -909,6 +916,7 @@ static void on_stopped(coh_coordinator_t *c, uint32_t shard)
         }
     }
     coh_gateway_close(c->gateway);
+    coh_co_end_asks(c);
     c->state = COH_CO_STOPPED;
     COH_LOG_INF(MOD, "stopped", "head=%" PRIu64, coh_coordinator_head(c));
 }
@@ -1013,6 +1021,10 @@ static void on_disk_done(coh_node_t *node, coh_disk_req_t *req)
         coh_co_disk_query_done(c, req);
         return;
     }
+    if (tag == COH_CO_DISK_ASK) {
+        coh_co_disk_ask_done(c, req);
+        return;
+    }
     coh_co_disk_req_free(req);
     if (tag == COH_CO_DISK_INDEX) {
         coh_chain_flush_done(c->chain, err == COH_OK);
@@ -1099,6 +1111,8 @@ static char const *failed(coh_node_t const *node)
 
 static void free_coordinator(coh_coordinator_t *c)
 {
+    coh_co_end_asks(c);
+    coh_sealed_free(c->genesis_block);
     coh_admission_free(c->admission);
     coh_lookups_fini(&c->lookups);
     for (uint32_t i = 0; i < COH_COMMIT_WINDOW; i++) {
@@ -1180,6 +1194,7 @@ static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
 {
     coh_config_t const *cfg = c->config;
     c->chain                = c->recovery.chain;
+    c->genesis_block        = coh_recovery_genesis_block(c->genesis);
     c->last_redo            = c->recovery.last_redo;
     c->reader               = coh_wire_reader_new();
     c->peers                = coh_calloc(c->shard_cnt, sizeof(*c->peers));
@@ -1200,7 +1215,6 @@ static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
         .env               = c->env,
         .pool              = c->pool,
         .chain             = c->chain,
-        .gateway           = c->gateway,
         .lookups           = &c->lookups,
         .dir               = &c->recovery.dir,
         .outbox            = coh_co_outbox,
@@ -1209,7 +1223,8 @@ static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
         .gas_limit         = c->genesis->gas_limit,
         .allow_unprotected = cfg->pool_allow_unprotected,
         .inflight_tx_max   = (uint32_t)cfg->client_inflight_tx_max,
-        .batch_tx_max      = (uint32_t)cfg->client_batch_tx_max,
+        .pooled            = coh_co_pooled,
+        .pooled_arg        = c,
     });
 }
 

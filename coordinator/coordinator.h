@@ -42,6 +42,14 @@ coh_node_t *coh_coordinator_node(coh_coordinator_t *c);
    Every request is answered through sink->reply, possibly before this returns; hostile bytes get an error answer. */
 void coh_coordinator_on_request(coh_coordinator_t *c, uint64_t request, coh_bytes_t data);
 
+/* The JSON-RPC face (ask.h). coh_coordinator_listen names who asks, once, before the first ask; asker is copied. coh_coordinator_ask takes
+   ask until it is done, possibly before this returns. coh_coordinator_go_on: call it when asks with records were freed. Communication thread. */
+struct coh_asker;
+struct coh_ask;
+void coh_coordinator_listen(coh_coordinator_t *c, struct coh_asker const *asker);
+void coh_coordinator_ask(coh_coordinator_t *c, struct coh_ask *ask);
+void coh_coordinator_go_on(coh_coordinator_t *c);
+
 bool coh_coordinator_is_ready(coh_coordinator_t const *c);
 uint64_t coh_coordinator_head(coh_coordinator_t const *c);
 

@@ -5,6 +5,7 @@
 #include "common/codec/step.h"
 #include "common/state/directory.h"
 #include "coordinator/admission.h"
+#include "coordinator/ask.h"
 #include "coordinator/chain.h"
 #include "coordinator/commit.h"
 #include "coordinator/coordinator.h"
@@ -41,6 +42,7 @@ typedef enum {
     COH_CO_DISK_DECISION, /* arg: block */
     COH_CO_DISK_INDEX,
     COH_CO_DISK_QUERY, /* for a client */
+    COH_CO_DISK_ASK,   /* for an ask */
 } coh_co_disk_tag_t;
 
 /* A step of a block under way, and what came of it. */
@@ -120,6 +122,8 @@ struct coh_coordinator {
     coh_gateway_t *gateway;
     coh_admission_t *admission;
     uint32_t disk_queries;
+    coh_asks_t asks;
+    coh_sealed_t *genesis_block; /* owned */
 
     coh_settle_t settle; /* of the executing block */
     coh_commit_t commit;
@@ -150,5 +154,12 @@ extern coh_gateway_backend_t const coh_co_backend;
 /* coh_co_disk_query_done goes on with a client's question whose read is back; takes req. */
 void coh_co_disk_query_done(coh_coordinator_t *c, coh_disk_req_t *req);
 void coh_co_disk_req_free(coh_disk_req_t *req);
+
+/* Asks (asks.c): coh_co_disk_ask_done goes on with one whose read is back, and takes req; coh_co_end_asks answers all that are open with COH_ECLOSED;
+   coh_co_tell_head tells the listener of the head, coh_co_pooled of a transaction. */
+void coh_co_disk_ask_done(coh_coordinator_t *c, coh_disk_req_t *req);
+void coh_co_end_asks(coh_coordinator_t *c);
+void coh_co_tell_head(coh_coordinator_t *c);
+void coh_co_pooled(void *c, coh_hash_t const *hash);
 
 #endif

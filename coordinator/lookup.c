@@ -52,6 +52,10 @@ void coh_lookup_free(coh_lookup_t *l)
 {
     if (l != NULL) {
         free(l->addrs);
+        for (uint32_t i = 0; l->keys != NULL && i < l->cnt; i++) {
+            free((void *)(uintptr_t)l->values[i].code.p);
+        }
+        free(l->keys);
         free(l->values);
         free(l->order);
         free(l->starts);
@@ -97,7 +101,12 @@ void coh_lookups_ask(coh_lookups_t *ls,
     coh_rec_key_t *keys =
         (coh_rec_key_t *)(void *)coh_buf_extend(&ls->keys, l->cnt * sizeof(*keys));
     for (uint32_t i = 0; i < l->cnt; i++) {
-        keys[i] = (coh_rec_key_t){.kind = COH_KEY_ACCOUNT, .addr = l->addrs[l->order[i]]};
+        uint32_t at = l->order[i];
+        keys[i]     = (coh_rec_key_t){.kind = COH_KEY_ACCOUNT, .addr = l->addrs[at]};
+        if (l->keys != NULL) {
+            keys[i].kind = l->keys[at].kind;
+            keys[i].slot = l->keys[at].slot;
+        }
     }
     for (uint32_t s = 0; s < ls->shard_cnt; s++) {
         uint32_t cnt = l->starts[s + 1] - l->starts[s];
@@ -130,7 +139,17 @@ coh_err_t coh_lookups_answer(coh_lookups_t *ls, uint32_t shard, coh_msg_answer_t
     l->block     = msg->block;
     l->has_block = true;
     for (uint32_t i = 0; i < msg->values.cnt; i++) {
-        l->values[l->order[first + i]] = msg->values.v[i];
+        coh_rec_state_value_t *value = &l->values[l->order[first + i]];
+        void *old_code               = (void *)(uintptr_t)value->code.p; /* of a torn answer */
+        *value                       = msg->values.v[i];
+        if (l->keys != NULL) {
+            free(old_code);
+            value->code =
+                value->code.n == 0
+                    ? (coh_bytes_t){0}
+                    : coh_bytes(memcpy(coh_calloc(1, value->code.n), value->code.p, value->code.n),
+                                value->code.n);
+        }
     }
     coh_ids_remove(&ls->ids, msg->query);
     free(q);

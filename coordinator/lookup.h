@@ -1,4 +1,4 @@
-/* lookup.h: accounts of committed state, asked of their owners. One lookup becomes at most one QUERY to each shard, all sent in one go: so they stand
+/* lookup.h: accounts, storage slots and code of committed state, asked of their owners. One lookup becomes at most one QUERY to each shard, all sent in one go: so they stand
    between the same two COMMITs in every lane, and the answers are one consistent cut (PROTOCOL 4). Only a shard without room for so many keys may
    answer for a later block; then all are asked again.
 
@@ -22,8 +22,10 @@ typedef coh_buf_t *coh_lookup_outbox_fn(void *arg, uint32_t shard);
 
 struct coh_lookup {
     uint32_t cnt;
-    coh_addr_t *addrs;             /* owned; cnt, filled in by the caller; repetitions allowed */
-    coh_rec_state_value_t *values; /* owned; cnt, out */
+    coh_addr_t *addrs; /* owned; cnt, filled in by the caller; repetitions allowed */
+    coh_key_t *
+        keys; /* owned; cnt, what is asked of each of addrs, filled in by the caller; NULL: the accounts */
+    coh_rec_state_value_t *values; /* owned; cnt, out; with keys their codes too */
     uint64_t block;                /* out: committed block that all values belong to */
     coh_lookup_done_fn *done;
     void *arg;

@@ -996,6 +996,61 @@ bool coh_pool_has(coh_pool_t const *pool, coh_hash_t const *hash)
     return hash_find(pool, hash) != NULL;
 }
 
+coh_pool_tx_t const *coh_pool_find(coh_pool_t const *pool, coh_hash_t const *hash)
+{
+    entry_t const *e = hash_find(pool, hash);
+    return e != NULL ? &e->pub : NULL;
+}
+
+bool coh_pool_account(coh_pool_t const *pool,
+                      coh_addr_t const *addr,
+                      uint64_t *nonce,
+                      uint64_t *next_nonce,
+                      coh_u256_t *balance)
+{
+    uint32_t idx = sender_find(pool, addr);
+    if (idx == NO_SENDER) {
+        return false;
+    }
+    sender_t const *s = sender_at(pool, idx);
+    uint32_t in_line  = s->live_cnt + s->ready_cnt;
+    *nonce            = s->nonce;
+    *next_nonce = in_line > 0 ? COH_MAX(s->nonce, ref_at(s, in_line - 1)->nonce + 1) : s->nonce;
+    *balance    = s->balance;
+    return true;
+}
+
+/* False: visit has seen enough. */
+static bool visit_sender(sender_t const *s, coh_pool_visit_t *visit, void *arg)
+{
+    for (uint32_t i = 0; i < s->tx_cnt; i++) {
+        if (!visit(arg, &ref_at(s, i)->e->pub, i < s->live_cnt + s->ready_cnt)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void coh_pool_visit(coh_pool_t const *pool,
+                    coh_addr_t const *addr,
+                    coh_pool_visit_t *visit,
+                    void *arg)
+{
+    if (addr != NULL) {
+        uint32_t idx = sender_find(pool, addr);
+        if (idx != NO_SENDER) {
+            (void)visit_sender(sender_at(pool, idx), visit, arg);
+        }
+        return;
+    }
+    for (uint32_t idx = 0; idx < pool->record_cnt; idx++) {
+        sender_t const *s = sender_at(pool, idx);
+        if (s->in_use && !visit_sender(s, visit, arg)) {
+            return;
+        }
+    }
+}
+
 size_t coh_pool_ready_cnt(coh_pool_t const *pool) { return pool->ready_cnt; }
 
 size_t coh_pool_tx_cnt(coh_pool_t const *pool) { return pool->tx_cnt; }

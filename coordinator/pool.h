@@ -98,6 +98,23 @@ void coh_pool_prefetch(coh_pool_t *pool, coh_hash_t const *hash, coh_addr_t cons
 /* coh_pool_has tells whether the hash is pooled or taken. */
 bool coh_pool_has(coh_pool_t const *pool, coh_hash_t const *hash);
 
+/* coh_pool_find returns the transaction of this hash, pooled or taken, borrowed until the pool changes; NULL if there is none. */
+coh_pool_tx_t const *coh_pool_find(coh_pool_t const *pool, coh_hash_t const *hash);
+/* coh_pool_account sets what is known of an account: nonce as committed, balance, and next_nonce, the one behind its transactions
+   that are taken or ready. False if nothing is known. */
+bool coh_pool_account(coh_pool_t const *pool,
+                      coh_addr_t const *addr,
+                      uint64_t *nonce,
+                      uint64_t *next_nonce,
+                      coh_u256_t *balance);
+/* coh_pool_visit calls visit for each transaction of the sender addr, or of all senders if addr is NULL, by sender and nonce, until it returns false. is_ready: it is
+   taken, or could be. */
+typedef bool coh_pool_visit_t(void *arg, coh_pool_tx_t const *tx, bool is_ready);
+void coh_pool_visit(coh_pool_t const *pool,
+                    coh_addr_t const *addr,
+                    coh_pool_visit_t *visit,
+                    void *arg);
+
 /* coh_pool_ready_cnt: transactions that could be taken now, fees aside. coh_pool_tx_cnt: all, taken
    ones included. coh_pool_sender_cnt: senders with any. */
 size_t coh_pool_ready_cnt(coh_pool_t const *pool);

@@ -173,6 +173,20 @@ static bool visit_unindexed(void *arg, coh_bytes_t key, coh_bytes_t value)
     return linked ? true : fail_walk(w, key, "does not follow the one before");
 }
 
+coh_sealed_t *coh_recovery_genesis_block(coh_genesis_t const *genesis)
+{
+    coh_block_env_t env = {
+        .number    = genesis->number,
+        .fork      = coh_genesis_fork(genesis, genesis->number, genesis->timestamp),
+        .timestamp = genesis->timestamp,
+        .gas_limit = genesis->gas_limit,
+        .base_fee  = genesis->base_fee,
+        .coinbase  = genesis->coinbase,
+        .chain_id  = genesis->chain_id,
+    };
+    return coh_seal_genesis(&env, &genesis->hash);
+}
+
 static coh_err_t open_log(coh_recovery_t *rec,
                           walk_t *w,
                           coh_kv_t *kv,
@@ -188,16 +202,7 @@ static coh_err_t open_log(coh_recovery_t *rec,
         return COH_ECORRUPT;
     }
     if (w->head == NULL) {
-        coh_block_env_t env = {
-            .number    = genesis->number,
-            .fork      = coh_genesis_fork(genesis, genesis->number, genesis->timestamp),
-            .timestamp = genesis->timestamp,
-            .gas_limit = genesis->gas_limit,
-            .base_fee  = genesis->base_fee,
-            .coinbase  = genesis->coinbase,
-            .chain_id  = genesis->chain_id,
-        };
-        w->head = coh_seal_genesis(&env, &genesis->hash);
+        w->head = coh_recovery_genesis_block(genesis);
     }
     rec->head  = w->head->header.number;
     rec->chain = coh_chain_new(w->limits, w->head, w->mark, w->seed);

@@ -14,13 +14,32 @@
 #define RECEIPT_RLP_MAX \
     193u /* list header, 6 numbers of at most 33 octets with their headers, two addresses, a hash */
 
+static coh_sealed_t *new_sealed(void)
+{
+    coh_sealed_t *sealed = coh_calloc(1, sizeof(*sealed));
+    atomic_init(&sealed->ref_cnt, 1);
+    return sealed;
+}
+
+coh_sealed_t *coh_sealed_ref(coh_sealed_t const *sealed)
+{
+    coh_sealed_t *same = (coh_sealed_t *)(uintptr_t)sealed; /* only its count is written */
+    /* Whoever refers to it already keeps it alive: nothing to order. */
+    atomic_fetch_add_explicit(&same->ref_cnt, 1, memory_order_relaxed);
+    return same;
+}
+
 void coh_sealed_free(coh_sealed_t *sealed)
 {
-    if (sealed != NULL) {
+    /* The last one must see all that the others did with it before it frees the memory. */
+    if (sealed != NULL &&
+        atomic_fetch_sub_explicit(&sealed->ref_cnt, 1, memory_order_acq_rel) == 1) {
         coh_buf_free(&sealed->header_rlp);
         free(sealed->receipts);
         free(sealed->logs);
         coh_buf_free(&sealed->log_bytes);
+        free(sealed->log_firsts);
+        free(sealed->creations);
         free(sealed);
     }
 }
@@ -46,6 +65,38 @@ static void put_receipt(coh_buf_t *out, coh_op_receipt_t const *r, coh_bytes_t l
 coh_bytes_t coh_sealed_logs(coh_sealed_t const *sealed, uint32_t idx)
 {
     return sealed->logs != NULL ? sealed->logs[idx] : (coh_bytes_t){0};
+}
+
+/* count_logs sets log_firsts once all logs are there. */
+static void count_logs(coh_sealed_t *sealed)
+{
+    if (sealed->logs == NULL) {
+        return;
+    }
+    uint32_t cnt       = 0;
+    sealed->log_firsts = coh_calloc(sealed->tx_cnt, sizeof(*sealed->log_firsts));
+    for (uint32_t i = 0; i < sealed->tx_cnt; i++) {
+        coh_rlp_t outer = coh_rlp_reader(sealed->logs[i]);
+        coh_rlp_t list;
+        coh_rlp_kind_t kind;
+        coh_bytes_t item;
+        sealed->log_firsts[i] = cnt;
+        if (coh_rlp_list(&outer, &list) == COH_OK) {
+            while (!coh_rlp_at_end(&list) && coh_rlp_next(&list, &kind, &item) == COH_OK) {
+                cnt++;
+            }
+        }
+    }
+}
+
+static void note_creation(coh_sealed_t *sealed, uint32_t idx, coh_tx_t const *tx)
+{
+    if (tx->is_create) {
+        if (sealed->creations == NULL) {
+            sealed->creations = coh_calloc(sealed->tx_cnt, 1);
+        }
+        sealed->creations[idx] = 1;
+    }
 }
 
 /* keep_logs copies the logs of those of txs[0..cnt-1] that are in the block, and sets the bloom. */
@@ -74,6 +125,7 @@ static void keep_logs(coh_sealed_t *sealed, coh_block_tx_t const *txs, uint32_t 
         }
         idx++;
     }
+    count_logs(sealed);
 }
 
 /* commit_list sets out for a list of hashes (seal.h); digests: room for one for each of its pieces. */
@@ -147,6 +199,20 @@ static void put_outcome(coh_op_receipt_t *r,
     coh_tx_effective_price(&r->effective_price, tx, &env->base_fee);
 }
 
+/* Octets of a transaction in a block's list: a legacy one as it is, a typed one as a string (EIP-2718). */
+static size_t listed_bytes(coh_tx_t const *tx)
+{
+    size_t n = tx->raw.n;
+    if (tx->type == COH_TX_LEGACY) {
+        return n;
+    }
+    size_t header = 1;
+    for (size_t rest = n; n > 55 && rest > 0; rest >>= 8) {
+        header++;
+    }
+    return header + n;
+}
+
 static void put_env(coh_header_t *h, coh_block_env_t const *env)
 {
     static char const extra[] = "cohort";
@@ -189,7 +255,7 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
                        coh_u256_t const *sum,
                        coh_buf_t *scratch)
 {
-    coh_sealed_t *sealed = coh_calloc(1, sizeof(*sealed));
+    coh_sealed_t *sealed = new_sealed();
     coh_header_t *h      = &sealed->header;
     put_env(h, env);
     sealed->fork     = env->fork;
@@ -202,6 +268,7 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
         COH_ASSERT(t->reported);
         if (t->verdict == COH_TX_OK) {
             h->gas_used += t->gas_used;
+            sealed->txs_bytes += listed_bytes(t->tx);
             uint32_t idx = sealed->tx_cnt++;
             put_outcome(&sealed->receipts[idx],
                         env,
@@ -212,6 +279,11 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
                         t->status,
                         t->gas_used,
                         h->gas_used);
+        }
+    }
+    for (uint32_t i = 0, idx = 0; i < cnt; i++) {
+        if (txs[i].verdict == COH_TX_OK) {
+            note_creation(sealed, idx++, txs[i].tx);
         }
     }
     keep_logs(sealed, txs, cnt);
@@ -231,7 +303,7 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
 
 coh_sealed_t *coh_seal_genesis(coh_block_env_t const *env, coh_hash_t const *genesis_hash)
 {
-    coh_sealed_t *sealed = coh_calloc(1, sizeof(*sealed));
+    coh_sealed_t *sealed = new_sealed();
     put_env(&sealed->header, env);
     sealed->header.state_root    = *genesis_hash;
     sealed->header.tx_root       = COH_EMPTY_TRIE_ROOT;
@@ -276,8 +348,10 @@ static coh_err_t restore_txs(coh_sealed_t *sealed, coh_decision_cursor_t *cur)
                 return COH_ECORRUPT;
             }
             gas += dtx.gas_used;
+            sealed->txs_bytes += listed_bytes(&tx);
             raws[k] = dtx.raw;
             restore_logs(sealed, i + k, dtx.logs, left);
+            note_creation(sealed, i + k, &tx);
             put_outcome(&sealed->receipts[i + k],
                         &env,
                         &tx,
@@ -293,6 +367,7 @@ static coh_err_t restore_txs(coh_sealed_t *sealed, coh_decision_cursor_t *cur)
             sealed->receipts[i + k].tx_hash = hashes[k];
         }
     }
+    count_logs(sealed);
     return gas == h->gas_used ? COH_OK : COH_ECORRUPT;
 }
 
@@ -301,7 +376,7 @@ coh_err_t coh_seal_restore(coh_sealed_t **out, coh_bytes_t record)
     coh_decision_t d;
     coh_decision_cursor_t cur;
     COH_TRY(coh_decision_read(&d, &cur, record));
-    coh_sealed_t *sealed = coh_calloc(1, sizeof(*sealed));
+    coh_sealed_t *sealed = new_sealed();
     sealed->tx_cnt       = d.tx_cnt;
     sealed->receipts     = coh_calloc(d.tx_cnt, sizeof(*sealed->receipts));
     sealed->fork         = d.fork;

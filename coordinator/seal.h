@@ -17,6 +17,8 @@
 #ifndef COH_SEAL_H
 #define COH_SEAL_H
 
+#include <stdatomic.h>
+
 #include "common/client/ops.h"
 #include "common/codec/block.h"
 #include "common/codec/tx.h"
@@ -38,8 +40,9 @@ typedef struct {
     coh_bytes_t logs; /* as coh_logs_check has them; owned by whoever owns this */
 } coh_block_tx_t;
 
-/* A block with its receipts. */
+/* A block with its receipts. It does not change once made, and may be shared between threads by references: the last one that is given back frees it. */
 typedef struct coh_sealed {
+    _Atomic uint32_t ref_cnt;
     coh_header_t header;
     coh_fork_t fork;
     coh_hash_t hash;
@@ -48,12 +51,22 @@ typedef struct coh_sealed {
     coh_bytes_t *
         logs; /* owned, with log_bytes that it points into; by receipt, as in coh_block_tx_t; NULL: nobody logged */
     coh_buf_t log_bytes;
+    uint32_t *
+        log_firsts; /* owned; with logs: by receipt, how many logs the block has before its first */
+    uint8_t *creations; /* owned; by receipt, 1: it created the account to; NULL: none did */
     uint32_t tx_cnt;
-    coh_u256_t burnt;       /* wei: base fee times gas used (EIP-1559) */
+    size_t txs_bytes; /* octets of the transactions in the block's RLP, the list's header aside */
+    coh_u256_t burnt; /* wei: base fee times gas used (EIP-1559) */
     coh_u256_t burnt_total; /* with all blocks before */
 } coh_sealed_t;
 
+/* coh_sealed_ref returns another reference to sealed; coh_sealed_free gives one back (NULL is allowed). Any thread. */
+coh_sealed_t *coh_sealed_ref(coh_sealed_t const *sealed);
 void coh_sealed_free(coh_sealed_t *sealed);
+static inline bool coh_sealed_is_creation(coh_sealed_t const *sealed, uint32_t idx)
+{
+    return sealed->creations != NULL && sealed->creations[idx] != 0;
+}
 /* The logs of a receipt, as in coh_block_tx_t; borrowed. */
 coh_bytes_t coh_sealed_logs(coh_sealed_t const *sealed, uint32_t idx);
 

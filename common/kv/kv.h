@@ -20,6 +20,7 @@
     T(BLOCKS, "blocks", "coordinator: block number -> decision record (header, body, outcome)") \
     T(TX_INDEX, "tx_index", "coordinator: transaction hash -> block number, index")             \
     T(DIRECTORY, "directory", "coordinator: epoch -> bucket assignment")                        \
+    T(HEADERS, "headers", "coordinator: block number -> block hash, header")                    \
     T(TRIE, "trie", "shard: path -> page of a state or storage trie; undo records")
 
 typedef enum {

@@ -63,6 +63,7 @@ static table_shape_t const shapes[COH_KV_TABLE_CNT] = {
                           .filter             = true,
                           .universal          = true},
     [COH_KV_DIRECTORY] = {.write_buffer_bytes = MIB, .write_buffer_cnt = 2},
+    [COH_KV_HEADERS]   = {.write_buffer_bytes = 4 * MIB, .write_buffer_cnt = 2},
     [COH_KV_TRIE]      = {.write_buffer_bytes = 32 * MIB, .write_buffer_cnt = 3, .filter = true},
 };
 

@@ -1,0 +1,159 @@
+/* ask.h: what the JSON-RPC face asks of the coordinator, as plain values: a thread of its own parses and formats, the communication thread only looks up. So
+   an ask says what is wanted, and comes back with references to blocks, copies of transactions, values of state; a block that is no longer in memory comes as its decision
+   record, for the asker to decode.
+
+   coh_ask_new, fill in ─coh_coordinator_ask─▶ done(arg, ask), once, now or later ─▶ coh_ask_free, by any thread
+
+   Decision records are large: only COH_ASK_RECORDS_MAX exist at a time, from the start of their reading until their ask is freed; further asks wait. */
+#ifndef COH_ASK_H
+#define COH_ASK_H
+
+#include <stdatomic.h>
+
+#include "common/state/key.h"
+#include "common/wire/wire.h"
+#include "coordinator/seal.h"
+
+#define COH_ASK_RECORDS_MAX 32u
+/* Headers of one ask. */
+#define COH_ASK_HEADERS_MAX 256u
+
+typedef enum {
+    COH_ASK_SUBMIT,  /* hand in signed transactions */
+    COH_ASK_STATE,   /* accounts, slots, codes of committed state */
+    COH_ASK_BLOCK,   /* a committed block, by number or hash */
+    COH_ASK_TX,      /* where a transaction is */
+    COH_ASK_HEADERS, /* of consecutive committed blocks */
+    COH_ASK_POOL,    /* what waits in the pool */
+    COH_ASK_SHARDS,  /* JSON about shards, or about who owns an account */
+} coh_ask_kind_t;
+
+/* Octets in coh_ask_t.bytes. */
+typedef struct {
+    size_t at;
+    size_t n;
+} coh_ask_part_t;
+
+/* What became of a transaction handed in. */
+typedef struct {
+    coh_tx_err_t err;
+    coh_hash_t hash;
+    bool has_account; /* the pool knows the sender's account: */
+    uint64_t nonce;   /* the next one it would take */
+    coh_u256_t balance;
+} coh_ask_verdict_t;
+
+typedef struct {
+    coh_hash_t hash;
+    coh_addr_t sender;
+    bool is_ready;
+    coh_ask_part_t raw;
+} coh_ask_pooled_t;
+
+typedef struct {
+    bool found;
+    coh_hash_t hash;
+    coh_ask_part_t rlp;
+} coh_ask_header_t;
+
+typedef enum {
+    COH_ASK_TX_UNKNOWN,
+    COH_ASK_TX_PENDING,   /* sender; bytes hold the raw transaction */
+    COH_ASK_TX_DROPPED,   /* verdict */
+    COH_ASK_TX_COMMITTED, /* number, idx */
+} coh_ask_tx_state_t;
+
+typedef struct coh_ask coh_ask_t;
+struct coh_ask {
+    coh_ask_kind_t kind;
+    coh_err_t
+        err; /* out: COH_OK; COH_ENOTFOUND no such block; COH_EBUSY, COH_ECLOSED, COH_ECORRUPT, COH_EIO */
+    void *owner;     /* the asker's own */
+    coh_ask_t *next; /* whoever holds it */
+    coh_buf_t bytes; /* in: raw transactions; out: by kind */
+    union {
+        struct {
+            uint32_t cnt;
+            uint32_t cap;
+            coh_ask_part_t *raws;        /* owned */
+            void **owners;               /* owned; the asker's own, by transaction */
+            coh_ask_verdict_t *verdicts; /* owned; out */
+        } submit;
+        struct {
+            uint32_t cnt;
+            coh_key_t *keys;               /* owned; kind, addr, slot */
+            coh_rec_state_value_t *values; /* owned, with the codes; out */
+            uint64_t block;                /* out: the committed block that they belong to */
+            bool pending;                  /* in: nonces behind the transactions in the pool */
+        } state;
+        struct {
+            bool by_hash;
+            coh_hash_t hash;
+            uint64_t number;      /* in, or out */
+            bool want_record;     /* in: with the transactions' bodies */
+            coh_sealed_t *sealed; /* out: a reference; NULL: bytes hold the decision record */
+        } block;
+        struct {
+            coh_hash_t hash;
+            coh_ask_tx_state_t state;
+            coh_tx_err_t verdict;
+            coh_addr_t sender;
+            uint64_t number;
+            uint32_t idx;
+            coh_sealed_t *sealed; /* a reference, if the block is in memory */
+        } tx;
+        struct {
+            uint64_t first;
+            uint32_t cnt;              /* 1..COH_ASK_HEADERS_MAX */
+            coh_ask_header_t *headers; /* owned; out */
+        } headers;
+        struct {
+            bool one_sender;
+            coh_addr_t sender;
+            uint32_t max;         /* in: transactions to copy; 0: only count */
+            size_t bytes_max;     /* in: of their raw forms */
+            uint32_t cnt;         /* out... */
+            uint32_t pending_cnt; /* ...of all in the pool, or of the sender */
+            uint32_t queued_cnt;
+            bool is_cut;           /* there are more than max */
+            coh_ask_pooled_t *txs; /* owned; out; by sender and nonce */
+        } pool;
+        struct {
+            bool one_account;
+            coh_addr_t addr;
+        } shards; /* bytes: the text */
+    } u;
+    /* The coordinator's own. */
+    coh_ask_t *prev_open;
+    coh_ask_t *next_open;
+    coh_ask_t *next_waiting;
+    void *read;                   /* under way */
+    _Atomic uint32_t *record_cnt; /* counts the record that it holds; NULL: it holds none */
+};
+
+coh_ask_t *coh_ask_new(coh_ask_kind_t kind);
+void coh_ask_free(coh_ask_t *ask);
+/* coh_ask_submit_add adds a transaction (copied) to an ask of kind SUBMIT. */
+void coh_ask_submit_add(coh_ask_t *ask, coh_bytes_t raw, void *owner);
+
+/* Who asks. All functions are called on the communication thread. */
+typedef struct coh_asker {
+    void (*done)(void *arg, coh_ask_t *ask);
+    /* There is a new head; block is a reference, the callee's. next: the environment of the block that comes then, as of now. Called once before the
+       first ask is answered. */
+    void (*head)(void *arg, coh_sealed_t *block, coh_block_env_t const *next);
+    /* A transaction was taken into the pool. */
+    void (*pooled)(void *arg, coh_hash_t const *hash);
+    void *arg;
+    _Atomic uint32_t *record_cnt; /* outlives coordinator and asks */
+} coh_asker_t;
+
+/* Asks under way, as the coordinator keeps them. */
+typedef struct {
+    coh_asker_t asker;        /* done is NULL: there is none */
+    coh_ask_t *open;          /* linked by next_open */
+    coh_ask_t *waiting_first; /* for their turn to read a record; linked by next_waiting */
+    coh_ask_t *waiting_last;
+} coh_asks_t;
+
+#endif
