@@ -621,7 +621,7 @@ static void state_since_cancun_only_what_is_new_is_destroyed(void **state)
     coh_write_t w;
     assert_int_equal(finish(&f, &w), 1);
     assert_int_equal(w.flags, COH_WRITE_DELTA | COH_WRITE_NEGATIVE);
-    assert_true(coh_addr_eq(&w.key.addr, &(coh_addr_t){{0xaa, [16] = 1}}));
+    assert_true(coh_addr_eq(&w.key.addr, &(coh_addr_t){{0xad, [16] = 1}}));
     /* Money at the address of a new one that goes again: the account is removed, its generation unused. */
     put(&f, 3, 0, 4, 0);
     create(&f, get(&f, 3), 8);
