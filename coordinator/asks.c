@@ -5,6 +5,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/hex.h"
+#include "common/node/disk_req.h"
 #include "coordinator/coordinator_private.h"
 #include "coordinator/decision_log.h"
 
@@ -101,7 +102,7 @@ static void free_read(read_t *r)
     free(r->places);
     free(r->req.errs);
     free(r->req.lens);
-    coh_co_disk_req_free(&r->req); /* frees r */
+    coh_disk_req_free(&r->req); /* frees r */
 }
 
 /* start_read reads keys, already set, of a table. */

@@ -4,6 +4,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/node/disk_req.h"
 #include "coordinator/txmap.h"
 
 struct coh_chain {
@@ -200,11 +201,8 @@ coh_disk_req_t *coh_chain_flush_begin(coh_chain_t *chain, uint64_t now_us, bool 
     chain->active      = empty;
     chain->is_flushing = true;
 
-    coh_disk_req_t *req = coh_calloc(1, sizeof(*req));
-    req->kind           = COH_DISK_INGEST;
-    coh_kv_batch_init(&req->batch);
-    coh_kv_batch_init(&req->after);
-    uint32_t *order = coh_txmap_sorted(&chain->flushing);
+    coh_disk_req_t *req = coh_disk_req_new(COH_DISK_INGEST, 0, 0);
+    uint32_t *order     = coh_txmap_sorted(&chain->flushing);
     for (uint32_t i = 0; i < chain->flushing.cnt; i++) {
         coh_txmap_entry_t const *e = &chain->flushing.entries[order[i]];
         uint8_t *value             = coh_kv_batch_put_space(&req->batch,

@@ -6,6 +6,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/hex.h"
+#include "common/node/disk_req.h"
 #include "common/node/version.h"
 #include "coordinator/coordinator_private.h"
 #include "coordinator/decision_log.h"
@@ -179,7 +180,7 @@ void coh_co_disk_query_done(coh_coordinator_t *c, coh_disk_req_t *req)
         take_block(c, q);
     }
     if (!goes_on) {
-        coh_co_disk_req_free(req);
+        coh_disk_req_free(req);
         c->disk_queries--;
     }
 }

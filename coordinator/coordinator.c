@@ -12,6 +12,7 @@
 #include "common/codec/receipt.h"
 #include "common/crypto/keccak.h"
 #include "common/node/abort.h"
+#include "common/node/disk_req.h"
 #include "common/obs/log.h"
 #include "coordinator/decision_log.h"
 
@@ -61,14 +62,6 @@ coh_buf_t *coh_co_outbox(void *arg, uint32_t shard)
         coh_wire_put_envelope(out, &(coh_envelope_t){.sender = 0, .epoch = c->recovery.dir.epoch});
     }
     return out;
-}
-
-void coh_co_disk_req_free(coh_disk_req_t *req)
-{
-    coh_kv_batch_free(&req->batch);
-    coh_kv_batch_free(&req->after);
-    coh_buf_free(&req->values);
-    free(req);
 }
 
 static coh_flight_t *flight_at(coh_coordinator_t *c, uint64_t number)
@@ -416,12 +409,7 @@ static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
         coh_block_tx_t const *t = &f->txs[i];
         d.raw_bytes += t->verdict == COH_TX_OK ? t->tx->raw.n + t->logs.n : 0;
     }
-    coh_disk_req_t *req = coh_calloc(1, sizeof(*req));
-    req->kind           = COH_DISK_WRITE_SYNC;
-    req->tag            = COH_CO_DISK_DECISION;
-    req->arg            = number;
-    coh_kv_batch_init(&req->batch);
-    coh_kv_batch_init(&req->after);
+    coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, COH_CO_DISK_DECISION, number);
     uint8_t key[COH_DECISION_KEY_SZ];
     coh_decision_key(key, number);
     uint8_t *out = coh_kv_batch_put_space(
@@ -1025,7 +1013,7 @@ static void on_disk_done(coh_node_t *node, coh_disk_req_t *req)
         coh_co_disk_ask_done(c, req);
         return;
     }
-    coh_co_disk_req_free(req);
+    coh_disk_req_free(req);
     if (tag == COH_CO_DISK_INDEX) {
         coh_chain_flush_done(c->chain, err == COH_OK);
     }

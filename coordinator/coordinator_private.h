@@ -153,7 +153,6 @@ extern coh_gateway_backend_t const coh_co_backend;
 
 /* coh_co_disk_query_done goes on with a client's question whose read is back; takes req. */
 void coh_co_disk_query_done(coh_coordinator_t *c, coh_disk_req_t *req);
-void coh_co_disk_req_free(coh_disk_req_t *req);
 
 /* Asks (asks.c): coh_co_disk_ask_done goes on with one whose read is back, and takes req; coh_co_end_asks answers all that are open with COH_ECLOSED;
    coh_co_tell_head tells the listener of the head, coh_co_pooled of a transaction. */

@@ -7,6 +7,7 @@
 #include "common/base/assert.h"
 #include "common/base/hex.h"
 #include "common/crypto/keccak.h"
+#include "common/node/disk_req.h"
 #include "common/node/version.h"
 #include "coordinator/decision_log.h"
 #include "coordinator/placement.h"
@@ -296,10 +297,7 @@ coh_err_t coh_recovery_open(coh_recovery_t *out,
 
 coh_disk_req_t *coh_recovery_identity(coh_recovery_t const *rec)
 {
-    coh_disk_req_t *req = coh_calloc(1, sizeof(*req));
-    req->kind           = COH_DISK_WRITE_SYNC;
-    coh_kv_batch_init(&req->batch);
-    coh_kv_batch_init(&req->after);
+    coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, 0, 0);
     uint8_t id[IDENTITY_SZ];
     put_identity(id, rec);
     coh_kv_batch_put(&req->batch, COH_KV_META, text_key(IDENTITY_KEY), coh_bytes(id, sizeof(id)));

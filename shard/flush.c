@@ -5,6 +5,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/node/disk_req.h"
 
 /* Below this many entries of a table the batch is cheaper than a file to ingest. */
 #define INGEST_MIN 8192u
@@ -33,18 +34,11 @@ coh_flush_t *coh_flush_new(coh_mvstore_t *mv, coh_codes_t *codes, coh_env_t *env
     return f;
 }
 
-void coh_flush_free_request(coh_disk_req_t *req)
-{
-    coh_kv_batch_free(&req->batch);
-    coh_kv_batch_free(&req->after);
-    free(req);
-}
-
 void coh_flush_free(coh_flush_t *f)
 {
     if (f != NULL) {
         for (uint32_t i = 0; atomic_load(&f->state) == FLUSH_SORTED && i < f->req_cnt; i++) {
-            coh_flush_free_request(f->reqs[i]);
+            coh_disk_req_free(f->reqs[i]);
         }
         free(f->items);
         free(f->list.v);
@@ -54,29 +48,20 @@ void coh_flush_free(coh_flush_t *f)
 
 bool coh_flush_is_running(coh_flush_t const *f) { return atomic_load(&f->state) != FLUSH_IDLE; }
 
-static coh_disk_req_t *new_request(coh_disk_kind_t kind)
-{
-    coh_disk_req_t *req = coh_calloc(1, sizeof(*req));
-    req->kind           = kind;
-    coh_kv_batch_init(&req->batch);
-    coh_kv_batch_init(&req->after);
-    return req;
-}
-
 uint32_t coh_flush_requests(coh_disk_req_t *req[COH_FLUSH_REQ_MAX],
                             coh_mv_item_t const *items,
                             size_t cnt)
 {
     size_t put_cnt[COH_KEY_KIND_CNT]         = {0};
     coh_disk_req_t *ingest[COH_KEY_KIND_CNT] = {0};
-    coh_disk_req_t *rest                     = new_request(COH_DISK_WRITE);
+    coh_disk_req_t *rest                     = coh_disk_req_new(COH_DISK_WRITE, 0, 0);
     uint32_t req_cnt                         = 0;
     for (size_t i = 0; i < cnt; i++) {
         put_cnt[items[i].key.kind] += !coh_store_is_absent(&items[i].value);
     }
     for (uint32_t kind = 0; kind < COH_KEY_KIND_CNT; kind++) {
         if (put_cnt[kind] >= INGEST_MIN) {
-            ingest[kind]   = new_request(COH_DISK_INGEST);
+            ingest[kind]   = coh_disk_req_new(COH_DISK_INGEST, 0, 0);
             req[req_cnt++] = ingest[kind];
         }
     }

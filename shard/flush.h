@@ -20,7 +20,6 @@ typedef struct coh_flush coh_flush_t;
 uint32_t coh_flush_requests(coh_disk_req_t *req[COH_FLUSH_REQ_MAX],
                             coh_mv_item_t const *items,
                             size_t cnt);
-void coh_flush_free_request(coh_disk_req_t *req);
 
 coh_flush_t *coh_flush_new(coh_mvstore_t *mv, coh_codes_t *codes, coh_env_t *env);
 void coh_flush_free(coh_flush_t *f);

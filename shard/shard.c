@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/hex.h"
 #include "common/crypto/keccak.h"
+#include "common/node/disk_req.h"
 #include "common/node/recover.h"
 #include "common/node/version.h"
 #include "common/obs/log.h"
@@ -187,49 +188,16 @@ static void send_no(coh_shard_t *s, uint64_t block, coh_abort_t reason)
 
 /* ---- disk ---- */
 
-static coh_disk_req_t *new_req(coh_disk_kind_t kind, uint32_t tag, uint64_t arg)
-{
-    coh_disk_req_t *req = coh_calloc(1, sizeof(*req));
-    req->kind           = kind;
-    req->tag            = tag;
-    req->arg            = arg;
-    coh_kv_batch_init(&req->batch);
-    coh_kv_batch_init(&req->after);
-    return req;
-}
-
 static void hand_out(coh_shard_t *s, coh_disk_req_t *req)
 {
     s->writes_outstanding++;
     s->env->disk(s->env, req);
 }
 
-static void free_req(coh_disk_req_t *req)
-{
-    coh_kv_batch_free(&req->batch);
-    coh_kv_batch_free(&req->after);
-    coh_buf_free(&req->values);
-    free(req->keys);
-    free(req->errs);
-    free(req->lens);
-    free(req);
-}
-
-/* A read of cnt keys of at most key_sz octets, which live behind the array of them. */
-static coh_disk_req_t *new_read(uint32_t tag, coh_kv_table_t table, size_t cnt, size_t key_sz)
-{
-    coh_disk_req_t *req = new_req(COH_DISK_READ, tag, 0);
-    req->table          = table;
-    req->keys           = coh_calloc(cnt, sizeof(*req->keys) + key_sz);
-    req->errs           = coh_calloc(cnt, sizeof(*req->errs));
-    req->lens           = coh_calloc(cnt, sizeof(*req->lens));
-    return req;
-}
-
 static void hand_out_read(coh_shard_t *s, coh_disk_req_t *req)
 {
     if (req->key_cnt == 0) {
-        free_req(req);
+        coh_disk_req_free(req);
         return;
     }
     s->reads_outstanding++;
@@ -243,7 +211,7 @@ static void request_loads(coh_shard_t *s)
     while ((cnt = coh_mv_take_loads(s->mv, keys, LOAD_MAX)) != 0) {
         for (uint32_t kind = COH_KEY_ACCOUNT; kind <= COH_KEY_SLOT; kind++) {
             coh_kv_table_t table = kind == COH_KEY_ACCOUNT ? COH_KV_ACCOUNTS : COH_KV_STORAGE;
-            coh_disk_req_t *req  = new_read(TAG_LOAD, table, cnt, COH_STORE_KEY_MAX);
+            coh_disk_req_t *req  = coh_disk_read_new(TAG_LOAD, table, cnt, COH_STORE_KEY_MAX);
             uint8_t *space       = (uint8_t *)(req->keys + cnt);
             for (size_t i = 0; i < cnt; i++) {
                 if (keys[i].kind == kind) {
@@ -256,7 +224,7 @@ static void request_loads(coh_shard_t *s)
     }
     coh_hash_t hashes[64];
     while ((cnt = coh_codes_take_loads(s->codes, hashes, COH_CNT(hashes))) != 0) {
-        coh_disk_req_t *req = new_read(TAG_LOAD_CODE, COH_KV_CODE, cnt, sizeof(hashes[0]));
+        coh_disk_req_t *req = coh_disk_read_new(TAG_LOAD_CODE, COH_KV_CODE, cnt, sizeof(hashes[0]));
         req->key_cnt        = cnt;
         uint8_t *space      = (uint8_t *)(req->keys + cnt);
         memcpy(space, hashes, cnt * sizeof(hashes[0]));
@@ -423,7 +391,7 @@ static void write_genesis(coh_shard_t *s)
     }
     coh_kv_batch_free(&codes);
     /* The mark comes last: a directory without it is fresh, and genesis is written again. */
-    coh_disk_req_t *req = new_req(COH_DISK_WRITE_SYNC, TAG_RECOVERY_MARK, 0);
+    coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, TAG_RECOVERY_MARK, 0);
     s->mark             = (coh_store_mark_t){
                     .rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = g->number};
     coh_store_put_mark(&req->batch, &s->mark);
@@ -433,7 +401,7 @@ static void write_genesis(coh_shard_t *s)
 /* Puts the mark at the coordinator's head and deletes all redo records: applied or undecided. */
 static void finish_recovery(coh_shard_t *s)
 {
-    coh_disk_req_t *req = new_req(COH_DISK_WRITE_SYNC, TAG_RECOVERY_MARK, 0);
+    coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, TAG_RECOVERY_MARK, 0);
     s->mark             = (coh_store_mark_t){
                     .rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = s->part.committed};
     coh_store_put_mark(&req->batch, &s->mark);
@@ -817,7 +785,7 @@ static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, co
     case COH_PART_DO_NOTHING: break;
     case COH_PART_DO_WRITE: {
         slot->serial        = ++s->serial;
-        coh_disk_req_t *req = new_req(COH_DISK_WRITE_SYNC, TAG_REDO, slot->serial);
+        coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, TAG_REDO, slot->serial);
         slot->redo_bytes =
             coh_store_put_redo(&req->batch, s->mv, &slot->diff, s->codes, &slot->codes);
         coh_metric_add(s->env->metrics, COH_M_participant_redo, slot->redo_bytes);
@@ -955,7 +923,7 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
         return COH_OK;
     }
     /* A later block of the same number may change nothing here and leave no record: this one's must be gone before, for good. */
-    coh_disk_req_t *req = new_req(COH_DISK_WRITE_SYNC, TAG_DROP, m->block);
+    coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, TAG_DROP, m->block);
     coh_store_drop_redo(&req->batch, m->block, UINT64_MAX - 1);
     hand_out(s, req);
     return COH_OK;
@@ -1135,7 +1103,7 @@ static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
         break;
     default: COH_ASSERT(false); /* no other tag is handed out */
     }
-    free_req(req);
+    coh_disk_req_free(req);
 }
 
 static void send_stats(coh_shard_t *s)

@@ -9,6 +9,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/rng.h"
+#include "common/node/disk_req.h"
 #include "common/wire/wire.h"
 #include "shard/shard.h"
 #include "shard/store.h"
@@ -266,17 +267,6 @@ static coh_err_t open_rank(coh_block_cluster_t *c, uint32_t rank, coh_buf_t *err
     return COH_OK;
 }
 
-static void free_req(coh_disk_req_t *req)
-{
-    coh_kv_batch_free(&req->batch);
-    coh_kv_batch_free(&req->after);
-    coh_buf_free(&req->values);
-    free(req->keys);
-    free(req->errs);
-    free(req->lens);
-    free(req);
-}
-
 /* Frees all of a rank but its store. */
 static void take_down(coh_block_cluster_t *c, rank_t *r)
 {
@@ -286,7 +276,7 @@ static void take_down(coh_block_cluster_t *c, rank_t *r)
     while (r->disk_first != NULL) {
         coh_disk_req_t *req = r->disk_first;
         r->disk_first       = req->next;
-        free_req(req);
+        coh_disk_req_free(req);
     }
     for (uint32_t i = 0; r->outboxes != NULL && i < c->rank_cnt; i++) {
         coh_buf_free(&r->outboxes[i]);
@@ -314,25 +304,6 @@ static void close_rank(coh_block_cluster_t *c, rank_t *r)
 
 /* ---- steps ---- */
 
-static void carry_out(rank_t *r, coh_disk_req_t *req)
-{
-    coh_kv_t *kv = r->kv;
-    switch (req->kind) {
-    case COH_DISK_WRITE: req->err = kv->ops->write(kv, &req->batch, false); break;
-    case COH_DISK_WRITE_SYNC: req->err = kv->ops->write(kv, &req->batch, true); break;
-    case COH_DISK_INGEST:
-        req->err = kv->ops->ingest(kv, &req->batch);
-        if (req->err == COH_OK && req->after.cnt != 0) {
-            req->err = kv->ops->write(kv, &req->after, false);
-        }
-        break;
-    case COH_DISK_READ:
-        req->err = kv->ops->multi_get(
-            kv, req->table, req->key_cnt, req->keys, req->errs, req->lens, &req->values);
-        break;
-    }
-}
-
 static bool take_disk(rank_t *r)
 {
     coh_disk_req_t *req = r->disk_first;
@@ -343,7 +314,7 @@ static bool take_disk(rank_t *r)
     if (r->disk_first == NULL) {
         r->disk_last = &r->disk_first;
     }
-    carry_out(r, req);
+    coh_disk_req_carry_out(req, r->kv, true);
     r->node->ops->on_disk_done(r->node, req);
     return true;
 }

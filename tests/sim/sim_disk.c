@@ -4,6 +4,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/node/disk_req.h"
 
 /* A write that is not durable yet, or an ingest (durable from the start) between such writes: kept in order, because the later
    of two values of a key wins even if the earlier one is replayed after a crash. */
@@ -146,21 +147,7 @@ coh_kv_t *sim_disk_kv(sim_disk_t *disk) { return &disk->face; }
 
 void sim_disk_carry_out(sim_disk_t *disk, coh_disk_req_t *req)
 {
-    req->err = COH_OK;
-    switch (req->kind) {
-    case COH_DISK_WRITE:
-    case COH_DISK_WRITE_SYNC: write_visible(disk, &req->batch); break;
-    case COH_DISK_INGEST:
-        req->err = ingest_visible(disk, &req->batch);
-        if (req->err == COH_OK) {
-            write_visible(disk, &req->after);
-        }
-        break;
-    case COH_DISK_READ:
-        req->err = disk->visible->ops->multi_get(
-            disk->visible, req->table, req->key_cnt, req->keys, req->errs, req->lens, &req->values);
-        break;
-    }
+    coh_disk_req_carry_out(req, &disk->face, false);
 }
 
 void sim_disk_half_write(sim_disk_t *disk, coh_disk_req_t const *req)

@@ -12,6 +12,7 @@
 #include "common/config/genesis.h"
 #include "common/crypto/keccak.h"
 #include "common/node/abort.h"
+#include "common/node/disk_req.h"
 #include "common/node/version.h"
 #include "common/wire/wire.h"
 #include "coordinator/coordinator.h"
@@ -309,22 +310,10 @@ static bool play_disk(world_t *w)
     if (w->disk_first == NULL) {
         w->disk_last = &w->disk_first;
     }
-    coh_kv_ops_t const *kv = w->kv->ops;
-    switch (req->kind) {
-    case COH_DISK_WRITE:
-    case COH_DISK_WRITE_SYNC:
-        req->err = w->fail_disk ? COH_EIO : kv->write(w->kv, &req->batch, true);
-        break;
-    case COH_DISK_INGEST:
-        req->err = kv->ingest(w->kv, &req->batch);
-        if (req->err == COH_OK && req->after.cnt > 0) {
-            req->err = kv->write(w->kv, &req->after, false);
-        }
-        break;
-    case COH_DISK_READ:
-        req->err = kv->multi_get(
-            w->kv, req->table, req->key_cnt, req->keys, req->errs, req->lens, &req->values);
-        break;
+    if (w->fail_disk && (req->kind == COH_DISK_WRITE || req->kind == COH_DISK_WRITE_SYNC)) {
+        req->err = COH_EIO;
+    } else {
+        coh_disk_req_carry_out(req, w->kv, true);
     }
     coh_node_t *node = coh_coordinator_node(w->c);
     node->ops->on_disk_done(node, req);
@@ -396,10 +385,7 @@ static void close_coordinator(world_t *w)
     while (w->disk_first != NULL) {
         coh_disk_req_t *req = w->disk_first;
         w->disk_first       = req->next;
-        coh_kv_batch_free(&req->batch);
-        coh_kv_batch_free(&req->after);
-        coh_buf_free(&req->values);
-        free(req);
+        coh_disk_req_free(req);
     }
     w->disk_last = &w->disk_first;
     for (uint32_t r = 0; r <= SHARDS; r++) {
