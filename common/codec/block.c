@@ -63,7 +63,7 @@ static coh_err_t read_extra(coh_rlp_t *r, coh_header_t *h)
     coh_bytes_t extra;
     COH_TRY(coh_rlp_string(r, &extra));
     if (extra.n > COH_EXTRA_MAX) {
-        return COH_EMALFORMED;
+        return COH_ETOOBIG;
     }
     memcpy(h->extra, extra.p, extra.n);
     h->extra_sz = (uint32_t)extra.n;

@@ -46,7 +46,7 @@ extern coh_hash_t const COH_EMPTY_REQUESTS_HASH;
 void coh_header_encode(coh_buf_t *out, coh_header_t const *h, coh_fork_t fork);
 /* coh_header_decode reads one that fills in; *fork_out gets the earliest fork that has these
    fields.
-   Returns: COH_OK; COH_EMALFORMED, COH_ETRUNCATED */
+   Returns: COH_OK; COH_ETOOBIG the extra data is too long; COH_EMALFORMED, COH_ETRUNCATED */
 coh_err_t coh_header_decode(coh_header_t *out, coh_fork_t *fork_out, coh_bytes_t in);
 /* coh_header_hash is the block's hash. */
 coh_hash_t coh_header_hash(coh_header_t const *h, coh_fork_t fork);

@@ -205,9 +205,11 @@ static coh_err_t read_fields(coh_rlp_t *r, coh_tx_t *tx)
 
 coh_tx_err_t coh_tx_decode(coh_tx_t *out, coh_bytes_t raw)
 {
-    if (raw.n > COH_TX_RAW_MAX) {
-        return COH_TX_TOO_LARGE;
-    }
+    return raw.n > COH_TX_RAW_MAX ? COH_TX_TOO_LARGE : coh_tx_decode_mined(out, raw);
+}
+
+coh_tx_err_t coh_tx_decode_mined(coh_tx_t *out, coh_bytes_t raw)
+{
     *out = (coh_tx_t){.raw = raw};
     if (raw.n == 0) {
         return COH_TX_MALFORMED;

@@ -84,6 +84,8 @@ char const *coh_tx_err_str(coh_tx_err_t err);
 /* coh_tx_decode reads one transaction that fills raw. No signature or fork rule is checked here.
    Returns: COH_TX_OK; MALFORMED (also of a type that there is not), TOO_LARGE */
 coh_tx_err_t coh_tx_decode(coh_tx_t *out, coh_bytes_t raw);
+/* coh_tx_decode_mined reads one out of a block, where it may be of any size. */
+coh_tx_err_t coh_tx_decode_mined(coh_tx_t *out, coh_bytes_t raw);
 
 /* Iterators over the lists of a decoded transaction: a cursor from the first function, moved by the
    second, which returns false at the end. They borrow from tx, allocate nothing, and may be copied.

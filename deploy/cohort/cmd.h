@@ -10,6 +10,7 @@
     X(bench, "put load on a running or an embedded cluster and measure it")                 \
     X(import, "replay signed transactions or blocks and check the result")                  \
     X(statetest, "run official Ethereum state tests")                                       \
+    X(blocktest, "run official Ethereum blockchain tests")                                  \
     X(status, "show what a running cluster is doing")                                       \
     X(version, "show the version of the program and of its libraries")
 

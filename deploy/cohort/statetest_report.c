@@ -3,7 +3,7 @@
 #include <inttypes.h>
 
 #include "common/base/assert.h"
-#include "common/base/hex.h"
+#include "deploy/cohort/report_text.h"
 
 static coh_statetest_count_t *count_of(coh_statetest_totals_t *totals, char const *name)
 {
@@ -39,50 +39,6 @@ void coh_statetest_add(coh_statetest_totals_t *totals, coh_statetest_totals_t co
     totals->unreadable += more->unreadable;
 }
 
-/* ---- Pieces of text -------------------------------------------------------------------------------------------------------------- */
-
-static void put_json_text(coh_buf_t *out, char const *p, size_t n)
-{
-    coh_buf_put_u8(out, '"');
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)p[i];
-        if (c == '"' || c == '\\' || c < 0x20) {
-            coh_buf_printf(out, "\\u%04x", c);
-        } else {
-            coh_buf_put_u8(out, c);
-        }
-    }
-    coh_buf_put_u8(out, '"');
-}
-
-static void put_json_member(coh_buf_t *out, char const *key, char const *text)
-{
-    coh_buf_printf(out, "\"%s\":", key);
-    put_json_text(out, text, strlen(text));
-    coh_buf_put_u8(out, ',');
-}
-
-static void put_json_hash(coh_buf_t *out, char const *key, coh_hash_t const *hash)
-{
-    char digits[65];
-    coh_hex_encode(digits, hash->b, sizeof(hash->b));
-    coh_buf_printf(out, "\"%s\":\"0x%s\",", key, digits);
-}
-
-/* For a shell, in single quotes. */
-static void put_quoted(coh_buf_t *out, char const *text)
-{
-    coh_buf_put_u8(out, '\'');
-    for (char const *p = text; *p != '\0'; p++) {
-        if (*p == '\'') {
-            coh_buf_printf(out, "'\\''");
-        } else {
-            coh_buf_put_u8(out, (uint8_t)*p);
-        }
-    }
-    coh_buf_put_u8(out, '\'');
-}
-
 /* ---- Cases ----------------------------------------------------------------------------------------------------------------------- */
 
 static void put_command(coh_buf_t *out,
@@ -110,9 +66,9 @@ static void put_command(coh_buf_t *out,
                    test->idx.data,
                    test->idx.gas,
                    test->idx.value);
-    put_quoted(out, test->id);
+    coh_report_quoted(out, test->id);
     coh_buf_put_u8(out, ' ');
-    put_quoted(out, path);
+    coh_report_quoted(out, path);
 }
 
 static void put_json_case(coh_buf_t *out,
@@ -121,9 +77,9 @@ static void put_json_case(coh_buf_t *out,
                           coh_statetest_result_t const *result)
 {
     coh_buf_put_u8(out, '{');
-    put_json_member(out, "file", path);
-    put_json_member(out, "test", test->id);
-    put_json_member(out, "fork", test->fork_name);
+    coh_report_json_member(out, "file", path);
+    coh_report_json_member(out, "test", test->id);
+    coh_report_json_member(out, "fork", test->fork_name);
     coh_buf_printf(out,
                    "\"index\":{\"data\":%" PRIu32 ",\"gas\":%" PRIu32 ",\"value\":%" PRIu32
                    "},\"pass\":%s,",
@@ -131,18 +87,18 @@ static void put_json_case(coh_buf_t *out,
                    test->idx.gas,
                    test->idx.value,
                    result->pass ? "true" : "false");
-    put_json_hash(out, "expectedRoot", &test->root);
-    put_json_hash(out, "root", &result->root);
-    put_json_hash(out, "expectedLogsHash", &test->logs_hash);
-    put_json_hash(out, "logsHash", &result->logs_hash);
+    coh_report_json_hash(out, "expectedRoot", &test->root);
+    coh_report_json_hash(out, "root", &result->root);
+    coh_report_json_hash(out, "expectedLogsHash", &test->logs_hash);
+    coh_report_json_hash(out, "logsHash", &result->logs_hash);
     if (result->err != COH_TX_OK) {
-        put_json_member(out, "rejected", coh_tx_err_str(result->err));
+        coh_report_json_member(out, "rejected", coh_tx_err_str(result->err));
     }
     coh_buf_printf(out,
                    "\"gasUsed\":%" PRIu64 ",\"us\":%" PRIu64 ",\"error\":",
                    result->gas_used,
                    result->elapsed_us);
-    put_json_text(out, (char const *)result->why.p, result->why.n);
+    coh_report_json_text(out, (char const *)result->why.p, result->why.n);
     coh_buf_printf(out, "}\n");
 }
 
@@ -170,14 +126,7 @@ void coh_statetest_report_case(coh_buf_t *out,
                    test->id,
                    (int)result->why.n,
                    (char const *)result->why.p);
-    size_t at = 0;
-    while (at < result->diff.n) {
-        uint8_t const *line = result->diff.p + at;
-        uint8_t const *end  = memchr(line, '\n', result->diff.n - at);
-        size_t n            = (size_t)(end - line);
-        coh_buf_printf(out, "  %.*s\n", (int)n, (char const *)line);
-        at += n + 1;
-    }
+    coh_report_lines(out, coh_buf_bytes(&result->diff));
     coh_buf_printf(out, "  repeat: ");
     put_command(out, path, test, options);
     coh_buf_put_u8(out, '\n');
@@ -187,9 +136,9 @@ void coh_statetest_report_unreadable(coh_buf_t *out, bool json, char const *path
 {
     if (json) {
         coh_buf_put_u8(out, '{');
-        put_json_member(out, "file", path);
+        coh_report_json_member(out, "file", path);
         coh_buf_printf(out, "\"pass\":false,\"error\":");
-        put_json_text(out, (char const *)why.p, why.n);
+        coh_report_json_text(out, (char const *)why.p, why.n);
         coh_buf_printf(out, "}\n");
     } else {
         coh_buf_printf(out, "UNREADABLE %s\n  %.*s\n", path, (int)why.n, (char const *)why.p);
@@ -222,10 +171,10 @@ void coh_statetest_report_totals(coh_buf_t *out,
         coh_buf_printf(out, "}}\n");
         return;
     }
-    coh_buf_printf(out, "%-20s %9s %9s\n", "fork", "passed", "failed");
+    coh_buf_printf(out, "%-30s %9s %9s\n", "fork", "passed", "failed");
     for (size_t i = 0; i < totals->fork_cnt; i++) {
         coh_statetest_count_t const *c = &totals->forks[i];
-        coh_buf_printf(out, "%-20s %9" PRIu64 " %9" PRIu64 "\n", c->name, c->passed, c->failed);
+        coh_buf_printf(out, "%-30s %9" PRIu64 " %9" PRIu64 "\n", c->name, c->passed, c->failed);
     }
     coh_buf_printf(out,
                    "%" PRIu64 " cases passed, %" PRIu64 " failed, %" PRIu64

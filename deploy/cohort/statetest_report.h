@@ -4,11 +4,11 @@
 
 #include "deploy/cohort/statetest_run.h"
 
-#define COH_STATETEST_FORK_MAX 32u
+#define COH_STATETEST_FORK_MAX 64u
 
 /* Counts of one fork, by the name that files give it. */
 typedef struct {
-    char name[24];
+    char name[48];
     uint64_t passed;
     uint64_t failed;
 } coh_statetest_count_t;

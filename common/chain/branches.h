@@ -1,0 +1,40 @@
+/* branches.h: a chain of blocks in memory with its side branches, as official tests want it and as the reference replays exported chains: each block is validated and executed (execute.h) on its parent,
+   whichever branch that is on; the head is chosen by total difficulty, and after the Merge it is the block that came last.
+
+   The state is kept for one block; to come to another that does not follow it, execution begins again at the genesis. Octets of all blocks are kept.
+   One thread at a time. */
+#ifndef COH_BRANCHES_H
+#define COH_BRANCHES_H
+
+#include "common/chain/execute.h"
+#include "common/chain/ommers.h"
+
+typedef struct coh_branches coh_branches_t;
+
+/* Fills the genesis state into mv; may be called several times. */
+typedef void coh_branches_fill_fn(void *arg, coh_memview_t *mv);
+
+typedef struct {
+    coh_schedule_t schedule;
+    coh_world_roots_t roots;
+    coh_branches_fill_fn *fill;
+    void *fill_arg;
+    coh_header_t genesis;
+    coh_fork_t genesis_shape; /* earliest fork that has its fields */
+    coh_execute_t *executor;  /* borrowed */
+} coh_branches_config_t;
+
+/* coh_branches_new makes a chain of the genesis alone. NULL if its state root is not that of the state. */
+coh_branches_t *coh_branches_new(coh_branches_config_t const *config);
+void coh_branches_free(coh_branches_t *b);
+
+/* coh_branches_import validates, executes and adds a block (copied). One that is there already is fine.
+   Returns: NULL; else what is wrong, and the chain is as it was. Valid until the next call */
+coh_block_fault_t const *coh_branches_import(coh_branches_t *b, coh_bytes_t raw);
+
+/* coh_branches_head is the head; valid until the next import. */
+coh_ancestor_t const *coh_branches_head(coh_branches_t const *b);
+/* coh_branches_state is the state after the head. */
+coh_memview_t *coh_branches_state(coh_branches_t *b);
+
+#endif
