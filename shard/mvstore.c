@@ -268,13 +268,16 @@ static entry_t *create(coh_mvstore_t *mv, size_t bucket, coh_key_t const *key, b
         idx = ++mv->fresh;
     }
     mv->reserved -= for_block && mv->reserved != 0;
-    mv->entry_cnt++;
+    bool spills = ++mv->entry_cnt > mv->entry_max && for_block;
     if (mv->load_cnt == mv->load_cap) {
         mv->load_cap = mv->load_cap == 0 ? 256 : mv->load_cap * 2;
         mv->loads    = coh_realloc(mv->loads, mv->load_cap * sizeof(*mv->loads));
     }
     mv->loads[mv->load_cnt++] = *key;
     coh_spin_unlock(&mv->free_lock);
+    if (spills) {
+        coh_metric_add(mv->metrics, COH_M_mvstore_spilled, 1);
+    }
     /* relaxed: the count is compared with 0 only by the communication thread, after the scheduler's release of the transaction that caused the load */
     atomic_fetch_add_explicit(&mv->loads_outstanding, 1, memory_order_relaxed);
 

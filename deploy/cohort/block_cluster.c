@@ -65,6 +65,7 @@ struct coh_block_cluster {
     size_t handed_cnt;
     size_t done_cnt;
     coh_block_cluster_visitor_t const *visitor;
+    coh_block_cluster_report_t report;
 
     /* Helpers work while is_open; inside counts those that are at it. */
     pthread_t *threads;
@@ -445,8 +446,10 @@ static coh_err_t restart(coh_block_cluster_t *c, coh_buf_t *err_text)
     for (uint32_t r = 0; r < c->rank_cnt; r++) {
         COH_TRY(open_rank(c, r, err_text));
     }
-    c->handed_cnt  = coh_coordinator_head(c->coordinator) - c->genesis->number;
-    c->done_cnt    = c->handed_cnt;
+    c->handed_cnt = coh_coordinator_head(c->coordinator) - c->genesis->number;
+    c->done_cnt   = c->handed_cnt;
+    c->report.restart_cnt++;
+    c->report.restart_amid_cnt += c->done_cnt > 0 && c->done_cnt < c->block_cnt;
     c->is_stopping = false;
     open_work(c);
     return COH_OK;
@@ -664,6 +667,7 @@ coh_err_t coh_block_cluster_run(coh_block_cluster_t *c,
     c->restarts_left = c->layout.restart_cnt;
     c->is_stopping   = false;
     c->visitor       = visitor;
+    c->report        = (coh_block_cluster_report_t){0};
     coh_err_t err    = make_config(c, err_text);
     for (uint32_t r = 0; err == COH_OK && r < c->rank_cnt; r++) {
         err = open_rank(c, r, err_text);
@@ -683,4 +687,9 @@ coh_err_t coh_block_cluster_run(coh_block_cluster_t *c,
         coh_buf_printf(err_text, "%s", coh_err_str(err));
     }
     return err;
+}
+
+coh_block_cluster_report_t coh_block_cluster_report(coh_block_cluster_t const *c)
+{
+    return c->report;
 }

@@ -22,16 +22,24 @@ typedef struct {
     uint64_t seed;         /* of the order of steps */
     /* As state-cache-entries, raised to what the blocks need; 0: enough for usual blocks. */
     uint64_t cache_entries;
-    /* So many times, at any moment, all ranks are taken down and opened again over what their stores hold; then state is also
+    /* At most so many times, at any moment, all ranks are taken down and opened again over what their stores hold; then state is also
        flushed after each few blocks. */
     uint32_t restart_cnt;
     /* NULL, or by message id (coh_msg_id_t, 0..COH_MSG_ID_MAX): messages sent are added here. */
     uint64_t *message_cnt;
-    /* NULL, or by rank (0..shard_cnt): what the ranks count; borrowed. */
+    /* NULL, or by rank (0..shard_cnt; they may be the same): where the counters of the ranks go; borrowed until free. */
     coh_metrics_t *const *metrics;
 } coh_block_cluster_layout_t;
 
 typedef struct coh_block_cluster coh_block_cluster_t;
+
+/* What happened in a run. */
+typedef struct {
+    uint32_t restart_cnt;
+    uint32_t restart_amid_cnt; /* of these, those that found some blocks committed, and some not */
+    uint32_t
+        untold_cnt; /* blocks that were committed, but a restart came before the visitor was told */
+} coh_block_cluster_report_t;
 
 /* coh_block_cluster_new starts thread_cnt - 1 threads. layout is copied, but for its texts: borrowed until free. */
 coh_block_cluster_t *coh_block_cluster_new(coh_block_cluster_layout_t const *layout);
@@ -66,5 +74,8 @@ coh_err_t coh_block_cluster_run(coh_block_cluster_t *c,
                                 size_t block_cnt,
                                 coh_block_cluster_visitor_t const *visitor,
                                 coh_buf_t *err_text);
+
+/* Of the last run. */
+coh_block_cluster_report_t coh_block_cluster_report(coh_block_cluster_t const *c);
 
 #endif
