@@ -1,6 +1,6 @@
 /* Single transactions of the published suites: ethereum/tests' TransactionTests (validity, hash, sender and intrinsic gas under each
    fork), and the signed transactions of the official state tests with their senders and the signers of their authorizations. Without
-   the data, a case of ours for each verdict. */
+   the data, three cases of our own: valid, without a signature, cut short. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -339,12 +339,16 @@ static void state_test_transactions(void **state)
 
 /* ---- cases of our own, in the form of TransactionTests ---- */
 
-/* EIP-155's example under its chain's rules; the same with r = 0; the same cut short. */
+/* EIP-155's example, without and with its rules; the same with r = 0, which the list says in 32 octets less; the same cut short. */
 #define EIP155_HEAD \
     "f86c098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a764000080"
 #define EIP155_TAIL                                                        \
     "25a028ef61340bd939bc2195fe537567866003e1a15d3c71ff63e1590620aa636276" \
     "a067cbe9d8997f761aecb703304b3800ccf555c9f3dc64214b297fb1966a3b6d83"
+
+#define EIP155_R_ZERO                                                                        \
+    "f84c098504a817c800825208943535353535353535353535353535353535353535880de0b6b3a764000080" \
+    "2580a067cbe9d8997f761aecb703304b3800ccf555c9f3dc64214b297fb1966a3b6d83"
 
 static char const own_tests[] =
     "{\"eip155\": {\"txbytes\": \"0x" EIP155_HEAD EIP155_TAIL "\", \"result\": {"
@@ -352,6 +356,8 @@ static char const own_tests[] =
     " \"London\": {\"hash\": "
     "\"0x33469b22e9f636356c4160a87eb19df52b7412e8eac32a4a55ffe88ea8350788\","
     "  \"sender\": \"0x9d8a62f656a8d1615c1294fd71e9cfb3e4855a4f\", \"intrinsicGas\": \"0x5208\"}}},"
+    " \"r_zero\": {\"txbytes\": \"0x" EIP155_R_ZERO "\", \"result\": {"
+    " \"London\": {\"exception\": \"TransactionException.INVALID_SIGNATURE_VRS\"}}},"
     " \"cut\": {\"txbytes\": \"0x" EIP155_HEAD "25\", \"result\": {"
     " \"London\": {\"exception\": \"TransactionException.RLP_TOO_SHORT\"}}}}";
 
@@ -368,7 +374,7 @@ static void own_transaction_tests(void **state)
     }
     json_decref(doc);
     assert_int_equal(cnt.valid, 1);
-    assert_int_equal(cnt.invalid, 2);
+    assert_int_equal(cnt.invalid, 3);
 }
 
 int main(void)
