@@ -303,7 +303,7 @@ static void ask(coh_admission_t *adm, piece_t *p)
 {
     coh_lookup_t *lookup = coh_lookup_new(adm->d.lookups, p->waiting_cnt, on_accounts, p);
     for (uint32_t i = 0; i < p->waiting_cnt; i++) {
-        lookup->addrs[i] = p->job->results[p->waiting[i]].sender;
+        lookup->keys[i].addr = p->job->results[p->waiting[i]].sender;
     }
     coh_lookups_ask(adm->d.lookups, lookup, adm->d.dir, adm->d.outbox, adm->d.outbox_arg);
 }
@@ -315,7 +315,7 @@ static void on_accounts(void *arg, coh_lookup_t *lookup)
     uint64_t start       = coh_clock_thread_cpu_ns();
     for (uint32_t i = 0; i < lookup->cnt; i++) {
         coh_rec_state_value_t const *v = &lookup->values[i];
-        coh_pool_set_account(adm->d.pool, &lookup->addrs[i], v->nonce, &v->word, lookup->block);
+        coh_pool_set_account(adm->d.pool, &lookup->keys[i].addr, v->nonce, &v->word, lookup->block);
     }
     coh_lookup_free(lookup);
     uint64_t now_us = adm->d.env->mono_us(adm->d.env);

@@ -405,10 +405,9 @@ static void ask_state(coh_coordinator_t *c, coh_ask_t *ask)
     uint32_t cnt    = ask->u.state.cnt;
     coh_lookup_t *l = coh_lookup_new(&c->lookups, cnt, on_state, c);
     l->tag          = (uint64_t)(uintptr_t)ask;
-    l->keys         = coh_calloc(cnt, sizeof(*l->keys));
     for (uint32_t i = 0; i < cnt; i++) {
-        l->keys[i]  = ask->u.state.keys[i];
-        l->addrs[i] = ask->u.state.keys[i].addr;
+        coh_key_t const *key = &ask->u.state.keys[i];
+        l->keys[i] = (coh_rec_key_t){.kind = key->kind, .addr = key->addr, .slot = key->slot};
     }
     coh_lookups_ask(&c->lookups, l, &c->recovery.dir, coh_co_outbox, c);
 }

@@ -11,6 +11,8 @@
 #include "coordinator/coordinator_private.h"
 #include "coordinator/decision_log.h"
 
+#define STATE_GONE "the state of that block is not remembered any more"
+
 /* A question whose answer is on disk: where the transaction is, then its block; or a block at once. One allocation with its request, so that whoever
    ends with the request in hand frees both. */
 typedef struct {
@@ -237,7 +239,64 @@ static void op_accounts(void *arg, uint64_t ticket, coh_op_accounts_request_t co
     } else {
         coh_lookup_t *l = coh_lookup_new(&c->lookups, req->addrs.cnt, on_accounts, c);
         l->tag          = ticket;
-        memcpy(l->addrs, req->addrs.v, req->addrs.cnt * sizeof(*l->addrs));
+        for (uint32_t i = 0; i < req->addrs.cnt; i++) {
+            l->keys[i].addr = req->addrs.v[i];
+        }
+        coh_lookups_ask(&c->lookups, l, &c->recovery.dir, coh_co_outbox, c);
+    }
+}
+
+static void on_state(void *arg, coh_lookup_t *l)
+{
+    coh_coordinator_t *c = arg;
+    if (l->is_gone) {
+        coh_gateway_refuse(c->gateway, l->tag, COH_ENOTFOUND, STATE_GONE);
+    } else {
+        coh_op_held_t *values = coh_calloc(l->cnt, sizeof(*values));
+        for (uint32_t i = 0; i < l->cnt; i++) {
+            coh_rec_state_value_t const *v = &l->values[i];
+            values[i]                      = (coh_op_held_t){
+                                     .nonce = v->nonce, .word = v->word, .code_hash = v->code_hash, .code = v->code};
+        }
+        coh_op_state_answer_t m = {.block = l->block, .values = {.v = values, .cnt = l->cnt}};
+        coh_gateway_answer_state(c->gateway, l->tag, &m);
+        free(values);
+    }
+    coh_lookup_free(l);
+}
+
+static void op_state(void *arg, uint64_t ticket, coh_op_state_request_t const *req)
+{
+    coh_coordinator_t *c = arg;
+    uint64_t weight      = 0;
+    uint64_t codes       = 0;
+    bool known           = true;
+    for (uint32_t i = 0; i < req->keys.cnt; i++) {
+        uint32_t kind = req->keys.v[i].kind;
+        weight += kind == COH_KEY_SLOT ? 2 : 1;
+        codes += kind == COH_KEY_CODE;
+        known = known && kind <= COH_KEY_CODE;
+    }
+    if (c->state != COH_CO_RUNNING && c->state != COH_CO_DRAINING) {
+        coh_gateway_refuse(c->gateway, ticket, COH_EBUSY, "the cluster is starting or stopping");
+    } else if (!known) {
+        coh_gateway_refuse(c->gateway, ticket, COH_EINVAL, "no such kind of state");
+    } else if (weight > c->config->client_batch_tx_max || codes > COH_LOOKUP_CODES_MAX) {
+        coh_gateway_refuse(c->gateway, ticket, COH_ETOOBIG, "too many keys in one request");
+    } else if (req->block != COH_BLOCK_LATEST && req->block > coh_coordinator_head(c)) {
+        coh_gateway_refuse(c->gateway, ticket, COH_ENOTFOUND, "no such block yet");
+    } else if (req->keys.cnt == 0) {
+        coh_op_state_answer_t m = {
+            .block = req->block != COH_BLOCK_LATEST ? req->block : coh_coordinator_head(c)};
+        coh_gateway_answer_state(c->gateway, ticket, &m);
+    } else {
+        coh_lookup_t *l = coh_lookup_new(&c->lookups, req->keys.cnt, on_state, c);
+        l->tag          = ticket;
+        l->wanted       = req->block;
+        for (uint32_t i = 0; i < req->keys.cnt; i++) {
+            coh_op_asked_t const *k = &req->keys.v[i];
+            l->keys[i] = (coh_rec_key_t){.kind = k->kind, .addr = k->addr, .slot = k->slot};
+        }
         coh_lookups_ask(&c->lookups, l, &c->recovery.dir, coh_co_outbox, c);
     }
 }

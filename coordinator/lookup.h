@@ -1,8 +1,8 @@
-/* lookup.h: accounts, storage slots and code of committed state, asked of their owners. One lookup becomes at most one QUERY to each shard, all sent in one go: so they stand
+/* lookup.h: accounts, slots and code of committed state, asked of their owners. One lookup becomes at most one QUERY to each shard, all sent in one go: so they stand
    between the same two COMMITs in every lane, and the answers are one consistent cut (PROTOCOL 4). Only a shard without room for so many keys may
-   answer for a later block; then all are asked again.
+   answer for a later block; then all are asked again. The state of an earlier block can be asked for as long as the owners remember it.
 
-   coh_lookup_new, fill addrs ─coh_lookups_ask─▶ ASKED ─last ANSWER─▶ done(arg, lookup): the callee's, who frees it
+   coh_lookup_new, fill keys ─coh_lookups_ask─▶ ASKED ─last ANSWER─▶ done(arg, lookup): the callee's, who frees it
                                                   ▲        │ of several blocks
                                                   └────────┘
 
@@ -22,11 +22,12 @@ typedef coh_buf_t *coh_lookup_outbox_fn(void *arg, uint32_t shard);
 
 struct coh_lookup {
     uint32_t cnt;
-    coh_addr_t *addrs; /* owned; cnt, filled in by the caller; repetitions allowed */
-    coh_key_t *
-        keys; /* owned; cnt, what is asked of each of addrs, filled in by the caller; NULL: the accounts */
-    coh_rec_state_value_t *values; /* owned; cnt, out; with keys their codes too */
+    coh_rec_key_t
+        *keys; /* owned; cnt, filled in by the caller; repetitions allowed; as they are, accounts */
+    uint64_t wanted; /* committed block whose state is asked for; as it is, the latest */
+    coh_rec_state_value_t *values; /* owned with their code; cnt, out */
     uint64_t block;                /* out: committed block that all values belong to */
+    bool is_gone; /* out: an owner does not remember block any more, and there are no values */
     coh_lookup_done_fn *done;
     void *arg;
     uint64_t tag; /* the caller's own */
@@ -51,6 +52,9 @@ void coh_lookups_init(coh_lookups_t *ls, uint32_t shard_cnt);
 /* coh_lookups_fini frees what is under way without calling done. */
 void coh_lookups_fini(coh_lookups_t *ls);
 
+/* coh_lookup_new: cnt is at most COH_LOOKUP_KEYS_MAX, a slot counting as two, and COH_LOOKUP_CODES_MAX of the keys may ask for code. */
+#define COH_LOOKUP_KEYS_MAX  8192u
+#define COH_LOOKUP_CODES_MAX 64u
 coh_lookup_t *coh_lookup_new(coh_lookups_t const *ls,
                              uint32_t cnt,
                              coh_lookup_done_fn *done,

@@ -117,6 +117,7 @@ struct coh_mvstore {
     uint32_t self;
     uint32_t rank_cnt;
     coh_metrics_t *metrics;
+    coh_past_t *past;
     stripe_t *stripes;
 
     size_t slot_cnt; /* entries that there is address space for */
@@ -1263,13 +1264,40 @@ void coh_mv_discard_block(coh_mvstore_t *mv)
     }
 }
 
+void coh_mv_set_past(coh_mvstore_t *mv, coh_past_t *past) { mv->past = past; }
+
+/* How far ahead of an entry its memory, and its bucket in the past, are fetched. */
+#define COMMIT_AHEAD 8u
+
+static void fetch_for_commit(coh_mvstore_t const *mv,
+                             coh_mv_diff_t const *diff,
+                             size_t i,
+                             uint64_t hashes[COMMIT_AHEAD])
+{
+    if (i + COMMIT_AHEAD < diff->cnt) {
+        uint8_t const *e = (uint8_t const *)&mv->entries[diff->v[i + COMMIT_AHEAD].entry];
+        for (size_t line = 0; line < sizeof(entry_t); line += COH_CACHE_LINE) {
+            __builtin_prefetch(e + line, 1);
+        }
+    }
+    if (i < diff->cnt && mv->past != NULL) {
+        hashes[i % COMMIT_AHEAD] = coh_past_hash(mv->past, &mv->entries[diff->v[i].entry].key);
+        coh_past_prefetch(mv->past, hashes[i % COMMIT_AHEAD]);
+    }
+}
+
 void coh_mv_commit(coh_mvstore_t *mv, coh_mv_diff_t const *diff)
 {
+    uint64_t hashes[COMMIT_AHEAD];
+    for (size_t i = 0; i < COMMIT_AHEAD; i++) {
+        fetch_for_commit(mv, diff, i, hashes);
+    }
     for (size_t i = 0; i < diff->cnt; i++) {
-        if (i + 8 < diff->cnt) {
-            __builtin_prefetch(&mv->entries[diff->v[i + 8].entry].committed, 1);
+        entry_t *e = &mv->entries[diff->v[i].entry];
+        if (mv->past != NULL) {
+            coh_past_add(mv->past, hashes[i % COMMIT_AHEAD], &e->key, &e->committed);
         }
-        entry_t *e   = &mv->entries[diff->v[i].entry];
+        fetch_for_commit(mv, diff, i + COMMIT_AHEAD, hashes);
         e->committed = diff->v[i].value;
         e->undecided--;
         e->flushing = false;
@@ -1330,6 +1358,18 @@ coh_mv_status_t coh_mv_committed(coh_mvstore_t *mv,
     }
     unlock_bucket(mv, bucket);
     return status;
+}
+
+bool coh_mv_peek(coh_mvstore_t *mv, coh_key_t const *key, coh_value_t *out)
+{
+    size_t bucket    = lock_bucket(mv, key);
+    entry_t const *e = find(mv, bucket, key);
+    bool here        = e != NULL && e->state == STATE_READY;
+    if (here) {
+        *out = e->committed;
+    }
+    unlock_bucket(mv, bucket);
+    return here;
 }
 
 /* ---- flushing ---- */

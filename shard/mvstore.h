@@ -19,6 +19,7 @@
 #include "common/base/err.h"
 #include "common/obs/metrics.h"
 #include "common/state/write.h"
+#include "shard/past.h"
 
 typedef struct coh_mvstore coh_mvstore_t;
 
@@ -155,7 +156,9 @@ void coh_mv_settle(coh_mvstore_t *mv,
                    coh_u256_t const *credit);
 /* coh_mv_discard_block forgets the executing block's versions and readers. No worker is inside. */
 void coh_mv_discard_block(coh_mvstore_t *mv);
-/* coh_mv_commit makes a diff committed; diffs are committed in the order of blocks. */
+/* coh_mv_commit makes a diff committed; diffs are committed in the order of blocks. What the keys had before is added to the past, if there is one (NULL: none, as at
+   first), which the caller has told that the block begins. */
+void coh_mv_set_past(coh_mvstore_t *mv, coh_past_t *past);
 void coh_mv_commit(coh_mvstore_t *mv, coh_mv_diff_t const *diff);
 /* coh_mv_abort takes back the discarded diffs (cnt of them, any order); kept are the ones below, in order, still undecided. */
 void coh_mv_abort(coh_mvstore_t *mv,
@@ -175,6 +178,10 @@ coh_mv_status_t coh_mv_committed(coh_mvstore_t *mv,
                                  coh_key_t const *key,
                                  coh_value_t *out,
                                  coh_waiter_t const *waiter);
+
+/* coh_mv_peek: the committed value of a key that is in memory; false: it is not, or is being loaded, and lies on disk as it was committed last. Brings nothing into memory
+   and waits for nothing. Communication thread. */
+bool coh_mv_peek(coh_mvstore_t *mv, coh_key_t const *key, coh_value_t *out);
 
 /* Flushing. coh_mv_flush_begin copies all dirty entries (unsorted) into *out (owned by the caller; malloc) with their committed values as of block;
    coh_mv_flush_end marks those clean that no later block has changed. */

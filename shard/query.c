@@ -9,16 +9,18 @@ typedef struct query {
     struct query *next; /* while there is no room for its keys */
     uint64_t id;
     uint64_t block;
+    bool is_latest; /* block was the last committed one when it began */
+    bool is_gone;   /* block was forgotten before all was looked up */
     uint32_t cnt;
     uint32_t missing;
     size_t weight; /* keys that it may bring into memory */
-    bool is_mixed; /* a slot was looked up after another block was committed: ask all again */
     coh_key_t *keys;
     coh_rec_state_value_t *values;
 } query_t;
 
 struct coh_queries {
     coh_mvstore_t *mv;
+    coh_past_t *past;
     coh_codes_t *codes;
     coh_env_t *env;
     query_t *first; /* waiting for room, in order of arrival */
@@ -26,10 +28,14 @@ struct coh_queries {
     query_t *loading; /* waiting for keys; linked by next */
 };
 
-coh_queries_t *coh_queries_new(coh_mvstore_t *mv, coh_codes_t *codes, coh_env_t *env)
+coh_queries_t *coh_queries_new(coh_mvstore_t *mv,
+                               coh_past_t *past,
+                               coh_codes_t *codes,
+                               coh_env_t *env)
 {
     coh_queries_t *q = coh_calloc(1, sizeof(*q));
     q->mv            = mv;
+    q->past          = past;
     q->codes         = codes;
     q->env           = env;
     q->last          = &q->first;
@@ -73,9 +79,9 @@ void coh_queries_free(coh_queries_t *q)
 
 static void answer(coh_queries_t *q, query_t *query)
 {
-    coh_msg_answer_t m = {.query = query->id, .block = query->block};
+    coh_msg_answer_t m = {.query = query->id, .block = query->block, .gone = query->is_gone};
     m.values.v         = query->values;
-    m.values.cnt       = query->cnt;
+    m.values.cnt       = query->is_gone ? 0 : query->cnt;
     coh_wire_put_answer(q->env->outbox(q->env, 0), &m);
     coh_metric_add(q->env->metrics, COH_M_net_message_sent, 1);
     free_query(query);
@@ -88,21 +94,38 @@ static coh_bytes_t copy(coh_bytes_t in)
     return coh_bytes(p, in.n);
 }
 
+/* What key had at the query's block; false: it is on its way. */
+static bool value_at(coh_queries_t *q,
+                     query_t *query,
+                     coh_key_t const *key,
+                     coh_value_t *out,
+                     coh_waiter_t const *waiter)
+{
+    switch (coh_past_find(q->past, key, query->block, out)) {
+    case COH_PAST_FOUND: return true;
+    case COH_PAST_GONE:
+        query->is_gone = true;
+        *out           = (coh_value_t){0};
+        return true;
+    case COH_PAST_PRESENT: break;
+    }
+    return coh_mv_committed(q->mv, key, out, waiter) == COH_MV_OK;
+}
+
 /* Looks position pos up; false: it is on its way. */
-static bool look_up(coh_queries_t *q, query_t *query, uint32_t pos, uint64_t committed)
+static bool look_up(coh_queries_t *q, query_t *query, uint32_t pos)
 {
     coh_key_t const *key       = &query->keys[pos];
     coh_rec_state_value_t *out = &query->values[pos];
     coh_key_t account          = coh_key_account(&key->addr);
     coh_waiter_t waiter        = {.kind = COH_WAIT_QUERY, .query = query, .query_pos = pos};
     coh_value_t value;
-    if (coh_mv_committed(q->mv, &account, &value, &waiter) == COH_MV_WAIT) {
+    if (!value_at(q, query, &account, &value, &waiter)) {
         return false;
     }
     if (key->kind == COH_KEY_SLOT) {
-        coh_key_t slot  = coh_key_slot(&key->addr, value.generation, &key->slot);
-        query->is_mixed = query->is_mixed || query->block != committed;
-        if (coh_mv_committed(q->mv, &slot, &value, &waiter) == COH_MV_WAIT) {
+        coh_key_t slot = coh_key_slot(&key->addr, value.generation, &key->slot);
+        if (!value_at(q, query, &slot, &value, &waiter)) {
             return false;
         }
         *out = (coh_rec_state_value_t){.word = value.word};
@@ -120,8 +143,7 @@ static bool look_up(coh_queries_t *q, query_t *query, uint32_t pos, uint64_t com
             bool here = coh_codes_bytes(q->codes, &value.code_hash, &code);
             COH_ASSERT(here);
         }
-        query->is_mixed = query->is_mixed || query->block != committed;
-        out->code       = copy(code);
+        out->code = copy(code);
     }
     return true;
 }
@@ -133,16 +155,18 @@ static void wait_for_room(coh_queries_t *q, query_t *query)
     q->last     = &query->next;
 }
 
-static bool start(coh_queries_t *q, query_t *query, uint64_t committed)
+static bool start(coh_queries_t *q, query_t *query)
 {
     if (!coh_mv_query_begin(q->mv, query->weight)) {
         return false;
     }
-    query->block    = committed;
-    query->is_mixed = false;
-    query->missing  = 0;
+    if (query->is_latest) {
+        query->block = coh_past_head(q->past);
+    }
+    query->is_gone = false;
+    query->missing = 0;
     for (uint32_t i = 0; i < query->cnt; i++) {
-        query->missing += !look_up(q, query, i, committed);
+        query->missing += !look_up(q, query, i);
     }
     if (query->missing == 0) {
         answer(q, query);
@@ -166,8 +190,11 @@ static bool take_keys(query_t *query, coh_msg_query_t const *m)
     return true;
 }
 
-coh_err_t coh_queries_add(coh_queries_t *q, coh_msg_query_t const *m, uint64_t committed)
+coh_err_t coh_queries_add(coh_queries_t *q, coh_msg_query_t const *m)
 {
+    if (m->block != COH_BLOCK_LATEST && m->block > coh_past_head(q->past)) {
+        return COH_EPROTO;
+    }
     size_t weight   = m->keys.cnt;
     size_t code_cnt = 0;
     for (uint32_t i = 0; i < m->keys.cnt; i++) {
@@ -177,26 +204,28 @@ coh_err_t coh_queries_add(coh_queries_t *q, coh_msg_query_t const *m, uint64_t c
     if (weight > COH_MV_QUERY_MAX || code_cnt > COH_QUERY_CODE_MAX) {
         return COH_ETOOBIG;
     }
-    query_t *query = coh_calloc(1, sizeof(*query));
-    query->id      = m->query;
-    query->cnt     = m->keys.cnt;
-    query->weight  = weight;
-    query->keys    = coh_calloc(query->cnt, sizeof(*query->keys));
-    query->values  = coh_calloc(query->cnt, sizeof(*query->values));
+    query_t *query   = coh_calloc(1, sizeof(*query));
+    query->id        = m->query;
+    query->block     = m->block;
+    query->is_latest = m->block == COH_BLOCK_LATEST;
+    query->cnt       = m->keys.cnt;
+    query->weight    = weight;
+    query->keys      = coh_calloc(query->cnt, sizeof(*query->keys));
+    query->values    = coh_calloc(query->cnt, sizeof(*query->values));
     if (!take_keys(query, m)) {
         free_query(query);
         return COH_EPROTO;
     }
-    if (q->first != NULL || !start(q, query, committed)) {
+    if (q->first != NULL || !start(q, query)) {
         wait_for_room(q, query);
     }
     return COH_OK;
 }
 
-void coh_queries_on_loaded(coh_queries_t *q, coh_waiter_t const *waiter, uint64_t committed)
+void coh_queries_on_loaded(coh_queries_t *q, coh_waiter_t const *waiter)
 {
     query_t *query = waiter->query;
-    if (!look_up(q, query, waiter->query_pos, committed) || --query->missing != 0) {
+    if (!look_up(q, query, waiter->query_pos) || --query->missing != 0) {
         return;
     }
     query_t **link = &q->loading;
@@ -204,7 +233,7 @@ void coh_queries_on_loaded(coh_queries_t *q, coh_waiter_t const *waiter, uint64_
         link = &(*link)->next;
     }
     *link = query->next;
-    if (query->is_mixed) {
+    if (query->is_gone && query->is_latest) { /* ask all again, of what is the latest now */
         free_codes(query);
         wait_for_room(q, query);
     } else {
@@ -212,13 +241,13 @@ void coh_queries_on_loaded(coh_queries_t *q, coh_waiter_t const *waiter, uint64_
     }
 }
 
-void coh_queries_poll(coh_queries_t *q, uint64_t committed)
+void coh_queries_poll(coh_queries_t *q)
 {
     while (q->first != NULL) {
         query_t *query = q->first;
         query_t *next  = query->next;
         query->next    = NULL;
-        if (!start(q, query, committed)) {
+        if (!start(q, query)) {
             query->next = next;
             return;
         }

@@ -20,6 +20,7 @@
 #include "shard/flush.h"
 #include "shard/participant.h"
 #include "shard/query.h"
+#include "shard/reads.h"
 #include "shard/recovery.h"
 
 /* Keys in one read request to the disk. */
@@ -51,7 +52,8 @@ enum {
     TAG_FLUSH,
     TAG_GENESIS,
     TAG_RECOVERY,
-    TAG_RECOVERY_MARK
+    TAG_RECOVERY_MARK,
+    TAG_READS
 };
 
 /* A message kept until its block begins: encoded again, with an envelope of its own. */
@@ -88,11 +90,13 @@ struct coh_shard {
 
     coh_directory_t directory;
     coh_mvstore_t *mv;
+    coh_past_t *past;
     coh_codes_t *codes;
     coh_code_list_t unwritten; /* code of committed blocks that no flush has taken */
     coh_executor_t *ex;
     coh_flush_t *flush;
     coh_queries_t *queries;
+    coh_reads_t *reads;
     coh_recoverq_t *recoverq;
     coh_wire_reader_t *reader;
     coh_wire_reader_t *kept_reader;
@@ -238,7 +242,7 @@ static void request_loads(coh_shard_t *s)
 static void query_loaded(void *arg, coh_waiter_t const *waiter)
 {
     coh_shard_t *s = arg;
-    coh_queries_on_loaded(s->queries, waiter, s->part.committed);
+    coh_queries_on_loaded(s->queries, waiter);
 }
 
 static void fail_damaged(coh_shard_t *s, char const *what, coh_bytes_t key)
@@ -435,6 +439,7 @@ static coh_err_t on_welcome(coh_shard_t *s, coh_msg_welcome_t const *m)
     }
     s->state = SHARD_RECOVERING;
     coh_participant_init(&s->part, m->head);
+    coh_past_start(s->past, m->head);
     if (s->found.fresh) {
         if (m->head != s->genesis->number) {
             fail(s,
@@ -867,6 +872,7 @@ static coh_err_t on_commit(coh_shard_t *s, coh_msg_commit_t const *m)
     coh_part_action_t action;
     COH_TRY(coh_participant_on_commit(&s->part, m->block, &action));
     coh_executor_add_hash(s->ex, m->block, &m->hash);
+    coh_past_begin(s->past);
     do_part(s, m->block, action, COH_ABORT_NONE);
     coh_metric_add(
         s->env->metrics, COH_M_participant_cpu_prepare, coh_clock_thread_cpu_ns() - start_ns);
@@ -990,6 +996,18 @@ static coh_err_t on_stop(coh_shard_t *s)
     return COH_OK;
 }
 
+/* ---- state of committed blocks, for other shards ---- */
+
+static coh_err_t on_read_state(coh_shard_t *s, uint32_t src, coh_msg_read_state_t const *m)
+{
+    if (src == 0 || src == s->env->rank || s->state < SHARD_RECOVERING) {
+        return COH_EPROTO;
+    }
+    uint32_t bucket = coh_directory_bucket(&m->addr);
+    return coh_reads_on_message(
+        s->reads, src, m, 1 + coh_directory_owner(&s->directory, &m->addr, bucket) == s->env->rank);
+}
+
 static coh_err_t on_coordinator_message(coh_shard_t *s, coh_msg_t const *m)
 {
     switch (m->id) {
@@ -1005,7 +1023,7 @@ static coh_err_t on_coordinator_message(coh_shard_t *s, coh_msg_t const *m)
     case COH_MSG_PREPARE: return on_prepare(s, &m->u.prepare);
     case COH_MSG_COMMIT: return on_commit(s, &m->u.commit);
     case COH_MSG_ABORT: return on_abort(s, &m->u.abort);
-    case COH_MSG_QUERY: return coh_queries_add(s->queries, &m->u.query, s->part.committed);
+    case COH_MSG_QUERY: return coh_queries_add(s->queries, &m->u.query);
     case COH_MSG_RECOVER: return on_recover(s, &m->u.recover);
     case COH_MSG_STOP: return on_stop(s);
     default: return COH_EPROTO;
@@ -1019,6 +1037,7 @@ static coh_err_t on_message(coh_shard_t *s, uint32_t src, coh_msg_t const *m)
         return on_shard_message(s, src, m, m->u.publish.block, m->u.publish.attempt);
     case COH_MSG_READ: return on_shard_message(s, src, m, m->u.read.block, m->u.read.attempt);
     case COH_MSG_VALUE: return on_shard_message(s, src, m, m->u.value.block, m->u.value.attempt);
+    case COH_MSG_READ_STATE: return on_read_state(s, src, &m->u.read_state);
     case COH_MSG_RETRACT:
         return on_shard_message(s, src, m, m->u.retract.block, m->u.retract.attempt);
     default: return src == 0 ? on_coordinator_message(s, m) : COH_EPROTO;
@@ -1059,6 +1078,17 @@ static void shard_on_frame(coh_node_t *node, uint32_t src, coh_bytes_t frame)
 static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
 {
     coh_shard_t *s = shard_of(node);
+    if (req->tag == TAG_READS) {
+        coh_err_t rc = coh_reads_on_disk(s->reads, req);
+        coh_reads_free_request(req);
+        if (rc != COH_OK) {
+            fail(s,
+                 "state cannot be read from disk: %s; if it is damaged, restore this rank's "
+                 "directory from a backup",
+                 coh_err_str(rc));
+        }
+        return;
+    }
     if (req->kind != COH_DISK_READ) {
         /* A flush is handed out by its own module. */
         s->writes_outstanding -= req->tag != TAG_FLUSH;
@@ -1174,8 +1204,9 @@ static bool shard_on_tick(coh_node_t *node)
     while (send_recovered(s)) {
         did = true;
     }
-    coh_queries_poll(s->queries, s->part.committed);
+    coh_queries_poll(s->queries);
     request_loads(s);
+    did = coh_reads_poll(s->reads) || did;
     did = coh_flush_poll(s->flush, TAG_FLUSH) || did;
     if (s->state == SHARD_RUNNING) {
         maybe_flush(s, now);
@@ -1234,9 +1265,11 @@ static void shard_free(coh_node_t *node)
     coh_executor_free(s->ex);
     coh_flush_free(s->flush);
     coh_queries_free(s->queries);
+    coh_reads_free(s->reads);
     coh_recoverq_free(s->recoverq);
     coh_codes_free(s->codes);
     coh_mvstore_free(s->mv);
+    coh_past_free(s->past);
     coh_wire_reader_free(s->reader);
     coh_wire_reader_free(s->kept_reader);
     coh_buf_free(&s->fail_text);
@@ -1294,10 +1327,13 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     uint64_t seed = coh_mix64(env->unix_us(env)) ^ coh_mix64(env->mono_us(env) + env->rank);
     s->mv =
         coh_mvstore_new(config->state_cache_entries, seed, env->rank, env->rank_cnt, env->metrics);
+    s->past = coh_past_new(config->state_past_blocks, config->state_past_bytes, coh_mix64(seed));
+    coh_mv_set_past(s->mv, s->past);
     s->codes    = coh_codes_new(config->state_code_cache_bytes);
     s->ex       = coh_executor_new(s->mv, s->codes, env, &s->directory, worker_cnt, scheduler);
     s->flush    = coh_flush_new(s->mv, s->codes, env);
-    s->queries  = coh_queries_new(s->mv, s->codes, env);
+    s->queries  = coh_queries_new(s->mv, s->past, s->codes, env);
+    s->reads    = coh_reads_new(s->mv, s->past, s->codes, env, TAG_READS);
     s->recoverq = coh_recoverq_new(config->client_inflight_tx_max, env->metrics, recovered_one, s);
     s->reader   = coh_wire_reader_new();
     s->kept_reader = coh_wire_reader_new();

@@ -24,6 +24,8 @@ typedef enum {
 #define COH_REC_T_ACCOUNT   coh_op_account_t
 #define COH_REC_T_RECEIPT   coh_op_receipt_t
 #define COH_REC_T_DROPPED   coh_op_dropped_t
+#define COH_REC_T_ASKED     coh_op_asked_t
+#define COH_REC_T_HELD      coh_op_held_t
 
 /* coh_op_<rec>_t, coh_op_<op>_request_t, coh_op_<op>_answer_t, coh_pub_<pub>_t: the structs. A
    request may have no fields, which C does not allow in a struct: none_ stands in, not sent. */

@@ -11,6 +11,8 @@
 #include "common/wire/kinds.h"
 
 #define COH_WIRE_VERSION 1u
+/* In place of a block number: the last committed one. */
+#define COH_BLOCK_LATEST UINT64_MAX
 
 #define COH_REC_T_BLOCK_TX     coh_rec_block_tx_t
 #define COH_REC_T_WRITE        coh_rec_write_t

@@ -165,6 +165,8 @@ static void draw_config(scenario_t *s, coh_rng_t *rng)
     s->config.state_cache_entries = 2 * s->config.block_tx_max + 2 + draw_scale(rng, 0, 200);
     s->config.state_flush_bytes   = draw_scale(rng, 128, 65536);
     s->config.state_flush_seconds = 1;
+    s->config.state_past_blocks   = draw_scale(rng, 0, 30);
+    s->config.state_past_bytes    = draw_scale(rng, 0, 1 << 16);
 }
 
 static void draw_genesis(scenario_t *s, coh_rng_t *rng, coh_txgen_t *gen)
@@ -732,6 +734,23 @@ static void ask_accounts(history_t *h, uint32_t first, uint32_t cnt)
     send_request(h, request);
 }
 
+/* Accounts as of the last blocks: those are not always remembered. */
+static void ask_state(history_t *h, uint32_t first, uint32_t cnt, uint64_t number)
+{
+    request_t *request = new_request(h, COH_OP_STATE);
+    request->first     = first;
+    request->cnt       = cnt;
+    request->number    = number;
+    coh_op_asked_t keys[64];
+    COH_ASSERT(cnt <= COH_CNT(keys));
+    for (uint32_t i = 0; i < cnt; i++) {
+        keys[i] = (coh_op_asked_t){.addr = known_account(h, first + i)};
+    }
+    coh_op_state_request_t msg = {.block = number, .keys = {.v = keys, .cnt = cnt}};
+    coh_op_put_state_request(&h->buf, &msg);
+    send_request(h, request);
+}
+
 static void ask_receipt(history_t *h, uint32_t tx)
 {
     request_t *request           = new_request(h, COH_OP_RECEIPT);
@@ -848,6 +867,20 @@ static void take_accounts(history_t *h,
     }
 }
 
+static void take_state(history_t *h, request_t const *request, coh_op_state_answer_t const *answer)
+{
+    if (answer->values.cnt != request->cnt || answer->block != request->number) {
+        sim_fail(h->sim, "the state of another block is answered than was asked for");
+        return;
+    }
+    for (uint32_t i = 0; i < request->cnt && sim_failed(h->sim) == NULL; i++) {
+        coh_addr_t addr          = known_account(h, request->first + i);
+        coh_op_account_t account = {.nonce   = answer->values.v[i].nonce,
+                                    .balance = answer->values.v[i].word};
+        sim_oracle_check_account(h->oracle, answer->block, &addr, &account);
+    }
+}
+
 static void take_head(history_t *h, request_t const *request, coh_op_head_answer_t const *answer)
 {
     if (answer->number < request->head) {
@@ -929,6 +962,7 @@ static void on_reply(sim_watch_t *watch, uint64_t id, coh_bytes_t data)
         break;
     case COH_OP_HEAD: take_head(h, &request, &answer.u.head); break;
     case COH_OP_STATUS: break;
+    case COH_OP_STATE: take_state(h, &request, &answer.u.state); break;
     }
 }
 
@@ -969,6 +1003,11 @@ static void load_step(history_t *h)
         ask_submit(h, first, cnt);
     } else if (dice < 60 && h->sent_cnt > 0) {
         ask_submit(h, (uint32_t)coh_rng_below(rng, h->sent_cnt), 1);
+    } else if (dice < 67 && h->phase != PHASE_CHECK && h->phase != PHASE_RECHECK) {
+        uint32_t first = (uint32_t)coh_rng_below(rng, known_account_cnt(h));
+        uint32_t cnt   = (uint32_t)draw(rng, 1, COH_MIN(known_account_cnt(h) - first, 64u));
+        uint64_t back  = draw_scale(rng, 0, COH_MIN(head - h->scenario.genesis.number, 20u));
+        ask_state(h, first, cnt, head - back);
     } else if (dice < 72) {
         uint32_t first = (uint32_t)coh_rng_below(rng, known_account_cnt(h));
         ask_accounts(h, first, (uint32_t)draw(rng, 1, COH_MIN(known_account_cnt(h) - first, 64u)));

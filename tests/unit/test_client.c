@@ -99,6 +99,14 @@ static void answer_request(coh_buf_t *out, coh_op_request_t const *m)
             out, &(coh_op_head_answer_t){.number = 5, .chain_id = 1337, .max_batch = 100});
         break;
     case COH_OP_STATUS: answer_status(out); break;
+    case COH_OP_STATE: {
+        coh_op_held_t held = {.nonce = m->u.state.keys.v[0].kind,
+                              .word  = m->u.state.keys.v[0].slot,
+                              .code  = coh_bytes("code", 4)};
+        coh_op_put_state_answer(
+            out, &(coh_op_state_answer_t){.block = m->u.state.block, .values = {&held, 1}});
+        break;
+    }
     }
 }
 
@@ -255,6 +263,15 @@ static void client_carries_out_every_operation(void **state)
     coh_op_head_answer_t head;
     assert_int_equal(coh_client_head(c, &head, &(coh_op_head_request_t){0}), COH_OK);
     assert_int_equal(head.chain_id, 1337);
+    coh_op_asked_t asked = {.kind = 2, .slot = coh_u256(9)};
+    coh_op_state_answer_t held;
+    assert_int_equal(
+        coh_client_state(c, &held, &(coh_op_state_request_t){.block = 6, .keys = {&asked, 1}}),
+        COH_OK);
+    assert_int_equal(held.block, 6);
+    assert_int_equal(held.values.v[0].nonce, 2);
+    assert_int_equal(held.values.v[0].word.w[0], 9);
+    assert_true(coh_bytes_eq(held.values.v[0].code, coh_bytes("code", 4)));
     /* A refusal comes with its text. */
     coh_op_block_receipts_answer_t receipts;
     assert_int_equal(

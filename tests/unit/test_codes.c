@@ -136,7 +136,7 @@ static coh_buf_t *take_message(coh_env_t *env, uint32_t dst)
 }
 
 /* Loads all that is asked for: account i has nonce i, generation 3 and the code numbered i; slot s of it is 100 i + s in that generation alone. */
-static void load_all(coh_mvstore_t *mv, coh_codes_t *codes, coh_queries_t *q, uint64_t committed)
+static void load_all(coh_mvstore_t *mv, coh_codes_t *codes, coh_queries_t *q, coh_past_t *past)
 {
     coh_mv_ctx_t ctx = {0};
     bool did         = true;
@@ -157,6 +157,10 @@ static void load_all(coh_mvstore_t *mv, coh_codes_t *codes, coh_queries_t *q, ui
             }
             coh_mv_loaded(mv, &ctx, &keys[i], &value);
         }
+        if (past != NULL && did) {
+            coh_past_begin(past); /* another block is committed between the steps */
+            past = NULL;
+        }
         cnt = coh_codes_take_loads(codes, hashes, 8);
         did = did || cnt != 0;
         for (size_t i = 0; i < cnt; i++) {
@@ -168,7 +172,7 @@ static void load_all(coh_mvstore_t *mv, coh_codes_t *codes, coh_queries_t *q, ui
             }
         }
         for (uint32_t i = 0; i < ctx.woken_cnt; i++) {
-            coh_queries_on_loaded(q, &ctx.woken[i], committed);
+            coh_queries_on_loaded(q, &ctx.woken[i]);
         }
         ctx.woken_cnt = 0;
     }
@@ -178,21 +182,29 @@ static void load_all(coh_mvstore_t *mv, coh_codes_t *codes, coh_queries_t *q, ui
 static void queries_find_slots_and_code_through_the_account(void **state)
 {
     (void)state;
-    for (uint64_t later = 0; later < 2; later++) {
+    /* Of the latest block, and of one by its number; remembered, or not. */
+    enum { PINNED = 1, LATER = 2, FORGETFUL = 4 };
+    for (uint32_t how = 0; how < 8; how++) {
+        bool forgets         = (how & LATER) && (how & FORGETFUL);
         coh_env_t env        = {.rank = 1, .rank_cnt = 2, .outbox = take_message};
         coh_mvstore_t *mv    = coh_mvstore_new(64, 1, 1, 2, NULL);
         coh_codes_t *codes   = coh_codes_new(1 << 20);
-        coh_queries_t *q     = coh_queries_new(mv, codes, &env);
+        coh_past_t *past     = coh_past_new((how & FORGETFUL) ? 0 : 3, 1 << 20, 1);
+        coh_queries_t *q     = coh_queries_new(mv, past, codes, &env);
         coh_rec_key_t keys[] = {{.kind = COH_KEY_ACCOUNT, .addr = {{4}}},
                                 {.kind = COH_KEY_SLOT, .addr = {{4}}, .slot = coh_u256(7)},
                                 {.kind = COH_KEY_CODE, .addr = {{5}}}};
-        coh_msg_query_t m    = {.query = 9, .keys = {keys, COH_CNT(keys)}};
-        assert_int_equal(coh_queries_add(q, &m, 20), COH_OK);
-        load_all(mv, codes, q, 20 + later);
-        if (later !=
-            0) { /* another block was committed between the steps: all is asked again, for that one */
+        coh_msg_query_t m    = {.query = 9,
+                                .block = (how & PINNED) ? 20 : COH_BLOCK_LATEST,
+                                .keys  = {keys, COH_CNT(keys)}};
+        coh_past_start(past, 20);
+        assert_int_equal(coh_queries_add(q, &m), COH_OK);
+        load_all(mv, codes, q, (how & LATER) ? past : NULL);
+        if (forgets &&
+            !(how & PINNED)) { /* all is asked again, for the block that is the latest now */
             assert_int_equal(outbox.n, 0);
-            coh_queries_poll(q, 21);
+            coh_queries_poll(q);
+            load_all(mv, codes, q, NULL);
         }
         coh_wire_reader_t *reader = coh_wire_reader_new();
         coh_envelope_t envelope;
@@ -201,19 +213,28 @@ static void queries_find_slots_and_code_through_the_account(void **state)
         assert_int_equal(coh_wire_reader_next(reader, &answer), COH_OK);
         assert_int_equal(answer.id, COH_MSG_ANSWER);
         assert_int_equal(answer.u.answer.query, 9);
-        assert_int_equal(answer.u.answer.block, 20 + later);
-        assert_int_equal(answer.u.answer.values.cnt, 3);
-        coh_rec_state_value_t const *v = answer.u.answer.values.v;
-        coh_hash_t hash                = coh_test_keccak(code_of(4));
-        assert_int_equal(v[0].nonce, 4);
-        assert_true(coh_hash_eq(&v[0].code_hash, &hash));
-        assert_int_equal(v[0].code.n, 0);
-        assert_int_equal(v[1].word.w[0], 407);
-        assert_true(coh_bytes_eq(v[2].code, code_of(5)));
+        assert_int_equal(answer.u.answer.block, forgets && !(how & PINNED) ? 21 : 20);
+        assert_int_equal(answer.u.answer.gone, forgets && (how & PINNED) ? 1 : 0);
+        if (answer.u.answer.gone != 0) {
+            assert_int_equal(answer.u.answer.values.cnt, 0);
+        } else {
+            assert_int_equal(answer.u.answer.values.cnt, 3);
+            coh_rec_state_value_t const *v = answer.u.answer.values.v;
+            coh_hash_t hash                = coh_test_keccak(code_of(4));
+            assert_int_equal(v[0].nonce, 4);
+            assert_true(coh_hash_eq(&v[0].code_hash, &hash));
+            assert_int_equal(v[0].code.n, 0);
+            assert_int_equal(v[1].word.w[0], 407);
+            assert_true(coh_bytes_eq(v[2].code, code_of(5)));
+        }
         coh_wire_reader_free(reader);
         keys[0].kind = COH_KEY_BLOCK_HASH;
-        assert_int_equal(coh_queries_add(q, &m, 20), COH_EPROTO);
+        assert_int_equal(coh_queries_add(q, &m), COH_EPROTO);
+        keys[0].kind = COH_KEY_ACCOUNT;
+        m.block      = 22;
+        assert_int_equal(coh_queries_add(q, &m), COH_EPROTO);
         coh_queries_free(q);
+        coh_past_free(past);
         coh_codes_free(codes);
         coh_mvstore_free(mv);
         coh_buf_free(&outbox);

@@ -191,7 +191,7 @@ static coh_err_t read_word(uint8_t const *word, uint8_t n, coh_msg_t *m)
 {
     coh_buf_t b                 = COH_BUF_INIT;
     static uint8_t const rest[] = {0xc4, 32, [34] = 0xc4, 0}; /* no code hash, no code */
-    coh_buf_put(&b, (uint8_t[]){ENV_OCTETS, 0x94, 49, 1, 2, 0x91, 0x94, 0, 0xc4, n}, 23);
+    coh_buf_put(&b, (uint8_t[]){ENV_OCTETS, 0x95, 49, 1, 2, 0, 0x91, 0x94, 0, 0xc4, n}, 24);
     coh_buf_put(&b, word, n);
     coh_buf_put(&b, rest, sizeof(rest));
     memcpy(octets, b.p, b.n);
@@ -236,7 +236,7 @@ static void wire_lengths_are_checked_before_memory_is_taken(void **state)
     coh_msg_t m;
     /* STATS, QUERY and PUBLISH that claim 2^32-1 records; nothing follows, or far too little. */
     assert_int_equal(READ_FIRST(&m, 0x92, 56, 0xdd, 0xff, 0xff, 0xff, 0xff), COH_ETRUNCATED);
-    assert_int_equal(READ_FIRST(&m, 0x93, 48, 1, 0xdd, 0xff, 0xff, 0xff, 0xff, 0x93, 1),
+    assert_int_equal(READ_FIRST(&m, 0x94, 48, 1, 2, 0xdd, 0xff, 0xff, 0xff, 0xff, 0x93, 1),
                      COH_ETRUNCATED);
     assert_int_equal(READ_FIRST(&m, 0x94, 19, 1, 1, 0xdc, 0xff, 0xff), COH_ETRUNCATED);
     /* Two records claimed, one there: FIGURE takes two octets at least. */
