@@ -10,7 +10,9 @@
    sleeps until then. With a receive under way that is not finished (the sender has to move bytes
    too) a rank polls, and rings that sender. On several machines all poll. */
 #include <mpi.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
@@ -28,6 +30,8 @@
 #define POLL_CNT_MAX 64
 /* How long close waits for frames that the other ranks have not taken yet. */
 #define CLOSE_US_MAX UINT64_C(5000000)
+/* After this a rank that wants the job to end dies by itself. */
+#define ABORT_SECONDS_MAX 5u
 
 typedef struct {
     coh_buf_t frame;
@@ -336,6 +340,9 @@ void coh_transport_mpi_abort(int code)
     (void)MPI_Initialized(&initialized);
     (void)MPI_Finalized(&finalized);
     if (initialized && !finalized) {
+        /* MPI_Abort waits for the daemon's word, which may be behind the cut link that this is about. */
+        (void)signal(SIGALRM, SIG_DFL);
+        (void)alarm(ABORT_SECONDS_MAX);
         (void)MPI_Abort(MPI_COMM_WORLD, code);
     }
     _Exit(code);

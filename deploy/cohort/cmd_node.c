@@ -86,8 +86,11 @@ static int run_rank(coh_config_t const *config, coh_transport_t *transport)
         return report_failure(&text);
     }
     coh_rank_t *rank           = NULL;
-    coh_rank_options_t options = {
-        .config = config, .transport = transport, .owns_process = true, .serves_clients = true};
+    coh_rank_options_t options = {.config         = config,
+                                  .transport      = transport,
+                                  .owns_process   = true,
+                                  .serves_clients = true,
+                                  .watches_ranks  = true};
     if (coh_rank_open(&rank, &options, &text) != COH_OK) {
         return report_failure(&text);
     }

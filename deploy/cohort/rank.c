@@ -190,6 +190,7 @@ static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
         .owns_process = rank->options.owns_process,
         .fingerprint  = fingerprint(config, rank->genesis),
         .worker_cnt   = worker_cnt,
+        .silence_us   = rank->options.watches_ranks ? config->net_silence_seconds * 1000000 : 0,
     };
     COH_TRY(coh_runtime_new(&rank->runtime, &options));
     coh_env_t *env = coh_runtime_env(rank->runtime);

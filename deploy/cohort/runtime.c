@@ -17,6 +17,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/clock.h"
+#include "common/net/vigil.h"
 #include "common/obs/log.h"
 #include "common/wire/wire.h"
 #include "deploy/cohort/disk.h"
@@ -62,6 +63,10 @@ struct coh_runtime {
      * round. */
     coh_buf_t *outboxes;
     coh_buf_t envelope;
+    coh_vigil_t vigil;
+    uint64_t now_us; /* of this round */
+    uint32_t silent_rank;
+    uint64_t silent_us; /* 0: none is */
 
     /* Waking the loop. A waker sets pending, then looks at sleeping; the loop sets sleeping, then
        looks at pending: with sequentially consistent order at least one of them sees the other, so
@@ -191,6 +196,8 @@ coh_err_t coh_runtime_new(coh_runtime_t **out, coh_runtime_options_t const *opti
     coh_wire_put_envelope(
         &rt->envelope,
         &(coh_envelope_t){.fingerprint = options->fingerprint, .sender = rt->env.rank});
+    coh_vigil_init(
+        &rt->vigil, rt->env.rank, rt->env.rank_cnt, options->silence_us, coh_clock_mono_us());
     rt->disk = coh_disk_new(options->kv, options->metrics, (int)rt->env.rank, wake_from_disk, rt);
     *out     = rt;
     return COH_OK;
@@ -232,6 +239,11 @@ static void on_frame(void *arg, uint32_t src, coh_bytes_t data)
     coh_runtime_t *rt = arg;
     coh_metric_add(rt->env.metrics, COH_M_net_frame_received, 1);
     coh_metric_add(rt->env.metrics, COH_M_net_received, data.n);
+    coh_vigil_heard(&rt->vigil, src, rt->now_us);
+    if (data.n == 0) { /* a farewell */
+        coh_vigil_left(&rt->vigil, src);
+        return;
+    }
     rt->node->ops->on_frame(rt->node, src, data);
 }
 
@@ -273,8 +285,60 @@ static coh_err_t flush(coh_runtime_t *rt, bool *any)
         }
         COH_TRY(rc);
         *any = true;
+        coh_vigil_sent(&rt->vigil, dst, rt->now_us);
         coh_metric_add(rt->env.metrics, COH_M_net_frame_sent, 1);
         coh_metric_add(rt->env.metrics, COH_M_net_sent, n);
+    }
+    return COH_OK;
+}
+
+/* Sends a frame of the runtime's own: an envelope alone is a sign of life, nothing at all a farewell. */
+static coh_err_t send_own(coh_runtime_t *rt, uint32_t dst, coh_bytes_t bytes)
+{
+    coh_buf_t frame = COH_BUF_INIT;
+    coh_buf_put(&frame, bytes.p, bytes.n);
+    coh_err_t rc = rt->tp->ops->send(rt->tp, dst, &frame);
+    coh_buf_free(&frame); /* what the transport gave in exchange */
+    if (rc == COH_OK) {
+        coh_vigil_sent(&rt->vigil, dst, rt->now_us);
+        coh_metric_add(rt->env.metrics, COH_M_net_frame_sent, 1);
+        coh_metric_add(rt->env.metrics, COH_M_net_sent, bytes.n);
+    }
+    return rc;
+}
+
+/* Sends the signs of life that are owed. Returns: COH_ETIMEOUT another rank is silent, now in silent_rank; of send */
+static coh_err_t keep_vigil(coh_runtime_t *rt)
+{
+    if (!coh_vigil_round(&rt->vigil, rt->now_us)) {
+        return COH_OK;
+    }
+    for (uint32_t peer = 0; peer < rt->env.rank_cnt; peer++) {
+        uint64_t silent_us = coh_vigil_silent(&rt->vigil, peer, rt->now_us);
+        if (silent_us != 0) {
+            COH_LOG_ERR("net",
+                        "rank is silent",
+                        "peer=%u silent_ms=%llu",
+                        peer,
+                        (unsigned long long)(silent_us / 1000));
+            rt->silent_rank = peer;
+            rt->silent_us   = silent_us;
+            return COH_ETIMEOUT;
+        }
+        if (coh_vigil_owes(&rt->vigil, peer, rt->now_us)) {
+            COH_TRY(send_own(rt, peer, coh_buf_bytes(&rt->envelope)));
+        }
+    }
+    return COH_OK;
+}
+
+/* Tells the others that this rank leaves, so that they do not take it for lost. */
+static coh_err_t say_farewell(coh_runtime_t *rt)
+{
+    for (uint32_t peer = 0; rt->options.silence_us != 0 && peer < rt->env.rank_cnt; peer++) {
+        if (peer != rt->env.rank) {
+            COH_TRY(send_own(rt, peer, coh_bytes(NULL, 0)));
+        }
     }
     return COH_OK;
 }
@@ -355,6 +419,7 @@ static void wait_for_work(coh_runtime_t *rt, uint64_t now_us, uint64_t busy_us)
 static coh_err_t run_round(coh_runtime_t *rt, uint64_t now_us, bool *busy)
 {
     coh_node_ops_t const *ops = rt->node->ops;
+    rt->now_us                = now_us;
     int frames                = rt->tp->ops->poll(rt->tp, on_frame, rt);
     if (frames < 0) {
         return (coh_err_t)frames;
@@ -367,6 +432,7 @@ static coh_err_t run_round(coh_runtime_t *rt, uint64_t now_us, bool *busy)
     rt->env.due_us = UINT64_MAX;
     *busy |= ops->on_tick(rt->node);
     COH_TRY(flush(rt, busy));
+    COH_TRY(keep_vigil(rt));
     if (now_us >= rt->metrics_us) {
         rt->metrics_us = now_us + METRICS_US;
         refresh_metrics(rt);
@@ -444,8 +510,11 @@ static void stop_disk(coh_runtime_t *rt)
  */
 static void drain(coh_runtime_t *rt)
 {
-    bool any        = false;
-    coh_err_t rc    = flush(rt, &any);
+    bool any     = false;
+    coh_err_t rc = flush(rt, &any);
+    if (rc == COH_OK) {
+        rc = say_farewell(rt);
+    }
     uint64_t end_us = coh_clock_mono_us() + DRAIN_US_MAX;
     while (rc == COH_OK && rt->tp->ops->backlog(rt->tp) != 0 && coh_clock_mono_us() < end_us &&
            !atomic_load(&rt->abandoned)) {
@@ -473,7 +542,12 @@ coh_err_t coh_runtime_run(coh_runtime_t *rt, coh_buf_t *err_text)
         coh_buf_printf(err_text, "%s", reason);
         return COH_EPROTO;
     }
-    if (rc != COH_OK && rc != COH_ECLOSED) {
+    if (rt->silent_us != 0) {
+        coh_buf_printf(err_text,
+                       "nothing was heard of rank %u for %.1f s (net-silence-seconds)",
+                       rt->silent_rank,
+                       (double)rt->silent_us / 1e6);
+    } else if (rc != COH_OK && rc != COH_ECLOSED) {
         coh_buf_printf(err_text, "transport: %s", coh_err_str(rc));
     }
     return rc;
@@ -493,6 +567,7 @@ void coh_runtime_free(coh_runtime_t *rt)
     }
     free(rt->outboxes);
     coh_buf_free(&rt->envelope);
+    coh_vigil_fini(&rt->vigil);
     (void)close(rt->event_fd);
     free(rt);
 }

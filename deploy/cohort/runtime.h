@@ -31,6 +31,8 @@ typedef struct {
     bool owns_process;          /* export the process' figures: one runtime of each process */
     uint64_t fingerprint;       /* of the cluster, for the envelope of frames */
     uint32_t worker_cnt;
+    uint64_t
+        silence_us; /* another rank that is silent for so long is lost, and this one fails (vigil.h); 0: none is watched */
 } coh_runtime_options_t;
 
 /* coh_runtime_new prepares the environment of a node and starts the disk threads. Returns: COH_OK; COH_EIO */

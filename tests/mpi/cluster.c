@@ -222,6 +222,13 @@ void coh_test_cluster_kill(coh_test_cluster_t *c, int rank)
     }
 }
 
+void coh_test_cluster_signal(coh_test_cluster_t const *c, int rank, int number)
+{
+    pid_t ranks[RANK_MAX];
+    size_t cnt = ranks_of(c, ranks);
+    COH_ASSERT(rank >= 0 && (size_t)rank < cnt && kill(ranks[rank], number) == 0);
+}
+
 char *coh_test_cluster_log(coh_test_cluster_t const *c)
 {
     coh_buf_t text = COH_BUF_INIT;

@@ -39,6 +39,8 @@ int coh_test_cluster_stop(coh_test_cluster_t *c);
 int coh_test_cluster_wait(coh_test_cluster_t *c);
 /* coh_test_cluster_kill sends SIGKILL to one rank, or to all and mpirun with rank -1, and waits until all have gone. */
 void coh_test_cluster_kill(coh_test_cluster_t *c, int rank);
+/* coh_test_cluster_signal sends a signal to one rank. */
+void coh_test_cluster_signal(coh_test_cluster_t const *c, int rank, int number);
 
 /* coh_test_cluster_log reads all logs of the last start into one NUL-terminated text; the caller frees it. */
 char *coh_test_cluster_log(coh_test_cluster_t const *c);
