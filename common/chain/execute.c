@@ -14,9 +14,9 @@ struct coh_execute {
     bool stutters;
     coh_execute_watch_fn *watch;
     void *watch_arg;
+    coh_plan_t plan;
     coh_arena_t arena; /* of one block */
     coh_buf_t scratch;
-    coh_buf_t credits;
     coh_requests_t requests;
     coh_executed_t out;
     coh_block_fault_t fault;
@@ -24,7 +24,6 @@ struct coh_execute {
     coh_world_t *world;
     coh_block_t const *block;
     coh_rules_t const *rules;
-    coh_block_env_t env;
     coh_executed_tx_t *txs;
 };
 
@@ -33,6 +32,7 @@ coh_execute_t *coh_execute_new(void)
     coh_execute_t *ex = coh_calloc(1, sizeof(*ex));
     ex->transition    = coh_transition_new();
     coh_requests_init(&ex->requests);
+    coh_plan_init(&ex->plan);
     return ex;
 }
 
@@ -45,7 +45,7 @@ void coh_execute_free(coh_execute_t *ex)
     coh_requests_fini(&ex->requests);
     coh_arena_free(&ex->arena);
     coh_buf_free(&ex->scratch);
-    coh_buf_free(&ex->credits);
+    coh_plan_fini(&ex->plan);
     free(ex);
 }
 
@@ -138,38 +138,6 @@ coh_block_err_t coh_body_check(coh_block_t const *block, coh_rules_t const *rule
     return COH_BLOCK_OK;
 }
 
-/* Decodes the transactions, checks what needs no state, and finds who signed them. */
-static bool open_txs(coh_execute_t *ex)
-{
-    coh_block_t const *block = ex->block;
-    coh_rlp_t it             = coh_block_tx_iter(block);
-    coh_bytes_t raw;
-    size_t cnt              = block->tx_cnt;
-    coh_tx_recover_t *batch = coh_arena_alloc(&ex->arena, (cnt + 1) * sizeof(*batch));
-    ex->txs                 = coh_arena_alloc(&ex->arena, (cnt + 1) * sizeof(*ex->txs));
-    for (uint32_t i = 0; coh_block_tx_next(&it, &raw); i++) {
-        coh_executed_tx_t *tx = &ex->txs[i];
-        *tx                   = (coh_executed_tx_t){.status = 0};
-        coh_tx_err_t err      = coh_tx_decode_mined(&tx->tx, raw);
-        if (err == COH_TX_OK) {
-            err = coh_tx_check_static(&tx->tx, ex->rules->fork, ex->rules->chain_id, true);
-        }
-        if (err != COH_TX_OK && err != COH_TX_INTRINSIC_GAS && err != COH_TX_FLOOR_GAS) {
-            return fail_tx(ex, i, err); /* those two are the transition's, behind funds and fees */
-        }
-        batch[i] = (coh_tx_recover_t){.tx = &tx->tx};
-    }
-    (void)coh_tx_recover_batch(batch, cnt, &ex->scratch);
-    for (uint32_t i = 0; i < cnt; i++) {
-        ex->txs[i].sender = batch[i].sender;
-        ex->txs[i].hash   = batch[i].hash;
-        if (batch[i].err != COH_TX_OK) {
-            return fail_tx(ex, i, batch[i].err);
-        }
-    }
-    return true;
-}
-
 /* ---- Transitions ----------------------------------------------------------------------------------------------------------------- */
 
 static coh_outcome_t const *run(coh_execute_t *ex, uint32_t at)
@@ -194,7 +162,7 @@ static coh_view_t *view(coh_execute_t *ex)
 static bool run_steps(coh_execute_t *ex, coh_steps_t const *steps, uint32_t at)
 {
     for (uint32_t i = 0; i < steps->cnt; i++) {
-        coh_transition_begin_step(ex->transition, &ex->env, &steps->steps[i], view(ex));
+        coh_transition_begin_step(ex->transition, &ex->plan.env, &steps->steps[i], view(ex));
         coh_outcome_t const *outcome = run(ex, at);
         coh_world_apply(ex->world, outcome);
         if (steps->use[i] == COH_STEPS_REQUESTS) {
@@ -209,19 +177,22 @@ static bool run_steps(coh_execute_t *ex, coh_steps_t const *steps, uint32_t at)
     return true;
 }
 
-static void put_receipt(coh_execute_t *ex, coh_executed_tx_t *tx, coh_outcome_t const *outcome)
+static void put_receipt(coh_execute_t *ex,
+                        coh_executed_tx_t *tx,
+                        coh_tx_type_t type,
+                        coh_outcome_t const *outcome)
 {
-    coh_receipt_t receipt = {.type           = tx->tx.type,
+    coh_receipt_t receipt = {.type           = type,
                              .status         = outcome->status,
                              .has_root       = ex->rules->fork < COH_FORK_BYZANTIUM, /* EIP-658 */
-                             .cumulative_gas = ex->out.gas_used};
+                             .cumulative_gas = ex->out.sums.gas_used};
     coh_buf_t *logs       = &ex->scratch;
     coh_buf_clear(logs);
     coh_outcome_put_logs(logs, outcome);
     receipt.logs = coh_buf_bytes(logs);
     bool is_list = coh_bloom_add_logs(receipt.bloom, receipt.logs);
     COH_ASSERT(is_list);
-    coh_bloom_merge(ex->out.bloom, receipt.bloom);
+    coh_bloom_merge(ex->out.sums.bloom, receipt.bloom);
     coh_world_apply(ex->world, outcome);
     if (receipt.has_root) {
         coh_world_root(ex->world, &receipt.root);
@@ -236,53 +207,35 @@ static void put_receipt(coh_execute_t *ex, coh_executed_tx_t *tx, coh_outcome_t 
 
 static bool run_tx(coh_execute_t *ex, uint32_t idx)
 {
-    coh_executed_tx_t *tx = &ex->txs[idx];
-    if (tx->tx.gas_limit > ex->env.gas_limit - ex->out.gas_used) { /* Yellow Paper 6.1 */
+    coh_executed_tx_t *tx   = &ex->txs[idx];
+    coh_plan_tx_t const *of = &ex->plan.txs[idx];
+    *tx                     = (coh_executed_tx_t){.status = 0};
+    if (of->tx.gas_limit > ex->plan.env.gas_limit - ex->out.sums.gas_used) { /* Yellow Paper 6.1 */
         return fail_tx(ex, idx, COH_TX_GAS_LIMIT);
     }
-    uint64_t blob_gas = ex->out.blob_gas_used + coh_tx_blob_gas(&tx->tx);
-    if (blob_gas > (uint64_t)ex->env.blob_max * COH_TX_BLOB_GAS) { /* EIP-4844 */
+    uint64_t blob_gas = ex->out.sums.blob_gas_used + coh_tx_blob_gas(&of->tx);
+    if (blob_gas > (uint64_t)ex->plan.env.blob_max * COH_TX_BLOB_GAS) { /* EIP-4844 */
         return fail_tx(ex, idx, COH_TX_BLOB_CNT);
     }
-    coh_transition_begin(ex->transition, &ex->env, &tx->tx, &tx->sender, view(ex));
+    coh_transition_begin(ex->transition, &ex->plan.env, &of->tx, &of->sender, view(ex));
     coh_outcome_t const *outcome = run(ex, idx + 1);
     if (outcome->verdict != COH_TX_OK) {
         return fail_tx(ex, idx, outcome->verdict);
     }
     tx->gas_used = outcome->gas_used;
     tx->status   = outcome->status;
-    ex->out.gas_used += outcome->gas_used;
-    ex->out.blob_gas_used = blob_gas;
+    ex->out.sums.gas_used += outcome->gas_used;
+    ex->out.sums.blob_gas_used = blob_gas;
     if (ex->rules->fork >= COH_FORK_PRAGUE &&
         !coh_requests_add_deposits(
             &ex->requests, outcome->logs, outcome->log_cnt, &ex->rules->deposit_addr)) {
         return fail(ex, COH_BLOCK_DEPOSIT_LAYOUT);
     }
-    put_receipt(ex, tx, outcome);
+    put_receipt(ex, tx, of->tx.type, outcome);
     return true;
 }
 
 /* ---- Blocks ---------------------------------------------------------------------------------------------------------------------- */
-
-static coh_block_env_t make_env(coh_header_t const *h, coh_rules_t const *rules)
-{
-    coh_block_env_t env = {.number      = h->number,
-                           .timestamp   = h->timestamp,
-                           .gas_limit   = h->gas_limit,
-                           .chain_id    = rules->chain_id,
-                           .base_fee    = h->base_fee,
-                           .prev_randao = rules->fork >= COH_FORK_PARIS
-                                              ? coh_u256_from_be(h->mix_hash.b, 32)
-                                              : h->difficulty,
-                           .coinbase    = h->coinbase,
-                           .fork        = rules->fork,
-                           .blob_max    = rules->blobs.max,
-                           .fees_exact  = true};
-    if (rules->fork >= COH_FORK_CANCUN) {
-        env.blob_base_fee = coh_blob_base_fee(h->excess_blob_gas, rules->blobs.update_fraction);
-    }
-    return env;
-}
 
 static void compute_roots(coh_execute_t *ex)
 {
@@ -291,64 +244,36 @@ static void compute_roots(coh_execute_t *ex)
     for (uint32_t i = 0; i < cnt; i++) {
         receipts[i] = ex->txs[i].receipt;
     }
-    coh_root_list(&ex->out.receipts_root, receipts, cnt);
-    ex->out.tx_root = tx_root(ex->block);
-    coh_world_root(ex->world, &ex->out.state_root);
+    coh_root_list(&ex->out.sums.receipts_root, receipts, cnt);
+    ex->out.sums.tx_root = tx_root(ex->block);
+    coh_world_root(ex->world, &ex->out.sums.state_root);
     if (ex->rules->fork >= COH_FORK_PRAGUE) {
-        coh_requests_hash_all(&ex->out.requests_hash, &ex->requests);
+        coh_requests_hash_all(&ex->out.sums.requests_hash, &ex->requests);
     }
 }
 
 static bool run_block(coh_execute_t *ex)
 {
-    coh_steps_t steps;
-    if (!open_txs(ex)) {
+    if (!coh_plan_make(&ex->plan, &ex->fault, ex->block, ex->rules)) {
         return false;
     }
+    uint32_t cnt   = ex->plan.tx_cnt;
+    ex->txs        = coh_arena_alloc(&ex->arena, ((size_t)cnt + 1) * sizeof(*ex->txs));
     ex->out.txs    = ex->txs;
-    ex->out.tx_cnt = ex->block->tx_cnt;
-    coh_steps_before(&steps, ex->block, ex->rules);
-    if (!run_steps(ex, &steps, 0)) {
+    ex->out.tx_cnt = cnt;
+    if (!run_steps(ex, &ex->plan.before, 0)) {
         return false;
     }
-    for (uint32_t i = 0; i < ex->block->tx_cnt; i++) {
+    for (uint32_t i = 0; i < cnt; i++) {
         if (!run_tx(ex, i)) {
             return false;
         }
     }
-    coh_steps_after(&steps, &ex->credits, ex->block, ex->rules);
-    if (!run_steps(ex, &steps, ex->block->tx_cnt + 1)) {
+    if (!run_steps(ex, &ex->plan.after, cnt + 1)) {
         return false;
     }
     compute_roots(ex);
     return true;
-}
-
-/* What is wrong further ahead makes the rest wrong too; an invalid transaction, of which the root may not know, comes before all. */
-static coh_block_err_t compare(coh_execute_t const *ex)
-{
-    coh_header_t const *h     = &ex->block->header;
-    coh_executed_t const *out = &ex->out;
-    coh_fork_t fork           = ex->rules->fork;
-    if (!coh_hash_eq(&h->tx_root, &out->tx_root)) {
-        return COH_BLOCK_TX_ROOT;
-    }
-    if (h->gas_used != out->gas_used) {
-        return COH_BLOCK_GAS_USED;
-    }
-    if (fork >= COH_FORK_CANCUN && h->blob_gas_used != out->blob_gas_used) {
-        return COH_BLOCK_BLOB_GAS_USED;
-    }
-    if (memcmp(h->bloom, out->bloom, sizeof(out->bloom)) != 0) {
-        return COH_BLOCK_BLOOM;
-    }
-    if (!coh_hash_eq(&h->receipts_root, &out->receipts_root)) {
-        return COH_BLOCK_RECEIPTS_ROOT;
-    }
-    if (fork >= COH_FORK_PRAGUE && !coh_hash_eq(&h->requests_hash, &out->requests_hash)) {
-        return COH_BLOCK_REQUESTS_HASH;
-    }
-    return coh_hash_eq(&h->state_root, &out->state_root) ? COH_BLOCK_OK : COH_BLOCK_STATE_ROOT;
 }
 
 static coh_block_fault_t const *execute(coh_execute_t *ex,
@@ -360,15 +285,14 @@ static coh_block_fault_t const *execute(coh_execute_t *ex,
     ex->world = w;
     ex->block = block;
     ex->rules = rules;
-    ex->env   = make_env(&block->header, rules);
     ex->fault = (coh_block_fault_t){.err = COH_BLOCK_OK};
-    ex->out   = (coh_executed_t){.requests = &ex->requests};
+    ex->out   = (coh_executed_t){.plan = &ex->plan, .requests = &ex->requests};
     coh_arena_reset(&ex->arena, COH_ARENA_CHUNK_SZ);
     coh_requests_clear(&ex->requests);
     coh_memview_set_stutter(coh_world_state(w), ex->stutters);
     coh_world_begin(w, rules->fork);
     if (run_block(ex) && compares) {
-        ex->fault.err = compare(ex);
+        ex->fault.err = coh_block_compare(&block->header, rules->fork, &ex->out.sums);
     }
     if (ex->fault.err == COH_BLOCK_OK) {
         return NULL;

@@ -7,7 +7,7 @@
 #ifndef COH_EXECUTE_H
 #define COH_EXECUTE_H
 
-#include "common/chain/block_err.h"
+#include "common/chain/plan.h"
 #include "common/chain/requests.h"
 #include "common/chain/schedule.h"
 #include "common/chain/world.h"
@@ -16,11 +16,8 @@
 
 typedef struct coh_execute coh_execute_t;
 
-/* One transaction of an executed block. */
+/* What came of one transaction. */
 typedef struct {
-    coh_tx_t tx;
-    coh_addr_t sender;
-    coh_hash_t hash;
     uint64_t gas_used;
     uint32_t status;
     coh_bytes_t receipt; /* as the trie of receipts holds it */
@@ -28,16 +25,11 @@ typedef struct {
 
 /* What execution computed. Belongs to the executor, until its next block; transactions borrow from the block. */
 typedef struct {
+    coh_plan_t const *plan; /* the transactions */
     coh_executed_tx_t const *txs;
     uint32_t tx_cnt;
-    uint64_t gas_used;
-    uint64_t blob_gas_used;
-    uint8_t bloom[COH_BLOOM_SZ];
-    coh_hash_t tx_root;
-    coh_hash_t receipts_root;
-    coh_hash_t state_root;
-    coh_hash_t requests_hash;       /* since Prague */
-    coh_requests_t const *requests; /* likewise */
+    coh_block_sums_t sums;
+    coh_requests_t const *requests; /* since Prague */
 } coh_executed_t;
 
 /* What is called after each transition, before its effects become part of the state. at: 0 for steps before the transactions, 1 + its index for a transaction,
