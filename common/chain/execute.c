@@ -177,6 +177,7 @@ static bool run_steps(coh_execute_t *ex, coh_steps_t const *steps, uint32_t at)
     return true;
 }
 
+/* Leaves the encoded logs in scratch. */
 static void put_receipt(coh_execute_t *ex,
                         coh_executed_tx_t *tx,
                         coh_tx_type_t type,
@@ -226,12 +227,12 @@ static bool run_tx(coh_execute_t *ex, uint32_t idx)
     tx->status   = outcome->status;
     ex->out.sums.gas_used += outcome->gas_used;
     ex->out.sums.blob_gas_used = blob_gas;
+    put_receipt(ex, tx, of->tx.type, outcome);
     if (ex->rules->fork >= COH_FORK_PRAGUE &&
         !coh_requests_add_deposits(
-            &ex->requests, outcome->logs, outcome->log_cnt, &ex->rules->deposit_addr)) {
+            &ex->requests, coh_buf_bytes(&ex->scratch), &ex->rules->deposit_addr)) {
         return fail(ex, COH_BLOCK_DEPOSIT_LAYOUT);
     }
-    put_receipt(ex, tx, of->tx.type, outcome);
     return true;
 }
 

@@ -2,6 +2,7 @@
 
 #include "common/base/assert.h"
 #include "common/codec/receipt.h"
+#include "common/codec/rlp.h"
 
 /* EIP-6110: keccak256("DepositEvent(bytes,bytes,bytes,bytes,bytes)") */
 static coh_hash_t const deposit_event = {{0x64, 0x9b, 0xbc, 0x62, 0xd0, 0xe3, 0x13, 0x42,
@@ -74,14 +75,41 @@ static bool add_deposit(coh_requests_t *r, coh_bytes_t data)
     return true;
 }
 
-bool coh_requests_add_deposits(coh_requests_t *r,
-                               coh_log_t const *logs,
-                               size_t cnt,
-                               coh_addr_t const *contract)
+/* The next log's data, if it is the event of contract; *is_event says so. False at the end. */
+static bool next_event(coh_rlp_t *logs,
+                       coh_addr_t const *contract,
+                       bool *is_event,
+                       coh_bytes_t *data)
 {
-    for (size_t i = 0; i < cnt; i++) {
-        if (coh_addr_eq(&logs[i].addr, contract) && logs[i].topic_cnt > 0 &&
-            coh_hash_eq(&logs[i].topics[0], &deposit_event) && !add_deposit(r, logs[i].data)) {
+    coh_rlp_t log;
+    coh_rlp_t topics;
+    coh_addr_t addr;
+    coh_hash_t topic;
+    if (coh_rlp_at_end(logs)) {
+        return false;
+    }
+    bool ok = coh_rlp_list(logs, &log) == COH_OK &&
+              coh_rlp_fixed(&log, addr.b, sizeof(addr.b)) == COH_OK &&
+              coh_rlp_list(&log, &topics) == COH_OK && coh_rlp_string(&log, data) == COH_OK;
+    COH_ASSERT(ok); /* coh_logs_check */
+    *is_event = coh_addr_eq(&addr, contract) && !coh_rlp_at_end(&topics) &&
+                coh_rlp_fixed(&topics, topic.b, sizeof(topic.b)) == COH_OK &&
+                coh_hash_eq(&topic, &deposit_event);
+    return true;
+}
+
+bool coh_requests_add_deposits(coh_requests_t *r, coh_bytes_t logs, coh_addr_t const *contract)
+{
+    coh_rlp_t outer = coh_rlp_reader(logs);
+    coh_rlp_t list  = {0};
+    coh_bytes_t data;
+    bool is_event;
+    if (logs.n != 0) {
+        coh_err_t err = coh_rlp_list(&outer, &list);
+        COH_ASSERT(err == COH_OK);
+    }
+    while (next_event(&list, contract, &is_event, &data)) {
+        if (is_event && !add_deposit(r, data)) {
             return false;
         }
     }

@@ -4,7 +4,6 @@
 #define COH_REQUESTS_H
 
 #include "common/base/buf.h"
-#include "common/state/write.h"
 
 #define COH_REQUEST_TYPE_CNT 3u
 
@@ -19,12 +18,9 @@ void coh_requests_fini(coh_requests_t *r);
 void coh_requests_clear(coh_requests_t *r);
 /* coh_requests_add appends to the list of a type below COH_REQUEST_TYPE_CNT. */
 void coh_requests_add(coh_requests_t *r, uint32_t type, coh_bytes_t data);
-/* coh_requests_add_deposits appends the deposits among cnt logs of a transaction, those of contract.
+/* coh_requests_add_deposits appends the deposits among the logs of a transaction, those of contract. logs: as coh_logs_check has them; may be empty.
    False: an event that has not the layout that EIP-6110 wants; the block is invalid */
-bool coh_requests_add_deposits(coh_requests_t *r,
-                               coh_log_t const *logs,
-                               size_t cnt,
-                               coh_addr_t const *contract);
+bool coh_requests_add_deposits(coh_requests_t *r, coh_bytes_t logs, coh_addr_t const *contract);
 void coh_requests_hash_all(coh_hash_t *out, coh_requests_t const *r);
 
 #endif
