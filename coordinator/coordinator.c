@@ -290,8 +290,9 @@ static void launch(coh_coordinator_t *c, coh_flight_t *f)
 static void launch_import(coh_coordinator_t *c)
 {
     if (c->imports.first->env.number != c->commit.next) {
+        /* A block below them was given up. */
         coh_imports_fail(
-            &c->imports, COH_EINVAL, 0, COH_TX_ABORTED); /* a block below them was given up */
+            &c->imports, COH_EINVAL, &(coh_block_fault_t){.err = COH_BLOCK_UNKNOWN_PARENT});
         return;
     }
     coh_import_t *im = coh_imports_pop(&c->imports);
@@ -366,30 +367,54 @@ static bool try_launch(coh_coordinator_t *c)
 
 /* ---- sealing and outcomes ---- */
 
-/* first_bad: the first transaction of an imported block that was invalid at its turn, or found too little left of the block's gas limit;
-   tx_cnt if none. */
-static uint32_t first_bad(coh_flight_t *f)
+/* The first transaction of an imported block that was invalid at its turn, or found too little left of the block's gas limit. */
+static coh_block_fault_t judge_txs(coh_flight_t *f)
 {
     uint64_t left = f->env.gas_limit;
-    uint32_t i    = 0;
-    while (i < f->tx_cnt && f->txs[i].verdict == COH_TX_OK) {
+    for (uint32_t i = 0; i < f->tx_cnt; i++) {
         coh_block_tx_t *t = &f->txs[i];
-        if (t->tx->gas_limit > left) { /* Yellow Paper 6.1 */
+        if (t->verdict == COH_TX_OK && t->tx->gas_limit > left) { /* Yellow Paper 6.1 */
             t->verdict = COH_TX_GAS_LIMIT;
-            break;
+        }
+        if (t->verdict != COH_TX_OK) {
+            return (coh_block_fault_t){.err = COH_BLOCK_TX, .tx_err = t->verdict, .idx = i};
         }
         left -= t->gas_used;
-        i++;
     }
-    return i;
+    return (coh_block_fault_t){.err = COH_BLOCK_OK};
 }
 
-/* write_decision seals f and hands its decision record to the disk. */
+static void seal(coh_coordinator_t *c, coh_flight_t *f)
+{
+    f->sealed =
+        coh_seal(&f->env, coh_chain_head(c->chain), f->txs, f->tx_cnt, &f->state_sum, &c->seal);
+}
+
+/* judge_import seals an imported block that is to be compared with its header. False: it is invalid, and fault says why. */
+static bool judge_import(coh_coordinator_t *c, coh_flight_t *f)
+{
+    f->fault = judge_txs(f);
+    if (f->fault.err != COH_BLOCK_OK || !f->import->compares) {
+        return f->fault.err == COH_BLOCK_OK;
+    }
+    seal(c, f);
+    f->fault.err = coh_import_compare(f->import, f->sealed, f->steps);
+    if (f->fault.err != COH_BLOCK_OK) {
+        coh_sealed_free(f->sealed);
+        f->sealed = NULL;
+        return false;
+    }
+    coh_sealed_adopt(f->sealed, &f->import->expect.header, f->import->expect.header_fork);
+    return true;
+}
+
+/* write_decision seals f, if it is not yet, and hands its decision record to the disk. */
 static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
 {
     uint64_t number = f->env.number;
-    f->sealed =
-        coh_seal(&f->env, coh_chain_head(c->chain), f->txs, f->tx_cnt, &f->state_sum, &c->seal);
+    if (f->sealed == NULL) {
+        seal(c, f);
+    }
     for (uint32_t s = 0; s < c->shard_cnt; s++) {
         if (f->has_redo[s] != 0) {
             c->last_redo[s] = number;
@@ -537,7 +562,7 @@ static void on_committed(coh_coordinator_t *c, uint64_t number)
                 sealed->header.gas_used);
     end_flight(f);
     if (im != NULL) {
-        coh_import_finish(im, COH_OK, 0, COH_TX_OK, sealed);
+        coh_import_finish(im, COH_OK, NULL, sealed);
     }
     coh_metric_add(c->metrics, COH_M_coordinator_cpu_seal, coh_clock_thread_cpu_ns() - start);
 }
@@ -550,10 +575,8 @@ static void on_abort(coh_coordinator_t *c, uint64_t from)
         coh_wire_put_abort(coh_co_outbox(c, s),
                            &(coh_msg_abort_t){.block = from, .attempt = c->commit.attempt});
     }
-    coh_flight_t *lowest = flight_at(c, from);
-    bool invalid         = lowest->invalid;
-    uint32_t bad_idx     = invalid ? first_bad(lowest) : 0;
-    coh_tx_err_t verdict = invalid ? lowest->txs[bad_idx].verdict : COH_TX_OK;
+    coh_flight_t *lowest    = flight_at(c, from);
+    coh_block_fault_t fault = lowest->fault;
     coh_imports_t again;
     coh_imports_init(&again);
     for (uint64_t n = from; flight_at(c, n) != NULL; n++) {
@@ -569,8 +592,8 @@ static void on_abort(coh_coordinator_t *c, uint64_t from)
         coh_metric_add(c->metrics, COH_M_chain_block_aborted, 1);
     }
     coh_imports_put_before(&c->imports, &again);
-    if (invalid) {
-        coh_imports_fail(&c->imports, COH_EINVAL, bad_idx, verdict);
+    if (fault.err != COH_BLOCK_OK) {
+        coh_imports_fail(&c->imports, COH_EINVAL, &fault);
     }
 }
 
@@ -611,8 +634,7 @@ static void carry_out(coh_coordinator_t *c, coh_commit_action_t const *a)
                  a->block,
                  f->gas_reported,
                  f->gas_used);
-        } else if (f->import != NULL && first_bad(f) < f->tx_cnt) {
-            f->invalid = true;
+        } else if (f->import != NULL && !judge_import(c, f)) {
             step(c,
                  &(coh_commit_event_t){.kind = COH_COMMIT_EV_INVALID, .block = a->block},
                  0,
@@ -1058,7 +1080,7 @@ static bool on_tick(coh_node_t *node)
         if (c->stop_wanted) {
             c->state = COH_CO_DRAINING;
             coh_admission_stop(c->admission);
-            coh_imports_fail(&c->imports, COH_ECLOSED, 0, COH_TX_ABORTED);
+            coh_imports_fail(&c->imports, COH_ECLOSED, NULL);
             any = true;
         }
         break;

@@ -45,20 +45,11 @@ typedef enum {
     COH_CO_DISK_ASK,   /* for an ask */
 } coh_co_disk_tag_t;
 
-/* A step of a block under way, and what came of it. */
-typedef struct {
-    coh_bytes_t raw; /* borrowed from the flight's step_bytes */
-    uint16_t home;
-    bool reported;
-    coh_step_result_t result;
-    coh_buf_t output;
-} coh_block_step_t;
-
 /* A block under way, from BLOCK to COMMIT. */
 typedef struct {
     coh_block_env_t env;
     bool live;
-    bool invalid; /* an import with an invalid transaction: being given up */
+    coh_block_fault_t fault; /* of an import that is invalid, and being given up */
     uint32_t tx_cnt;
     coh_block_tx_t *txs; /* owned */
     uint32_t step_cnt;

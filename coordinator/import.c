@@ -4,6 +4,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/chain/requests.h"
 #include "common/crypto/keccak.h"
 #include "coordinator/seal.h"
 
@@ -77,8 +78,12 @@ coh_import_t *coh_import_new(coh_import_block_t const *b,
                  .blob_max      = b->blob_max,
                  .coinbase      = b->coinbase,
     };
-    im->done = done;
-    im->arg  = arg;
+    im->done     = done;
+    im->arg      = arg;
+    im->compares = b->expect != NULL;
+    if (im->compares) {
+        im->expect = *b->expect;
+    }
     if (!decode(im, b)) {
         coh_import_free(im);
         return NULL;
@@ -88,14 +93,13 @@ coh_import_t *coh_import_new(coh_import_block_t const *b,
 
 void coh_import_finish(coh_import_t *im,
                        coh_err_t err,
-                       uint32_t bad_idx,
-                       coh_tx_err_t verdict,
+                       coh_block_fault_t const *fault,
                        coh_sealed_t const *sealed)
 {
-    coh_import_result_t result = {.number      = im->env.number,
-                                  .err         = err,
-                                  .bad_tx_idx  = bad_idx,
-                                  .bad_verdict = (uint32_t)verdict};
+    coh_import_result_t result = {.number = im->env.number, .err = err};
+    if (fault != NULL) {
+        result.fault = *fault;
+    }
     if (sealed != NULL) {
         result.gas_used = sealed->header.gas_used;
         result.hash     = sealed->hash;
@@ -103,6 +107,56 @@ void coh_import_finish(coh_import_t *im,
     }
     im->done(im->arg, &result);
     coh_import_free(im);
+}
+
+/* The hash of the requests (EIP-7685) of a block since Prague. */
+static coh_block_err_t hash_requests(coh_hash_t *out,
+                                     coh_import_t const *im,
+                                     coh_sealed_t const *sealed,
+                                     coh_block_step_t const *steps,
+                                     coh_requests_t *requests)
+{
+    coh_import_expect_t const *want = &im->expect;
+    for (uint32_t i = 0; i < sealed->tx_cnt; i++) {
+        if (!coh_requests_add_deposits(requests, coh_sealed_logs(sealed, i), &want->deposit_addr)) {
+            return COH_BLOCK_DEPOSIT_LAYOUT;
+        }
+    }
+    for (uint32_t i = 0; i < im->step_cnt; i++) {
+        if (want->step_use[i] != COH_STEPS_REQUESTS) {
+            continue;
+        }
+        if (steps[i].result != COH_STEP_RAN) { /* EIP-7002, EIP-7251 */
+            return steps[i].result == COH_STEP_NO_CODE ? COH_BLOCK_SYSTEM_NO_CODE
+                                                       : COH_BLOCK_SYSTEM_FAILED;
+        }
+        coh_requests_add(requests, want->request_type[i], coh_buf_bytes(&steps[i].output));
+    }
+    coh_requests_hash_all(out, requests);
+    return COH_BLOCK_OK;
+}
+
+coh_block_err_t coh_import_compare(coh_import_t const *im,
+                                   coh_sealed_t const *sealed,
+                                   coh_block_step_t const *steps)
+{
+    coh_header_t const *h = &sealed->header;
+    coh_block_sums_t sums = {.gas_used      = h->gas_used,
+                             .blob_gas_used = im->expect.blob_gas,
+                             .tx_root       = h->tx_root,
+                             .receipts_root = h->receipts_root,
+                             .state_root    = h->state_root};
+    memcpy(sums.bloom, h->bloom, sizeof(sums.bloom));
+    if (im->env.fork >= COH_FORK_PRAGUE) {
+        coh_requests_t requests;
+        coh_requests_init(&requests);
+        coh_block_err_t err = hash_requests(&sums.requests_hash, im, sealed, steps, &requests);
+        coh_requests_fini(&requests);
+        if (err != COH_BLOCK_OK) {
+            return err;
+        }
+    }
+    return coh_block_compare(&im->expect.header, im->env.fork, &sums);
 }
 
 void coh_imports_init(coh_imports_t *q)
@@ -152,14 +206,14 @@ void coh_imports_put_before(coh_imports_t *q, coh_imports_t *first)
     coh_imports_init(first);
 }
 
-void coh_imports_fail(coh_imports_t *q, coh_err_t err, uint32_t bad_idx, coh_tx_err_t verdict)
+void coh_imports_fail(coh_imports_t *q, coh_err_t err, coh_block_fault_t const *fault)
 {
+    static coh_block_fault_t const orphan = {.err = COH_BLOCK_UNKNOWN_PARENT};
     coh_imports_t failed;
     coh_imports_init(&failed);
     coh_imports_put_before(&failed, q);
     while (failed.first != NULL) {
-        coh_import_finish(coh_imports_pop(&failed), err, bad_idx, verdict, NULL);
-        bad_idx = 0;
-        verdict = COH_TX_ABORTED;
+        coh_import_finish(coh_imports_pop(&failed), err, fault, NULL);
+        fault = err == COH_EINVAL ? &orphan : fault;
     }
 }

@@ -8,9 +8,21 @@
 #ifndef COH_IMPORT_H
 #define COH_IMPORT_H
 
-#include "common/codec/step.h"
-#include "common/codec/tx.h"
-#include "common/state/block_env.h"
+#include "common/chain/plan.h"
+
+struct coh_sealed;
+struct coh_block_step;
+
+/* A whole block: what its header says is held against what comes of it. */
+typedef struct {
+    coh_header_t header;
+    coh_fork_t header_fork; /* earliest that has the header's fields */
+    coh_hash_t hash;
+    uint64_t blob_gas;                          /* of its transactions */
+    coh_steps_use_t step_use[COH_STEP_CNT_MAX]; /* what a step's result means */
+    uint8_t request_type[COH_STEP_CNT_MAX];
+    coh_addr_t deposit_addr; /* whose logs are requests, since Prague */
+} coh_import_expect_t;
 
 /* A given block to replay, instead of what the pool would order: its transactions in order with their senders, and its environment. */
 typedef struct {
@@ -30,16 +42,17 @@ typedef struct {
     uint32_t step_cnt; /* at most COH_STEP_CNT_MAX */
     uint32_t before_cnt;
     coh_bytes_t const *steps; /* step_cnt; copied */
+    coh_import_expect_t const
+        *expect; /* copied; NULL: nothing is compared, and Cohort makes the header */
 } coh_import_block_t;
 
 /* What became of it. */
 typedef struct {
     uint64_t number;
     coh_err_t err; /* COH_OK committed; COH_EINVAL the block is invalid, nothing of it is applied */
-    uint32_t bad_tx_idx;  /* with COH_EINVAL: the first invalid transaction... */
-    uint32_t bad_verdict; /* ...and why (coh_tx_err_t) */
+    coh_block_fault_t fault; /* with COH_EINVAL: why */
     uint64_t gas_used;
-    coh_hash_t hash; /* of the header that Cohort sealed */
+    coh_hash_t hash; /* of the header */
     struct coh_sealed const
         *sealed; /* with COH_OK: the block with its receipts; borrowed for the call */
 } coh_import_result_t;
@@ -56,6 +69,8 @@ typedef struct coh_import {
     uint32_t step_cnt, before_cnt;
     coh_bytes_t steps[COH_STEP_CNT_MAX]; /* borrow from bytes */
     coh_buf_t bytes;
+    bool compares;
+    coh_import_expect_t expect; /* if it compares */
     coh_import_done_fn *done;
     void *arg;
     struct coh_import *next;
@@ -67,12 +82,16 @@ coh_import_t *coh_import_new(coh_import_block_t const *block,
                              coh_import_done_fn *done,
                              void *arg);
 void coh_import_free(coh_import_t *im);
-/* coh_import_finish tells what became of a block, and frees it. sealed: NULL unless err is COH_OK. */
+/* coh_import_finish tells what became of a block, and frees it. fault: NULL unless err is COH_EINVAL; sealed: NULL unless it is COH_OK. */
 void coh_import_finish(coh_import_t *im,
                        coh_err_t err,
-                       uint32_t bad_idx,
-                       coh_tx_err_t verdict,
+                       coh_block_fault_t const *fault,
                        struct coh_sealed const *sealed);
+
+/* coh_import_compare holds what came of a block that compares against its header. sealed: the header that Cohort would make; steps: of the block. */
+coh_block_err_t coh_import_compare(coh_import_t const *im,
+                                   struct coh_sealed const *sealed,
+                                   struct coh_block_step const *steps);
 
 /* Blocks in the order of their numbers. */
 typedef struct {
@@ -89,6 +108,6 @@ coh_import_t *coh_imports_pop(coh_imports_t *q);
 /* coh_imports_put_before moves all of first before those of q. */
 void coh_imports_put_before(coh_imports_t *q, coh_imports_t *first);
 /* coh_imports_fail gives up all: the first for the reason given, the others because they follow it. */
-void coh_imports_fail(coh_imports_t *q, coh_err_t err, uint32_t bad_idx, coh_tx_err_t verdict);
+void coh_imports_fail(coh_imports_t *q, coh_err_t err, coh_block_fault_t const *fault);
 
 #endif

@@ -301,6 +301,14 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
     return sealed;
 }
 
+void coh_sealed_adopt(coh_sealed_t *sealed, coh_header_t const *header, coh_fork_t shape)
+{
+    sealed->header = *header;
+    coh_buf_clear(&sealed->header_rlp);
+    coh_header_encode(&sealed->header_rlp, header, shape);
+    coh_keccak256(&sealed->hash, sealed->header_rlp.p, sealed->header_rlp.n);
+}
+
 coh_sealed_t *coh_seal_genesis(coh_block_env_t const *env, coh_hash_t const *genesis_hash)
 {
     coh_sealed_t *sealed = new_sealed();

@@ -21,6 +21,7 @@
 
 #include "common/client/ops.h"
 #include "common/codec/block.h"
+#include "common/codec/step.h"
 #include "common/codec/tx.h"
 #include "common/state/block_env.h"
 
@@ -39,6 +40,15 @@ typedef struct {
     uint64_t gas_used;
     coh_bytes_t logs; /* as coh_logs_check has them; owned by whoever owns this */
 } coh_block_tx_t;
+
+/* A step of a block under way, and what came of it. */
+typedef struct coh_block_step {
+    coh_bytes_t raw; /* borrowed from the flight's step_bytes */
+    uint16_t home;
+    bool reported;
+    coh_step_result_t result;
+    coh_buf_t output;
+} coh_block_step_t;
 
 /* A block with its receipts. It does not change once made, and may be shared between threads by references: the last one that is given back frees it. */
 typedef struct coh_sealed {
@@ -79,6 +89,10 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
                        uint32_t cnt,
                        coh_u256_t const *sum,
                        coh_buf_t *scratch);
+
+/* coh_sealed_adopt puts the given header in the place of the one that Cohort made, from which it differs at most in what execution does not compute. Before anybody else
+   refers to sealed. */
+void coh_sealed_adopt(coh_sealed_t *sealed, coh_header_t const *header, coh_fork_t shape);
 
 /* coh_seal_genesis is the parent of the first block. */
 coh_sealed_t *coh_seal_genesis(coh_block_env_t const *env, coh_hash_t const *genesis_hash);

@@ -123,11 +123,8 @@ static bool check_outcome(coh_realblock_t const *block,
 {
     coh_import_result_t const *r = &outcome->result;
     if (r->err != COH_OK) {
-        coh_buf_printf(why,
-                       "%s: transaction %u: %s",
-                       coh_err_str(r->err),
-                       r->bad_tx_idx,
-                       coh_tx_err_str((coh_tx_err_t)r->bad_verdict));
+        coh_buf_printf(why, "%s: ", coh_err_str(r->err));
+        coh_block_fault_put(why, &r->fault);
         return false;
     }
     if (r->gas_used != block->gas_used) {

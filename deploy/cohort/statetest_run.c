@@ -302,7 +302,7 @@ static void take_block(void *arg, coh_import_result_t const *result)
     answer_t *answer            = arg;
     coh_statetest_result_t *out = answer->run->out;
     if (result->err != COH_OK) {
-        answer->err = (coh_tx_err_t)result->bad_verdict;
+        answer->err = result->fault.tx_err;
         return;
     }
     coh_bytes_t logs = coh_sealed_logs(result->sealed, 0);

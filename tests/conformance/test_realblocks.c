@@ -68,8 +68,8 @@ static void take_block(void *arg, coh_import_result_t const *result)
         differ(a,
                "%s, transaction %u: %s",
                coh_err_str(result->err),
-               result->bad_tx_idx,
-               coh_tx_err_str((coh_tx_err_t)result->bad_verdict));
+               result->fault.idx,
+               coh_tx_err_str(result->fault.tx_err));
         return;
     }
     for (uint32_t i = 0; i < result->sealed->tx_cnt; i++) {

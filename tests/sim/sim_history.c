@@ -578,16 +578,16 @@ static void import_done(void *arg, coh_import_result_t const *result)
                  "block %" PRIu64
                  " was refused for its transaction %u (%s); by the reference it is valid",
                  step->number,
-                 result->bad_tx_idx,
-                 coh_tx_err_str((coh_tx_err_t)result->bad_verdict));
-    } else if (result->err == COH_EINVAL && (result->bad_tx_idx != step->bad_idx ||
-                                             result->bad_verdict != (uint32_t)step->bad_verdict)) {
+                 result->fault.idx,
+                 coh_tx_err_str(result->fault.tx_err));
+    } else if (result->err == COH_EINVAL &&
+               (result->fault.idx != step->bad_idx || result->fault.tx_err != step->bad_verdict)) {
         sim_fail(sim,
                  "block %" PRIu64
                  " was refused for its transaction %u (%s); by the reference it is %u (%s)",
                  step->number,
-                 result->bad_tx_idx,
-                 coh_tx_err_str((coh_tx_err_t)result->bad_verdict),
+                 result->fault.idx,
+                 coh_tx_err_str(result->fault.tx_err),
                  step->bad_idx,
                  coh_tx_err_str(step->bad_verdict));
     } else if (result->err != COH_EINVAL) {

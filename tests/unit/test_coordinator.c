@@ -872,10 +872,10 @@ static void coordinator_gives_up_an_invalid_import_and_those_above(void **state)
     assert_int_equal(w->result_cnt, 3);
     assert_int_equal(w->results[0].err, COH_OK);
     assert_int_equal(w->results[1].err, COH_EINVAL);
-    assert_int_equal(w->results[1].bad_tx_idx, 1);
-    assert_int_equal(w->results[1].bad_verdict, COH_TX_NONCE_TOO_LOW);
+    assert_int_equal(w->results[1].fault.idx, 1);
+    assert_int_equal(w->results[1].fault.tx_err, COH_TX_NONCE_TOO_LOW);
     assert_int_equal(w->results[2].err, COH_EINVAL);
-    assert_int_equal(w->results[2].bad_verdict, COH_TX_ABORTED);
+    assert_int_equal(w->results[2].fault.err, COH_BLOCK_UNKNOWN_PARENT);
     w->bad_verdict = COH_TX_OK;
     assert_int_equal(import_block(w, 2, 1), COH_OK);
     run(w);

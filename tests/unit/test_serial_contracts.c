@@ -482,8 +482,8 @@ static void check_block(void *arg, coh_import_result_t const *result)
                "block %u: %s, transaction %u: %s",
                idx,
                coh_err_str(result->err),
-               result->bad_tx_idx,
-               coh_tx_err_str((coh_tx_err_t)result->bad_verdict));
+               result->fault.idx,
+               coh_tx_err_str(result->fault.tx_err));
         return;
     }
     if (result->sealed->tx_cnt != b->block.tx_cnt) {
@@ -1120,8 +1120,8 @@ static void check_refused(void *arg, coh_import_result_t const *result)
 {
     check_t *c = arg;
     c->done_cnt++;
-    if (result->err != COH_EINVAL || result->bad_tx_idx != 1 ||
-        result->bad_verdict != COH_TX_NONCE_TOO_HIGH) {
+    if (result->err != COH_EINVAL || result->fault.idx != 1 ||
+        result->fault.tx_err != COH_TX_NONCE_TOO_HIGH) {
         differ(c, "%s", coh_err_str(result->err));
     }
 }

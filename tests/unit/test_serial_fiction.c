@@ -220,8 +220,8 @@ static void on_imported(void *arg, coh_import_result_t const *result)
                "block %" PRIu64 ": %s, transaction %u: %s",
                result->number,
                coh_err_str(result->err),
-               result->bad_tx_idx,
-               coh_tx_err_str((coh_tx_err_t)result->bad_verdict));
+               result->fault.idx,
+               coh_tx_err_str(result->fault.tx_err));
         return;
     }
     if (result->gas_used != input.blocks[result->number - 1].env.gas_used) {
