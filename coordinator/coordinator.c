@@ -82,6 +82,8 @@ static void end_flight(coh_flight_t *f)
     free(f->homed_cnt);
     free(f->has_redo);
     coh_import_free(f->import);
+    free(f->has_nodes);
+    coh_bucket_nodes_free(&f->nodes);
     coh_sealed_free(f->sealed);
     *f = (coh_flight_t){0};
 }
@@ -274,6 +276,7 @@ static void launch(coh_coordinator_t *c, coh_flight_t *f)
     f->live      = true;
     f->homed_cnt = coh_calloc(c->shard_cnt, sizeof(*f->homed_cnt));
     f->has_redo  = coh_calloc(c->shard_cnt, sizeof(*f->has_redo));
+    f->has_nodes = coh_calloc(c->shard_cnt, sizeof(*f->has_nodes));
     f->sent_us   = c->env->mono_us(c->env);
     assign_homes(c, f);
     assign_step_homes(c, f);
@@ -384,10 +387,12 @@ static coh_block_fault_t judge_txs(coh_flight_t *f)
     return (coh_block_fault_t){.err = COH_BLOCK_OK};
 }
 
+/* seal makes the block of f, with its roots. */
 static void seal(coh_coordinator_t *c, coh_flight_t *f)
 {
-    f->sealed =
-        coh_seal(&f->env, coh_chain_head(c->chain), f->txs, f->tx_cnt, &f->state_sum, &c->seal);
+    coh_hash_t root;
+    coh_state_roots_apply(c->roots, &root, &f->nodes);
+    f->sealed = coh_seal(&f->env, coh_chain_head(c->chain), f->txs, f->tx_cnt, &root, &c->seal);
 }
 
 /* judge_import seals an imported block that is to be compared with its header. False: it is invalid, and fault says why. */
@@ -400,6 +405,7 @@ static bool judge_import(coh_coordinator_t *c, coh_flight_t *f)
     seal(c, f);
     f->fault.err = coh_import_compare(f->import, f->sealed, f->steps);
     if (f->fault.err != COH_BLOCK_OK) {
+        coh_state_roots_revert(c->roots);
         coh_sealed_free(f->sealed);
         f->sealed = NULL;
         return false;
@@ -720,9 +726,47 @@ static bool welcome(coh_coordinator_t *c)
     return true;
 }
 
+/* NODES before READY: all buckets of a shard. */
+static void on_start_nodes(coh_coordinator_t *c, uint32_t shard, coh_msg_nodes_t const *m)
+{
+    if (c->state != COH_CO_RECOVERING || c->peers[shard].has_nodes ||
+        m->block != c->recovery.head ||
+        coh_bucket_nodes_add(&c->start_nodes, &c->recovery.dir, shard, m) != COH_OK) {
+        fail_rank(c, shard + 1, "NODES", "not expected now, or not of the buckets of that shard");
+        return;
+    }
+    c->peers[shard].has_nodes = true;
+}
+
+/* check_state compares what all shards hold with the head's state root. */
+static bool check_state(coh_coordinator_t *c)
+{
+    coh_header_t const *head = &coh_chain_head(c->chain)->header;
+    coh_hash_t root;
+    coh_state_roots_apply(c->roots, &root, &c->start_nodes);
+    coh_bucket_nodes_free(&c->start_nodes);
+    if (coh_hash_eq(&root, &head->state_root)) {
+        return true;
+    }
+    char found[65];
+    char expected[65];
+    coh_hex_encode(found, root.b, 32);
+    coh_hex_encode(expected, head->state_root.b, 32);
+    fail(c,
+         "the shards' state has root %s, but block %" PRIu64
+         " has %s: a shard's directory is not of this chain or has been damaged; restore all "
+         "ranks' directories "
+         "from one backup",
+         found,
+         head->number,
+         expected);
+    return false;
+}
+
 static void on_ready(coh_coordinator_t *c, uint32_t shard, coh_msg_ready_t const *m)
 {
-    if (c->state != COH_CO_RECOVERING || c->peers[shard].ready || m->head != c->recovery.head) {
+    if (c->state != COH_CO_RECOVERING || c->peers[shard].ready || m->head != c->recovery.head ||
+        !c->peers[shard].has_nodes) {
         fail_rank(c, shard + 1, "READY", "not expected now, or of another head");
         return;
     }
@@ -731,6 +775,9 @@ static void on_ready(coh_coordinator_t *c, uint32_t shard, coh_msg_ready_t const
         if (!c->peers[s].ready) {
             return;
         }
+    }
+    if (!check_state(c)) {
+        return;
     }
     c->state = COH_CO_RUNNING;
     coh_co_tell_head(c);
@@ -842,9 +889,24 @@ static bool take_results(coh_flight_t *f, uint32_t shard, coh_msg_vote_t const *
         }
         f->gas_reported += t->verdict == COH_TX_OK ? t->gas_used : 0;
     }
-    (void)coh_u256_add(&f->state_sum, &f->state_sum, &m->state_sum); /* modulo 2^256 */
     f->has_redo[shard] = m->has_redo != 0;
-    return true;
+    return f->has_nodes[shard] == f->has_redo[shard];
+}
+
+/* NODES before a yes: the buckets that the block changed. */
+static void on_nodes(coh_coordinator_t *c, uint32_t shard, coh_msg_nodes_t const *m)
+{
+    if (coh_commit_is_stale(&c->commit, m->block, shard)) {
+        return;
+    }
+    coh_flight_t *f = flight_at(c, m->block);
+    if (f == NULL || !coh_commit_in_phase(&c->commit, m->block, COH_COMMIT_PREPARING) ||
+        f->has_nodes[shard] != 0 ||
+        coh_bucket_nodes_add(&f->nodes, &c->recovery.dir, shard, m) != COH_OK) {
+        fail_rank(c, shard + 1, "NODES", "not expected now, or not of the buckets of that shard");
+        return;
+    }
+    f->has_nodes[shard] = 1;
 }
 
 static void on_vote_no(coh_coordinator_t *c, uint32_t shard, coh_msg_vote_t const *m)
@@ -881,7 +943,10 @@ static void on_vote(coh_coordinator_t *c, uint32_t shard, coh_msg_vote_t const *
         return;
     }
     if (m->yes != 0 && !take_results(f, shard, m)) {
-        fail_rank(c, shard + 1, "VOTE", "results are not those of the transactions homed there");
+        fail_rank(c,
+                  shard + 1,
+                  "VOTE",
+                  "results are not those of the transactions homed there, or NODES do not fit");
         return;
     }
     if (m->yes == 0) {
@@ -937,6 +1002,12 @@ static void dispatch(coh_coordinator_t *c, uint32_t shard, coh_msg_t const *m)
     switch (m->id) {
     case COH_MSG_HELLO: on_hello(c, shard, &m->u.hello); return;
     case COH_MSG_READY: on_ready(c, shard, &m->u.ready); return;
+    case COH_MSG_NODES:
+        if (c->state < COH_CO_RUNNING) {
+            on_start_nodes(c, shard, &m->u.nodes);
+            return;
+        }
+        break;
     case COH_MSG_STATS: on_stats(c, shard, &m->u.stats); return;
     case COH_MSG_STOPPED: on_stopped(c, shard); return;
     default: break;
@@ -947,6 +1018,7 @@ static void dispatch(coh_coordinator_t *c, uint32_t shard, coh_msg_t const *m)
     }
     switch (m->id) {
     case COH_MSG_IDLE: on_idle(c, shard, &m->u.idle); break;
+    case COH_MSG_NODES: on_nodes(c, shard, &m->u.nodes); break;
     case COH_MSG_VOTE: on_vote(c, shard, &m->u.vote); break;
     case COH_MSG_ACK: {
         coh_commit_event_t ev = {
@@ -1131,6 +1203,8 @@ static void free_coordinator(coh_coordinator_t *c)
     coh_imports_fini(&c->imports);
     coh_gateway_free(c->gateway);
     coh_pool_free(c->pool);
+    coh_state_roots_free(c->roots);
+    coh_bucket_nodes_free(&c->start_nodes);
     coh_chain_free(c->chain);
     coh_settle_fini(&c->settle);
     coh_commit_fini(&c->commit);
@@ -1204,8 +1278,9 @@ static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
 {
     coh_config_t const *cfg = c->config;
     c->chain                = c->recovery.chain;
-    c->genesis_block        = coh_recovery_genesis_block(c->genesis);
+    c->genesis_block        = coh_seal_genesis(c->genesis);
     c->last_redo            = c->recovery.last_redo;
+    c->roots                = coh_state_roots_new();
     c->reader               = coh_wire_reader_new();
     c->peers                = coh_calloc(c->shard_cnt, sizeof(*c->peers));
     for (uint32_t s = 0; s < c->shard_cnt; s++) {

@@ -16,6 +16,7 @@
 #include "coordinator/recovery.h"
 #include "coordinator/sequencer.h"
 #include "coordinator/settle.h"
+#include "coordinator/state_roots.h"
 
 /* Blocks waiting to be imported. */
 #define COH_IMPORT_QUEUE_MAX 64u
@@ -57,9 +58,10 @@ typedef struct {
         before_cnt; /* of the steps: those come first in the block's order, then the transactions, then the other steps */
     coh_block_step_t steps[COH_STEP_CNT_MAX];
     bool has_logs;
-    uint32_t *homed_cnt; /* owned; by shard */
-    uint8_t *has_redo;   /* owned; by shard */
-    coh_u256_t state_sum;
+    uint32_t *homed_cnt;      /* owned; by shard */
+    uint8_t *has_redo;        /* owned; by shard */
+    uint8_t *has_nodes;       /* owned; by shard: NODES has come */
+    coh_bucket_nodes_t nodes; /* owned; of buckets that the block changed */
     uint64_t gas_used;
     uint64_t gas_reported; /* by the results in the votes */
     coh_import_t *import;  /* owned; NULL in production */
@@ -79,6 +81,7 @@ typedef struct {
 /* What rank 0 knows of a shard. */
 typedef struct {
     bool hello;
+    bool has_nodes; /* at start */
     bool ready;
     bool stopped;
     bool has_stats;
@@ -108,6 +111,8 @@ struct coh_coordinator {
     coh_peer_t *peers; /* by shard */
 
     coh_chain_t *chain;
+    coh_state_roots_t *roots;       /* of the head, or of the block that is being decided */
+    coh_bucket_nodes_t start_nodes; /* of all buckets, until all shards are ready */
     coh_pool_t *pool;
     coh_lookups_t lookups;
     coh_gateway_t *gateway;

@@ -13,7 +13,7 @@
 #include "coordinator/placement.h"
 
 #define FORMAT 1u
-/* META key; value: format u32, rank_cnt u32, chain_id u64, directory epoch u64 (little-endian), genesis hash. */
+/* META key; value: format u32, rank_cnt u32, chain_id u64, directory epoch u64 (little-endian), identity of the genesis. */
 #define IDENTITY_KEY "coordinator/identity"
 #define IDENTITY_SZ  56u
 
@@ -174,20 +174,6 @@ static bool visit_unindexed(void *arg, coh_bytes_t key, coh_bytes_t value)
     return linked ? true : fail_walk(w, key, "does not follow the one before");
 }
 
-coh_sealed_t *coh_recovery_genesis_block(coh_genesis_t const *genesis)
-{
-    coh_block_env_t env = {
-        .number    = genesis->number,
-        .fork      = coh_genesis_fork(genesis, genesis->number, genesis->timestamp),
-        .timestamp = genesis->timestamp,
-        .gas_limit = genesis->gas_limit,
-        .base_fee  = genesis->base_fee,
-        .coinbase  = genesis->coinbase,
-        .chain_id  = genesis->chain_id,
-    };
-    return coh_seal_genesis(&env, &genesis->hash);
-}
-
 static coh_err_t open_log(coh_recovery_t *rec,
                           walk_t *w,
                           coh_kv_t *kv,
@@ -203,7 +189,7 @@ static coh_err_t open_log(coh_recovery_t *rec,
         return COH_ECORRUPT;
     }
     if (w->head == NULL) {
-        w->head = coh_recovery_genesis_block(genesis);
+        w->head = coh_seal_genesis(genesis);
     }
     rec->head  = w->head->header.number;
     rec->chain = coh_chain_new(w->limits, w->head, w->mark, w->seed);
@@ -268,7 +254,7 @@ coh_err_t coh_recovery_open(coh_recovery_t *out,
     *out = (coh_recovery_t){
         .rank_cnt    = rank_cnt,
         .chain_id    = genesis->chain_id,
-        .genesis     = genesis->hash,
+        .genesis     = genesis->identity,
         .config_hash = coh_config_hash(config),
         .last_redo   = coh_calloc(rank_cnt - 1, sizeof(uint64_t)),
     };

@@ -48,9 +48,6 @@ coh_err_t coh_recovery_open(coh_recovery_t *out,
                             uint64_t seed,
                             coh_buf_t *err_text);
 
-/* coh_recovery_genesis_block is the block that the chain begins with; the caller's. */
-coh_sealed_t *coh_recovery_genesis_block(coh_genesis_t const *genesis);
-
 /* coh_recovery_identity is the synced write of format, identity and directory for a fresh store; the caller's. */
 coh_disk_req_t *coh_recovery_identity(coh_recovery_t const *rec);
 

@@ -5,14 +5,13 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/codec/receipt.h"
-#include "common/codec/rlp.h"
 #include "common/crypto/keccak.h"
+#include "common/trie/root.h"
 #include "coordinator/decision_log.h"
 
 #define BATCH_CNT 64u
-#define PIECE_CNT 64u /* hashes in a piece of a list */
-#define RECEIPT_RLP_MAX \
-    193u /* list header, 6 numbers of at most 33 octets with their headers, two addresses, a hash */
+/* Of a receipt's encoding, the logs aside: type, list header, root or status, gas, Bloom filter, list header of the logs. */
+#define RECEIPT_SZ_MAX (1u + 9u + 33u + 9u + 3u + COH_BLOOM_SZ + 9u)
 
 static coh_sealed_t *new_sealed(void)
 {
@@ -42,24 +41,6 @@ void coh_sealed_free(coh_sealed_t *sealed)
         free(sealed->creations);
         free(sealed);
     }
-}
-
-static void put_receipt(coh_buf_t *out, coh_op_receipt_t const *r, coh_bytes_t logs)
-{
-    size_t at = out->n;
-    coh_rlp_put_u64(out, r->type);
-    coh_rlp_put_u64(out, r->status);
-    coh_rlp_put_u64(out, r->cumulative_gas);
-    coh_rlp_put_string(out, r->from.b, sizeof(r->from.b));
-    coh_rlp_put_string(out, r->to.b, sizeof(r->to.b));
-    coh_rlp_put_u64(out, r->gas_used);
-    coh_rlp_put_u256(out, &r->effective_price);
-    if (logs.n != 0) {
-        coh_hash_t hash;
-        coh_keccak256(&hash, logs.p, logs.n);
-        coh_rlp_put_string(out, hash.b, sizeof(hash.b));
-    }
-    coh_rlp_wrap_list(out, at);
 }
 
 coh_bytes_t coh_sealed_logs(coh_sealed_t const *sealed, uint32_t idx)
@@ -99,7 +80,7 @@ static void note_creation(coh_sealed_t *sealed, uint32_t idx, coh_tx_t const *tx
     }
 }
 
-/* keep_logs copies the logs of those of txs[0..cnt-1] that are in the block, and sets the bloom. */
+/* keep_logs copies the logs of those of txs[0..cnt-1] that are in the block. */
 static void keep_logs(coh_sealed_t *sealed, coh_block_tx_t const *txs, uint32_t cnt)
 {
     size_t total = 0;
@@ -118,8 +99,6 @@ static void keep_logs(coh_sealed_t *sealed, coh_block_tx_t const *txs, uint32_t 
             continue;
         }
         if (logs.n != 0) {
-            bool valid = coh_bloom_add_logs(sealed->header.bloom, logs);
-            COH_ASSERT(valid); /* checked when it arrived */
             uint8_t *copy     = coh_buf_extend(&sealed->log_bytes, logs.n);
             sealed->logs[idx] = coh_bytes(memcpy(copy, logs.p, logs.n), logs.n);
         }
@@ -128,53 +107,45 @@ static void keep_logs(coh_sealed_t *sealed, coh_block_tx_t const *txs, uint32_t 
     count_logs(sealed);
 }
 
-/* commit_list sets out for a list of hashes (seal.h); digests: room for one for each of its pieces. */
-static void commit_list(coh_hash_t *out,
-                        coh_hash_t const *hashes,
+/* The root of the signed transactions in the block. values: room for tx_cnt. */
+static void set_tx_root(coh_sealed_t *sealed,
+                        coh_block_tx_t const *txs,
                         uint32_t cnt,
-                        coh_hash_t *digests)
+                        coh_bytes_t *values)
 {
-    coh_bytes_t pieces[BATCH_CNT];
-    uint32_t done = 0;
-    for (uint32_t at = 0; at < cnt;) {
-        uint32_t n = 0;
-        for (; n < BATCH_CNT && at < cnt; n++) {
-            uint32_t take = COH_MIN(cnt - at, PIECE_CNT);
-            pieces[n]     = coh_bytes(hashes[at].b, take * sizeof(*hashes));
-            at += take;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < cnt; i++) {
+        if (txs[i].verdict == COH_TX_OK) {
+            values[n++] = txs[i].tx->raw;
         }
-        coh_keccak256_many(digests + done, pieces, n);
-        done += n;
     }
-    coh_keccak256(out, digests, done * sizeof(*digests));
+    coh_root_list(&sealed->header.tx_root, values, n);
 }
 
-/* commit_body sets tx_root and receipts_root. scratch: hashes of all, digests of their pieces, encodings of a batch. */
-static void commit_body(coh_sealed_t *sealed, coh_buf_t *scratch)
+/* The root of the receipts, and the Bloom filter of them all. scratch is for their encodings. */
+static void set_receipts_root(coh_sealed_t *sealed, coh_bytes_t *values, coh_buf_t *scratch)
 {
-    size_t piece_cnt = (sealed->tx_cnt + PIECE_CNT - 1) / PIECE_CNT;
-    size_t hashes_sz = (sealed->tx_cnt + piece_cnt) * sizeof(coh_hash_t);
     coh_buf_clear(scratch);
-    coh_buf_grow(scratch, hashes_sz + BATCH_CNT * RECEIPT_RLP_MAX);
-    coh_hash_t *hashes  = (coh_hash_t *)(void *)scratch->p; /* octets only: no alignment needed */
-    coh_hash_t *digests = hashes + sealed->tx_cnt;
+    coh_buf_grow(scratch, sealed->tx_cnt * RECEIPT_SZ_MAX + sealed->log_bytes.n);
+    uint8_t const *start = scratch->p;
     for (uint32_t i = 0; i < sealed->tx_cnt; i++) {
-        hashes[i] = sealed->receipts[i].tx_hash;
-    }
-    commit_list(&sealed->header.tx_root, hashes, sealed->tx_cnt, digests);
-    for (uint32_t i = 0; i < sealed->tx_cnt; i += BATCH_CNT) {
-        uint32_t cnt = COH_MIN(sealed->tx_cnt - i, BATCH_CNT);
-        coh_bytes_t in[BATCH_CNT];
-        scratch->n = hashes_sz;
-        for (uint32_t k = 0; k < cnt; k++) {
-            size_t at = scratch->n;
-            put_receipt(scratch, &sealed->receipts[i + k], coh_sealed_logs(sealed, i + k));
-            in[k] = coh_bytes(scratch->p + at, scratch->n - at);
+        coh_op_receipt_t const *r = &sealed->receipts[i];
+        size_t at                 = scratch->n;
+        coh_receipt_t receipt     = {.type           = (coh_tx_type_t)r->type,
+                                     .status         = r->status,
+                                     .has_root       = sealed->fork < COH_FORK_BYZANTIUM,
+                                     .cumulative_gas = r->cumulative_gas,
+                                     .logs           = coh_sealed_logs(sealed, i)};
+        if (receipt.logs.n != 0) {
+            bool valid = coh_bloom_add_logs(receipt.bloom, receipt.logs);
+            COH_ASSERT(valid); /* checked when it arrived */
+            coh_bloom_merge(sealed->header.bloom, receipt.bloom);
         }
-        COH_ASSERT((uint8_t *)hashes == scratch->p);
-        coh_keccak256_many(hashes + i, in, cnt);
+        coh_receipt_put(scratch, &receipt);
+        values[i] = coh_bytes(scratch->p + at, scratch->n - at);
     }
-    commit_list(&sealed->header.receipts_root, hashes, sealed->tx_cnt, digests);
+    COH_ASSERT(scratch->p == start);
+    coh_root_list(&sealed->header.receipts_root, values, sealed->tx_cnt);
 }
 
 static void put_outcome(coh_op_receipt_t *r,
@@ -252,7 +223,7 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
                        coh_sealed_t const *parent,
                        coh_block_tx_t const *txs,
                        uint32_t cnt,
-                       coh_u256_t const *sum,
+                       coh_hash_t const *state_root,
                        coh_buf_t *scratch)
 {
     coh_sealed_t *sealed = new_sealed();
@@ -287,11 +258,11 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
         }
     }
     keep_logs(sealed, txs, cnt);
-    commit_body(sealed, scratch);
-    uint8_t step[64];
-    memcpy(step, parent->header.state_root.b, 32);
-    coh_u256_to_be(step + 32, sum);
-    coh_keccak256(&h->state_root, step, sizeof(step));
+    coh_bytes_t *values = coh_calloc(cnt + 1, sizeof(*values));
+    set_tx_root(sealed, txs, cnt, values);
+    set_receipts_root(sealed, values, scratch);
+    free(values);
+    h->state_root  = *state_root;
     h->parent_hash = parent->hash;
     coh_header_encode(&sealed->header_rlp, h, env->fork);
     coh_keccak256(&sealed->hash, sealed->header_rlp.p, sealed->header_rlp.n);
@@ -309,17 +280,14 @@ void coh_sealed_adopt(coh_sealed_t *sealed, coh_header_t const *header, coh_fork
     coh_keccak256(&sealed->hash, sealed->header_rlp.p, sealed->header_rlp.n);
 }
 
-coh_sealed_t *coh_seal_genesis(coh_block_env_t const *env, coh_hash_t const *genesis_hash)
+coh_sealed_t *coh_seal_genesis(coh_genesis_t const *genesis)
 {
     coh_sealed_t *sealed = new_sealed();
-    put_env(&sealed->header, env);
-    sealed->header.state_root    = *genesis_hash;
-    sealed->header.tx_root       = COH_EMPTY_TRIE_ROOT;
-    sealed->header.receipts_root = COH_EMPTY_TRIE_ROOT;
-    sealed->fork                 = env->fork;
-    coh_header_encode(&sealed->header_rlp, &sealed->header, env->fork);
-    sealed->hash     = *genesis_hash;
-    sealed->receipts = coh_calloc(0, sizeof(*sealed->receipts));
+    sealed->header       = genesis->header;
+    sealed->fork         = coh_genesis_fork(genesis, genesis->number, genesis->timestamp);
+    sealed->hash         = genesis->hash;
+    sealed->receipts     = coh_calloc(0, sizeof(*sealed->receipts));
+    coh_header_encode(&sealed->header_rlp, &sealed->header, sealed->fork);
     return sealed;
 }
 

@@ -2,18 +2,8 @@
    those the header, whose hash names the block.
 
    Header fields are Ethereum's, by fork (common/codec/block.h), with what Cohort has no use for at its neutral value: no ommers, nonce 0,
-   extra "cohort", empty withdrawals and requests, blob gas 0, parent beacon root 0. The bloom is the logs' (Yellow Paper 4.4.1).
-
-   Interim commitments. Until the Merkle-Patricia tries exist three fields are not Ethereum's roots:
-     tx_root        the list of the transaction hashes in order
-     receipts_root  the list of the keccak256 of each receipt; a receipt as
-                    rlp([type, status, cumulative_gas, from, to, gas_used, effective_price]), and behind these keccak256
-                    of the logs' encoding if it has logs
-     state_root     keccak256(the parent's state_root || the sum mod 2^256 of the digests of all changed accounts, big-endian); the genesis block's is the
-                    genesis hash
-   A list of hashes is cut into pieces of 64, and stands as the keccak256 over the keccak256 of each piece, concatenated: so the multi-buffer Keccak does
-   most of the work. Each root depends on nothing but the ordered input and its results: a sum over accounts is the same however they are spread over shards. So they
-   find a wrong result and compare across layouts (P1, P2) like the real ones; what they do not give is proofs. */
+   extra "cohort", empty withdrawals and requests, blob gas 0, parent beacon root 0. So are the roots: of the signed transactions, of the receipts (EIP-2718, EIP-658), and of
+   the state, which the tries of the shards lead to (common/trie/roots.h). */
 #ifndef COH_SEAL_H
 #define COH_SEAL_H
 
@@ -23,6 +13,7 @@
 #include "common/codec/block.h"
 #include "common/codec/step.h"
 #include "common/codec/tx.h"
+#include "common/config/genesis.h"
 #include "common/state/block_env.h"
 
 /* A transaction of a block under way. */
@@ -80,14 +71,14 @@ static inline bool coh_sealed_is_creation(coh_sealed_t const *sealed, uint32_t i
 /* The logs of a receipt, as in coh_block_tx_t; borrowed. */
 coh_bytes_t coh_sealed_logs(coh_sealed_t const *sealed, uint32_t idx);
 
-/* coh_seal builds the block of those of txs[0..cnt-1] whose verdict is OK on top of parent (the genesis block: only its header's state_root, its hash and
-   burnt_total are read). sum: of the digests of changed accounts over all shards. scratch is cleared and reused. The caller frees the result.
-   Cost: two multi-buffer Keccaks and some 150 octets copied per transaction */
+/* coh_seal builds the block of those of txs[0..cnt-1] whose verdict is OK on top of parent, of which hash and burnt_total are read. scratch is cleared and reused. The
+   caller frees the result.
+   Cost: the tries of two lists, most of it three permutations of the multi-buffer Keccak a transaction, and a Bloom filter for each log */
 coh_sealed_t *coh_seal(coh_block_env_t const *env,
                        coh_sealed_t const *parent,
                        coh_block_tx_t const *txs,
                        uint32_t cnt,
-                       coh_u256_t const *sum,
+                       coh_hash_t const *state_root,
                        coh_buf_t *scratch);
 
 /* coh_sealed_adopt puts the given header in the place of the one that Cohort made, from which it differs at most in what execution does not compute. Before anybody else
@@ -95,7 +86,7 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
 void coh_sealed_adopt(coh_sealed_t *sealed, coh_header_t const *header, coh_fork_t shape);
 
 /* coh_seal_genesis is the parent of the first block. */
-coh_sealed_t *coh_seal_genesis(coh_block_env_t const *env, coh_hash_t const *genesis_hash);
+coh_sealed_t *coh_seal_genesis(coh_genesis_t const *genesis);
 
 /* coh_seal_restore rebuilds a block with its receipts from its decision record.
    Returns: COH_OK and *out, the caller's; COH_ECORRUPT the record is damaged or does not hold together */

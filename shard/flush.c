@@ -22,6 +22,7 @@ struct coh_flush {
     size_t cnt;
     coh_code_list_t list;
     coh_disk_req_t *reqs[COH_FLUSH_REQ_MAX]; /* built by the worker; handed out by poll */
+    coh_disk_req_t *pages;                   /* NULL: not there yet */
     uint32_t req_cnt;                        /* then those that are not back */
 };
 
@@ -39,6 +40,9 @@ void coh_flush_free(coh_flush_t *f)
     if (f != NULL) {
         for (uint32_t i = 0; atomic_load(&f->state) == FLUSH_SORTED && i < f->req_cnt; i++) {
             coh_disk_req_free(f->reqs[i]);
+        }
+        if (f->pages != NULL) {
+            coh_disk_req_free(f->pages);
         }
         free(f->items);
         free(f->list.v);
@@ -77,6 +81,7 @@ uint32_t coh_flush_requests(coh_disk_req_t *req[COH_FLUSH_REQ_MAX],
 void coh_flush_begin(coh_flush_t *f, coh_store_mark_t const *mark, coh_code_list_t *codes)
 {
     COH_ASSERT(!coh_flush_is_running(f));
+    COH_ASSERT(f->pages == NULL);
     f->mark = *mark;
     f->cnt  = coh_mv_flush_begin(f->mv, &f->items);
     coh_code_list_move(&f->list, codes);
@@ -108,13 +113,33 @@ bool coh_flush_work(coh_flush_t *f)
     return true;
 }
 
+void coh_flush_pages(coh_flush_t *f, coh_kv_batch_t *pages, bool ingest)
+{
+    COH_ASSERT(coh_flush_is_running(f) && f->pages == NULL);
+    f->pages        = coh_disk_req_new(ingest ? COH_DISK_INGEST : COH_DISK_WRITE_SYNC, 0, 0);
+    f->pages->batch = *pages;
+    coh_kv_batch_init(pages);
+}
+
 bool coh_flush_poll(coh_flush_t *f, uint32_t tag)
 {
-    if (atomic_load(&f->state) != FLUSH_SORTED) {
+    if (atomic_load(&f->state) != FLUSH_SORTED || f->pages == NULL) {
         return false;
     }
     atomic_store(&f->state, FLUSH_WRITING);
-    for (uint32_t i = 0; i < f->req_cnt; i++) {
+    uint32_t req_cnt = f->req_cnt;
+    if (f->pages->kind == COH_DISK_INGEST) {
+        f->pages->tag = tag;
+        f->req_cnt++;
+        f->env->disk(f->env, f->pages);
+    } else {
+        coh_disk_req_t *rest = f->reqs[req_cnt - 1];
+        rest->kind           = f->pages->batch.cnt != 0 ? COH_DISK_WRITE_SYNC : COH_DISK_WRITE;
+        coh_kv_batch_append(&rest->batch, &f->pages->batch);
+        coh_disk_req_free(f->pages);
+    }
+    f->pages = NULL;
+    for (uint32_t i = 0; i < req_cnt; i++) {
         f->reqs[i]->tag = tag;
         f->env->disk(f->env, f->reqs[i]);
     }

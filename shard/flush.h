@@ -2,7 +2,10 @@
    entries, many blocks' changes to a key become one, and now and then they are written to the flat tables in key order, with the code that blocks
    deployed; the redo records that they cover are then deleted.
 
-   IDLE ─begin─▶ SORTING (a worker) ─▶ SORTED ─poll─▶ WRITING (disk) ─on_done─▶ IDLE
+   IDLE ─begin─▶ SORTING (a worker) ─▶ SORTED ─poll, pages are there─▶ WRITING (disk) ─on_done─▶ IDLE
+
+   The tries' pages of the same block go with them: in one ingest before all else, or in the batch that has the mark. So after a crash the tries are at some block from the
+   flushed one on, whole. (A batch with pages is synced, lest a later ingest survive it.)
 
    Threads: coh_flush_work from any worker, everything else from the communication thread. */
 #ifndef COH_FLUSH_H
@@ -30,6 +33,8 @@ bool coh_flush_is_running(coh_flush_t const *f);
 void coh_flush_begin(coh_flush_t *f, coh_store_mark_t const *mark, coh_code_list_t *codes);
 /* Sorts and builds the batch, if that is to be done. */
 bool coh_flush_work(coh_flush_t *f);
+/* coh_flush_pages gives what the tries have to write with this flush (from coh_tries_take; taken), which waits for it. */
+void coh_flush_pages(coh_flush_t *f, coh_kv_batch_t *pages, bool ingest);
 /* coh_flush_poll hands sorted batches to the disk; their requests carry tag. */
 bool coh_flush_poll(coh_flush_t *f, uint32_t tag);
 /* A request came back without error. The last one: entries become clean, *mark is what is on disk now. */

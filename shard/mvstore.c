@@ -1187,9 +1187,11 @@ static void add_change(coh_mvstore_t *mv, coh_mv_diff_t *diff, entry_t *e, coh_v
     }
     bool new_code =
         coh_value_has_code(value) && !coh_hash_eq(&value->code_hash, &e->latest.code_hash);
-    diff->v[diff->cnt++] = (coh_mv_change_t){
-        .entry = (uint32_t)(e - mv->entries), .new_code = new_code, .value = *value};
-    e->latest = *value;
+    diff->v[diff->cnt++] = (coh_mv_change_t){.entry    = (uint32_t)(e - mv->entries),
+                                             .new_code = new_code,
+                                             .wiped    = value->generation != e->latest.generation,
+                                             .value    = *value};
+    e->latest            = *value;
     note_latest(e);
     e->undecided++;
 }

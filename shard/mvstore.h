@@ -133,10 +133,18 @@ uint64_t coh_mv_effects_from(coh_mvstore_t const *mv, uint32_t home);
 /* The digest of one effect: a 64-bit mix of transaction, key, fields and values; 0 if it has none. */
 uint64_t coh_mv_effect_digest(coh_write_t const *write, uint32_t tx_idx);
 
+/* A changed key with its new value, for whoever works on changes apart from the store. */
+typedef struct {
+    coh_key_t key;
+    coh_value_t value;
+    bool wiped; /* the account's storage was wiped by one of these changes */
+} coh_mv_item_t;
+
 /* One changed key of a settled block. */
 typedef struct {
     uint32_t entry; /* of the store; stays put until the block is decided */
     bool new_code;  /* the account has other code than under the block */
+    bool wiped;     /* the account's storage was wiped in the block */
     coh_value_t value;
 } coh_mv_change_t;
 
@@ -185,10 +193,6 @@ bool coh_mv_peek(coh_mvstore_t *mv, coh_key_t const *key, coh_value_t *out);
 
 /* Flushing. coh_mv_flush_begin copies all dirty entries (unsorted) into *out (owned by the caller; malloc) with their committed values as of block;
    coh_mv_flush_end marks those clean that no later block has changed. */
-typedef struct {
-    coh_key_t key;
-    coh_value_t value;
-} coh_mv_item_t;
 size_t coh_mv_flush_begin(coh_mvstore_t *mv, coh_mv_item_t **out);
 void coh_mv_flush_end(coh_mvstore_t *mv);
 size_t coh_mv_dirty_cnt(coh_mvstore_t const *mv);

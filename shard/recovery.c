@@ -12,11 +12,10 @@ typedef struct {
     uint64_t bad_block;
 } scan_t;
 
-static void ignore_change(void *arg, coh_key_t const *key, coh_value_t const *value)
+static void ignore_change(void *arg, coh_mv_item_t const *item)
 {
     (void)arg;
-    (void)key;
-    (void)value;
+    (void)item;
 }
 
 static bool scan_record(void *arg, coh_bytes_t key, coh_bytes_t record)
@@ -78,14 +77,14 @@ typedef struct {
     coh_err_t rc;
 } collect_t;
 
-static void collect_change(void *arg, coh_key_t const *key, coh_value_t const *value)
+static void collect_change(void *arg, coh_mv_item_t const *item)
 {
     collect_t *c = arg;
     if (c->cnt == c->cap) {
         c->cap     = c->cap == 0 ? 1024 : c->cap * 2;
         c->changes = coh_realloc(c->changes, c->cap * sizeof(*c->changes));
     }
-    c->changes[c->cnt] = (change_t){.item = {.key = *key, .value = *value}, .place = c->cnt};
+    c->changes[c->cnt] = (change_t){.item = *item, .place = c->cnt};
     c->cnt++;
 }
 
@@ -142,9 +141,13 @@ coh_err_t coh_recovery_collect(coh_kv_t *kv,
     }
     coh_mv_item_t *merged = coh_calloc(c.cnt, sizeof(*merged));
     size_t merged_cnt     = 0;
+    bool wiped            = false;
     for (size_t i = 0; i < c.cnt; i++) {
+        wiped = wiped || c.changes[i].item.wiped;
         if (i + 1 == c.cnt || !coh_key_eq(&c.changes[i].item.key, &c.changes[i + 1].item.key)) {
-            merged[merged_cnt++] = c.changes[i].item;
+            merged[merged_cnt]         = c.changes[i].item;
+            merged[merged_cnt++].wiped = wiped;
+            wiped                      = false;
         }
     }
     free(c.changes);

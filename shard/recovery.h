@@ -19,7 +19,7 @@ typedef struct {
    Returns: COH_OK; COH_ECORRUPT, COH_EMISMATCH, COH_EIO with the place in err_text */
 coh_err_t coh_recovery_scan(coh_kv_t *kv, coh_recovery_t *out, coh_buf_t *err_text);
 
-/* coh_recovery_collect merges the redo records flushed+1..head into items, one for each key, sorted (*items: the caller's, free()), and puts
+/* coh_recovery_collect merges the redo records flushed+1..head into items, one for each key, sorted, wiped if one of them says so (*items: the caller's, free()), and puts
    their code into codes.
    Returns: COH_OK; COH_ECORRUPT, COH_EIO */
 coh_err_t coh_recovery_collect(coh_kv_t *kv,

@@ -22,6 +22,7 @@
 #include "shard/query.h"
 #include "shard/reads.h"
 #include "shard/recovery.h"
+#include "shard/tries.h"
 
 /* Keys in one read request to the disk. */
 #define LOAD_MAX 1024u
@@ -50,11 +51,15 @@ enum {
     TAG_REDO,
     TAG_DROP,
     TAG_FLUSH,
-    TAG_GENESIS,
-    TAG_RECOVERY,
+    TAG_LOADED, /* flat values of genesis or of redo records */
+    TAG_PAGES,  /* of the tries, at start */
     TAG_RECOVERY_MARK,
     TAG_READS
 };
+
+/* At start, for genesis and redo records alike: LOADING (the flat tables and the tries get values; again for as long as there are some) ─▶ TAKING (what the tries have to write) ─▶
+   MARKING ─▶ ASKING (for the nodes of all buckets) ─▶ READY. A crash on the way does no harm: the values are absolute, and until the mark is there they are given again. */
+typedef enum { LOADING, TAKING, MARKING, ASKING } start_step_t;
 
 /* A message kept until its block begins: encoded again, with an envelope of its own. */
 typedef struct kept {
@@ -75,8 +80,12 @@ typedef struct {
     coh_mv_diff_t diff;
     coh_code_list_t codes; /* that the diff gave to accounts */
     uint64_t serial; /* of its redo write: a late completion of an aborted one does not count */
-    coh_buf_t vote;  /* the yes, encoded, until the redo record is durable */
+    coh_buf_t
+        nodes; /* NODES and the yes, encoded, until the redo record is durable and the tries are updated */
+    coh_buf_t vote;
     size_t redo_bytes;
+    bool redo_done, redo_ok;
+    bool tries_done;
 } slot_t;
 
 struct coh_shard {
@@ -95,6 +104,7 @@ struct coh_shard {
     coh_code_list_t unwritten; /* code of committed blocks that no flush has taken */
     coh_executor_t *ex;
     coh_flush_t *flush;
+    coh_tries_t *tries;
     coh_queries_t *queries;
     coh_reads_t *reads;
     coh_recoverq_t *recoverq;
@@ -118,16 +128,19 @@ struct coh_shard {
     kept_list_t blocks; /* BLOCKs that wait their turn */
     kept_list_t early;  /* messages of other shards for blocks that have not begun here */
 
-    size_t redo_bytes; /* since the last flush */
-    uint64_t flush_us; /* when that began */
+    start_step_t step; /* while recovering */
+    bool flat_done;    /* LOADING: both halves */
+    bool tries_done;
+    bool is_loaded;       /* nothing is left to load */
+    bool flush_wanted;    /* begins when the tries are at a committed block */
+    uint64_t aborted;     /* the block of the last ABORT... */
+    uint32_t abort_waits; /* ...and what must be done before its ACK */
+    size_t redo_bytes;    /* since the last flush */
+    uint64_t flush_us;    /* when that began */
     uint64_t stats_us;
     uint64_t genesis_pos; /* next account of genesis to write */
     uint32_t reads_outstanding;
     uint32_t writes_outstanding;
-    coh_hash_t *digests; /* scratch of state sums */
-    coh_bytes_t *digest_in;
-    uint8_t *digest_bytes;
-    size_t digest_cap;
 };
 
 static coh_shard_t *shard_of(coh_node_t *node) { return (coh_shard_t *)node; }
@@ -160,7 +173,7 @@ static void send_hello(coh_shard_t *s)
 {
     coh_msg_hello_t m = {.build    = coh_bytes(COH_VERSION, strlen(COH_VERSION)),
                          .chain_id = s->genesis->chain_id,
-                         .genesis  = s->genesis->hash,
+                         .genesis  = s->genesis->identity,
                          .config   = coh_config_hash(s->config),
                          .rank_cnt = s->found.mark.rank_cnt,
                          .flushed  = s->found.fresh ? s->genesis->number : s->found.mark.flushed,
@@ -337,17 +350,16 @@ static void add_genesis_account(items_t *items, coh_genesis_account_t const *a)
     }
 }
 
-/* Hands out requests that write items and codes; the last one's arg is 1. Frees items' memory. */
-static void hand_out_items(coh_shard_t *s,
-                           uint32_t tag,
-                           coh_mv_item_t *items,
-                           size_t cnt,
-                           coh_kv_batch_t *codes)
+/* Gives items to the flat tables, with codes, and to the tries; takes their memory. */
+static void load_items(coh_shard_t *s, coh_mv_item_t *items, size_t cnt, coh_kv_batch_t *codes)
 {
     coh_disk_req_t *req[COH_FLUSH_REQ_MAX];
+    s->step       = LOADING;
+    s->flat_done  = false;
+    s->tries_done = false;
     coh_store_sort_items(items, cnt);
     uint32_t req_cnt = coh_flush_requests(req, items, cnt);
-    free(items);
+    coh_tries_load(s->tries, items, cnt);
     size_t at = 0;
     coh_kv_op_t op;
     while (coh_kv_batch_next(codes, &at, &op)) {
@@ -355,13 +367,14 @@ static void hand_out_items(coh_shard_t *s,
     }
     coh_kv_batch_free(codes);
     for (uint32_t i = 0; i < req_cnt; i++) {
-        req[i]->tag = tag;
-        req[i]->arg = i + 1 == req_cnt;
+        req[i]->tag = TAG_LOADED;
+        req[i]->arg = i + 1 == req_cnt; /* the last one */
         hand_out(s, req[i]);
     }
 }
 
-static void write_genesis(coh_shard_t *s)
+/* Loads the next accounts of genesis. */
+static void load_genesis(coh_shard_t *s)
 {
     coh_genesis_t const *g = s->genesis;
     items_t items          = {0};
@@ -389,28 +402,50 @@ static void write_genesis(coh_shard_t *s)
         }
         s->genesis_pos += cnt;
     }
-    if (items.cnt != 0) {
-        hand_out_items(s, TAG_GENESIS, items.v, items.cnt, &codes);
-        return;
-    }
-    coh_kv_batch_free(&codes);
-    /* The mark comes last: a directory without it is fresh, and genesis is written again. */
-    coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, TAG_RECOVERY_MARK, 0);
-    s->mark             = (coh_store_mark_t){
-                    .rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = g->number};
-    coh_store_put_mark(&req->batch, &s->mark);
-    hand_out(s, req);
+    s->is_loaded = s->genesis_pos == g->alloc_cnt;
+    load_items(s, items.v, items.cnt, &codes);
 }
 
-/* Puts the mark at the coordinator's head and deletes all redo records: applied or undecided. */
-static void finish_recovery(coh_shard_t *s)
+/* Puts the mark at the coordinator's head and deletes all redo records: applied or undecided. A fresh directory's mark comes last, too: without it genesis is written again. */
+static void write_mark(coh_shard_t *s)
 {
+    s->step             = MARKING;
     coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, TAG_RECOVERY_MARK, 0);
     s->mark             = (coh_store_mark_t){
                     .rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = s->part.committed};
     coh_store_put_mark(&req->batch, &s->mark);
     coh_store_drop_redo(&req->batch, 0, UINT64_MAX - 1);
     hand_out(s, req);
+}
+
+/* Goes on with the start when what was under way is done. */
+static void next_step(coh_shard_t *s)
+{
+    switch (s->step) {
+    case LOADING:
+        if (!s->flat_done || !s->tries_done) {
+            break;
+        }
+        if (s->is_loaded || coh_tries_is_full(s->tries)) {
+            s->step = TAKING;
+            coh_tries_take(s->tries);
+        } else {
+            load_genesis(s);
+        }
+        break;
+    case TAKING:
+        if (s->is_loaded) {
+            write_mark(s);
+        } else {
+            load_genesis(s);
+        }
+        break;
+    case MARKING:
+        s->step = ASKING;
+        coh_tries_ask_nodes(s->tries, &s->directory, s->env->rank - 1);
+        break;
+    case ASKING: send_ready(s); break;
+    }
 }
 
 static coh_err_t on_welcome(coh_shard_t *s, coh_msg_welcome_t const *m)
@@ -448,7 +483,7 @@ static coh_err_t on_welcome(coh_shard_t *s, coh_msg_welcome_t const *m)
                  m->head);
             return COH_OK;
         }
-        write_genesis(s);
+        load_genesis(s);
         return COH_OK;
     }
     coh_mv_item_t *items = NULL;
@@ -468,7 +503,8 @@ static coh_err_t on_welcome(coh_shard_t *s, coh_msg_welcome_t const *m)
                 s->found.prepared,
                 m->head,
                 cnt);
-    hand_out_items(s, TAG_RECOVERY, items, cnt, &codes);
+    s->is_loaded = true;
+    load_items(s, items, cnt, &codes);
     return COH_OK;
 }
 
@@ -539,9 +575,21 @@ static coh_err_t give_to_executor(coh_shard_t *s, uint32_t src, coh_msg_t const 
     }
 }
 
+/* Asks for a flush, which begins when the tries are at a committed block: it takes from both what they are at the same one. */
 static void start_flush(coh_shard_t *s)
 {
-    if (!coh_flush_is_running(s->flush)) {
+    if (!coh_flush_is_running(s->flush) && !s->flush_wanted) {
+        s->flush_wanted = true;
+        coh_tries_hold(s->tries);
+    }
+}
+
+static bool poll_flush(coh_shard_t *s)
+{
+    bool did = coh_flush_poll(s->flush, TAG_FLUSH);
+    if (s->flush_wanted && coh_tries_is_committed(s->tries)) {
+        s->flush_wanted = false;
+        coh_tries_take(s->tries);
         coh_flush_begin(s->flush,
                         &(coh_store_mark_t){.rank_cnt = s->env->rank_cnt,
                                             .epoch    = s->directory.epoch,
@@ -549,7 +597,9 @@ static void start_flush(coh_shard_t *s)
                         &s->unwritten);
         s->redo_bytes = 0;
         s->flush_us   = s->env->mono_us(s->env);
+        did           = true;
     }
+    return did;
 }
 
 /* Entries that a block may be expected to need: sender and receiver of each transaction, the coinbase, and what contracts touch, of which a
@@ -713,49 +763,6 @@ static coh_err_t on_wave(coh_shard_t *s, coh_msg_wave_t const *m)
 
 /* ---- commit ---- */
 
-/* The sum mod 2^256 of keccak256 over the changed keys with their new values: the same for every layout. */
-static coh_u256_t sum_state(coh_shard_t *s, coh_mv_diff_t const *diff)
-{
-    enum { ITEM = 1 + 20 + 8 + 32 + 8 + 32 + 4 + 4 + 32 };
-    if (diff->cnt > s->digest_cap) {
-        s->digest_cap   = diff->cnt * 2;
-        s->digests      = coh_realloc(s->digests, s->digest_cap * sizeof(*s->digests));
-        s->digest_in    = coh_realloc(s->digest_in, s->digest_cap * sizeof(*s->digest_in));
-        s->digest_bytes = coh_realloc(s->digest_bytes, s->digest_cap * ITEM);
-    }
-    for (size_t i = 0; i < diff->cnt; i++) {
-        coh_key_t const *key = coh_mv_entry_key(s->mv, diff->v[i].entry);
-        coh_value_t const *v = &diff->v[i].value;
-        uint8_t *start       = s->digest_bytes + i * ITEM;
-        uint8_t *p           = start;
-        *p++                 = (uint8_t)key->kind;
-        memcpy(p, key->addr.b, 20);
-        p += 20;
-        if (key->kind == COH_KEY_SLOT) {
-            coh_store_u64_be(p, key->generation);
-            coh_u256_to_be(p + 8, &key->slot);
-            p += 40;
-        }
-        coh_store_u64_be(p, v->nonce);
-        coh_u256_to_be(p + 8, &v->word);
-        p += 40;
-        if (coh_value_has_code(v) || v->generation != 0 || v->flags != COH_ACCOUNT_EXISTS) {
-            memcpy(p, v->code_hash.b, 32);
-            coh_store_u32_be(p + 32, v->generation);
-            coh_store_u32_be(p + 36, v->flags);
-            p += 40;
-        }
-        s->digest_in[i] = coh_bytes(start, (size_t)(p - start));
-    }
-    coh_keccak256_many(s->digests, s->digest_in, diff->cnt);
-    coh_u256_t sum = COH_U256_ZERO;
-    for (size_t i = 0; i < diff->cnt; i++) {
-        coh_u256_t d = coh_u256_from_be(s->digests[i].b, 32);
-        (void)coh_u256_add(&sum, &sum, &d);
-    }
-    return sum;
-}
-
 static slot_t *slot_of(coh_shard_t *s, uint64_t block)
 {
     return &s->slots[block % COH_PARTICIPANT_WINDOW];
@@ -763,10 +770,7 @@ static slot_t *slot_of(coh_shard_t *s, uint64_t block)
 
 static void encode_vote(coh_shard_t *s, slot_t *slot, bool has_redo)
 {
-    coh_msg_vote_t m = {.block     = slot->diff.block,
-                        .yes       = 1,
-                        .has_redo  = has_redo,
-                        .state_sum = sum_state(s, &slot->diff)};
+    coh_msg_vote_t m = {.block = slot->diff.block, .yes = 1, .has_redo = has_redo};
     uint32_t cnt     = 0;
     m.results.v      = coh_executor_results(s->ex, &cnt);
     m.results.cnt    = cnt;
@@ -779,8 +783,37 @@ static void send_yes(coh_shard_t *s, slot_t *slot)
 {
     coh_metric_add(s->env->metrics, COH_M_participant_vote_yes, 1);
     coh_buf_t *out = to_coordinator(s);
+    coh_buf_put(out, slot->nodes.p, slot->nodes.n);
     coh_buf_put(out, slot->vote.p, slot->vote.n);
+    coh_buf_free(&slot->nodes);
     coh_buf_free(&slot->vote);
+}
+
+static void put_nodes(coh_buf_t *out, uint64_t block, coh_trie_node_t const *nodes, size_t cnt)
+{
+    coh_rec_node_t *recs = coh_calloc(cnt + 1, sizeof(*recs));
+    for (size_t i = 0; i < cnt; i++) {
+        coh_mpt_node_t const *node = &nodes[i].node;
+        recs[i]                    = (coh_rec_node_t){
+                               .bucket = nodes[i].bucket, .kind = node->kind, .node = coh_bytes(node->b, node->n)};
+    }
+    coh_msg_nodes_t m = {.block = block};
+    m.nodes.v         = recs;
+    m.nodes.cnt       = (uint32_t)cnt;
+    coh_wire_put_nodes(out, &m);
+    free(recs);
+}
+
+/* Gives the block's changes to the tries. */
+static void update_tries(coh_shard_t *s, coh_mv_diff_t const *diff)
+{
+    coh_mv_item_t *items = coh_calloc(diff->cnt, sizeof(*items));
+    for (size_t i = 0; i < diff->cnt; i++) {
+        items[i] = (coh_mv_item_t){.key   = *coh_mv_entry_key(s->mv, diff->v[i].entry),
+                                   .value = diff->v[i].value,
+                                   .wiped = diff->v[i].wiped};
+    }
+    coh_tries_update(s->tries, diff->block, items, diff->cnt);
 }
 
 static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, coh_abort_t reason)
@@ -790,17 +823,21 @@ static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, co
     case COH_PART_DO_NOTHING: break;
     case COH_PART_DO_WRITE: {
         slot->serial        = ++s->serial;
+        slot->redo_done     = false;
+        slot->tries_done    = false;
         coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, TAG_REDO, slot->serial);
         slot->redo_bytes =
             coh_store_put_redo(&req->batch, s->mv, &slot->diff, s->codes, &slot->codes);
         coh_metric_add(s->env->metrics, COH_M_participant_redo, slot->redo_bytes);
         hand_out(s, req);
+        update_tries(s, &slot->diff);
         break;
     }
     case COH_PART_DO_VOTE_YES: send_yes(s, slot); break;
     case COH_PART_DO_VOTE_NO: send_no(s, block, reason); break;
     case COH_PART_DO_APPLY:
         coh_mv_commit(s->mv, &slot->diff);
+        coh_tries_commit(s->tries, block);
         coh_code_list_move(&s->unwritten, &slot->codes);
         s->redo_bytes += slot->redo_bytes;
         slot->redo_bytes = 0;
@@ -853,14 +890,26 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
     return COH_OK;
 }
 
+/* Votes, once the redo record is durable and the tries are updated. */
+static void maybe_vote(coh_shard_t *s, uint64_t block)
+{
+    slot_t const *slot = slot_of(s, block);
+    if (slot->redo_done && slot->tries_done) {
+        coh_part_action_t action;
+        coh_participant_on_written(&s->part, block, slot->redo_ok, &action);
+        do_part(s, block, action, COH_ABORT_DISK);
+    }
+}
+
 static void on_redo_written(coh_shard_t *s, coh_disk_req_t const *req)
 {
     for (uint32_t i = 0; i < s->part.cnt; i++) {
         uint64_t block = s->part.committed + 1 + i;
-        if (slot_of(s, block)->serial == req->arg) {
-            coh_part_action_t action;
-            coh_participant_on_written(&s->part, block, req->err == COH_OK, &action);
-            do_part(s, block, action, COH_ABORT_DISK);
+        slot_t *slot   = slot_of(s, block);
+        if (slot->serial == req->arg) {
+            slot->redo_done = true;
+            slot->redo_ok   = req->err == COH_OK;
+            maybe_vote(s, block);
             return;
         }
     }
@@ -910,10 +959,13 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
         }
     }
     coh_mv_abort(s->mv, gone, discarded, stay, kept);
+    s->aborted     = m->block;
+    s->abort_waits = coh_tries_abort(s->tries, m->block);
     for (uint32_t i = kept; i < prepared; i++) {
         slot_t *slot = slot_of(s, s->part.committed + 1 + i);
         coh_mv_diff_free(&slot->diff);
         coh_codes_release(s->codes, &slot->codes);
+        coh_buf_free(&slot->nodes);
         coh_buf_free(&slot->vote);
         slot->serial     = 0;
         slot->redo_bytes = 0;
@@ -924,15 +976,80 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
                 m->block,
                 m->attempt,
                 discarded);
-    if (!on_disk) {
-        send_ack(s, m->block, true);
-        return COH_OK;
+    if (on_disk) {
+        /* A later block of the same number may change nothing here and leave no record: this one's must be gone before, for good. */
+        coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, TAG_DROP, m->block);
+        coh_store_drop_redo(&req->batch, m->block, UINT64_MAX - 1);
+        hand_out(s, req);
+        s->abort_waits++;
     }
-    /* A later block of the same number may change nothing here and leave no record: this one's must be gone before, for good. */
-    coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, TAG_DROP, m->block);
-    coh_store_drop_redo(&req->batch, m->block, UINT64_MAX - 1);
-    hand_out(s, req);
+    if (s->abort_waits == 0) {
+        send_ack(s, m->block, true);
+    }
     return COH_OK;
+}
+
+/* Something that an ABORT waits for is done. */
+static void abort_step(coh_shard_t *s)
+{
+    COH_ASSERT(s->abort_waits > 0);
+    if (--s->abort_waits == 0) {
+        send_ack(s, s->aborted, true);
+    }
+}
+
+/* ---- what the tries have done ---- */
+
+static void on_tries_updated(coh_shard_t *s, coh_tries_done_t const *done)
+{
+    slot_t *slot = slot_of(s, done->block);
+    COH_ASSERT(slot->diff.block == done->block && !slot->tries_done);
+    coh_buf_clear(&slot->nodes);
+    put_nodes(&slot->nodes, done->block, done->nodes, done->node_cnt);
+    slot->tries_done = true;
+    maybe_vote(s, done->block);
+}
+
+/* The pages of a flush, or of the start. */
+static void on_tries_taken(coh_shard_t *s, coh_tries_done_t *done)
+{
+    if (s->state != SHARD_RECOVERING) {
+        coh_flush_pages(s->flush, &done->pages, done->ingest);
+        return;
+    }
+    coh_disk_req_t *req =
+        coh_disk_req_new(done->ingest ? COH_DISK_INGEST : COH_DISK_WRITE_SYNC, TAG_PAGES, 0);
+    req->batch = done->pages;
+    coh_kv_batch_init(&done->pages);
+    hand_out(s, req);
+}
+
+static bool poll_tries(coh_shard_t *s)
+{
+    coh_tries_done_t done;
+    bool did = false;
+    while (s->state != SHARD_FAILED && coh_tries_poll(s->tries, &done)) {
+        did = true;
+        if (done.err != COH_OK) {
+            fail(s, "%.*s", (int)done.text.n, (char const *)done.text.p);
+        } else {
+            switch (done.kind) {
+            case COH_TRIES_UPDATED: on_tries_updated(s, &done); break;
+            case COH_TRIES_UNDONE: abort_step(s); break;
+            case COH_TRIES_TAKEN: on_tries_taken(s, &done); break;
+            case COH_TRIES_LOADED:
+                s->tries_done = true;
+                next_step(s);
+                break;
+            case COH_TRIES_NODES:
+                put_nodes(to_coordinator(s), s->part.committed, done.nodes, done.node_cnt);
+                next_step(s);
+                break;
+            }
+        }
+        coh_tries_done_free(&done);
+    }
+    return did;
 }
 
 /* ---- sender recovery for the coordinator ---- */
@@ -1100,7 +1217,7 @@ static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
     case TAG_REDO: on_redo_written(s, req); break;
     case TAG_DROP:
         if (ok) {
-            send_ack(s, req->arg, true);
+            abort_step(s);
         } else {
             fail(
                 s, "redo records of an aborted block cannot be deleted: %s", coh_err_str(req->err));
@@ -1109,26 +1226,28 @@ static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
     case TAG_FLUSH:
         if (ok) {
             coh_flush_on_done(s->flush, &s->mark);
+            if (!coh_flush_is_running(s->flush)) {
+                coh_tries_written(s->tries);
+            }
         } else {
             fail(
                 s, "changed state cannot be written to the flat tables: %s", coh_err_str(req->err));
         }
         break;
-    case TAG_GENESIS:
-        if (ok && req->arg == 1) {
-            write_genesis(s);
-        } else if (!ok) {
-            fail(s, "genesis cannot be written: %s", coh_err_str(req->err));
-        }
-        break;
-    case TAG_RECOVERY:
+    case TAG_LOADED:
+    case TAG_PAGES:
     case TAG_RECOVERY_MARK:
         if (!ok) {
-            fail(s, "recovery cannot be written: %s", coh_err_str(req->err));
-        } else if (req->tag == TAG_RECOVERY_MARK) {
-            send_ready(s);
-        } else if (req->arg == 1) {
-            finish_recovery(s);
+            fail(s,
+                 "%s cannot be written: %s",
+                 s->found.fresh ? "genesis" : "recovery",
+                 coh_err_str(req->err));
+        } else if (req->tag != TAG_LOADED || req->arg == 1) {
+            s->flat_done = true;
+            if (req->tag == TAG_PAGES) {
+                coh_tries_written(s->tries);
+            }
+            next_step(s);
         }
         break;
     default: COH_ASSERT(false); /* no other tag is handed out */
@@ -1153,7 +1272,7 @@ static void maybe_flush(coh_shard_t *s, uint64_t now)
     bool due =
         s->redo_bytes >= s->config->state_flush_bytes ||
         (s->redo_bytes != 0 && now - s->flush_us >= s->config->state_flush_seconds * 1000000) ||
-        coh_mv_dirty_cnt(s->mv) > s->config->state_cache_entries / 2;
+        coh_mv_dirty_cnt(s->mv) > s->config->state_cache_entries / 2 || coh_tries_is_full(s->tries);
     if (due && !coh_flush_is_running(s->flush)) {
         start_flush(s);
     }
@@ -1161,7 +1280,7 @@ static void maybe_flush(coh_shard_t *s, uint64_t now)
 
 static bool tick_flushing(coh_shard_t *s)
 {
-    if (coh_flush_is_running(s->flush) || s->writes_outstanding != 0) {
+    if (coh_flush_is_running(s->flush) || s->flush_wanted || s->writes_outstanding != 0) {
         return false;
     }
     if (s->mark.flushed != s->part.committed) {
@@ -1207,7 +1326,8 @@ static bool shard_on_tick(coh_node_t *node)
     coh_queries_poll(s->queries);
     request_loads(s);
     did = coh_reads_poll(s->reads) || did;
-    did = coh_flush_poll(s->flush, TAG_FLUSH) || did;
+    did = poll_tries(s) || did;
+    did = poll_flush(s) || did;
     if (s->state == SHARD_RUNNING) {
         maybe_flush(s, now);
     } else if (s->state == SHARD_FLUSHING) {
@@ -1223,8 +1343,9 @@ static bool shard_on_tick(coh_node_t *node)
 static bool shard_work(coh_node_t *node, uint32_t worker)
 {
     coh_shard_t *s = shard_of(node);
-    return coh_executor_work(s->ex, worker) || coh_flush_work(s->flush) ||
-           coh_recoverq_work(s->recoverq);
+    /* What blocks wait for comes first. */
+    return coh_tries_work(s->tries) || coh_executor_work(s->ex, worker) ||
+           coh_flush_work(s->flush) || coh_recoverq_work(s->recoverq);
 }
 
 /* A shard ends when the coordinator says so: a signal reaches all ranks, and rank 0 sees to the rest. */
@@ -1259,11 +1380,13 @@ static void shard_free(coh_node_t *node)
     for (uint32_t i = 0; i < COH_PARTICIPANT_WINDOW; i++) {
         coh_mv_diff_free(&s->slots[i].diff);
         free(s->slots[i].codes.v);
+        coh_buf_free(&s->slots[i].nodes);
         coh_buf_free(&s->slots[i].vote);
     }
     free(s->unwritten.v);
     coh_executor_free(s->ex);
     coh_flush_free(s->flush);
+    coh_tries_free(s->tries);
     coh_queries_free(s->queries);
     coh_reads_free(s->reads);
     coh_recoverq_free(s->recoverq);
@@ -1273,9 +1396,6 @@ static void shard_free(coh_node_t *node)
     coh_wire_reader_free(s->reader);
     coh_wire_reader_free(s->kept_reader);
     coh_buf_free(&s->fail_text);
-    free(s->digests);
-    free(s->digest_in);
-    free(s->digest_bytes);
     free(s);
 }
 
@@ -1334,6 +1454,7 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     s->flush    = coh_flush_new(s->mv, s->codes, env);
     s->queries  = coh_queries_new(s->mv, s->past, s->codes, env);
     s->reads    = coh_reads_new(s->mv, s->past, s->codes, env, TAG_READS);
+    s->tries    = coh_tries_new(kv, env, config->state_trie_cache_bytes, coh_mix64(seed));
     s->recoverq = coh_recoverq_new(config->client_inflight_tx_max, env->metrics, recovered_one, s);
     s->reader   = coh_wire_reader_new();
     s->kept_reader = coh_wire_reader_new();

@@ -5,7 +5,9 @@
 #include "common/base/assert.h"
 #include "common/base/checksum.h"
 
-#define REDO_VERSION 2u
+#define REDO_VERSION 3u
+/* In the octet of a change's kind: its account's storage was wiped in the block. */
+#define CHANGE_WIPED 0x80u
 
 static char const mark_key[] = "node/shard";
 #define MARK_SZ 32u
@@ -171,12 +173,12 @@ void coh_store_put_code(coh_kv_batch_t *batch, coh_hash_t const *hash, coh_bytes
 /* kind, key, length, flat value */
 #define CHANGE_SZ_MAX (1u + COH_STORE_KEY_MAX + 1u + FLAT_SZ_MAX)
 
-static uint8_t *put_change(uint8_t *p, coh_key_t const *key, coh_value_t const *value)
+static uint8_t *put_change(uint8_t *p, coh_key_t const *key, coh_mv_change_t const *change)
 {
-    *p++ = (uint8_t)key->kind;
+    *p++ = (uint8_t)(key->kind | (change->wiped ? CHANGE_WIPED : 0));
     p += coh_store_key(p, key).n;
     uint8_t *len = p++;
-    p            = put_flat(p, key->kind, value);
+    p            = put_flat(p, key->kind, &change->value);
     *len         = (uint8_t)(p - len - 1);
     return p;
 }
@@ -203,7 +205,7 @@ size_t coh_store_put_redo(coh_kv_batch_t *batch,
     coh_store_u32_le(start + 16, (uint32_t)list->cnt);
     uint8_t *p = start + REDO_HEAD_SZ;
     for (size_t i = 0; i < diff->cnt; i++) {
-        p = put_change(p, coh_mv_entry_key(mv, diff->v[i].entry), &diff->v[i].value);
+        p = put_change(p, coh_mv_entry_key(mv, diff->v[i].entry), &diff->v[i]);
     }
     for (size_t i = 0; i < list->cnt; i++) {
         coh_bytes_t code;
@@ -233,15 +235,15 @@ void coh_store_drop_redo(coh_kv_batch_t *batch, uint64_t first, uint64_t last)
 }
 
 /* Reads one change; NULL if the rest is too short or no change. */
-static uint8_t const *get_change(uint8_t const *p,
-                                 uint8_t const *end,
-                                 coh_key_t *key,
-                                 coh_value_t *value)
+static uint8_t const *get_change(uint8_t const *p, uint8_t const *end, coh_mv_item_t *item)
 {
-    if (p == end || (*p != COH_KEY_ACCOUNT && *p != COH_KEY_SLOT)) {
+    if (p == end ||
+        (*p != COH_KEY_ACCOUNT && *p != COH_KEY_SLOT && *p != (COH_KEY_ACCOUNT | CHANGE_WIPED))) {
         return NULL;
     }
-    uint32_t kind        = *p++;
+    *item                = (coh_mv_item_t){.wiped = (*p & CHANGE_WIPED) != 0};
+    coh_key_t *key       = &item->key;
+    uint32_t kind        = *p++ & ~CHANGE_WIPED;
     coh_kv_table_t table = kind == COH_KEY_ACCOUNT ? COH_KV_ACCOUNTS : COH_KV_STORAGE;
     size_t key_sz        = kind == COH_KEY_ACCOUNT ? sizeof(key->addr.b) : COH_STORE_KEY_MAX;
     if ((size_t)(end - p) < key_sz + 1 ||
@@ -253,8 +255,7 @@ static uint8_t const *get_change(uint8_t const *p,
     if ((size_t)(end - p) < len) {
         return NULL;
     }
-    *value = (coh_value_t){0};
-    if (len != 0 && coh_store_get_value(value, kind, coh_bytes(p, len)) != COH_OK) {
+    if (len != 0 && coh_store_get_value(&item->value, kind, coh_bytes(p, len)) != COH_OK) {
         return NULL;
     }
     return p + len;
@@ -278,13 +279,12 @@ coh_err_t coh_store_read_redo(coh_bytes_t key,
     uint32_t code_cnt = coh_load_u32_le(record.p + 16);
     uint8_t const *p  = record.p + REDO_HEAD_SZ;
     for (uint32_t i = 0; i < cnt; i++) {
-        coh_key_t k;
-        coh_value_t v;
-        p = get_change(p, end, &k, &v);
+        coh_mv_item_t item;
+        p = get_change(p, end, &item);
         if (p == NULL) {
             return COH_ECORRUPT;
         }
-        visitor->change(visitor->arg, &k, &v);
+        visitor->change(visitor->arg, &item);
     }
     for (uint32_t i = 0; i < code_cnt; i++) {
         if ((size_t)(end - p) < 4 || (size_t)(end - p) - 4 < coh_load_u32_le(p)) {

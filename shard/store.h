@@ -3,10 +3,11 @@
    the flat table with the redo records flushed+1..c laid over it, in order; records above c are of undecided blocks.
 
    META node/shard            what the flat tables hold: format, rank count, directory epoch, flushed block
-   REDO be64(block)           version, block, changes (kind, address[, generation, slot], flat value), new code, checksum
+   REDO be64(block)           version, block, changes (kind and whether storage was wiped, address[, generation, slot], flat value), new code, checksum
    ACCOUNTS address           flags (1), nonce (8, little-endian)[, generation (4, little-endian)][, code hash (32)], balance (big-endian, no leading zeros)
    STORAGE address, generation (be32), slot (be256)    value (big-endian, no leading zeros)
    CODE hash                  code
+   TRIE                       pages of the tries over them (common/trie/mpt.h), as of some block between the flushed one and the head
 
    What is all zero is not there. Slots of generations that an account has left behind stay: nobody finds them. */
 #ifndef COH_STORE_H
@@ -15,7 +16,7 @@
 #include "common/kv/kv.h"
 #include "shard/codes.h"
 
-#define COH_STORE_FORMAT 2u
+#define COH_STORE_FORMAT 3u
 
 /* META node/shard. */
 typedef struct {
@@ -56,7 +57,7 @@ void coh_store_drop_redo(coh_kv_batch_t *batch, uint64_t first, uint64_t last);
 
 /* What a redo record holds, for whoever reads it. code may be NULL. */
 typedef struct {
-    void (*change)(void *arg, coh_key_t const *key, coh_value_t const *value);
+    void (*change)(void *arg, coh_mv_item_t const *item);
     void (*code)(void *arg, coh_bytes_t code);
     void *arg;
 } coh_store_visitor_t;

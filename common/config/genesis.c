@@ -12,11 +12,11 @@
 #include "common/crypto/keccak.h"
 #include "common/obs/log.h"
 
-#define NEVER               UINT64_MAX
-#define GWEI                UINT64_C(1000000000)
-#define GAS_LIMIT_MIN       5000 /* Yellow Paper, 4.4.4 */
-#define HASH_CHUNK_ACCOUNTS 4096
-#define HASH_DOMAIN         "cohort genesis 3"
+#define NEVER         UINT64_MAX
+#define GWEI          UINT64_C(1000000000)
+#define GAS_LIMIT_MIN 5000 /* Yellow Paper, 4.4.4 */
+/* Ethash's difficulty where none is given, as geth has it. */
+#define DIFFICULTY_DEFAULT 131072
 
 /* Members of config that activate a rule set, in the order in which they must be active. SPURIOUS
    has two names (EIP-155 and EIP-158 were activated together); PARIS is derived from two members
@@ -78,8 +78,7 @@ static char const *const config_known[] = {
     "clique",
 };
 
-/* Members of the genesis itself. Those not read here belong to the first block's header, which
-   Cohort makes itself. */
+/* Members of the genesis itself. The state's root is not read: it follows from alloc. */
 static char const *const top_known[] = {
     "config",
     "nonce",
@@ -283,6 +282,13 @@ static coh_err_t read_forks(coh_genesis_t *out, json_t const *config, coh_buf_t 
     uint64_t eip158 = NEVER;
     COH_TRY(read_optional(&eip155, config, "eip155Block", why));
     COH_TRY(read_optional(&eip158, config, "eip158Block", why));
+    /* Some files name only one of two forks that came together. */
+    eip155                          = eip155 == NEVER ? eip158 : eip155;
+    eip158                          = eip158 == NEVER ? eip155 : eip158;
+    out->fork_at[COH_FORK_SPURIOUS] = eip158;
+    if (out->fork_at[COH_FORK_CONSTANTINOPLE] == NEVER) {
+        out->fork_at[COH_FORK_CONSTANTINOPLE] = out->fork_at[COH_FORK_PETERSBURG];
+    }
     if (eip155 != eip158) {
         coh_buf_printf(why,
                        "eip155Block and eip158Block differ; Cohort knows them as one fork "
@@ -433,6 +439,77 @@ static coh_err_t read_config(coh_genesis_t *out, json_t *config, coh_buf_t *why)
     return read_blob_schedule(out, config, why);
 }
 
+/* Digits of a hexadecimal text behind its 0x, if it has one. */
+static coh_bytes_t hex_digits(char const *text, size_t len)
+{
+    size_t skip = len >= 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 2 : 0;
+    return coh_bytes(text + skip, len - skip);
+}
+
+/* A hash that may be missing. */
+static coh_err_t read_hash(coh_hash_t *out, json_t const *root, char const *member, coh_buf_t *why)
+{
+    json_t const *v = json_object_get(root, member);
+    if (v == NULL || json_is_null(v)) {
+        return COH_OK;
+    }
+    coh_bytes_t digits = {0};
+    if (json_is_string(v)) {
+        digits = hex_digits(json_string_value(v), json_string_length(v));
+    }
+    if (coh_hex_decode(out->b, sizeof(out->b), (char const *)digits.p, digits.n) != COH_OK) {
+        coh_buf_printf(why, "%s is no hash; write 64 hexadecimal digits", member);
+        return COH_EINVAL;
+    }
+    return COH_OK;
+}
+
+static coh_err_t read_extra(coh_header_t *h, json_t const *root, coh_buf_t *why)
+{
+    json_t const *v = json_object_get(root, "extraData");
+    if (v == NULL || json_is_null(v)) {
+        return COH_OK;
+    }
+    coh_bytes_t digits = {0};
+    if (json_is_string(v)) {
+        digits = hex_digits(json_string_value(v), json_string_length(v));
+    }
+    h->extra_sz = (uint32_t)COH_MIN(digits.n / 2, (size_t)COH_EXTRA_MAX + 1);
+    if (!json_is_string(v) || digits.n % 2 != 0 || h->extra_sz > COH_EXTRA_MAX ||
+        (digits.n != 0 &&
+         coh_hex_decode(h->extra, h->extra_sz, (char const *)digits.p, digits.n) != COH_OK)) {
+        coh_buf_printf(why,
+                       "extraData must be text: 0x and at most %d times two hexadecimal digits",
+                       COH_EXTRA_MAX);
+        return COH_EINVAL;
+    }
+    return COH_OK;
+}
+
+/* What only the genesis block's header says. */
+static coh_err_t read_block(coh_genesis_t *out, json_t const *root, coh_buf_t *why)
+{
+    coh_header_t *h = &out->header;
+    uint64_t nonce  = 0;
+    COH_TRY(read_optional(&nonce, root, "nonce", why));
+    coh_store_u64_be(h->nonce, nonce);
+    COH_TRY(read_extra(h, root, why));
+    COH_TRY(read_hash(&h->mix_hash, root, "mixhash", why));
+    COH_TRY(read_hash(&h->mix_hash, root, "mixHash", why));
+    COH_TRY(read_hash(&h->parent_hash, root, "parentHash", why));
+    COH_TRY(read_optional(&h->gas_used, root, "gasUsed", why));
+    COH_TRY(read_optional(&h->excess_blob_gas, root, "excessBlobGas", why));
+    COH_TRY(read_optional(&h->blob_gas_used, root, "blobGasUsed", why));
+    json_t const *difficulty = json_object_get(root, "difficulty");
+    if (difficulty != NULL && !json_is_null(difficulty)) {
+        return read_number(&h->difficulty, difficulty, "difficulty", why);
+    }
+    if (json_object_get(json_object_get(root, "config"), "ethash") != NULL) {
+        h->difficulty = coh_u256(DIFFICULTY_DEFAULT);
+    }
+    return COH_OK;
+}
+
 static coh_err_t read_header(coh_genesis_t *out, json_t const *root, coh_buf_t *why)
 {
     COH_TRY(read_optional(&out->number, root, "number", why));
@@ -458,14 +535,7 @@ static coh_err_t read_header(coh_genesis_t *out, json_t const *root, coh_buf_t *
             COH_TRY(read_number(&out->base_fee, base_fee, "baseFeePerGas", why));
         }
     }
-    return COH_OK;
-}
-
-/* Digits of a hexadecimal text behind its 0x, if it has one. */
-static coh_bytes_t hex_digits(char const *text, size_t len)
-{
-    size_t skip = len >= 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 2 : 0;
-    return coh_bytes(text + skip, len - skip);
+    return read_block(out, root, why);
 }
 
 static coh_err_t read_code(coh_genesis_account_t *out, json_t const *v, coh_buf_t *why)
@@ -656,66 +726,6 @@ static bool finish_slots(coh_genesis_account_t *account)
     return true;
 }
 
-_Static_assert(sizeof(coh_genesis_account_t) == 96, "update hash_account");
-
-static void hash_account(coh_buf_t *out, coh_genesis_account_t const *account)
-{
-    coh_buf_put(out, account->addr.b, sizeof(account->addr.b));
-    coh_buf_put_u64_le(out, account->nonce);
-    coh_u256_to_be(coh_buf_extend(out, 32), &account->balance);
-    coh_buf_put_u64_le(out, account->code.n);
-    coh_buf_put(out, account->code.p, account->code.n);
-    coh_buf_put_u64_le(out, account->slot_cnt);
-    for (size_t i = 0; i < account->slot_cnt; i++) {
-        coh_u256_to_be(coh_buf_extend(out, 32), &account->slots[i].key);
-        coh_u256_to_be(coh_buf_extend(out, 32), &account->slots[i].value);
-    }
-}
-
-static void hash_blobs(coh_buf_t *out, coh_genesis_t const *g)
-{
-    for (size_t i = 0; i < COH_CNT(g->blob_params); i++) {
-        coh_buf_put_u64_le(out, g->blob_params[i].target);
-        coh_buf_put_u64_le(out, g->blob_params[i].max);
-        coh_buf_put_u64_le(out, g->blob_params[i].update_fraction);
-    }
-    for (size_t i = 0; i < COH_CNT(g->bpo_at); i++) {
-        coh_buf_put_u64_le(out, g->bpo_at[i]);
-    }
-}
-
-/* The hash of the fields in order, then folded with the accounts, a chunk at a time: memory stays
-   small however many there are. */
-static coh_hash_t hash_genesis(coh_genesis_t const *g)
-{
-    coh_buf_t text = COH_BUF_INIT;
-    coh_hash_t hash;
-    coh_buf_put(&text, HASH_DOMAIN, sizeof(HASH_DOMAIN) - 1);
-    coh_buf_put_u64_le(&text, g->chain_id);
-    coh_buf_put_u64_le(&text, COH_FORK_CNT);
-    for (size_t i = 0; i < COH_FORK_CNT; i++) {
-        coh_buf_put_u64_le(&text, g->fork_at[i]);
-    }
-    hash_blobs(&text, g);
-    coh_buf_put_u64_le(&text, g->number);
-    coh_buf_put_u64_le(&text, g->timestamp);
-    coh_buf_put_u64_le(&text, g->gas_limit);
-    coh_u256_to_be(coh_buf_extend(&text, 32), &g->base_fee);
-    coh_buf_put(&text, g->coinbase.b, sizeof(g->coinbase.b));
-    coh_buf_put_u64_le(&text, g->alloc_cnt);
-    coh_keccak256(&hash, text.p, text.n);
-    for (size_t i = 0; i < g->alloc_cnt; i += HASH_CHUNK_ACCOUNTS) {
-        coh_buf_clear(&text);
-        coh_buf_put(&text, hash.b, sizeof(hash.b));
-        for (size_t j = i; j < COH_MIN(i + HASH_CHUNK_ACCOUNTS, g->alloc_cnt); j++) {
-            hash_account(&text, &g->alloc[j]);
-        }
-        coh_keccak256(&hash, text.p, text.n);
-    }
-    coh_buf_free(&text);
-    return hash;
-}
-
 coh_err_t coh_genesis_finish(coh_genesis_t *g, coh_buf_t *err_text)
 {
     if (g->alloc_cnt > 1) {
@@ -739,7 +749,7 @@ coh_err_t coh_genesis_finish(coh_genesis_t *g, coh_buf_t *err_text)
             return COH_EINVAL;
         }
     }
-    g->hash = hash_genesis(g);
+    coh_genesis_seal(g);
     return COH_OK;
 }
 

@@ -46,7 +46,11 @@ typedef struct {
     coh_hash_t *ancestors;
     uint32_t ancestor_cnt;
     coh_u256_t supply; /* sum of alloc's balances */
-    coh_hash_t hash;   /* identity: keccak256 over the above in a fixed encoding */
+    coh_header_t
+        header; /* of the genesis block; its nonce, extra data, difficulty, mix hash, parent, gas used and blob gas are as given, the rest follows from the above */
+    coh_hash_t hash; /* of that block */
+    coh_hash_t
+        identity; /* keccak256 over that and the chain's rules, in a fixed encoding: equal where chains are */
 } coh_genesis_t;
 
 /* coh_genesis_parse reads JSON text. Errors name the member and the remedy. *out is empty on failure.
@@ -57,8 +61,11 @@ coh_err_t coh_genesis_parse(coh_genesis_t *out, coh_bytes_t json, coh_buf_t *err
 coh_err_t coh_genesis_load(coh_genesis_t *out, char const *path, coh_buf_t *err_text);
 
 /* coh_genesis_finish sorts alloc and slots, checks for repetitions and that the supply fits 256 bits,
-   drops slots that are zero, and computes supply and hash: for one built by hand. */
+   drops slots that are zero, computes the supply, and seals: for one built by hand. */
 coh_err_t coh_genesis_finish(coh_genesis_t *g, coh_buf_t *err_text);
+/* coh_genesis_seal completes the header, and computes hash and identity. No account or slot is there twice, no slot is zero.
+   Cost: two million accounts a second, for their trie */
+void coh_genesis_seal(coh_genesis_t *g);
 void coh_genesis_free(coh_genesis_t *g);
 
 /* coh_genesis_fork is the rule set of the block with this number and timestamp. */

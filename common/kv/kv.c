@@ -72,6 +72,14 @@ void coh_kv_batch_delete_range(coh_kv_batch_t *batch,
     }
 }
 
+void coh_kv_batch_append(coh_kv_batch_t *batch, coh_kv_batch_t const *other)
+{
+    if (other->cnt != 0) {
+        coh_buf_put(&batch->ops, other->ops.p, other->ops.n);
+        batch->cnt += other->cnt;
+    }
+}
+
 bool coh_kv_batch_next(coh_kv_batch_t const *batch, size_t *at, coh_kv_op_t *op)
 {
     size_t left = batch->ops.n - *at;

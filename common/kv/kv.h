@@ -21,7 +21,7 @@
     T(TX_INDEX, "tx_index", "coordinator: transaction hash -> block number, index")             \
     T(DIRECTORY, "directory", "coordinator: epoch -> bucket assignment")                        \
     T(HEADERS, "headers", "coordinator: block number -> block hash, header")                    \
-    T(TRIE, "trie", "shard: path -> page of a state or storage trie; undo records")
+    T(TRIE, "trie", "shard: path -> page of a state or storage trie")
 
 typedef enum {
 #define COH_KV_ENUM(id, name, doc) COH_KV_##id,
@@ -53,6 +53,9 @@ void coh_kv_batch_delete_range(coh_kv_batch_t *batch,
                                coh_kv_table_t table,
                                coh_bytes_t first,
                                coh_bytes_t end);
+
+/* coh_kv_batch_append adds a copy of the operations of other. */
+void coh_kv_batch_append(coh_kv_batch_t *batch, coh_kv_batch_t const *other);
 
 typedef enum {
     COH_KV_OP_PUT          = 1,

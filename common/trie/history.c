@@ -17,33 +17,6 @@ size_t coh_history_put_group(coh_buf_t *record, coh_mpt_id_t const *id)
     return record->n - LENGTH_SZ;
 }
 
-/* Key of a record: no trie's prefix begins with this letter. */
-static coh_bytes_t record_key(uint8_t out[9], uint64_t block)
-{
-    out[0] = 'u';
-    coh_store_u64_be(out + 1, block);
-    return coh_bytes(out, 9);
-}
-
-void coh_history_put(coh_kv_batch_t *batch,
-                     coh_kv_table_t table,
-                     uint64_t block,
-                     coh_bytes_t record,
-                     uint64_t keep)
-{
-    uint8_t key[9];
-    coh_kv_batch_put(batch, table, record_key(key, block), record);
-    if (block >= keep) {
-        coh_kv_batch_delete(batch, table, record_key(key, block - keep));
-    }
-}
-
-coh_err_t coh_history_get(coh_kv_t *kv, coh_kv_table_t table, uint64_t block, coh_buf_t *out)
-{
-    uint8_t key[9];
-    return kv->ops->get(kv, table, record_key(key, block), out);
-}
-
 typedef struct {
     coh_mpt_change_t change;
     size_t order; /* of occurrence */
@@ -83,22 +56,40 @@ static coh_err_t collect_group(olds_t *olds, coh_bytes_t in)
     return COH_OK;
 }
 
+/* Takes the first group off a record. */
+static coh_err_t next_group(coh_bytes_t *in, coh_mpt_id_t *id, coh_bytes_t *pairs)
+{
+    size_t head = in->n < 2 ? 0 : 2 + (size_t)in->p[0] + LENGTH_SZ;
+    if (head == 0 || in->n < head || in->p[0] == 0 || in->p[0] > COH_MPT_ID_MAX ||
+        in->p[1] >= COH_DEPTH_MAX) {
+        return COH_ECORRUPT;
+    }
+    size_t n = coh_load_u32_le(in->p + head - LENGTH_SZ);
+    if (in->n - head < n) {
+        return COH_ECORRUPT;
+    }
+    *id = (coh_mpt_id_t){.n = in->p[0], .depth = in->p[1]};
+    memcpy(id->b, in->p + 2, id->n);
+    *pairs = coh_bytes(in->p + head, n);
+    *in    = coh_bytes(in->p + head + n, in->n - head - n);
+    return COH_OK;
+}
+
+static int compare_ids(coh_mpt_id_t const *a, coh_mpt_id_t const *b)
+{
+    return a->n != b->n ? (a->n > b->n) - (a->n < b->n) : memcmp(a->b, b->b, a->n);
+}
+
 /* Adds what a record says of one trie. */
 static coh_err_t collect(olds_t *olds, coh_mpt_id_t const *id, coh_bytes_t in)
 {
     while (in.n != 0) {
-        size_t head = in.n < 2 ? 0 : 2 + (size_t)in.p[0] + LENGTH_SZ;
-        if (head == 0 || in.n < head) {
-            return COH_ECORRUPT;
+        coh_mpt_id_t found;
+        coh_bytes_t pairs;
+        COH_TRY(next_group(&in, &found, &pairs));
+        if (compare_ids(&found, id) == 0) {
+            COH_TRY(collect_group(olds, pairs));
         }
-        size_t n = coh_load_u32_le(in.p + head - LENGTH_SZ);
-        if (in.n - head < n) {
-            return COH_ECORRUPT;
-        }
-        if (in.p[0] == id->n && memcmp(in.p + 2, id->b, id->n) == 0) {
-            COH_TRY(collect_group(olds, coh_bytes(in.p + head, n)));
-        }
-        in = coh_bytes(in.p + head + n, in.n - head - n);
     }
     return COH_OK;
 }
@@ -128,7 +119,7 @@ coh_err_t coh_history_rewind(coh_mpt_t *view,
                              coh_mpt_id_t const *id,
                              coh_bytes_t const *records,
                              size_t cnt,
-                             coh_node_t *node)
+                             coh_mpt_node_t *node)
 {
     olds_t olds  = {0};
     coh_err_t rc = COH_OK;
@@ -142,5 +133,82 @@ coh_err_t coh_history_rewind(coh_mpt_t *view,
     *node                     = job.node;
     free(changes);
     free(olds.items);
+    return rc;
+}
+
+/* A group of a record. */
+typedef struct {
+    coh_mpt_id_t id;
+    coh_bytes_t pairs;
+    size_t order;
+} group_t;
+
+typedef struct {
+    group_t *v;
+    size_t cnt;
+    size_t cap;
+    size_t bytes; /* of all pairs */
+} groups_t;
+
+static int compare_groups(void const *a, void const *b)
+{
+    group_t const *x = a;
+    group_t const *y = b;
+    int order        = compare_ids(&x->id, &y->id);
+    return order != 0 ? order : (x->order > y->order) - (x->order < y->order);
+}
+
+static coh_err_t list_groups(groups_t *groups, coh_bytes_t in)
+{
+    while (in.n != 0) {
+        if (groups->cnt == groups->cap) {
+            groups->cap = groups->cap == 0 ? 64 : groups->cap * 2;
+            groups->v   = coh_realloc(groups->v, groups->cap * sizeof(*groups->v));
+        }
+        group_t *group = &groups->v[groups->cnt];
+        group->order   = groups->cnt++;
+        COH_TRY(next_group(&in, &group->id, &group->pairs));
+        groups->bytes += group->pairs.n;
+    }
+    if (groups->cnt != 0) {
+        qsort(groups->v, groups->cnt, sizeof(*groups->v), compare_groups);
+    }
+    return COH_OK;
+}
+
+/* Makes the job of the trie whose groups begin at *at, moving it on. changes has room for its pairs. */
+static coh_err_t undo_job(coh_mpt_job_t *job,
+                          coh_mpt_change_t *changes,
+                          olds_t *olds,
+                          groups_t const *groups,
+                          size_t *at)
+{
+    coh_mpt_id_t const *id = &groups->v[*at].id;
+    olds->cnt              = 0;
+    while (*at < groups->cnt && compare_ids(&groups->v[*at].id, id) == 0) {
+        COH_TRY(collect_group(olds, groups->v[(*at)++].pairs));
+    }
+    *job = (coh_mpt_job_t){.id = *id, .changes = changes};
+    return reduce(olds, changes, &job->cnt, id);
+}
+
+coh_err_t coh_history_undo(coh_mpt_t *mpt, uint64_t block, coh_bytes_t record)
+{
+    groups_t groups           = {0};
+    olds_t olds               = {0};
+    coh_err_t rc              = list_groups(&groups, record);
+    coh_mpt_job_t *jobs       = coh_calloc(groups.cnt + 1, sizeof(*jobs));
+    coh_mpt_change_t *changes = coh_calloc(groups.bytes / COH_MPT_PAIR_HEAD + 1, sizeof(*changes));
+    size_t job_cnt            = 0;
+    size_t used               = 0;
+    for (size_t at = 0; rc == COH_OK && at < groups.cnt;) {
+        rc = undo_job(&jobs[job_cnt], changes + used, &olds, &groups, &at);
+        used += rc == COH_OK ? jobs[job_cnt++].cnt : 0;
+    }
+    rc = rc == COH_OK ? coh_mpt_update(mpt, block, jobs, job_cnt, NULL) : rc;
+    free(changes);
+    free(jobs);
+    free(olds.items);
+    free(groups.v);
     return rc;
 }

@@ -14,6 +14,7 @@
 /* What an update does with one page. Tasks of one level follow those of the level above. */
 struct coh_mpt_task {
     coh_mpt_trie_t *trie;
+    coh_mpt_job_t const *job;
     coh_mpt_page_t *page; /* NULL: not there yet */
     coh_mpt_change_t const *changes;
     size_t change_cnt;
@@ -62,6 +63,7 @@ static void split_task(coh_mpt_t *mpt, uint32_t idx)
         }
         task_t *task     = task_add(mpt);
         task->trie       = parent.trie;
+        task->job        = parent.job;
         task->page       = parent.page->inner->child[slot];
         task->changes    = parent.changes + lo;
         task->change_cnt = end - lo;
@@ -102,6 +104,7 @@ static coh_err_t descend(coh_mpt_t *mpt, coh_mpt_job_t *jobs, size_t cnt)
         }
         task_t *task     = task_add(mpt);
         task->trie       = trie;
+        task->job        = &jobs[i];
         task->changes    = jobs[i].changes;
         task->change_cnt = jobs[i].cnt;
         task->depth      = jobs[i].id.depth;
@@ -214,6 +217,10 @@ static void scan_pairs(task_t *task, undo_t *undo)
             value = coh_mpt_pair_value(old);
             task->bytes -= (uint32_t)coh_mpt_pair_sz(old);
             task->cnt--;
+        }
+        if (task->job->resolve != NULL) {
+            task->job->resolve(task->job->arg, (size_t)(change - task->job->changes), value);
+            COH_ASSERT(change->value.n <= COH_NODE_VALUE_MAX);
         }
         if (change->value.n != 0) {
             task->bytes += COH_MPT_PAIR_HEAD + (uint32_t)change->value.n;
@@ -577,9 +584,9 @@ static void commit_group(coh_mpt_t *mpt, uint32_t first, uint32_t end)
 }
 
 /* What stands at the root of a trie. */
-static void root_node(coh_node_t *out, coh_mpt_page_t const *root)
+static void root_node(coh_mpt_node_t *out, coh_mpt_page_t const *root)
 {
-    *out = (coh_node_t){.kind = COH_NODE_EMPTY};
+    *out = (coh_mpt_node_t){.kind = COH_NODE_EMPTY};
     if (root->inner == NULL && root->cnt == 0) {
         return;
     }
@@ -604,10 +611,6 @@ coh_err_t coh_mpt_update(coh_mpt_t *mpt,
                          size_t cnt,
                          coh_buf_t *undo)
 {
-    COH_ASSERT(block >= mpt->block);
-    if (mpt->dirty_bytes > mpt->config.dirty_bytes_max) {
-        return COH_EBUSY;
-    }
     size_t undo_n = undo == NULL ? 0 : undo->n;
     coh_err_t rc  = COH_OK;
     for (size_t i = 0; i < cnt && rc == COH_OK; i++) {
@@ -639,6 +642,11 @@ coh_err_t coh_mpt_update(coh_mpt_t *mpt,
     }
     coh_mpt_trim(mpt);
     return COH_OK;
+}
+
+bool coh_mpt_is_full(coh_mpt_t const *mpt)
+{
+    return mpt->dirty_bytes > mpt->config.dirty_bytes_max;
 }
 
 coh_err_t coh_mpt_get(coh_mpt_t *mpt, coh_mpt_id_t const *id, coh_hash_t const *key, coh_buf_t *out)

@@ -59,7 +59,7 @@ typedef struct {
     coh_kv_t *kv; /* borrowed; outlives the tries */
     coh_kv_table_t table;
     size_t cache_bytes;     /* bound of clean pages in memory between calls */
-    size_t dirty_bytes_max; /* no update begins while pages that are not flushed take more */
+    size_t dirty_bytes_max; /* see coh_mpt_is_full */
     uint32_t
         page_bytes; /* bound of a page's pairs; 0: COH_MPT_PAGE_DEFAULT; stored pages of another bound remain readable */
     uint64_t seed;  /* of the table of tries in memory: not known to who chooses accounts */
@@ -75,20 +75,26 @@ typedef struct {
     coh_bytes_t value; /* at most COH_NODE_VALUE_MAX octets */
 } coh_mpt_change_t;
 
+/* Sets the value of change idx of a job, given the one that its key has so far (empty: none), for values that depend on the old ones: found once, where they are
+   compared. Called once for each change, before anything changes. */
+typedef void coh_mpt_resolve_t(void *arg, size_t idx, coh_bytes_t old);
+
 /* The changes of one trie; and what then stands at its root. */
 typedef struct {
     coh_mpt_id_t id;
     coh_mpt_change_t const *changes; /* ascending by key, without repetition; borrowed */
     size_t cnt;                      /* 0: only tell the node */
-    coh_node_t node;                 /* out */
+    coh_mpt_resolve_t *resolve;      /* or NULL: changes are as they stand */
+    void *arg;                       /* of resolve */
+    coh_mpt_node_t node;             /* out */
 } coh_mpt_job_t;
 
 /* coh_mpt_update applies what block changed in cnt tries, no two of them the same, and computes their nodes. The more at once, the better: pages are read
    together and all tries are hashed together, level by level.
 
-   In:      block  numbers of calls never fall
+   In:      block  for coh_mpt_dirty_since; when blocks are undone, numbers come again
    Out:     undo   unless NULL, appended: a record of the values before (history.h)
-   Returns: COH_OK; COH_EBUSY too much to flush; COH_ECORRUPT a page is missing or damaged (coh_mpt_fault tells which), COH_EIO.
+   Returns: COH_OK; COH_ECORRUPT a page is missing or damaged (coh_mpt_fault tells which), COH_EIO.
             On failure no trie has changed.
    Cost: memory for what the changes touch, besides the cache */
 coh_err_t coh_mpt_update(coh_mpt_t *mpt,
@@ -96,6 +102,9 @@ coh_err_t coh_mpt_update(coh_mpt_t *mpt,
                          coh_mpt_job_t *jobs,
                          size_t cnt,
                          coh_buf_t *undo);
+
+/* coh_mpt_is_full tells that pages that are not flushed take more than dirty_bytes_max: whoever wants memory bounded flushes before the next block. */
+bool coh_mpt_is_full(coh_mpt_t const *mpt);
 
 /* coh_mpt_get appends the value of key.    Returns: COH_OK; COH_ENOTFOUND; as coh_mpt_update */
 coh_err_t coh_mpt_get(coh_mpt_t *mpt,

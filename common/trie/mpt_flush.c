@@ -112,7 +112,11 @@ void coh_mpt_flush_done(coh_mpt_t *mpt)
 
 uint64_t coh_mpt_dirty_since(coh_mpt_t const *mpt)
 {
-    return mpt->fifo_first == NULL ? UINT64_MAX : mpt->fifo_first->dirty_since;
+    uint64_t since = UINT64_MAX;
+    for (coh_mpt_trie_t const *trie = mpt->fifo_first; trie != NULL; trie = trie->fifo_next) {
+        since = COH_MIN(since, trie->dirty_since);
+    }
+    return since;
 }
 
 void coh_mpt_drop(coh_mpt_t *mpt, coh_kv_batch_t *batch, coh_mpt_id_t const *id)

@@ -244,6 +244,7 @@ void coh_mpt_page_dirty(coh_mpt_t *mpt, coh_mpt_page_t *page)
         *(mpt->fifo_last != NULL ? &mpt->fifo_last->fifo_next : &mpt->fifo_first) = trie;
         mpt->fifo_last                                                            = trie;
     }
+    trie->dirty_since = COH_MIN(trie->dirty_since, mpt->block); /* after an undo, a lower one */
 }
 
 void coh_mpt_page_link(coh_mpt_t *mpt, coh_mpt_page_t *parent, coh_mpt_page_t *page, uint32_t slot)

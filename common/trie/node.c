@@ -10,7 +10,7 @@
 
 _Static_assert(COH_NODE_RLP_MAX >= 3 + 16 * (1 + HASH_SZ) + 1, "a full branch fits");
 _Static_assert(COH_NODE_LEAF_MAX >= 2 + 1 + 33 + 2 + COH_NODE_VALUE_MAX, "a leaf fits");
-_Static_assert(COH_NODE_LEAF_MAX <= UINT8_MAX, "n of coh_node_t");
+_Static_assert(COH_NODE_LEAF_MAX <= UINT8_MAX, "n of coh_mpt_node_t");
 
 /* RLP of strings and lists (Yellow Paper, Appendix B), for lengths below 256 but for branches. */
 static size_t string_sz(uint8_t const *p, size_t n)
@@ -123,7 +123,7 @@ void coh_ref_set(coh_ref_t *out, uint8_t const *rlp, size_t n)
     out->n = (uint8_t)n;
 }
 
-void coh_node_ref(coh_ref_t *out, coh_node_t const *node)
+void coh_node_ref(coh_ref_t *out, coh_mpt_node_t const *node)
 {
     switch ((coh_node_kind_t)node->kind) {
     case COH_NODE_EMPTY: out->n = 0; break;
@@ -136,7 +136,7 @@ void coh_node_ref(coh_ref_t *out, coh_node_t const *node)
     }
 }
 
-void coh_node_root(coh_hash_t *out, coh_node_t const *node)
+void coh_node_root(coh_hash_t *out, coh_mpt_node_t const *node)
 {
     if (node->kind == COH_NODE_EMPTY) {
         *out = COH_EMPTY_TRIE_ROOT;
@@ -154,7 +154,7 @@ static coh_err_t split(uint8_t path[COH_HEX_PREFIX_KEY_MAX + 1],
                        coh_rlp_kind_t *kind,
                        coh_bytes_t *payload,
                        coh_bytes_t *item,
-                       coh_node_t const *node)
+                       coh_mpt_node_t const *node)
 {
     coh_rlp_t outer = coh_rlp_reader(coh_bytes(node->b, node->n));
     coh_rlp_t list;
@@ -167,7 +167,7 @@ static coh_err_t split(uint8_t path[COH_HEX_PREFIX_KEY_MAX + 1],
     return coh_rlp_end(&list);
 }
 
-coh_err_t coh_node_check(coh_node_t const *node, size_t path_cnt)
+coh_err_t coh_node_check(coh_mpt_node_t const *node, size_t path_cnt)
 {
     if (node->n > COH_NODE_LEAF_MAX) {
         return COH_EMALFORMED;
@@ -198,7 +198,7 @@ coh_err_t coh_node_check(coh_node_t const *node, size_t path_cnt)
                : COH_EMALFORMED;
 }
 
-void coh_node_lift(coh_node_t *node, uint32_t nibble)
+void coh_node_lift(coh_mpt_node_t *node, uint32_t nibble)
 {
     if (node->kind == COH_NODE_EMPTY) {
         return;
@@ -223,7 +223,7 @@ void coh_node_lift(coh_node_t *node, uint32_t nibble)
     for (size_t i = 0; i < cnt; i++) {
         coh_nibble_set(longer, i + 1, coh_nibble(path, i));
     }
-    coh_node_t lifted = {.kind = node->kind};
+    coh_mpt_node_t lifted = {.kind = node->kind};
     if (node->kind == COH_NODE_LEAF) {
         size_t from                    = COH_DEPTH_MAX - 1 - cnt;
         uint8_t key[COH_DEPTH_MAX / 2] = {0};

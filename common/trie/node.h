@@ -1,7 +1,7 @@
 /* node.h: nodes of a Merkle-Patricia trie with keys of 32 octets (Yellow Paper, Appendix D), as plain values.
 
    A parent holds of a child its reference: the child's RLP where that is shorter than a hash, else its keccak256. What stands at some depth of a
-   trie is a node as seen from there (coh_node_t): an empty one, a leaf or an extension with the rest of its path, or a branch. It is
+   trie is a node as seen from there (coh_mpt_node_t): an empty one, a leaf or an extension with the rest of its path, or a branch. It is
    what the owner of a subtree hands up, because the parent may have to lift it: where a branch would have one child only, there is no
    branch, and the child takes the nibble into its own path. */
 #ifndef COH_NODE_H
@@ -30,7 +30,7 @@ typedef struct {
     uint8_t kind;                 /* coh_node_kind_t */
     uint8_t n;                    /* octets of b */
     uint8_t b[COH_NODE_LEAF_MAX]; /* LEAF, EXTENSION: the RLP; BRANCH: the reference */
-} coh_node_t;
+} coh_mpt_node_t;
 
 /* The encoders write a node's RLP and return its length. key is read from nibble from on (of an extension, up to to). */
 size_t coh_node_put_leaf(uint8_t out[COH_NODE_LEAF_MAX],
@@ -49,17 +49,17 @@ size_t coh_node_put_branch(uint8_t out[COH_NODE_RLP_MAX],
 void coh_ref_set(coh_ref_t *out, uint8_t const *rlp, size_t n);
 
 /* coh_node_ref is what a parent would hold of node; n is 0 for an empty one. */
-void coh_node_ref(coh_ref_t *out, coh_node_t const *node);
+void coh_node_ref(coh_ref_t *out, coh_mpt_node_t const *node);
 
 /* coh_node_root is the root hash of the trie that consists of node: the keccak256 of its RLP, however short it is. */
-void coh_node_root(coh_hash_t *out, coh_node_t const *node);
+void coh_node_root(coh_hash_t *out, coh_mpt_node_t const *node);
 
 /* coh_node_lift makes node what stands one nibble higher, where it is the only child: its path begins with nibble then.
    node must have been made here or have passed coh_node_check, with path_max below 64. */
-void coh_node_lift(coh_node_t *node, uint32_t nibble);
+void coh_node_lift(coh_mpt_node_t *node, uint32_t nibble);
 
 /* coh_node_check tells whether a node that came from outside is one: of a leaf, that its path has exactly path_cnt nibbles; of an extension, fewer, and not
    none.    Returns: COH_OK; COH_EMALFORMED */
-coh_err_t coh_node_check(coh_node_t const *node, size_t path_cnt);
+coh_err_t coh_node_check(coh_mpt_node_t const *node, size_t path_cnt);
 
 #endif

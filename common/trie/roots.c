@@ -15,7 +15,7 @@
 static size_t const level_at[LEVEL_CNT + 1] = {0, 4096, 4096 + 256, 4096 + 256 + 16, NODE_CNT};
 
 struct coh_roots {
-    coh_node_t node[NODE_CNT];
+    coh_mpt_node_t node[NODE_CNT];
     coh_ref_t ref[NODE_CNT]; /* of node */
     bool is_stale[NODE_CNT]; /* ref of a bucket, ref and node of others */
 };
@@ -32,7 +32,7 @@ coh_roots_t *coh_roots_copy(coh_roots_t const *roots)
 void coh_roots_free(coh_roots_t *roots) { free(roots); }
 
 /* A record's entry: bucket (2), kind (1), length (1), octets of the node. */
-static void put_undo(coh_buf_t *undo, uint32_t bucket, coh_node_t const *node)
+static void put_undo(coh_buf_t *undo, uint32_t bucket, coh_mpt_node_t const *node)
 {
     coh_buf_put_u8(undo, (uint8_t)(bucket >> 8));
     coh_buf_put_u8(undo, (uint8_t)bucket);
@@ -41,7 +41,7 @@ static void put_undo(coh_buf_t *undo, uint32_t bucket, coh_node_t const *node)
     coh_buf_put(undo, node->b, node->n);
 }
 
-void coh_roots_put(coh_roots_t *roots, uint32_t bucket, coh_node_t const *node, coh_buf_t *undo)
+void coh_roots_put(coh_roots_t *roots, uint32_t bucket, coh_mpt_node_t const *node, coh_buf_t *undo)
 {
     COH_ASSERT(bucket < COH_ROOTS_BUCKET_CNT);
     COH_DASSERT(coh_node_check(node, COH_ROOTS_PATH_CNT) == COH_OK);
@@ -52,7 +52,7 @@ void coh_roots_put(coh_roots_t *roots, uint32_t bucket, coh_node_t const *node, 
     roots->is_stale[bucket] = true;
 }
 
-coh_node_t const *coh_roots_get(coh_roots_t const *roots, uint32_t bucket)
+coh_mpt_node_t const *coh_roots_get(coh_roots_t const *roots, uint32_t bucket)
 {
     COH_ASSERT(bucket < COH_ROOTS_BUCKET_CNT);
     return &roots->node[bucket];
@@ -61,7 +61,7 @@ coh_node_t const *coh_roots_get(coh_roots_t const *roots, uint32_t bucket)
 coh_err_t coh_roots_revert(coh_roots_t *roots, coh_bytes_t undo)
 {
     while (undo.n != 0) {
-        coh_node_t node = {.kind = COH_NODE_EMPTY};
+        coh_mpt_node_t node = {.kind = COH_NODE_EMPTY};
         if (undo.n < 4 || undo.n < (size_t)4 + undo.p[3] || undo.p[3] > sizeof(node.b)) {
             return COH_EMALFORMED;
         }
@@ -93,19 +93,19 @@ static uint32_t child_cnt(coh_roots_t const *roots, size_t first, uint32_t *slot
 
 /* Makes a node from its children; of a branch, writes the RLP, and returns its length. */
 static size_t combine(coh_roots_t *roots,
-                      coh_node_t *node,
+                      coh_mpt_node_t *node,
                       size_t first,
                       uint8_t rlp[COH_NODE_RLP_MAX])
 {
     uint32_t slot = 0;
     switch (child_cnt(roots, first, &slot)) {
-    case 0: *node = (coh_node_t){.kind = COH_NODE_EMPTY}; return 0;
+    case 0: *node = (coh_mpt_node_t){.kind = COH_NODE_EMPTY}; return 0;
     case 1:
         *node = roots->node[first + slot];
         coh_node_lift(node, slot);
         return 0;
     default:
-        *node = (coh_node_t){.kind = COH_NODE_BRANCH};
+        *node = (coh_mpt_node_t){.kind = COH_NODE_BRANCH};
         return coh_node_put_branch(rlp, &roots->ref[first]);
     }
 }
@@ -122,9 +122,9 @@ static void run(coh_roots_t *roots, chunk_t *chunk)
 {
     coh_keccak256_many(chunk->out, chunk->in, chunk->cnt);
     for (size_t i = 0; i < chunk->cnt; i++) {
-        coh_ref_t *ref   = &roots->ref[chunk->idx[i]];
-        coh_node_t *node = &roots->node[chunk->idx[i]];
-        ref->n           = sizeof(coh_hash_t);
+        coh_ref_t *ref       = &roots->ref[chunk->idx[i]];
+        coh_mpt_node_t *node = &roots->node[chunk->idx[i]];
+        ref->n               = sizeof(coh_hash_t);
         memcpy(ref->b, chunk->out[i].b, sizeof(coh_hash_t));
         if (node->kind == COH_NODE_BRANCH) {
             node->n = ref->n;
@@ -137,11 +137,11 @@ static void run(coh_roots_t *roots, chunk_t *chunk)
 /* Brings one node up to date but for its hash, which is left to the chunk. */
 static void refresh(coh_roots_t *roots, chunk_t *chunk, size_t level, size_t i)
 {
-    size_t at        = level_at[level] + i;
-    coh_node_t *node = &roots->node[at];
-    coh_ref_t *ref   = &roots->ref[at];
-    uint8_t *rlp     = chunk->rlp[chunk->cnt];
-    size_t n         = 0;
+    size_t at            = level_at[level] + i;
+    coh_mpt_node_t *node = &roots->node[at];
+    coh_ref_t *ref       = &roots->ref[at];
+    uint8_t *rlp         = chunk->rlp[chunk->cnt];
+    size_t n             = 0;
     if (level > 0) {
         n = combine(roots, node, level_at[level - 1] + i * COH_NODE_CHILD_CNT, rlp);
     }
@@ -209,8 +209,8 @@ void coh_roots_prove(coh_roots_t const *roots,
         push(&stack, rlp.p, rlp.n);
     }
     /* What stands at the key's place in each level in turn, and its RLP; the stack lacks it yet. */
-    coh_node_t cur = roots->node[i];
-    coh_buf_t last = COH_BUF_INIT;
+    coh_mpt_node_t cur = roots->node[i];
+    coh_buf_t last     = COH_BUF_INIT;
     COH_ASSERT((cur.kind == COH_NODE_EMPTY) == (in_bucket->cnt == 0));
     if (cur.kind != COH_NODE_EMPTY) {
         coh_bytes_t rlp = coh_proof_node(in_bucket, 0);

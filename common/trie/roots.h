@@ -20,10 +20,13 @@ void coh_roots_free(coh_roots_t *roots);
 
 /* coh_roots_put sets a bucket's node, which has passed coh_node_check if it came from another rank. Copied.
    Out: undo  unless NULL, appended: the node before; the puts of one block make a record for coh_roots_revert */
-void coh_roots_put(coh_roots_t *roots, uint32_t bucket, coh_node_t const *node, coh_buf_t *undo);
+void coh_roots_put(coh_roots_t *roots,
+                   uint32_t bucket,
+                   coh_mpt_node_t const *node,
+                   coh_buf_t *undo);
 
 /* coh_roots_get is a bucket's node; valid until it is put. */
-coh_node_t const *coh_roots_get(coh_roots_t const *roots, uint32_t bucket);
+coh_mpt_node_t const *coh_roots_get(coh_roots_t const *roots, uint32_t bucket);
 
 /* coh_roots_compute brings the top up to date and tells the state root. Cost: a Keccak for each branch above a bucket that was put, 273 at most, in batches */
 void coh_roots_compute(coh_roots_t *roots, coh_hash_t *root);

@@ -201,7 +201,7 @@ static coh_err_t create_kv(coh_datadir_t *dd, coh_genesis_t const *genesis, coh_
     coh_store_u32_le(id + 4, dd->rank);
     coh_store_u32_le(id + 8, dd->rank_cnt);
     coh_store_u64_le(id + 12, genesis->chain_id);
-    memcpy(id + 20, genesis->hash.b, sizeof(genesis->hash.b));
+    memcpy(id + 20, genesis->identity.b, sizeof(genesis->identity.b));
     rc = kv->ops->write(kv, &batch, true);
     coh_kv_batch_free(&batch);
     kv->ops->close(kv);
@@ -290,11 +290,11 @@ static coh_err_t check_identity(coh_datadir_t const *dd,
         return COH_EMISMATCH;
     }
     if (chain_id != genesis->chain_id ||
-        memcmp(id.p + 20, genesis->hash.b, sizeof(genesis->hash.b)) != 0) {
+        memcmp(id.p + 20, genesis->identity.b, sizeof(genesis->identity.b)) != 0) {
         char found[65];
         char expected[65];
         coh_hex_encode(found, id.p + 20, 32);
-        coh_hex_encode(expected, genesis->hash.b, 32);
+        coh_hex_encode(expected, genesis->identity.b, 32);
         coh_buf_printf(err_text,
                        "%s was made for chain %llu with genesis 0x%s, the genesis given is of "
                        "chain %llu with 0x%s; "

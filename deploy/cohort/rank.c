@@ -175,7 +175,7 @@ static coh_err_t open_store(coh_rank_t *rank, coh_buf_t *err_text)
 /* All frames of a cluster carry this number. */
 static uint64_t fingerprint(coh_config_t const *config, coh_genesis_t const *genesis)
 {
-    return coh_mix64(coh_config_hash(config)) ^ coh_load_u64_le(genesis->hash.b);
+    return coh_mix64(coh_config_hash(config)) ^ coh_load_u64_le(genesis->identity.b);
 }
 
 static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)

@@ -295,6 +295,8 @@ static void judge_hash(run_t *run, char const *what, coh_hash_t const *got, coh_
 typedef struct {
     run_t *run;
     coh_tx_err_t err;
+    bool has_root;
+    coh_hash_t root; /* the header's */
 } answer_t;
 
 static void take_block(void *arg, coh_import_result_t const *result)
@@ -307,6 +309,8 @@ static void take_block(void *arg, coh_import_result_t const *result)
     }
     coh_bytes_t logs = coh_sealed_logs(result->sealed, 0);
     out->gas_used    = result->gas_used;
+    answer->has_root = true;
+    answer->root     = result->sealed->header.state_root;
     if (logs.n != 0) {
         coh_keccak256(&out->logs_hash, logs.p, logs.n);
     }
@@ -351,6 +355,7 @@ static void make_genesis(coh_genesis_t *g, coh_statetest_case_t const *test)
             }
         }
     }
+    coh_genesis_seal(g);
 }
 
 /* Executes as the one transaction of an imported block; *mv is replaced by the state that the cluster holds afterwards. */
@@ -388,6 +393,11 @@ static coh_tx_err_t execute_in_cluster(coh_statetest_runner_t *runner,
     coh_buf_free(&why);
     coh_memview_free(*mv);
     *mv = state;
+    coh_hash_t root;
+    coh_state_root(&root, *mv);
+    if (answer.has_root && !coh_hash_eq(&root, &answer.root)) {
+        complain(run, "the header's state root is not that of the state that the shards hold");
+    }
     return answer.err;
 }
 

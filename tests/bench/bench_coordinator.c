@@ -11,6 +11,8 @@
 #include "common/client/ops.h"
 #include "common/codec/tx.h"
 #include "common/node/version.h"
+#include "common/state/directory.h"
+#include "common/trie/node.h"
 #include "common/wire/wire.h"
 #include "coordinator/coordinator.h"
 
@@ -86,6 +88,20 @@ static void play_query(coh_buf_t *out, coh_msg_query_t const *m)
     coh_wire_put_answer(out, &a);
 }
 
+/* The nodes of all buckets: what a block of some thousand transfers changes. */
+static void put_nodes(bench_t *b, coh_buf_t *out, uint64_t block)
+{
+    static coh_rec_node_t recs[COH_BUCKET_CNT];
+    static uint8_t refs[COH_BUCKET_CNT][32];
+    for (uint32_t i = 0; i < COH_BUCKET_CNT; i++) {
+        coh_store_u64_le(refs[i], coh_rng_next(&b->rng));
+        recs[i] = (coh_rec_node_t){
+            .bucket = i, .kind = COH_NODE_BRANCH, .node = coh_bytes(refs[i], sizeof(refs[i]))};
+    }
+    coh_wire_put_nodes(
+        out, &(coh_msg_nodes_t){.block = block, .nodes = {.v = recs, .cnt = COH_BUCKET_CNT}});
+}
+
 /* Answers everything in the shard's outbox into out. False if there was nothing. */
 static bool play_shard(bench_t *b, coh_wire_reader_t *reader, coh_buf_t *out)
 {
@@ -102,7 +118,10 @@ static bool play_shard(bench_t *b, coh_wire_reader_t *reader, coh_buf_t *out)
     while (coh_wire_reader_next(reader, &m) == COH_OK) {
         uint64_t n = m.u.prepare.block;
         switch (m.id) {
-        case COH_MSG_WELCOME: coh_wire_put_ready(out, &(coh_msg_ready_t){0}); break;
+        case COH_MSG_WELCOME:
+            coh_wire_put_nodes(out, &(coh_msg_nodes_t){0});
+            coh_wire_put_ready(out, &(coh_msg_ready_t){0});
+            break;
         case COH_MSG_RECOVER: play_recover(b, out, &m.u.recover); break;
         case COH_MSG_QUERY: play_query(out, &m.u.query); break;
         case COH_MSG_BLOCK: play_block(b, out, &m.u.block); break;
@@ -110,6 +129,7 @@ static bool play_shard(bench_t *b, coh_wire_reader_t *reader, coh_buf_t *out)
             coh_msg_vote_t vote = {.block = n, .yes = 1, .has_redo = 1};
             vote.results.v      = b->results[n % 16];
             vote.results.cnt    = b->homed[n % 16];
+            put_nodes(b, out, n);
             coh_wire_put_vote(out, &vote);
             break;
         }
@@ -179,7 +199,7 @@ int main(int argc, char **argv)
     coh_buf_t out             = COH_BUF_INIT;
     coh_msg_hello_t hello     = {.build    = coh_bytes(COH_VERSION, strlen(COH_VERSION)),
                                  .chain_id = 1337,
-                                 .genesis  = genesis.hash,
+                                 .genesis  = genesis.identity,
                                  .config   = coh_config_hash(&config)};
     coh_wire_put_envelope(&out, &(coh_envelope_t){.sender = 1});
     coh_wire_put_hello(&out, &hello);

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -14,6 +15,9 @@
 #include "common/node/abort.h"
 #include "common/node/disk_req.h"
 #include "common/node/version.h"
+#include "common/state/directory.h"
+#include "common/trie/node.h"
+#include "common/trie/root.h"
 #include "common/wire/wire.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/decision_log.h"
@@ -60,6 +64,9 @@ typedef struct {
     bool fail_disk;
     coh_hash_t hello_genesis;
     uint64_t hello_prepared;
+    coh_directory_t dir;
+    bool wrong_nodes; /* shard 0 speaks of a bucket of shard 1 */
+    bool wrong_state; /* at start, shard 0 has an account that is in no block */
     /* What clients got. */
     coh_buf_t reply;
     uint64_t reply_request;
@@ -195,6 +202,52 @@ static void play_wave(world_t *w, uint32_t shard, coh_buf_t *out, coh_msg_wave_t
     w->waves++;
 }
 
+/* The state of a shard: in its first bucket one account, whose value is the number of the last block that had a transaction here. */
+static uint32_t bucket_of_shard(world_t *w, uint32_t shard)
+{
+    uint32_t b = 0;
+    while (coh_directory_shard(&w->dir, b) != shard) {
+        b++;
+    }
+    return b;
+}
+
+static void make_leaf(coh_mpt_node_t *node, uint64_t block)
+{
+    static uint8_t const key[32] = {0};
+    uint8_t value[40]            = {0xa7}; /* a string of 39 octets */
+    coh_store_u64_be(value + 1, block);
+    node->kind = COH_NODE_LEAF;
+    node->n    = (uint8_t)coh_node_put_leaf(node->b, key, 3, coh_bytes(value, sizeof(value)));
+}
+
+/* cnt: 0 or 1 */
+static void put_nodes(world_t *w, uint32_t shard, coh_buf_t *out, uint64_t block, uint64_t last)
+{
+    coh_mpt_node_t node;
+    make_leaf(&node, last);
+    coh_rec_node_t rec    = {.bucket = bucket_of_shard(w, w->wrong_nodes && shard == 0 ? 1 : shard),
+                             .kind   = node.kind,
+                             .node   = coh_bytes(node.b, node.n)};
+    coh_msg_nodes_t nodes = {.block = block, .nodes = {.v = &rec, .cnt = last != 0}};
+    coh_wire_put_nodes(out, &nodes);
+}
+
+static void play_welcome(world_t *w, uint32_t shard, coh_buf_t *out, coh_msg_welcome_t const *m)
+{
+    assert_int_equal(coh_directory_decode(&w->dir, m->epoch, SHARDS, m->buckets), COH_OK);
+    uint64_t last = m->head;
+    while (last > 0) {
+        played_block_t const *b = &w->blocks[shard][last % 16];
+        if (b->block == last && b->homed_cnt > 0) {
+            break;
+        }
+        last--;
+    }
+    put_nodes(w, shard, out, m->head, w->wrong_state && shard == 0 ? last + 1 : last);
+    coh_wire_put_ready(out, &(coh_msg_ready_t){.head = m->head});
+}
+
 static void play_prepare(world_t *w, uint32_t shard, coh_buf_t *out, coh_msg_prepare_t const *m)
 {
     played_block_t *b = &w->blocks[shard][m->block % 16];
@@ -203,13 +256,15 @@ static void play_prepare(world_t *w, uint32_t shard, coh_buf_t *out, coh_msg_pre
     if (w->sends_effects) { /* what the other shard said of us comes to us */
         assert_int_equal(m->effects.v[1 - shard].effects, 100 + (1 - shard));
     }
-    coh_msg_vote_t vote = {
-        .block = m->block, .yes = 1, .has_redo = b->homed_cnt > 0, .state_sum = coh_u256(m->block)};
-    vote.results.v   = b->results;
-    vote.results.cnt = b->homed_cnt;
+    coh_msg_vote_t vote = {.block = m->block, .yes = 1, .has_redo = b->homed_cnt > 0};
+    vote.results.v      = b->results;
+    vote.results.cnt    = b->homed_cnt;
     if (shard == 0 && m->block == w->refuse_block && w->refuse_cnt > 0) {
         w->refuse_cnt--;
         vote = (coh_msg_vote_t){.block = m->block, .reason = COH_ABORT_EFFECTS};
+    }
+    if (vote.has_redo != 0) {
+        put_nodes(w, shard, out, m->block, m->block);
     }
     coh_wire_put_vote(out, &vote);
 }
@@ -270,9 +325,7 @@ static bool play_shard(world_t *w, uint32_t shard)
     while ((err = coh_wire_reader_next(w->reader, &m)) == COH_OK) {
         coh_buf_t *to = frame_from(&out, shard);
         switch (m.id) {
-        case COH_MSG_WELCOME:
-            coh_wire_put_ready(to, &(coh_msg_ready_t){.head = m.u.welcome.head});
-            break;
+        case COH_MSG_WELCOME: play_welcome(w, shard, to, &m.u.welcome); break;
         case COH_MSG_REFUSE: w->refused = true; break;
         case COH_MSG_BLOCK: play_block(w, shard, to, &m.u.block); break;
         case COH_MSG_WAVE: play_wave(w, shard, to, &m.u.wave); break;
@@ -417,7 +470,7 @@ static int setup(void **state)
     }
     coh_buf_t text = COH_BUF_INIT;
     assert_int_equal(coh_genesis_finish(&w->genesis, &text), COH_OK);
-    w->hello_genesis = w->genesis.hash;
+    w->hello_genesis = w->genesis.identity;
     assert_int_equal(coh_kv_mem_open(&w->kv), COH_OK);
     w->reader = coh_wire_reader_new();
     w->ops    = coh_op_reader_new();
@@ -537,7 +590,8 @@ static void coordinator_commits_what_clients_submit(void **state)
     submit(w, 0, 0, 1, COH_TX_KNOWN, NULL);
 }
 
-static void coordinator_seals_interim_roots_of_input_and_results(void **state)
+/* Expected roots: coh_root_list and coh_root_sorted, over encodings spelt out here. */
+static void coordinator_seals_roots_of_input_and_results(void **state)
 {
     world_t *w = *state;
     start(w);
@@ -554,19 +608,71 @@ static void coordinator_seals_interim_roots_of_input_and_results(void **state)
     assert_int_equal(coh_header_decode(&h, &fork, a.u.block.header), COH_OK);
     assert_int_equal(fork, COH_FORK_SHANGHAI);
     coh_hash_t want;
-    coh_keccak256(&want, hashes, sizeof(hashes)); /* one piece of a list */
-    coh_keccak256(&want, &want, sizeof(want));
+    coh_bytes_t values[2];
+    uint8_t receipts[2][268] = {{0}};
+    for (uint32_t i = 0; i < 2; i++) { /* type 2, [1, gas so far, 256 zeros, []] */
+        uint64_t gas = (i + 1) * (uint64_t)TX_GAS;
+        assert_true(gas < 65536);
+        memcpy(receipts[i], "\x02\xf9\x01\x08\x01\x82", 6);
+        receipts[i][6] = (uint8_t)(gas >> 8);
+        receipts[i][7] = (uint8_t)gas;
+        memcpy(receipts[i] + 8, "\xb9\x01\x00", 3);
+        receipts[i][267] = 0xc0;
+        values[i]        = coh_bytes(receipts[i], sizeof(receipts[i]));
+    }
+    coh_root_list(&want, values, 2);
+    assert_memory_equal(h.receipts_root.b, want.b, 32);
+    coh_buf_t raws[2] = {COH_BUF_INIT, COH_BUF_INIT};
+    for (uint32_t i = 0; i < 2; i++) {
+        put_transfer(&raws[i], 3, i, NULL);
+        values[i] = coh_buf_bytes(&raws[i]);
+    }
+    coh_root_list(&want, values, 2);
     assert_memory_equal(h.tx_root.b, want.b, 32);
-    /* Both shards voted with sum 1 (the block's number). */
-    uint8_t step[64] = {0};
-    memcpy(step, w->genesis.hash.b, 32);
-    step[63] = 2;
-    coh_keccak256(&want, step, sizeof(step));
+    coh_buf_free(&raws[0]);
+    coh_buf_free(&raws[1]);
+    /* The sender's home has changed its account. */
+    uint32_t home              = w->blocks[0][1].homed_cnt != 0 ? 0 : 1;
+    uint8_t key[32]            = {0};
+    uint8_t value[40]          = {0xa7, 0, 0, 0, 0, 0, 0, 0, 1};
+    uint32_t bucket            = bucket_of_shard(w, home);
+    key[0]                     = (uint8_t)(bucket >> 4);
+    key[1]                     = (uint8_t)(bucket << 4);
+    coh_root_item_t const leaf = {.key   = coh_bytes(key, sizeof(key)),
+                                  .value = coh_bytes(value, sizeof(value))};
+    assert_int_equal(w->blocks[1 - home][1].homed_cnt, 0);
+    coh_root_sorted(&want, &leaf, 1);
     assert_memory_equal(h.state_root.b, want.b, 32);
     assert_memory_equal(h.parent_hash.b, w->genesis.hash.b, 32);
     assert_int_equal(h.gas_used, 2 * TX_GAS);
     coh_keccak256(&want, a.u.block.header.p, a.u.block.header.n);
     assert_memory_equal(a.u.block.hash.b, want.b, 32);
+}
+
+static void coordinator_refuses_nodes_of_others(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    w->wrong_nodes = true;
+    submit(w, 0, 0, 4, COH_TX_OK, NULL);
+    submit(w, 1, 0, 4, COH_TX_OK, NULL);
+    submit(w, 2, 0, 4, COH_TX_OK, NULL);
+    submit(w, 3, 0, 4, COH_TX_OK, NULL);
+    run_ms(w, 100);
+    assert_true(w->blocks[0][1].homed_cnt != 0); /* so shard 0 spoke */
+    assert_non_null(strstr(failure(w), "NODES"));
+    assert_int_equal(coh_coordinator_head(w->c), 0);
+}
+
+static void coordinator_refuses_another_state(void **state)
+{
+    world_t *w     = *state;
+    w->wrong_state = true;
+    hello(w, 0);
+    hello(w, 1);
+    run_ms(w, 100);
+    assert_false(coh_coordinator_is_ready(w->c));
+    assert_non_null(strstr(failure(w), "state has root"));
 }
 
 static void coordinator_asks_a_second_wave_after_messages_between_shards(void **state)
@@ -901,7 +1007,9 @@ int main(void)
 {
     struct CMUnitTest const tests[] = {
         CASE(coordinator_commits_what_clients_submit),
-        CASE(coordinator_seals_interim_roots_of_input_and_results),
+        CASE(coordinator_seals_roots_of_input_and_results),
+        CASE(coordinator_refuses_nodes_of_others),
+        CASE(coordinator_refuses_another_state),
         CASE(coordinator_asks_a_second_wave_after_messages_between_shards),
         CASE(coordinator_retries_a_refused_block),
         CASE(coordinator_fails_when_a_block_is_refused_three_times),

@@ -122,21 +122,29 @@ static void genesis_reads_geths_file(void **state)
     assert_string_equal(dec, "1000000000000000000000026");
 }
 
-/* The identity that data directories carry. Computed by an independent program from the encoding
-   described in genesis.c. */
+static void assert_hash(coh_hash_t const *hash, char const *expected)
+{
+    char hex[65];
+    coh_hex_encode(hex, hash->b, sizeof(hash->b));
+    assert_string_equal(hex, expected);
+}
+
+/* The genesis block, and the identity that data directories carry. Computed by an independent program from the Yellow Paper and the encoding
+   described in genesis_block.c. */
 static void genesis_hash_is_fixed(void **state)
 {
     (void)state;
-    char hex[65];
     assert_parses(FULL);
-    coh_hex_encode(hex, g.hash.b, sizeof(g.hash.b));
-    assert_string_equal(hex, "ea8c56e2a9630f9cbb3bd8c23edbd1ab9b5c94e6c042f5f62f89f2dc41822e9f");
+    assert_hash(&g.header.state_root,
+                "bd708221a355f7361837b1e049705d8882f25ec590f7ece8f994751eebd25c5d");
+    assert_hash(&g.hash, "34dee26916d76ba657dd0a36cb5e985e36e662558630c13185328fe59cfc9e2d");
+    assert_hash(&g.identity, "77e4a078f047715068e5653602de34f50288e5fe206d325b9fb9021f1cdccdf0");
     assert_parses(SMALL("", "", ""));
-    coh_hex_encode(hex, g.hash.b, sizeof(g.hash.b));
-    assert_string_equal(hex, "7d46525e8c2ef6c38ca9e11e9bdb46a9f18975426e65a74984df9f11ed9860d6");
+    assert_hash(&g.hash, "1b3eb629f88b402a923282cd63134580adb282f3fac70ecbda522cc719c766c3");
+    assert_hash(&g.identity, "4baa89023cfb5538b22975bab71486e5684af8c1e892a10342fa1822adec4127");
 }
 
-static void genesis_hash_covers_everything(void **state)
+static void genesis_identity_covers_everything(void **state)
 {
     (void)state;
     static char const *const others[] = {
@@ -147,6 +155,18 @@ static void genesis_hash_covers_everything(void **state)
         SMALL("", ", \"timestamp\": 1", ""),
         SMALL("", ", \"number\": 1", ""),
         SMALL("", ", \"coinbase\": " ADDR_1, ""),
+        SMALL("", ", \"nonce\": 1", ""),
+        SMALL("", ", \"extraData\": \"0x00\"", ""),
+        SMALL("", ", \"difficulty\": 1", ""),
+        SMALL("", ", \"gasUsed\": 1", ""),
+        SMALL("",
+              ", \"mixHash\": "
+              "\"0x0000000000000000000000000000000000000000000000000000000000000001\"",
+              ""),
+        SMALL("",
+              ", \"parentHash\": "
+              "\"0x0000000000000000000000000000000000000000000000000000000000000001\"",
+              ""),
         SMALL(", \"homesteadBlock\": 0", "", ""),
         SMALL(", \"homesteadBlock\": 1", "", ""),
         SMALL(TO_LONDON, "", ""),
@@ -165,7 +185,7 @@ static void genesis_hash_covers_everything(void **state)
     coh_hash_t hash[COH_CNT(others)];
     for (size_t i = 0; i < COH_CNT(others); i++) {
         assert_parses(others[i]);
-        hash[i] = g.hash;
+        hash[i] = g.identity;
         for (size_t j = 0; j < i; j++) {
             assert_false(coh_hash_eq(&hash[i], &hash[j]));
         }
@@ -425,7 +445,6 @@ static void genesis_base_fee(void **state)
 static void genesis_reads_contracts(void **state)
 {
     (void)state;
-    char hex[65];
     assert_parses(SMALL(
         "",
         "",
@@ -438,8 +457,9 @@ static void genesis_reads_contracts(void **state)
     assert_int_equal(a->slot_cnt, 2); /* the zero is none */
     assert_true(a->slots[0].key.w[0] == 1 && a->slots[0].value.w[0] == 0x1234);
     assert_true(a->slots[1].key.w[3] == UINT64_C(1) << 63 && a->slots[1].value.w[0] == 5);
-    coh_hex_encode(hex, g.hash.b, sizeof(g.hash.b));
-    assert_string_equal(hex, "ae405f95e6e5a8280a82a8bcecb27d1b83f20089433f8c3f3459f21a83c70779");
+    assert_hash(&g.header.state_root,
+                "eba2a048a844ec819e8d91a519dd8ed8c5474dd0dac0e7a1959e3e301de0eaad");
+    assert_hash(&g.hash, "07659c917e2177e8be4f7b4ca105fcc38d66144ad878c13d303885c86c08a599");
     assert_parses(
         SMALL("",
               "",
@@ -588,7 +608,7 @@ int main(void)
     struct CMUnitTest const tests[] = {
         cmocka_unit_test_setup_teardown(genesis_reads_geths_file, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_hash_is_fixed, setup, teardown),
-        cmocka_unit_test_setup_teardown(genesis_hash_covers_everything, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_identity_covers_everything, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_numbers_as_geth_takes_them, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_huge_total_difficulty, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_paris, setup, teardown),

@@ -525,7 +525,7 @@ static int place_setup(void **state)
     assert_int_equal(write(fd, "{}", 2), 2);
     (void)close(fd);
     p->genesis.chain_id = 5;
-    memset(p->genesis.hash.b, 0xab, sizeof(p->genesis.hash.b));
+    memset(p->genesis.identity.b, 0xab, sizeof(p->genesis.identity.b));
     *state = p;
     return 0;
 }
@@ -578,7 +578,7 @@ static void datadir_knows_its_own(void **state)
     assert_int_equal(open_as(p, 1, 4, &p->genesis, "made for 2 shards, this cluster has 3"),
                      COH_EMISMATCH);
     coh_genesis_t other = p->genesis;
-    other.hash.b[31] ^= 1;
+    other.identity.b[31] ^= 1;
     assert_int_equal(open_as(p, 1, 3, &other, "ababaa"), COH_EMISMATCH);
     other          = p->genesis;
     other.chain_id = 6;

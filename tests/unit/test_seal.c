@@ -1,4 +1,4 @@
-/* Sealing: header fields by fork, the interim roots computed a second time by hand, the decision record there and back, and every kind of damage to it. */
+/* Sealing: header fields by fork, roots of encodings spelt out by hand, the decision record there and back, and every kind of damage to it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -7,7 +7,9 @@
 
 #include "common/base/alloc.h"
 #include "common/base/rng.h"
+#include "common/codec/receipt.h"
 #include "common/crypto/keccak.h"
+#include "common/trie/root.h"
 #include "coordinator/chain.h"
 #include "coordinator/decision_log.h"
 #include "coordinator/seal.h"
@@ -64,9 +66,9 @@ static int setup(void **state)
               .gas_used = 21000 + i,
         };
     }
-    coh_hash_t genesis = {{0x9e}};
-    f->genesis         = coh_seal_genesis(&(coh_block_env_t){.gas_limit = 30000000}, &genesis);
-    *state             = f;
+    coh_genesis_t genesis = {.gas_limit = 30000000, .hash = {{0x9e}}};
+    f->genesis            = coh_seal_genesis(&genesis);
+    *state                = f;
     return 0;
 }
 
@@ -84,24 +86,10 @@ static int teardown(void **state)
 static coh_sealed_t *seal(fixture_t *f)
 {
     coh_buf_t scratch = COH_BUF_INIT;
-    coh_u256_t sum    = coh_u256(77);
-    coh_sealed_t *s   = coh_seal(&f->env, f->genesis, f->block, CNT, &sum, &scratch);
+    coh_hash_t root   = {{77}};
+    coh_sealed_t *s   = coh_seal(&f->env, f->genesis, f->block, CNT, &root, &scratch);
     coh_buf_free(&scratch);
     return s;
-}
-
-/* The commitment to a list of hashes, one after another: over the digests of pieces of 64 of them. */
-static coh_hash_t list_of(uint8_t const *hashes, size_t cnt)
-{
-    coh_buf_t digests = COH_BUF_INIT;
-    coh_hash_t h;
-    for (size_t at = 0; at < cnt; at += 64) {
-        coh_keccak256(&h, hashes + at * 32, (cnt - at < 64 ? cnt - at : 64) * 32);
-        coh_buf_put(&digests, h.b, 32);
-    }
-    coh_keccak256(&h, digests.p, digests.n);
-    coh_buf_free(&digests);
-    return h;
 }
 
 static void seal_leaves_out_the_invalid_and_numbers_the_rest(void **state)
@@ -111,9 +99,9 @@ static void seal_leaves_out_the_invalid_and_numbers_the_rest(void **state)
     f->block[70].verdict = COH_TX_NONCE_TOO_HIGH;
     coh_sealed_t *s      = seal(f);
     assert_int_equal(s->tx_cnt, CNT - 2);
-    uint64_t gas     = 0;
-    uint32_t at      = 0;
-    coh_buf_t hashes = COH_BUF_INIT;
+    uint64_t gas = 0;
+    uint32_t at  = 0;
+    coh_bytes_t raws[CNT];
     for (uint32_t i = 0; i < CNT; i++) {
         if (i == 1 || i == 70) {
             continue;
@@ -124,66 +112,65 @@ static void seal_leaves_out_the_invalid_and_numbers_the_rest(void **state)
         assert_int_equal(r->tx_idx, at);
         assert_int_equal(r->cumulative_gas, gas);
         assert_int_equal(r->effective_price.w[0], 100 + i); /* base fee + tip, below the cap */
-        coh_buf_put(&hashes, f->hashes[i].b, 32);
-        at++;
+        raws[at++] = coh_buf_bytes(&f->raws[i]);
     }
     assert_int_equal(s->header.gas_used, gas);
     assert_int_equal(s->burnt.w[0], 100 * gas);
     assert_int_equal(s->burnt_total.w[0], 100 * gas);
-    coh_hash_t want = list_of(hashes.p, at);
+    coh_hash_t want;
+    coh_root_list(&want, raws, at);
     assert_memory_equal(s->header.tx_root.b, want.b, 32);
-    coh_buf_free(&hashes);
     coh_sealed_free(s);
 }
 
-static void put_be(uint8_t **p, uint64_t v, uint32_t n)
-{
-    *(*p)++ = (uint8_t)(0x80 + n);
-    for (uint32_t i = n; i > 0; i--) {
-        *(*p)++ = (uint8_t)(v >> (8 * (i - 1)));
-    }
-}
-
+/* The list's root and the filter's bits are tested against published values elsewhere (test_tries, test_receipt). */
 static void seal_commits_to_each_receipt(void **state)
 {
-    fixture_t *f    = *state;
-    coh_sealed_t *s = seal(f);
-    /* The encoding spelt out: type 2, status 1, cumulative and own gas of 2 or 3 octets, price of 1 or 2. */
-    uint8_t digests[CNT * 32];
+    fixture_t *f = *state;
+    /* One log of address 0x5e00..00 without topics or data: [[0x5e00..00, [], ""]] */
+    static uint8_t const logs[25] = {0xd8, 0xd7, 0x94, 0x5e, [23] = 0xc0, [24] = 0x80};
+    f->block[5].logs              = coh_bytes(logs, sizeof(logs));
+    f->block[9].status            = 0;
+    coh_sealed_t *s               = seal(f);
+    /* The encoding spelt out: type 2, then [status, gas so far, bloom, logs]. */
+    static uint8_t text[CNT][320];
+    coh_bytes_t values[CNT];
     uint64_t gas = 0;
     for (uint32_t i = 0; i < CNT; i++) {
-        uint8_t rlp[96];
-        uint8_t *p = rlp + 2;
         gas += 21000 + i;
-        *p++ = 2;
-        *p++ = 1;
-        put_be(&p, gas, gas < 65536 ? 2 : 3);
-        *p++ = 0x80 + 20;
-        memcpy(p, f->senders[i].b, 20);
-        p += 20;
-        *p++ = 0x80 + 20;
-        memcpy(p, s->receipts[i].to.b, 20);
-        p += 20;
-        put_be(&p, 21000 + i, 2);
-        if (100 + i < 128) {
-            *p++ = (uint8_t)(100 + i);
-        } else {
-            put_be(&p, 100 + i, 100 + i < 256 ? 1 : 2);
+        uint32_t gas_sz = gas < 65536 ? 2 : 3;
+        uint32_t log_sz = i == 5 ? sizeof(logs) : 1;
+        uint32_t body   = 1 + 1 + gas_sz + 3 + COH_BLOOM_SZ + log_sz;
+        uint8_t *p      = text[i];
+        *p++            = 2;
+        *p++            = 0xf9;
+        *p++            = (uint8_t)(body >> 8);
+        *p++            = (uint8_t)body;
+        *p++            = i == 9 ? 0x80 : 1;
+        *p++            = (uint8_t)(0x80 + gas_sz);
+        for (uint32_t k = gas_sz; k > 0; k--) {
+            *p++ = (uint8_t)(gas >> (8 * (k - 1)));
         }
-        size_t payload = (size_t)(p - rlp - 2);
-        uint8_t *from  = rlp + 1;
-        if (payload < 56) {
-            rlp[1] = (uint8_t)(0xc0 + payload);
-        } else {
-            from   = rlp;
-            rlp[0] = 0xf8;
-            rlp[1] = (uint8_t)payload;
+        memcpy(p, "\xb9\x01\x00", 3);
+        p += 3;
+        memset(p, 0, COH_BLOOM_SZ);
+        if (i == 5) {
+            uint8_t own[COH_BLOOM_SZ] = {0};
+            coh_bloom_add(own, logs + 3, 20);
+            memcpy(p, own, COH_BLOOM_SZ);
+            assert_memory_equal(s->header.bloom, own, COH_BLOOM_SZ);
         }
-        coh_hash_t h;
-        coh_keccak256(&h, from, (size_t)(p - from));
-        memcpy(digests + (size_t)i * 32, h.b, 32);
+        p += COH_BLOOM_SZ;
+        if (i == 5) {
+            memcpy(p, logs, sizeof(logs));
+        } else {
+            *p = 0xc0;
+        }
+        p += log_sz;
+        values[i] = coh_bytes(text[i], (size_t)(p - text[i]));
     }
-    coh_hash_t want = list_of(digests, CNT);
+    coh_hash_t want;
+    coh_root_list(&want, values, CNT);
     assert_memory_equal(s->header.receipts_root.b, want.b, 32);
     coh_sealed_free(s);
 }
@@ -200,10 +187,7 @@ static void seal_follows_the_fork_and_the_parent(void **state)
     assert_memory_equal(h.withdrawals_root.b, COH_EMPTY_TRIE_ROOT.b, 32);
     assert_memory_equal(h.extra, "cohort", 6);
     assert_int_equal(h.extra_sz, 6);
-    uint8_t step[64] = {0x9e};
-    step[63]         = 77;
-    coh_hash_t want;
-    coh_keccak256(&want, step, sizeof(step));
+    coh_hash_t want = {{77}};
     assert_memory_equal(h.state_root.b, want.b, 32);
     want = coh_header_hash(&h, fork);
     assert_memory_equal(s->hash.b, want.b, 32);

@@ -159,11 +159,10 @@ static void store_recovers_the_last_value_up_to_the_head(void **state)
     kv->ops->close(kv);
 }
 
-static void ignore(void *arg, coh_key_t const *key, coh_value_t const *value)
+static void ignore(void *arg, coh_mv_item_t const *item)
 {
     (void)arg;
-    (void)key;
-    (void)value;
+    (void)item;
 }
 
 static coh_store_visitor_t const ignorant = {.change = ignore};

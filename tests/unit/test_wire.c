@@ -53,19 +53,16 @@ static void wire_encodes_as_specified(void **state)
                                    .gas_used = 0,
                                    .logs     = coh_bytes("\xc1\xc0", 2)}};
     coh_buf_clear(&out);
-    coh_wire_put_vote(&out,
-                      &(coh_msg_vote_t){.block     = UINT64_C(1) << 40,
-                                        .yes       = 1,
-                                        .has_redo  = 1,
-                                        .state_sum = {{0x0203, 0x01, 0, 0}},
-                                        .results   = {results, 2}});
+    coh_wire_put_vote(
+        &out,
+        &(coh_msg_vote_t){
+            .block = UINT64_C(1) << 40, .yes = 1, .has_redo = 1, .results = {results, 2}});
     static uint8_t const VOTE[] = {
-        0x97, 33,                                                /* array of 7, id */
-        0xcf, 0,    0, 1, 0, 0,    0,    0,    0,                /* block */
-        1,    0,    1,                                           /* yes, reason, has_redo */
-        0xc4, 9,    1, 0, 0, 0,    0,    0,    0,    0x02, 0x03, /* state_sum without leading zeros */
-        0x92, 0x95, 0, 0, 1, 0xcd, 0x52, 0x08, 0xc4, 0,          /* results */
-        0x95, 0xce, 0, 1, 0, 0,    15,   0,    0,    0xc4, 2,    0xc1, 0xc0,
+        0x96, 33,                                       /* array of 6, id */
+        0xcf, 0,    0, 1, 0, 0,    0,    0,    0,       /* block */
+        1,    0,    1,                                  /* yes, reason, has_redo */
+        0x92, 0x95, 0, 0, 1, 0xcd, 0x52, 0x08, 0xc4, 0, /* results */
+        0x95, 0xce, 0, 1, 0, 0,    15,   0,    0,    0xc4, 2, 0xc1, 0xc0,
     };
     assert_int_equal(out.n, sizeof(VOTE));
     assert_memory_equal(out.p, VOTE, sizeof(VOTE));
@@ -369,13 +366,10 @@ static void wire_names_routes_and_text(void **state)
     assert_int_equal(coh_wire_route(COH_MSG_PUBLISH), COH_ROUTE_S2S);
     assert_int_equal(coh_wire_route(26), COH_ROUTE_NONE);
     coh_buf_t out = COH_BUF_INIT;
-    coh_msg_t m   = {
-          .id     = COH_MSG_VOTE,
-          .u.vote = {.block = 7, .yes = 1, .state_sum = coh_u256(300), .results = {NULL, 12}}};
+    coh_msg_t m   = {.id = COH_MSG_VOTE, .u.vote = {.block = 7, .yes = 1, .results = {NULL, 12}}};
     coh_wire_print(&out, &m);
     coh_buf_put_u8(&out, 0);
-    assert_string_equal((char const *)out.p,
-                        "VOTE block=7 yes=1 reason=0 has_redo=0 state_sum=300 results=[12]");
+    assert_string_equal((char const *)out.p, "VOTE block=7 yes=1 reason=0 has_redo=0 results=[12]");
     coh_buf_clear(&out);
     m = (coh_msg_t){.id = COH_MSG_REFUSE, .u.refuse = {.reason = coh_bytes("no", 2)}};
     coh_wire_print(&out, &m);

@@ -1,0 +1,38 @@
+/* state_roots.h: the state root of each block, out of what the shards say of the buckets that they own. */
+#ifndef COH_STATE_ROOTS_H
+#define COH_STATE_ROOTS_H
+
+#include "common/state/directory.h"
+#include "common/trie/roots.h"
+#include "common/wire/wire.h"
+
+/* Nodes of buckets, each bucket once. */
+typedef struct {
+    coh_mpt_node_t *v; /* owned */
+    uint16_t *buckets; /* owned */
+    size_t cnt, cap;
+} coh_bucket_nodes_t;
+
+void coh_bucket_nodes_free(coh_bucket_nodes_t *nodes);
+
+/* coh_bucket_nodes_add copies what shard says.
+   Returns: COH_OK; COH_EPROTO not ascending, a bucket that it does not own, or what is no node */
+coh_err_t coh_bucket_nodes_add(coh_bucket_nodes_t *nodes,
+                               coh_directory_t const *dir,
+                               uint32_t shard,
+                               coh_msg_nodes_t const *m);
+
+typedef struct coh_state_roots coh_state_roots_t;
+
+/* coh_state_roots_new begins with an empty state. About 1.5 MB. */
+coh_state_roots_t *coh_state_roots_new(void);
+void coh_state_roots_free(coh_state_roots_t *roots);
+
+/* coh_state_roots_apply puts nodes and computes the root. Cost: see coh_roots_compute */
+void coh_state_roots_apply(coh_state_roots_t *roots,
+                           coh_hash_t *root,
+                           coh_bucket_nodes_t const *nodes);
+/* coh_state_roots_revert takes the last apply back: its block is not to be. */
+void coh_state_roots_revert(coh_state_roots_t *roots);
+
+#endif

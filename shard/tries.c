@@ -1,0 +1,425 @@
+#include "shard/tries.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+#include "common/base/clock.h"
+#include "common/base/hex.h"
+#include "common/trie/history.h"
+
+/* Below this many octets of changed pages a batch is cheaper than a file to ingest. */
+#define INGEST_BYTES_MIN ((size_t)4 << 20)
+
+typedef enum { JOB_UPDATE, JOB_LOAD, JOB_UNDO, JOB_TAKE, JOB_WRITTEN, JOB_NODES } job_kind_t;
+
+/* An applied block. */
+typedef struct {
+    uint64_t block;
+    coh_buf_t record; /* history.h */
+} applied_t;
+
+typedef struct job {
+    struct job *next;
+    job_kind_t kind;
+    bool is_aborted;      /* UPDATE: to be undone when it has run */
+    uint64_t queued_us;   /* UPDATE */
+    coh_mv_item_t *items; /* owned; UPDATE, LOAD */
+    uint32_t *buckets;    /* owned; NODES */
+    size_t cnt;           /* of either */
+    applied_t applied;    /* UPDATE: out */
+    applied_t *undo;      /* owned; UNDO: the last block first */
+    size_t undo_cnt;
+    coh_tries_done_t done; /* out */
+} job_t;
+
+typedef struct {
+    job_t *first;
+    job_t **last;
+} jobs_t;
+
+enum { IDLE, QUEUED, RUNNING, DONE };
+
+struct coh_tries {
+    coh_env_t *env;
+    coh_mpt_t *mpt;      /* the running job's; else the communication thread's */
+    coh_arena_t scratch; /* the running job's */
+    jobs_t first;        /* what goes before updates */
+    jobs_t updates;
+    job_t *current;
+    _Atomic int
+        state; /* of current: who stores hands over all that it has written before (sequentially consistent) */
+    bool held;
+    uint64_t undo_from;
+    applied_t *applied; /* undecided; ascending */
+    size_t applied_cnt, applied_cap;
+};
+
+static void jobs_init(jobs_t *jobs)
+{
+    jobs->first = NULL;
+    jobs->last  = &jobs->first;
+}
+
+static void jobs_push(jobs_t *jobs, job_t *job)
+{
+    *jobs->last = job;
+    jobs->last  = &job->next;
+}
+
+static job_t *jobs_pop(jobs_t *jobs)
+{
+    job_t *job  = jobs->first;
+    jobs->first = job->next;
+    if (jobs->first == NULL) {
+        jobs->last = &jobs->first;
+    }
+    job->next = NULL;
+    return job;
+}
+
+static job_t *job_new(job_kind_t kind)
+{
+    job_t *job = coh_calloc(1, sizeof(*job));
+    job->kind  = kind;
+    coh_kv_batch_init(&job->done.pages);
+    return job;
+}
+
+void coh_tries_done_free(coh_tries_done_t *done)
+{
+    coh_buf_free(&done->text);
+    free(done->nodes);
+    coh_kv_batch_free(&done->pages);
+    *done = (coh_tries_done_t){0};
+}
+
+static void job_free(job_t *job)
+{
+    if (job != NULL) {
+        coh_tries_done_free(&job->done);
+        coh_buf_free(&job->applied.record);
+        for (size_t i = 0; i < job->undo_cnt; i++) {
+            coh_buf_free(&job->undo[i].record);
+        }
+        free(job->undo);
+        free(job->items);
+        free(job->buckets);
+        free(job);
+    }
+}
+
+coh_tries_t *coh_tries_new(coh_kv_t *kv, coh_env_t *env, size_t cache_bytes, uint64_t seed)
+{
+    coh_tries_t *t          = coh_calloc(1, sizeof(*t));
+    coh_mpt_config_t config = {.kv              = kv,
+                               .table           = COH_KV_TRIE,
+                               .cache_bytes     = cache_bytes / 2,
+                               .dirty_bytes_max = cache_bytes / 2,
+                               .seed            = seed};
+    t->env                  = env;
+    t->mpt                  = coh_mpt_new(&config);
+    jobs_init(&t->first);
+    jobs_init(&t->updates);
+    return t;
+}
+
+void coh_tries_free(coh_tries_t *t)
+{
+    if (t == NULL) {
+        return;
+    }
+    while (t->first.first != NULL) {
+        job_free(jobs_pop(&t->first));
+    }
+    while (t->updates.first != NULL) {
+        job_free(jobs_pop(&t->updates));
+    }
+    job_free(t->current);
+    for (size_t i = 0; i < t->applied_cnt; i++) {
+        coh_buf_free(&t->applied[i].record);
+    }
+    free(t->applied);
+    coh_mpt_free(t->mpt);
+    coh_arena_free(&t->scratch);
+    free(t);
+}
+
+/* ---- the communication thread ---- */
+
+/* Hands the next job to the workers, if its turn has come. */
+static void pump(coh_tries_t *t)
+{
+    if (t->current != NULL) {
+        return;
+    }
+    if (t->first.first != NULL) {
+        t->current = jobs_pop(&t->first);
+    } else if (t->updates.first != NULL && !t->held && !coh_mpt_is_full(t->mpt)) {
+        t->current = jobs_pop(&t->updates);
+    } else {
+        return;
+    }
+    atomic_store(&t->state, QUEUED);
+    t->env->wake_workers(t->env);
+}
+
+/* Queues what need not wait for updates. */
+static void push_first(coh_tries_t *t, job_t *job)
+{
+    jobs_push(&t->first, job);
+    pump(t);
+}
+
+void coh_tries_update(coh_tries_t *t, uint64_t block, coh_mv_item_t *items, size_t cnt)
+{
+    job_t *job         = job_new(JOB_UPDATE);
+    job->applied.block = block;
+    job->items         = items;
+    job->cnt           = cnt;
+    job->queued_us     = t->env->mono_us(t->env);
+    jobs_push(&t->updates, job);
+    pump(t);
+}
+
+void coh_tries_load(coh_tries_t *t, coh_mv_item_t *items, size_t cnt)
+{
+    job_t *job = job_new(JOB_LOAD);
+    job->items = items;
+    job->cnt   = cnt;
+    push_first(t, job);
+}
+
+void coh_tries_ask_nodes(coh_tries_t *t, coh_directory_t const *dir, uint32_t shard)
+{
+    job_t *job   = job_new(JOB_NODES);
+    job->buckets = coh_calloc(COH_BUCKET_CNT, sizeof(*job->buckets));
+    for (uint32_t b = 0; b < COH_BUCKET_CNT; b++) {
+        if (coh_directory_shard(dir, b) == shard) {
+            job->buckets[job->cnt++] = b;
+        }
+    }
+    push_first(t, job);
+}
+
+void coh_tries_commit(coh_tries_t *t, uint64_t block)
+{
+    if (t->applied_cnt != 0 && t->applied[0].block == block) {
+        coh_buf_free(&t->applied[0].record);
+        t->applied_cnt--;
+        memmove(t->applied, t->applied + 1, t->applied_cnt * sizeof(*t->applied));
+    }
+}
+
+/* Queues the undoing of what has been applied from undo_from on; false if there is nothing. */
+static bool push_undo(coh_tries_t *t)
+{
+    size_t kept = t->applied_cnt;
+    while (kept != 0 && t->applied[kept - 1].block >= t->undo_from) {
+        kept--;
+    }
+    if (kept == t->applied_cnt) {
+        return false;
+    }
+    job_t *job = job_new(JOB_UNDO);
+    job->undo  = coh_calloc(t->applied_cnt - kept, sizeof(*job->undo));
+    while (t->applied_cnt > kept) {
+        job->undo[job->undo_cnt++] = t->applied[--t->applied_cnt];
+    }
+    push_first(t, job);
+    return true;
+}
+
+bool coh_tries_abort(coh_tries_t *t, uint64_t block)
+{
+    jobs_t all = t->updates;
+    jobs_init(&t->updates);
+    while (all.first != NULL) {
+        job_t *job = jobs_pop(&all);
+        if (job->applied.block < block) {
+            jobs_push(&t->updates, job);
+        } else {
+            job_free(job);
+        }
+    }
+    t->undo_from = block;
+    if (t->current != NULL && t->current->kind == JOB_UPDATE &&
+        t->current->applied.block >= block) {
+        t->current->is_aborted = true;
+        return true;
+    }
+    return push_undo(t);
+}
+
+bool coh_tries_is_full(coh_tries_t const *t)
+{
+    return t->current == NULL && coh_mpt_is_full(t->mpt);
+}
+
+void coh_tries_hold(coh_tries_t *t) { t->held = true; }
+
+bool coh_tries_is_committed(coh_tries_t const *t)
+{
+    return t->current == NULL && t->first.first == NULL && t->applied_cnt == 0;
+}
+
+void coh_tries_take(coh_tries_t *t)
+{
+    COH_ASSERT(coh_tries_is_committed(t));
+    t->held = false;
+    push_first(t, job_new(JOB_TAKE));
+}
+
+void coh_tries_written(coh_tries_t *t) { push_first(t, job_new(JOB_WRITTEN)); }
+
+/* Takes a finished job; false if its result is nobody's business. */
+static bool finish(coh_tries_t *t, job_t *job, coh_tries_done_t *done)
+{
+    if (job->kind == JOB_UPDATE && job->done.err == COH_OK) {
+        if (t->applied_cnt == t->applied_cap) {
+            t->applied_cap = t->applied_cap * 2 + 4;
+            t->applied     = coh_realloc(t->applied, t->applied_cap * sizeof(*t->applied));
+        }
+        t->applied[t->applied_cnt++] = job->applied;
+        job->applied.record          = COH_BUF_INIT;
+        if (job->is_aborted) {
+            (void)push_undo(t);
+            return false;
+        }
+        coh_metric_observe(
+            t->env->metrics, COH_M_tries_root_latency, t->env->mono_us(t->env) - job->queued_us);
+    }
+    if (job->kind == JOB_WRITTEN) {
+        return false;
+    }
+    *done     = job->done;
+    job->done = (coh_tries_done_t){0};
+    return true;
+}
+
+bool coh_tries_poll(coh_tries_t *t, coh_tries_done_t *done)
+{
+    bool tells = false;
+    while (!tells && t->current != NULL && atomic_load(&t->state) == DONE) {
+        job_t *job = t->current;
+        t->current = NULL;
+        atomic_store(&t->state, IDLE);
+        tells = finish(t, job, done);
+        job_free(job);
+        pump(t);
+    }
+    return tells;
+}
+
+/* ---- a worker ---- */
+
+/* Says where in the tries damage was met, and what to do. */
+static void tell_fault(coh_buf_t *text, coh_mpt_fault_t const *fault, coh_err_t err)
+{
+    char id[2 * COH_MPT_ID_MAX + 1];
+    char path[2 * sizeof(fault->path) + 1];
+    coh_hex_encode(id, fault->id.b, fault->id.n);
+    coh_hex_encode(path, fault->path, sizeof(fault->path));
+    coh_buf_printf(
+        text,
+        "the stored page of trie 0x%s at path %.*s %s: %s; restore this rank's directory from "
+        "a backup",
+        id,
+        (int)fault->depth,
+        path,
+        err == COH_ECORRUPT ? "is damaged or missing" : "cannot be read",
+        coh_err_str(err));
+}
+
+static coh_err_t update(coh_tries_t *t, job_t *job, coh_buf_t *record)
+{
+    coh_trie_outcome_t out;
+    coh_err_t rc = coh_trie_update(
+        t->mpt, job->applied.block, job->items, job->cnt, &t->scratch, &out, record);
+    if (rc == COH_OK) {
+        job->done.nodes    = out.nodes;
+        job->done.node_cnt = out.node_cnt;
+        coh_metric_add(t->env->metrics, COH_M_tries_account, out.account_cnt);
+        coh_metric_add(t->env->metrics, COH_M_tries_slot, out.slot_cnt);
+    }
+    return rc;
+}
+
+static coh_err_t undo(coh_tries_t *t, job_t const *job)
+{
+    for (size_t i = 0; i < job->undo_cnt; i++) {
+        COH_TRY(coh_history_undo(t->mpt, job->undo[i].block, coh_buf_bytes(&job->undo[i].record)));
+    }
+    return COH_OK;
+}
+
+static coh_err_t list_nodes(coh_tries_t *t, job_t *job)
+{
+    coh_mpt_job_t *jobs = coh_calloc(job->cnt + 1, sizeof(*jobs));
+    for (size_t i = 0; i < job->cnt; i++) {
+        jobs[i].id = coh_mpt_id_bucket(job->buckets[i]);
+    }
+    coh_err_t rc    = coh_mpt_update(t->mpt, 0, jobs, job->cnt, NULL);
+    job->done.nodes = coh_calloc(job->cnt + 1, sizeof(*job->done.nodes));
+    for (size_t i = 0; i < job->cnt && rc == COH_OK; i++) {
+        if (jobs[i].node.kind != COH_NODE_EMPTY) {
+            job->done.nodes[job->done.node_cnt++] =
+                (coh_trie_node_t){.bucket = job->buckets[i], .node = jobs[i].node};
+        }
+    }
+    free(jobs);
+    return rc;
+}
+
+static void take(coh_tries_t *t, job_t *job)
+{
+    coh_mpt_stats_t stats;
+    coh_mpt_stats(t->mpt, &stats);
+    job->done.ingest = stats.dirty_bytes >= INGEST_BYTES_MIN;
+    coh_mpt_flush(t->mpt, &job->done.pages, SIZE_MAX, job->done.ingest);
+}
+
+bool coh_tries_work(coh_tries_t *t)
+{
+    int queued = QUEUED;
+    if (!atomic_compare_exchange_strong(&t->state, &queued, RUNNING)) {
+        return false;
+    }
+    uint64_t start_ns = coh_clock_thread_cpu_ns();
+    job_t *job        = t->current;
+    coh_err_t rc      = COH_OK;
+    job->done.block   = job->applied.block;
+    switch (job->kind) {
+    case JOB_UPDATE:
+        job->done.kind = COH_TRIES_UPDATED;
+        rc             = update(t, job, &job->applied.record);
+        break;
+    case JOB_LOAD:
+        job->done.kind = COH_TRIES_LOADED;
+        rc             = update(t, job, NULL);
+        break;
+    case JOB_UNDO:
+        job->done.kind = COH_TRIES_UNDONE;
+        rc             = undo(t, job);
+        break;
+    case JOB_TAKE:
+        job->done.kind = COH_TRIES_TAKEN;
+        take(t, job);
+        break;
+    case JOB_WRITTEN: coh_mpt_flush_done(t->mpt); break;
+    case JOB_NODES:
+        job->done.kind = COH_TRIES_NODES;
+        rc             = list_nodes(t, job);
+        break;
+    }
+    if (rc != COH_OK) {
+        tell_fault(&job->done.text, coh_mpt_fault(t->mpt), rc);
+    }
+    job->done.err = rc;
+    coh_metric_add(t->env->metrics, COH_M_tries_cpu, coh_clock_thread_cpu_ns() - start_ns);
+    atomic_store(&t->state, DONE);
+    t->env->wake_node(t->env);
+    return true;
+}
