@@ -1,0 +1,26 @@
+/* replay.h: exported chains (concatenated RLP blocks, as geth's `export` writes them) through the sequential reference. */
+#ifndef COH_REPLAY_H
+#define COH_REPLAY_H
+
+#include "common/chain/branches.h"
+#include "common/config/genesis.h"
+
+/* coh_replay_schedule makes the schedule of a genesis. What geth's configuration says beyond the forks of coh_genesis_t (the DAO, the bomb's delays, the terminal total
+   difficulty, the deposit contract) is as coh_schedule_init has it. */
+void coh_replay_schedule(coh_schedule_t *out, coh_genesis_t const *genesis);
+/* coh_replay_fill fills in a genesis state: a coh_branches_fill_fn; arg is the coh_genesis_t. */
+void coh_replay_fill(void *arg, coh_memview_t *mv);
+
+/* Called for each block that was imported. */
+typedef void coh_replay_fn(void *arg, coh_ancestor_t const *head);
+
+/* coh_replay imports all blocks of chain; the genesis may be among them. fn may be NULL.
+   Out:     cnt  blocks imported, the genesis not counted
+   Returns: NULL; else what is wrong with the block behind them. MALFORMED also of octets that are no block */
+coh_block_fault_t const *coh_replay(coh_branches_t *b,
+                                    uint64_t *cnt,
+                                    coh_bytes_t chain,
+                                    coh_replay_fn *fn,
+                                    void *arg);
+
+#endif
