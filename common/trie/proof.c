@@ -26,7 +26,8 @@ coh_bytes_t coh_proof_node(coh_proof_t const *proof, size_t idx)
 {
     COH_ASSERT(idx < proof->cnt);
     size_t at = idx == 0 ? 0 : proof->ends[idx - 1];
-    return coh_bytes(proof->rlp.p + at, proof->ends[idx] - at);
+    size_t n  = proof->ends[idx] - at;
+    return n == 0 ? coh_bytes(NULL, 0) : coh_bytes(proof->rlp.p + at, n);
 }
 
 /* ---- Making ---- */
