@@ -2,19 +2,22 @@
 # setup.sh: installs the Debian packages that are missing, as root or through sudo, and fetches the one library that Debian
 # does not have into build/deps. Says nothing when all is there.
 #
-#   deploy/setup.sh [--test] [--lint] [--list]
+#   deploy/setup.sh [--test] [--contracts] [--lint] [--list]
 #
-# --test adds what the test suite needs, --lint the formatter and linter; --list only prints what is missing.
+# --test adds what the test suite needs, --contracts what compiles its contracts anew, --lint the formatter and linter; --list only prints what is
+# missing.
 # Packages and their reasons stand in deploy/packages.txt.
 set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$self")/.."
 
 groups=build
+contracts=''
 list_only=''
 while [ $# -gt 0 ]; do
     case $1 in
     --test) groups+=" test" ;;
+    --contracts) contracts=1 ;;
     --lint) groups+=" lint" ;;
     --list) list_only=1 ;;
     -h | --help)
@@ -39,14 +42,15 @@ ckzg=c-kzg@4.1.0
 ckzg_sha256=c56d9ed6aaa17bafa95c337c28837c68d2e54dabd76d91a185e2600a26480965
 ckzg_dir=build/deps/c-kzg
 ckzg_missing=''
-if [ "$(cat $ckzg_dir/.sha256 2>/dev/null)" != $ckzg_sha256 ]; then
+if [ "$(cat "$ckzg_dir/.sha256" 2>/dev/null)" != "$ckzg_sha256" ] || [ ! -f "$ckzg_dir/deps/c-kzg/ckzg.c" ]; then
     ckzg_missing=1
 fi
 
-# Node.js and npm serve only to fetch it, and any npm will do.
+# Node.js and npm serve only to fetch it, and to compile contracts; any will do.
 is_needed() {
     case $1 in
-    nodejs | npm) [ -n "$ckzg_missing" ] && ! command -v npm >/dev/null ;;
+    nodejs) [ -n "$ckzg_missing$contracts" ] && ! command -v node >/dev/null ;;
+    npm) [ -n "$ckzg_missing$contracts" ] && ! command -v npm >/dev/null ;;
     *) true ;;
     esac
 }
@@ -114,7 +118,7 @@ if [ -n "$promtool" ]; then
 fi
 if [ -n "$ckzg_missing" ]; then
     echo "setup: fetching $ckzg" >&2
-    step npm pack --loglevel error --no-update-notifier --cache "$work/npm" --pack-destination "$work" $ckzg
+    step npm pack --loglevel error --no-update-notifier --cache "$work/npm" --pack-destination "$work" "$ckzg"
     tarball=$(echo "$work"/c-kzg-*.tgz)
     if ! echo "$ckzg_sha256  $tarball" | sha256sum --check --status; then
         echo "setup.sh: $ckzg has sha256 $(sha256sum <"$tarball" | cut -d' ' -f1), expected $ckzg_sha256; not used" >&2
@@ -124,7 +128,7 @@ if [ -n "$ckzg_missing" ]; then
     unpacked=$(mktemp -d build/deps/unpack.XXXXXX)
     trap 'rm -rf "$log" "$work" "$unpacked"' EXIT
     step tar -xzf "$tarball" -C "$unpacked" --no-same-owner package/package.json package/deps
-    echo $ckzg_sha256 >"$unpacked/package/.sha256"
-    rm -rf $ckzg_dir
-    mv "$unpacked/package" $ckzg_dir
+    echo "$ckzg_sha256" >"$unpacked/package/.sha256"
+    rm -rf "$ckzg_dir"
+    mv -T "$unpacked/package" "$ckzg_dir"
 fi

@@ -6,7 +6,7 @@
 #
 #   --preset NAME   only this preset, or these: release debug asan tsan coverage
 #   --long          longer runs: more simulator seeds, 20 rounds of kill -9; recompiles the contracts of tests/contracts and
-#                   compares (needs node and npm)
+#                   compares (installs node and npm if they are missing)
 #   --lint          also check formatting (clang-format) and run clang-tidy
 set -euo pipefail
 self=$(realpath "$0")
@@ -33,7 +33,7 @@ while [ $# -gt 0 ]; do
 done
 [ ${#presets[@]} -gt 0 ] || presets=(release asan)
 
-deploy/setup.sh --test ${lint:+--lint}
+deploy/setup.sh --test ${COHORT_TEST_LONG:+--contracts} ${lint:+--lint}
 export PATH=$PWD/build/tools:$PATH
 
 failed=0

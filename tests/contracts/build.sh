@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # build.sh: compiles the contracts of this folder into artifacts/<Name>.json. Needs node and npm; a build of Cohort does not, since
-# the artifacts are checked in. The compiler comes from npm, in a fixed version, into build/deps.
+# the artifacts are checked in. The compiler comes from npm, in the version that npm/*/package-lock.json fixes, into build/deps.
 #
 #   tests/contracts/build.sh [--check] [--record] [--with-peers]
 #
@@ -15,7 +15,6 @@ cd "$(dirname "$self")/../.."
 # shellcheck source=deploy/lib.sh
 . deploy/lib.sh
 
-solc=0.8.30 openzeppelin=5.4.0 uniswap_core=1.0.1 uniswap_periphery=1.1.0-beta.0 ethereumjs=10.1.3 ethers=6.15.0
 soljson_sha256=3bb491a777f76dff9b2fe73ce29ca20e21a971b59a2f2cf8f73415424f00be06
 
 check='' record='' peers=''
@@ -37,47 +36,53 @@ for tool in node npm; do
     command -v $tool >/dev/null || die "needs $tool (Debian packages nodejs and npm)"
 done
 
-# want NAME VERSION...: installs packages of npm that are not there yet in that version. None of their scripts are run.
-deps=build/deps/contracts
+# want SET: installs the packages of npm/SET, exactly those that its lock file names, dependencies of dependencies included; into $deps-SET, at once
+# or not at all. None of their scripts are run.
+deps=build/deps/contracts here=tests/contracts
 want() {
-    local missing=()
-    while [ $# -gt 0 ]; do
-        [ -f "$deps/node_modules/$1/package.json" ] &&
-            [ "$(node -p 'require(process.argv[1]).version' "./$deps/node_modules/$1/package.json")" = "$2" ] ||
-            missing+=("$1@$2")
-        shift 2
-    done
-    [ ${#missing[@]} -gt 0 ] || return 0
-    mkdir -p $deps
-    [ -f $deps/package.json ] || echo '{"private":true}' >$deps/package.json
-    if ! npm install --prefix $deps --ignore-scripts --no-audit --no-fund --save-exact --legacy-peer-deps \
-        "${missing[@]}" >$deps/npm.log 2>&1; then
-        tail -n 20 $deps/npm.log >&2
-        die "cannot install ${missing[*]}"
+    local dir=$deps-$1 fresh
+    cmp -s "$here/npm/$1/package-lock.json" "$dir/package-lock.json" && return 0
+    mkdir -p build/deps
+    fresh=$(mktemp -d "$dir.XXXXXX")
+    cp "$here/npm/$1/package.json" "$here/npm/$1/package-lock.json" "$fresh"
+    if ! npm ci --prefix "$fresh" --ignore-scripts --no-audit --no-fund --legacy-peer-deps >"$fresh/npm.log" 2>&1; then
+        tail -n 20 "$fresh/npm.log" >&2
+        rm -rf "$fresh"
+        die "cannot install the packages of $here/npm/$1"
     fi
+    rm -rf "$dir"
+    mv -T "$fresh" "$dir"
 }
 
-want solc $solc
-echo "$soljson_sha256  $deps/node_modules/solc/soljson.js" | sha256sum --check --quiet - ||
-    die "the compiler is not the one that made the artifacts"
+# compile SET OUT [OPTION]: OUT becomes what compile.js makes with the packages of SET, once all of it is there.
+compile() {
+    local fresh
+    echo "$soljson_sha256  $deps-$1/node_modules/solc/soljson.js" | sha256sum --check --quiet - ||
+        die "the compiler is not the one that made the artifacts"
+    fresh=$(mktemp -d "build/deps/artifacts.XXXXXX")
+    chmod 755 "$fresh"
+    if ! node $here/compile.js ${3:+"$3"} "$deps-$1" "$fresh"; then
+        rm -rf "$fresh"
+        die "cannot compile"
+    fi
+    rm -rf "$2"
+    mv -T "$fresh" "$2"
+}
 
-here=tests/contracts fresh=build/deps/artifacts
-rm -rf $fresh
-node $here/compile.js $deps $fresh
+want build
 if [ -n "$check" ]; then
-    diff -r $here/artifacts $fresh || die "artifacts differ from what their sources give"
+    compile build build/deps/artifacts
+    diff -r $here/artifacts build/deps/artifacts || die "artifacts differ from what their sources give"
 else
-    rm -rf $here/artifacts
-    mv $fresh $here/artifacts
+    compile build $here/artifacts
 fi
 
 if [ -n "$record" ]; then
-    want @ethereumjs/vm $ethereumjs ethers $ethers
-    node $here/record.mjs $deps $here/artifacts $here/recorded.json
+    want record
+    node $here/record.mjs $deps-record $here/artifacts $here/recorded.json
 fi
 
 if [ -n "$peers" ]; then
-    want @openzeppelin/contracts $openzeppelin @uniswap/v2-core $uniswap_core @uniswap/v2-periphery $uniswap_periphery
-    rm -rf build/deps/peers
-    node $here/compile.js --peers $deps build/deps/peers
+    want peers
+    compile peers build/deps/peers --peers
 fi
