@@ -22,7 +22,6 @@ enum {
     GAS_AUTH                  = 25000,
     GAS_FLOOR_TOKEN           = 10,
     TOKENS_NONZERO            = 4,
-    INITCODE_MAX              = 49152,
 };
 
 /* EIP-4844: first octet of a versioned hash. */
@@ -588,7 +587,8 @@ coh_tx_err_t coh_tx_check_static(coh_tx_t const *tx,
     if (!type_in_fork(tx->type, fork)) {
         return COH_TX_TYPE_UNSUPPORTED;
     }
-    if (tx->is_create && fork >= COH_FORK_SHANGHAI && tx->data.n > INITCODE_MAX) { /* EIP-3860 */
+    if (tx->is_create && fork >= COH_FORK_SHANGHAI &&
+        tx->data.n > COH_INITCODE_SIZE_MAX) { /* EIP-3860 */
         return COH_TX_INITCODE_SIZE;
     }
     if (fork >= COH_FORK_OSAKA && tx->gas_limit > COH_TX_GAS_LIMIT_MAX) { /* EIP-7825 */

@@ -16,6 +16,8 @@
 #define COH_TX_RAW_MAX ((size_t)131072)
 /* EIP-7825: gas limit of one transaction since Osaka. */
 #define COH_TX_GAS_LIMIT_MAX UINT64_C(16777216)
+/* Longest init code, of a transaction or an instruction (EIP-3860). */
+#define COH_INITCODE_SIZE_MAX 49152u
 /* EIP-4844: gas of one blob. */
 #define COH_TX_BLOB_GAS UINT64_C(131072)
 /* EIP-7594: blobs of one transaction since Osaka. */

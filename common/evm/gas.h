@@ -23,10 +23,9 @@
 #define COH_GAS_SSTORE_SENTRY       2300u /* EIP-2200 */
 #define COH_GAS_SELFDESTRUCT_REFUND 24000
 
-/* EIP-170, EIP-3860. */
-#define COH_CODE_SIZE_MAX     24576u
-#define COH_INITCODE_SIZE_MAX 49152u
-#define COH_CALL_DEPTH_MAX    1024u
+/* EIP-170. EIP-3860: COH_INITCODE_SIZE_MAX, codec/tx.h. */
+#define COH_CODE_SIZE_MAX  24576u
+#define COH_CALL_DEPTH_MAX 1024u
 
 /* Words of 32 octets that hold n. */
 static inline uint64_t coh_gas_words(uint64_t n) { return (n >> 5) + ((n & 31) != 0); }

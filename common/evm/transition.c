@@ -7,8 +7,7 @@
 #include "common/crypto/keccak.h"
 #include "common/evm/code.h"
 
-#define INITCODE_MAX             49152u /* EIP-3860 */
-#define GAS_AUTH_REFUND          12500  /* EIP-7702: PER_EMPTY_ACCOUNT_COST - PER_AUTH_BASE_COST */
+#define GAS_AUTH_REFUND          12500 /* EIP-7702: PER_EMPTY_ACCOUNT_COST - PER_AUTH_BASE_COST */
 #define REFUND_QUOTIENT_FRONTIER 2u
 #define REFUND_QUOTIENT_LONDON   5u /* EIP-3529 */
 
@@ -162,7 +161,8 @@ static coh_tx_err_t check_by_block(coh_transition_t *t)
     if (tx->gas_limit < t->floor) { /* EIP-7623 */
         return COH_TX_FLOOR_GAS;
     }
-    if (tx->is_create && fork >= COH_FORK_SHANGHAI && tx->data.n > INITCODE_MAX) { /* EIP-3860 */
+    if (tx->is_create && fork >= COH_FORK_SHANGHAI &&
+        tx->data.n > COH_INITCODE_SIZE_MAX) { /* EIP-3860 */
         return COH_TX_INITCODE_SIZE;
     }
     return coh_tx_check_blob_cnt(tx, block->blob_max); /* EIP-4844, EIP-7691 */

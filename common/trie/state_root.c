@@ -3,15 +3,9 @@
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
-#include "common/codec/rlp.h"
 #include "common/crypto/keccak.h"
+#include "common/trie/account.h"
 #include "common/trie/root.h"
-
-/* keccak256(""): the code hash of an account without code. */
-static coh_hash_t const empty_code_hash = {{0xc5, 0xd2, 0x46, 0x01, 0x86, 0xf7, 0x23, 0x3c,
-                                            0x92, 0x7e, 0x7d, 0xb2, 0xdc, 0xc7, 0x03, 0xc0,
-                                            0xe5, 0x00, 0xb6, 0x53, 0xca, 0x82, 0x27, 0x3b,
-                                            0x7b, 0xfa, 0xd8, 0x04, 0x5d, 0x85, 0xa4, 0x70}};
 
 /* Keys and values of one trie, one behind the other. */
 typedef struct {
@@ -63,20 +57,15 @@ typedef struct {
 
 static void add_account(void *arg, coh_addr_t const *addr, coh_value_t const *value)
 {
-    accounts_t *accounts = arg;
-    pairs_t slots        = {0};
-    coh_hash_t storage_root;
+    accounts_t *accounts       = arg;
+    pairs_t slots              = {0};
+    coh_trie_account_t account = {.nonce     = value->nonce,
+                                  .balance   = value->word,
+                                  .code_hash = coh_value_has_code(value) ? value->code_hash
+                                                                         : COH_KECCAK_EMPTY};
     coh_memview_slots(accounts->mv, addr, add_slot, &slots);
-    finish(&storage_root, &slots, 32);
-
-    coh_hash_t const *code_hash = coh_value_has_code(value) ? &value->code_hash : &empty_code_hash;
-    coh_buf_t *out              = &accounts->pairs.values;
-    size_t start                = out->n;
-    coh_rlp_put_u64(out, value->nonce);
-    coh_rlp_put_u256(out, &value->word);
-    coh_rlp_put_string(out, storage_root.b, sizeof(storage_root.b));
-    coh_rlp_put_string(out, code_hash->b, sizeof(code_hash->b));
-    coh_rlp_wrap_list(out, start);
+    finish(&account.storage_root, &slots, 32);
+    coh_trie_account_put(&accounts->pairs.values, &account);
     coh_buf_put(&accounts->pairs.keys, addr->b, sizeof(addr->b));
     end_value(&accounts->pairs);
 }
