@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/alloc.h"
@@ -60,13 +61,20 @@ coh_err_t coh_vlog_open(coh_vlog_t **out, char const *folder, uint64_t file_byte
     vlog->folder     = coh_strdup(folder);
     vlog->file_bytes = file_bytes;
     vlog->fd         = -1;
+    errno            = 0;
     for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
         if (strncmp(entry->d_name, NAME_START, sizeof(NAME_START) - 1) == 0) {
             uint64_t number = strtoull(entry->d_name + sizeof(NAME_START) - 1, NULL, 10);
             vlog->number    = COH_MAX(vlog->number, number);
         }
+        errno = 0;
     }
+    bool all = errno == 0;
     (void)closedir(dir);
+    if (!all) {
+        coh_vlog_close(vlog);
+        return COH_EIO;
+    }
     *out = vlog;
     return COH_OK;
 }
@@ -84,12 +92,20 @@ void coh_vlog_close(coh_vlog_t *vlog)
     free(vlog);
 }
 
-/* Makes the next file, and its name durable. */
-static coh_err_t next_file(coh_vlog_t *vlog)
+/* Ends the file appended to. After a failure nobody knows what of it will be there one day, be it its name, its length or what is written to the same place once
+   more: it is not gone on with. What was synced before stays. */
+static void end_file(coh_vlog_t *vlog)
 {
     if (vlog->fd >= 0) {
         (void)close(vlog->fd);
     }
+    vlog->fd = -1;
+}
+
+/* Makes the next file, and its name durable. */
+static coh_err_t next_file(coh_vlog_t *vlog)
+{
+    end_file(vlog);
     char *path = path_of(vlog, ++vlog->number);
     int flags  = O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC;
     vlog->end  = 0;
@@ -104,6 +120,9 @@ static coh_err_t next_file(coh_vlog_t *vlog)
     coh_err_t rc = ok ? COH_OK : failed(vlog, vlog->number, "new file failed");
     if (folder >= 0) {
         (void)close(folder);
+    }
+    if (rc != COH_OK) {
+        end_file(vlog);
     }
     return rc;
 }
@@ -129,11 +148,15 @@ static coh_err_t write_all(coh_vlog_t *vlog, size_t n)
         if (done < 0 && errno == EINTR) {
             continue;
         }
-        if (done <= 0) {
+        /* A part of a page is written again with the rest: past the cache, only whole ones are. If there is room for that part alone, there is
+           none. */
+        bool is_all = done > 0 && at + (size_t)done == n;
+        size_t took = done > 0 ? (size_t)done & ~(ALIGN - 1) : 0;
+        if (!is_all && took == 0) {
+            errno = done > 0 ? ENOSPC : errno;
             return failed(vlog, vlog->number, "write failed");
         }
-        /* A part of a page is written again with the rest: past the cache, only whole ones are. */
-        at += at + (size_t)done == n ? (size_t)done : (size_t)done & ~(ALIGN - 1);
+        at += is_all ? (size_t)done : took;
     }
     return fdatasync(vlog->fd) == 0 ? COH_OK : failed(vlog, vlog->number, "sync failed");
 }
@@ -150,7 +173,11 @@ coh_err_t coh_vlog_append(coh_vlog_t *vlog, coh_bytes_t value, uint8_t ref[COH_V
         memcpy(vlog->buf, value.p, value.n);
         memset(vlog->buf + value.n, 0, n - value.n);
     }
-    COH_TRY(write_all(vlog, n));
+    coh_err_t rc = write_all(vlog, n);
+    if (rc != COH_OK) {
+        end_file(vlog);
+        return rc;
+    }
     coh_store_u64_le(ref, vlog->number);
     coh_store_u64_le(ref + 8, vlog->end);
     coh_store_u32_le(ref + 16, (uint32_t)value.n);
@@ -159,12 +186,12 @@ coh_err_t coh_vlog_append(coh_vlog_t *vlog, coh_bytes_t value, uint8_t ref[COH_V
     return COH_OK;
 }
 
-/* Reads n octets at offset; COH_ECORRUPT if there are fewer. */
+/* Appends n octets at offset to out; COH_ECORRUPT if there are fewer: what a damaged reference says is not taken for a length to reserve. */
 static coh_err_t read_all(coh_vlog_t const *vlog,
                           uint64_t number,
                           uint64_t offset,
-                          uint8_t *p,
-                          size_t n)
+                          size_t n,
+                          coh_buf_t *out)
 {
     char *path = path_of(vlog, number);
     int fd     = open(path, O_RDONLY | O_CLOEXEC);
@@ -174,7 +201,14 @@ static coh_err_t read_all(coh_vlog_t const *vlog,
         (void)failed(vlog, number, "open failed");
         return rc;
     }
+    struct stat st;
     coh_err_t rc = COH_OK;
+    if (fstat(fd, &st) != 0) {
+        rc = failed(vlog, number, "read failed");
+    } else if ((uint64_t)st.st_size < offset + n) {
+        rc = COH_ECORRUPT;
+    }
+    uint8_t *p = rc == COH_OK ? coh_buf_extend(out, n) : NULL;
     for (size_t at = 0; rc == COH_OK && at < n;) {
         ssize_t done = pread(fd, p + at, n - at, (off_t)(offset + at));
         if (done < 0 && errno != EINTR) {
@@ -200,9 +234,9 @@ coh_err_t coh_vlog_read(coh_vlog_t const *vlog, coh_bytes_t ref, coh_buf_t *out)
     if (offset > INT64_MAX - n) {
         return COH_ECORRUPT;
     }
-    uint8_t *p   = coh_buf_extend(out, n);
-    coh_err_t rc = read_all(vlog, number, offset, p, n);
-    if (rc == COH_OK && coh_checksum64(p, n) != coh_load_u64_le(ref.p + 20)) {
+    size_t start = out->n;
+    coh_err_t rc = read_all(vlog, number, offset, n, out);
+    if (rc == COH_OK && coh_checksum64(out->p + start, n) != coh_load_u64_le(ref.p + 20)) {
         rc = COH_ECORRUPT;
     }
     if (rc == COH_ECORRUPT) {
@@ -215,7 +249,7 @@ coh_err_t coh_vlog_read(coh_vlog_t const *vlog, coh_bytes_t ref, coh_buf_t *out)
                     n);
     }
     if (rc != COH_OK) {
-        out->n -= n;
+        out->n = start;
     }
     return rc;
 }

@@ -25,7 +25,7 @@ coh_err_t coh_vlog_open(coh_vlog_t **out, char const *folder, uint64_t file_byte
 void coh_vlog_close(coh_vlog_t *vlog);
 
 /* coh_vlog_append writes value, and returns when it is durable. COH_EIO: it may be there or not, and
-   nothing refers to it. One thread at a time. */
+   nothing refers to it; the next append begins another file. One thread at a time. */
 coh_err_t coh_vlog_append(coh_vlog_t *vlog, coh_bytes_t value, uint8_t ref[COH_VLOG_REF_SZ]);
 
 /* coh_vlog_read appends a value to out. Any thread, beside appends.

@@ -10,8 +10,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/base/rng.h"
@@ -164,6 +166,69 @@ static void vlog_says_what_it_cannot_open(void **state)
     assert_int_equal(coh_vlog_append(f->vlog, coh_bytes("x", 1), ref), COH_EIO);
 }
 
+static uint64_t file_of(uint8_t const *ref) { return coh_load_u64_le(ref); }
+
+/* A file whose name could not be made durable may be gone after a crash: no value goes into it. */
+static void vlog_leaves_a_file_whose_name_may_be_lost(void **state)
+{
+    fixture_t *f = *state;
+    uint8_t ref[COH_VLOG_REF_SZ];
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int next = dup(STDIN_FILENO);
+    assert_true(next >= 0);
+    (void)close(next);
+    /* One descriptor is left: for the file, not for its folder. */
+    struct rlimit one = {.rlim_cur = (rlim_t)next + 1, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &one), 0);
+    assert_int_equal(coh_vlog_append(f->vlog, coh_bytes("x", 1), ref), COH_EIO);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(file_cnt(f), 1);
+    append(f->vlog, ref, 5, 5000);
+    assert_int_equal(file_of(ref), 2);
+    expect(f->vlog, ref, 5, 5000);
+}
+
+/* No room for more than a part of a page: an error, soon, and the next value goes elsewhere. */
+static void no_room_in(char const *where)
+{
+    char folder[64];
+    (void)snprintf(folder, sizeof(folder), "%s/coh-test-vlog-XXXXXX", where);
+    assert_non_null(mkdtemp(folder));
+    coh_vlog_t *vlog;
+    uint8_t refs[2][COH_VLOG_REF_SZ];
+    assert_int_equal(coh_vlog_open(&vlog, folder, FILE_BYTES), COH_OK);
+    append(vlog, refs[0], 1, 4000);
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    struct rlimit small = {.rlim_cur = 10000, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    coh_buf_t value = value_of(2, 20000);
+    uint8_t none[COH_VLOG_REF_SZ];
+    coh_err_t err = coh_vlog_append(vlog, coh_buf_bytes(&value), none);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(err, COH_EIO);
+    append(vlog, refs[1], 2, 20000);
+    assert_int_equal(file_of(refs[1]), 2);
+    expect(vlog, refs[0], 1, 4000);
+    expect(vlog, refs[1], 2, 20000);
+    coh_buf_free(&value);
+    coh_vlog_close(vlog);
+    char command[128];
+    (void)snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void vlog_ends_where_there_is_no_room(void **state)
+{
+    (void)state;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    no_room_in("/tmp");
+    if (access("/dev/shm", W_OK) == 0) { /* where nothing is written past the cache */
+        no_room_in("/dev/shm");
+    }
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
@@ -171,6 +236,8 @@ int main(void)
             vlog_keeps_values_across_files_and_openings, setup, teardown),
         cmocka_unit_test_setup_teardown(vlog_finds_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(vlog_says_what_it_cannot_open, setup, teardown),
+        cmocka_unit_test_setup_teardown(vlog_leaves_a_file_whose_name_may_be_lost, setup, teardown),
+        cmocka_unit_test(vlog_ends_where_there_is_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
