@@ -2,8 +2,11 @@
    a frame arrives, so that a rank that waits must poll: too seldom for the frame, too often for the
    core. A bell is such a descriptor: whoever has sent a frame rings the receiver's bell.
 
-   It is a datagram socket under a name that the kernel chooses (unix(7), abstract sockets): no file,
-   nothing left behind. Rings carry nothing; one from a stranger costs a look for frames, no more.
+   It is a datagram socket under a name of random octets (unix(7), abstract sockets): no file, nothing
+   left behind, and, other than under the short names that the kernel gives, nobody on another machine
+   is taken for the rank of this name. Rings carry nothing; one from a stranger costs a look for frames, no more.
+   Each rank that was met is rung through a socket of its own: what waits for one that does not listen
+   uses up the room of that socket alone.
    One thread at a time. */
 #ifndef COH_BELL_H
 #define COH_BELL_H
@@ -23,7 +26,7 @@ void coh_bell_free(coh_bell_t *bell);
 /* coh_bell_name: under which name others reach this bell. */
 void coh_bell_name(coh_bell_t const *bell, uint8_t name[COH_BELL_NAME_SZ]);
 /* coh_bell_meet makes rank's bell known, and rings it once to see. False if it cannot be reached
-   from here (another machine, another network namespace). */
+   from here (another machine, another network namespace), or there is no descriptor left. */
 bool coh_bell_meet(coh_bell_t *bell, uint32_t rank, uint8_t const name[COH_BELL_NAME_SZ]);
 
 /* coh_bell_ring makes the descriptor of a rank that was met readable. Never blocks. */

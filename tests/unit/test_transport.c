@@ -7,11 +7,13 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/base/rng.h"
 #include "common/net/bell.h"
@@ -190,12 +192,97 @@ static void bell_rings_until_quiet(void **state)
     coh_bell_free(bells[0]);
 }
 
+enum { DEAF = 300 };
+
+/* Rings that many do not listen to take nothing from who does. */
+static void bell_of_one_rings_while_others_are_deaf(void **state)
+{
+    (void)state;
+    coh_bell_t *bells[DEAF + 1];
+    uint8_t name[COH_BELL_NAME_SZ];
+    coh_bell_t *ringer = coh_bell_new(DEAF + 1);
+    assert_non_null(ringer);
+    for (uint32_t i = 0; i <= DEAF; i++) {
+        bells[i] = coh_bell_new(1);
+        assert_non_null(bells[i]);
+        coh_bell_name(bells[i], name);
+        assert_true(coh_bell_meet(ringer, i, name));
+    }
+    coh_bell_quiet(bells[DEAF]);
+    for (uint32_t i = 0; i < DEAF; i++) {
+        for (int k = 0; k < 1000; k++) {
+            coh_bell_ring(ringer, i);
+        }
+    }
+    coh_bell_ring(ringer, DEAF);
+    assert_true(rings(bells[DEAF]));
+    for (uint32_t i = 0; i <= DEAF; i++) {
+        coh_bell_free(bells[i]);
+    }
+    coh_bell_free(ringer);
+}
+
+/* A name holds so much chance that no stranger has it, on this machine or on another one. */
+static void bell_has_a_name_of_its_own(void **state)
+{
+    (void)state;
+    uint8_t first[COH_BELL_NAME_SZ];
+    uint32_t same[COH_BELL_NAME_SZ] = {0};
+    for (int i = 0; i < 200; i++) {
+        coh_bell_t *bell = coh_bell_new(1);
+        uint8_t name[COH_BELL_NAME_SZ];
+        assert_non_null(bell);
+        coh_bell_name(bell, name);
+        if (i == 0) {
+            memcpy(first, name, sizeof(first));
+        }
+        for (size_t b = 0; b < sizeof(name); b++) {
+            same[b] += name[b] == first[b];
+        }
+        coh_bell_free(bell);
+    }
+    uint32_t random_n = 0;
+    for (size_t b = 0; b < sizeof(same) / sizeof(same[0]); b++) {
+        random_n += same[b] < 20; /* of 200, one or two are expected */
+    }
+    assert_true(random_n >= 12);
+}
+
+static int descriptor_cnt(void)
+{
+    int cnt = 0;
+    for (int i = 0; i < 1024; i++) {
+        cnt += fcntl(i, F_GETFD) != -1;
+    }
+    return cnt;
+}
+
+static void bell_leaves_no_descriptor_behind(void **state)
+{
+    (void)state;
+    int before       = descriptor_cnt();
+    coh_bell_t *bell = coh_bell_new(2);
+    uint8_t name[COH_BELL_NAME_SZ];
+    assert_non_null(bell);
+    coh_bell_name(bell, name);
+    assert_true(coh_bell_meet(bell, 0, name));
+    assert_true(coh_bell_meet(bell, 0, name)); /* once more */
+    assert_int_equal(descriptor_cnt(), before + 2);
+    name[3] ^= 1;
+    assert_false(coh_bell_meet(bell, 1, name));
+    coh_bell_free(bell);
+    assert_int_equal(descriptor_cnt(), before);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(transport_local_keeps_order_and_content),
         cmocka_unit_test(transport_local_wakes_and_accounts),
         cmocka_unit_test(bell_rings_until_quiet),
+        cmocka_unit_test(bell_of_one_rings_while_others_are_deaf),
+        cmocka_unit_test(bell_has_a_name_of_its_own),
+        cmocka_unit_test(bell_leaves_no_descriptor_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
