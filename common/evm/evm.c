@@ -123,5 +123,8 @@ size_t coh_evm_bytes(coh_evm_t const *evm)
     for (size_t i = 0; i < COH_CNT(evm->frames) && evm->frames[i] != NULL; i++) {
         bytes += sizeof(coh_frame_t) + evm->frames[i]->mem_cap;
     }
+    for (size_t i = 0; i < evm->depth; i++) {
+        bytes += evm->frames[i]->owns_code ? coh_code_bytes(evm->frames[i]->code) : 0;
+    }
     return bytes;
 }

@@ -67,7 +67,7 @@ void coh_evm_begin(coh_evm_t *evm,
                    coh_evm_message_t const *msg);
 coh_evm_run_t coh_evm_run(coh_evm_t *evm);
 coh_evm_result_t const *coh_evm_result(coh_evm_t const *evm);
-/* coh_evm_bytes: octets of frames and their memories. */
+/* coh_evm_bytes: octets of frames, their memories, and the init code that they run. */
 size_t coh_evm_bytes(coh_evm_t const *evm);
 
 #endif

@@ -1215,24 +1215,73 @@ static void calls_abandoned(void **state)
     coh_evm_free(NULL);
 }
 
+/* While a creation waits for state, its init code and what was found out about it count. */
+static void calls_count_the_init_code_that_they_hold(void **state)
+{
+    (void)state;
+    enum { CODE = 40000 };
+    coh_vm_t vm;
+    coh_vm_init(&vm, COH_FORK_PRAGUE, "STOP");
+    coh_buf_t init = COH_BUF_INIT;
+    coh_test_asm(&init, "0x1001 BALANCE STOP");
+    size_t n = init.n;
+    memset(coh_buf_extend(&init, CODE - n), 0x5b, CODE - n); /* JUMPDEST */
+    coh_addr_t sender         = coh_vm_addr(SENDER);
+    coh_evm_message_t const m = {.is_create = true,
+                                 .sender    = sender,
+                                 .to        = coh_tx_created_address(&sender, 3),
+                                 .gas       = vm.gas,
+                                 .input     = coh_buf_bytes(&init)};
+    coh_memview_set_stutter(vm.mv, true);
+    coh_memview_begin_tx(vm.mv);
+    coh_state_begin(&vm.state, coh_memview_view(vm.mv), COH_FORK_PRAGUE);
+    coh_evm_begin(vm.evm, &vm.env, &vm.state, &m);
+    size_t before = coh_evm_bytes(vm.evm);
+    size_t most   = before;
+    while (coh_evm_run(vm.evm) == COH_EVM_NEED) {
+        most = COH_MAX(most, coh_evm_bytes(vm.evm));
+    }
+    assert_int_equal(coh_evm_result(vm.evm)->status, COH_EVM_SUCCESS);
+    /* Two copies, a place of two octets for each position, and eight for each JUMPDEST that begins a block. */
+    assert_true(most - before >= (size_t)CODE * (2 + 2 + 8));
+    assert_true(coh_evm_bytes(vm.evm) < most - (size_t)CODE * 8);
+    coh_buf_free(&init);
+    coh_vm_fini(&vm);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
-        cmocka_unit_test(calls_context),       cmocka_unit_test(calls_storage),
-        cmocka_unit_test(calls_gas),           cmocka_unit_test(calls_gas_passed),
-        cmocka_unit_test(calls_gas_returned),  cmocka_unit_test(calls_static),
-        cmocka_unit_test(calls_return_data),   cmocka_unit_test(calls_output_area),
-        cmocka_unit_test(calls_input),         cmocka_unit_test(calls_rollback),
-        cmocka_unit_test(calls_without_funds), cmocka_unit_test(calls_depth),
-        cmocka_unit_test(calls_precompiled),   cmocka_unit_test(creations_address),
-        cmocka_unit_test(creations_salted),    cmocka_unit_test(creations_context),
-        cmocka_unit_test(creations_deposit),   cmocka_unit_test(creations_forbidden_code),
-        cmocka_unit_test(creations_init_code), cmocka_unit_test(creations_nonce),
-        cmocka_unit_test(creations_collision), cmocka_unit_test(creations_twice),
-        cmocka_unit_test(creations_message),   cmocka_unit_test(selfdestruct_gas),
-        cmocka_unit_test(selfdestruct_effect), cmocka_unit_test(delegations_gas),
-        cmocka_unit_test(delegations_run),     cmocka_unit_test(calls_transient),
+        cmocka_unit_test(calls_context),
+        cmocka_unit_test(calls_storage),
+        cmocka_unit_test(calls_gas),
+        cmocka_unit_test(calls_gas_passed),
+        cmocka_unit_test(calls_gas_returned),
+        cmocka_unit_test(calls_static),
+        cmocka_unit_test(calls_return_data),
+        cmocka_unit_test(calls_output_area),
+        cmocka_unit_test(calls_input),
+        cmocka_unit_test(calls_rollback),
+        cmocka_unit_test(calls_without_funds),
+        cmocka_unit_test(calls_depth),
+        cmocka_unit_test(calls_precompiled),
+        cmocka_unit_test(creations_address),
+        cmocka_unit_test(creations_salted),
+        cmocka_unit_test(creations_context),
+        cmocka_unit_test(creations_deposit),
+        cmocka_unit_test(creations_forbidden_code),
+        cmocka_unit_test(creations_init_code),
+        cmocka_unit_test(creations_nonce),
+        cmocka_unit_test(creations_collision),
+        cmocka_unit_test(creations_twice),
+        cmocka_unit_test(creations_message),
+        cmocka_unit_test(selfdestruct_gas),
+        cmocka_unit_test(selfdestruct_effect),
+        cmocka_unit_test(delegations_gas),
+        cmocka_unit_test(delegations_run),
+        cmocka_unit_test(calls_transient),
         cmocka_unit_test(calls_abandoned),
+        cmocka_unit_test(calls_count_the_init_code_that_they_hold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
