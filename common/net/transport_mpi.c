@@ -28,7 +28,7 @@
 #define RECV_BYTES_MAX ((size_t)64 << 20)
 /* Frames taken by one poll, so that it returns to the loop's other duties. */
 #define POLL_CNT_MAX 64
-/* How long close waits for frames that the other ranks have not taken yet. */
+/* How long close waits for frames that the other ranks have not taken yet, and for those of theirs that have begun. */
 #define CLOSE_US_MAX UINT64_C(5000000)
 /* After this a rank that wants the job to end dies by itself. */
 #define ABORT_SECONDS_MAX 5u
@@ -230,24 +230,35 @@ static int mpi_wait_fd(coh_transport_t *tp)
 
 static size_t mpi_backlog(coh_transport_t *tp) { return ((mpi_t *)tp)->send_bytes; }
 
+static void drop_frame(void *arg, uint32_t src, coh_bytes_t data)
+{
+    (void)arg;
+    (void)src;
+    (void)data;
+}
+
 static void mpi_close(coh_transport_t *tp)
 {
     mpi_t *mpi      = (mpi_t *)tp;
     uint64_t end_us = coh_clock_mono_us() + CLOSE_US_MAX;
     coh_err_t rc    = COH_OK;
-    while (rc == COH_OK && mpi->send_cnt != 0) {
+    int dropped     = 0;
+    /* Receives that have begun are ended, too: their senders wait for that. */
+    while (rc == COH_OK && (mpi->send_cnt != 0 || mpi->recv_cnt != 0)) {
         if (coh_clock_mono_us() > end_us) {
             COH_LOG_ERR("mpi",
                         "frames not taken at close",
-                        "frames=%zu bytes=%zu",
+                        "frames=%zu bytes=%zu receives=%zu",
                         mpi->send_cnt,
-                        mpi->send_bytes);
+                        mpi->send_bytes,
+                        mpi->recv_cnt);
             rc = COH_ETIMEOUT;
         } else {
             rc = reap_sends(mpi);
+            rc = rc == COH_OK ? finish_recvs(mpi, drop_frame, NULL, &dropped) : rc;
         }
     }
-    if (rc != COH_OK || mpi->recv_cnt != 0) {
+    if (rc != COH_OK) {
         /* MPI_Finalize would wait for what can no longer finish. */
         coh_transport_mpi_abort(1);
     }

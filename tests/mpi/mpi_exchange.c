@@ -5,6 +5,7 @@
 
    With --rung a token goes round before that, and each rank sleeps until the transport's descriptor wakes it: a ring that is
    missing, or comes before its frame can be found, ends the run. (Through shared memory; TCP needs both ends to poll.)
+   At the end ranks close in the middle of a frame.
 
    Run: mpirun -n 4 mpi_exchange [--rung] [SEED]      exit code 0: all is well; rank r sends by SEED + r */
 #include <poll.h>
@@ -23,7 +24,8 @@ enum {
     BACKLOG_BYTES = 32 << 20,
     WAIT_MS_MAX   = 10,
     LAPS          = 500,
-    RING_MS_MAX   = 20000
+    RING_MS_MAX   = 20000,
+    LAST_BYTES    = 64 << 20
 };
 
 /* Frame i of a pair: number, sender, and bytes that follow from the seed. */
@@ -180,6 +182,31 @@ static bool pass_token(side_t *side)
     return ok;
 }
 
+static void count_frame(void *arg, uint32_t src, coh_bytes_t data)
+{
+    (void)src;
+    (void)data;
+    ++*(uint32_t *)arg;
+}
+
+/* Rank 0 sends all others a frame so long that it takes a while. They close as soon as it has begun to arrive, which is no reason to end the job. */
+static bool begin_last_frame(coh_transport_t *tp)
+{
+    coh_buf_t frame = COH_BUF_INIT;
+    uint32_t taken  = 0;
+    bool ok         = true;
+    for (uint32_t dst = 1; ok && tp->rank == 0 && dst < tp->rank_cnt; dst++) {
+        memset(coh_buf_extend(&frame, LAST_BYTES), 1, LAST_BYTES);
+        ok = tp->ops->send(tp, dst, &frame) == COH_OK;
+    }
+    /* Without a descriptor to wait on, a receive is under way. */
+    while (ok && tp->rank != 0 && taken == 0 && tp->ops->wait_fd(tp) >= 0) {
+        ok = tp->ops->poll(tp, count_frame, &taken) >= 0;
+    }
+    coh_buf_free(&frame);
+    return ok;
+}
+
 int main(int argc, char **argv)
 {
     coh_transport_t *tp = NULL;
@@ -213,6 +240,9 @@ int main(int argc, char **argv)
                       (unsigned long long)(coh_clock_mono_us() - start_us));
     }
     free(side.peers);
+    if (!begin_last_frame(tp)) {
+        coh_transport_mpi_abort(1);
+    }
     tp->ops->close(tp);
     return 0;
 }
