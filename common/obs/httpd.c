@@ -154,23 +154,25 @@ static coh_err_t split_addr(char host[HOST_SZ], char port[PORT_SZ], char const *
     return COH_OK;
 }
 
-coh_err_t coh_httpd_start(coh_httpd_t **out,
-                          char const *addr,
-                          coh_httpd_route_t const *routes,
-                          size_t route_cnt)
+coh_err_t coh_httpd_resolve(struct addrinfo **found, char const *addr)
 {
-    COH_ASSERT(route_cnt <= COH_HTTPD_ROUTE_MAX);
     char host[HOST_SZ];
     char port[PORT_SZ];
     COH_TRY(split_addr(host, port, addr));
     struct addrinfo const hints = {.ai_flags    = AI_PASSIVE | AI_NUMERICSERV,
                                    .ai_family   = AF_UNSPEC,
                                    .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found      = NULL;
-    if (getaddrinfo(host, port, &hints, &found) != 0) {
-        return COH_EINVAL;
-    }
+    return getaddrinfo(host, port, &hints, found) == 0 ? COH_OK : COH_EINVAL;
+}
 
+coh_err_t coh_httpd_start(coh_httpd_t **out,
+                          char const *addr,
+                          coh_httpd_route_t const *routes,
+                          size_t route_cnt)
+{
+    COH_ASSERT(route_cnt <= COH_HTTPD_ROUTE_MAX);
+    struct addrinfo *found = NULL;
+    COH_TRY(coh_httpd_resolve(&found, addr));
     coh_httpd_t *httpd = coh_calloc(1, sizeof(*httpd));
     memcpy(httpd->routes, routes, route_cnt * sizeof(*routes));
     httpd->route_cnt = route_cnt;

@@ -64,4 +64,8 @@ void coh_page_set(coh_page_t *page, unsigned http_status, coh_bytes_t text);
 /* coh_page_serve is the handler for a page; arg: coh_page_t *. */
 coh_httpd_fn_t coh_page_serve;
 
+/* coh_httpd_resolve finds where "host:port" or "[v6]:port" is: a list for freeaddrinfo(3). COH_EINVAL if that is no address. */
+struct addrinfo;
+coh_err_t coh_httpd_resolve(struct addrinfo **found, char const *addr);
+
 #endif

@@ -138,9 +138,21 @@ static int run_job(coh_config_t const *config)
     return exit_code;
 }
 
+static coh_err_t set_http(void *dst, char const *value, coh_buf_t *err_text)
+{
+    return coh_config_set(dst, "http-listen", value, err_text);
+}
+
 int coh_cmd_node(int argc, char **argv)
 {
     static coh_config_t config;
+    static coh_arg_t const args[] = {
+        COH_ARG_CALL_ROW("http",
+                         "HOST:PORT",
+                         set_http,
+                         &config,
+                         "serve JSON-RPC over HTTP and WebSocket there: short for --http-listen"),
+    };
     static coh_command_t const command = {
         .name     = "node",
         .about    = "Runs a cluster. Under mpirun this process is one rank of it: rank 0 the "
@@ -151,7 +163,10 @@ int coh_cmd_node(int argc, char **argv)
                     "or SIGUSR1 end it "
                     "cleanly; a second one at once.",
         .examples = "  cohort node --data ./data --genesis genesis.json --shards 2 --threads 2\n"
-                    "  mpirun -n 5 cohort node --data /var/lib/cohort --genesis genesis.json\n",
+                    "  mpirun -n 5 cohort node --data /var/lib/cohort --genesis genesis.json "
+                    "--http 127.0.0.1:8545\n",
+        .args     = args,
+        .arg_cnt  = COH_CNT(args),
     };
     int exit_code = COH_EXIT_OK;
     if (coh_args_parse(&command, &config, argc, argv, &exit_code) < 0) {

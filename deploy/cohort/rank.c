@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/obs/httpd.h"
 #include "common/obs/log.h"
+#include "coordinator/gateway/gateway_http.h"
 #include "coordinator/gateway/gateway_nn.h"
 #include "deploy/cohort/datadir.h"
 #include "shard/shard.h"
@@ -31,6 +32,7 @@ struct coh_rank {
     coh_metrics_t *metrics;
     coh_runtime_t *runtime;
     coh_gateway_nn_t *gateway; /* rank 0 with clients */
+    coh_gateway_http_t *rpc;   /* rank 0 with clients, if configured */
     coh_coordinator_t *coordinator;
     coh_shard_t *shard;
     coh_page_t *status_page;
@@ -81,12 +83,14 @@ static void log_ready(coh_rank_t const *rank)
     if (rank->idx == 0) {
         COH_LOG_INF("node",
                     "cluster ready",
-                    "shards=%u chain=%llu head=%llu client=%s publish=%s status_port=%u",
+                    "shards=%u chain=%llu head=%llu client=%s publish=%s http_port=%u "
+                    "status_port=%u",
                     rank->options.transport->rank_cnt - 1,
                     (unsigned long long)rank->genesis->chain_id,
                     (unsigned long long)coh_coordinator_head(rank->coordinator),
                     rank->gateway != NULL ? rank->config->client_listen : "none",
                     rank->gateway != NULL ? rank->config->client_publish : "none",
+                    rank->rpc != NULL ? coh_gateway_http_port(rank->rpc) : 0,
                     rank->httpd != NULL ? coh_httpd_port(rank->httpd) : 0);
     } else {
         COH_LOG_INF("node",
@@ -132,6 +136,13 @@ static bool poll_gateway(void *arg, uint64_t now_us)
     (void)now_us;
     coh_rank_t *rank = arg;
     return coh_gateway_nn_poll(rank->gateway, on_request, rank);
+}
+
+static bool poll_rpc(void *arg, uint64_t now_us)
+{
+    (void)now_us;
+    coh_rank_t *rank = arg;
+    return coh_gateway_http_poll(rank->rpc, rank->coordinator);
 }
 
 /* ---- Putting it together ---- */
@@ -217,6 +228,13 @@ static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
     if (rank->gateway != NULL) {
         coh_runtime_source_t source = {
             .poll = poll_gateway, .arg = rank, .fd = coh_gateway_nn_fd(rank->gateway)};
+        coh_runtime_add_source(rank->runtime, &source);
+    }
+    if (rank->options.serves_clients && config->http_listen[0] != '\0') {
+        COH_TRY(coh_gateway_http_open(&rank->rpc, config, rank->genesis, rank->metrics, err_text));
+        coh_gateway_http_attach(rank->rpc, rank->coordinator);
+        coh_runtime_source_t source = {
+            .poll = poll_rpc, .arg = rank, .fd = coh_gateway_http_fd(rank->rpc)};
         coh_runtime_add_source(rank->runtime, &source);
     }
     return COH_OK;
@@ -334,9 +352,13 @@ void coh_rank_close(coh_rank_t *rank)
     if (rank->status_page != NULL) {
         coh_page_free(rank->status_page);
     }
+    if (rank->rpc != NULL) {
+        coh_gateway_http_stop(rank->rpc);
+    }
     if (rank->runtime != NULL) {
         coh_runtime_free(rank->runtime);
     }
+    coh_gateway_http_free(rank->rpc);
     if (rank->gateway != NULL) {
         coh_gateway_nn_close(rank->gateway);
     }

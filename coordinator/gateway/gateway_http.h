@@ -1,0 +1,42 @@
+/* gateway_http.h: JSON-RPC's sockets: HTTP and WebSocket on one port, in one thread of its own beside the communication thread. What the texts mean is
+   rpc.h's business; this is the only file that knows libmicrohttpd (HTTP) and wslay (WebSocket frames, RFC 6455) for them.
+
+   Who may call: the Host header must be an IP address or named in http-hosts, else a web page could reach the port under a name of its own (DNS rebinding). Pages of other
+   origins get CORS headers only if named in http-cors; others' requests with a JSON body fail in the browser, for a body of another type is refused (415).
+   A request whose end two readers might see in different places (several Host or Content-Length headers, or Content-Length beside
+   Transfer-Encoding) is refused and its connection closed.
+
+   Bounds: connections, size of headers, of a body, of all bodies and unread answers together, silence, unread notifications of one client. A client
+   that is refused is told why; one that does not read is disconnected. */
+#ifndef COH_GATEWAY_HTTP_H
+#define COH_GATEWAY_HTTP_H
+
+#include "common/config/config.h"
+#include "common/config/genesis.h"
+#include "common/obs/metrics.h"
+#include "coordinator/coordinator.h"
+
+typedef struct coh_gateway_http coh_gateway_http_t;
+
+/* coh_gateway_http_open listens and starts the thread; everything is answered with "busy" until a coordinator is attached and runs.
+   config, genesis, metrics (may be NULL): borrowed until close.
+   Returns: COH_OK; COH_EINVAL, COH_EIO with the reason in err_text */
+coh_err_t coh_gateway_http_open(coh_gateway_http_t **out,
+                                coh_config_t const *config,
+                                coh_genesis_t const *genesis,
+                                coh_metrics_t *metrics,
+                                coh_buf_t *err_text);
+
+uint16_t coh_gateway_http_port(coh_gateway_http_t const *gw);
+
+/* Communication thread: coh_gateway_http_attach before the coordinator runs; coh_gateway_http_poll when fd is readable, true if there was anything. */
+void coh_gateway_http_attach(coh_gateway_http_t *gw, coh_coordinator_t *c);
+int coh_gateway_http_fd(coh_gateway_http_t const *gw);
+bool coh_gateway_http_poll(coh_gateway_http_t *gw, coh_coordinator_t *c);
+
+/* coh_gateway_http_stop closes all connections and ends the thread; the coordinator may still answer. coh_gateway_http_free: after the coordinator is
+   gone; stops first if that has not been done. */
+void coh_gateway_http_stop(coh_gateway_http_t *gw);
+void coh_gateway_http_free(coh_gateway_http_t *gw);
+
+#endif

@@ -1,0 +1,229 @@
+/* rpc_private.h: the inside of rpc.h, shared by rpc.c (requests, calls, asks), rpc_eth.c (methods), and rpc_logs.c (logs, filters, subscriptions). */
+#ifndef COH_RPC_PRIVATE_H
+#define COH_RPC_PRIVATE_H
+
+#include "coordinator/gateway/rpc.h"
+#include "coordinator/gateway/rpc_format.h"
+
+/* Values in the JSON of one request. */
+#define COH_RPC_VALUES_MAX 200000u
+#define COH_RPC_DEPTH_MAX  32u
+/* Blocks with their bodies kept at hand. */
+#define COH_RPC_CACHE_CNT     16u
+#define COH_RPC_ID_SZ         16u
+#define COH_RPC_FILTERS_MAX   4096u
+#define COH_RPC_FILTER_AGE_US UINT64_C(300000000)
+#define COH_RPC_PEER_SUBS_MAX 128u
+/* Hashes of pooled transactions remembered for filters. */
+#define COH_RPC_POOLED_CNT 65536u
+/* Criteria of one log filter. */
+#define COH_RPC_CRITERIA_MAX    1000u
+#define COH_RPC_SYNC_MS         2000u
+#define COH_RPC_PERCENTILES_MAX 100u
+
+typedef struct coh_rpc_call coh_rpc_call_t;
+typedef struct coh_rpc_request coh_rpc_request_t;
+
+/* What an ask's owner points to first. */
+typedef enum { COH_RPC_OWNER_CALL, COH_RPC_OWNER_PUMP, COH_RPC_OWNER_POOLED } coh_rpc_owner_t;
+
+typedef void coh_rpc_method_fn(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t const *params);
+/* Goes on with what was asked; ask is freed afterwards. */
+typedef void coh_rpc_step_fn(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask);
+/* Goes on with a block, borrowed for the call; NULL: there is no such block. */
+typedef void coh_rpc_block_fn(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *block);
+
+typedef struct {
+    char const *name;
+    coh_rpc_method_fn *fn;
+    uint32_t min, max;
+    bool is_private;
+} coh_rpc_method_t;
+
+/* What a call about a block or a transaction shows of it. */
+typedef enum {
+    COH_RPC_SHOW_BLOCK,
+    COH_RPC_SHOW_FULL_BLOCK,
+    COH_RPC_SHOW_RECEIPTS,
+    COH_RPC_SHOW_TX_CNT,
+    COH_RPC_SHOW_UNCLE_CNT,
+    COH_RPC_SHOW_UNCLE,
+    COH_RPC_SHOW_TX,
+    COH_RPC_SHOW_RAW_TX,
+    COH_RPC_SHOW_RECEIPT,
+    COH_RPC_SHOW_RAW_BLOCK,
+    COH_RPC_SHOW_RAW_HEADER,
+    COH_RPC_SHOW_RAW_RECEIPTS,
+} coh_rpc_show_t;
+
+struct coh_rpc_call {
+    coh_rpc_owner_t owner;
+    coh_rpc_request_t *req;
+    coh_rpc_method_t const *method;
+    coh_buf_t id;  /* JSON */
+    coh_buf_t out; /* the result, or the error object */
+    bool has_id;
+    bool finished;
+    bool is_error;
+    coh_rpc_step_fn *step;
+    coh_rpc_block_fn *on_block;
+    /* The method's own. */
+    coh_rpc_show_t show;
+    coh_hash_t hash;
+    uint64_t number;
+    uint32_t idx;
+    void *extra; /* owned; freed by extra_free */
+    void (*extra_free)(void *extra);
+    /* Waiting for its transaction to be committed. */
+    bool waits;
+    bool is_asking;
+    uint64_t wait_until_us;
+    coh_rpc_call_t *wait_prev;
+    coh_rpc_call_t *wait_next;
+};
+
+struct coh_rpc_request {
+    coh_rpc_t *rpc;
+    coh_rpc_peer_t *peer; /* NULL: gone */
+    coh_rpc_request_t *peer_prev, *peer_next;
+    coh_rpc_request_t *due_prev, *due_next; /* by deadline */
+    uint64_t due_us;
+    bool is_batch;
+    bool is_over;   /* answered, or nobody waits */
+    uint32_t holds; /* asks under way, and whoever works on it */
+    uint32_t cnt;
+    uint32_t left; /* calls not finished */
+    size_t out_bytes;
+    coh_rpc_call_t calls[];
+};
+
+typedef enum {
+    COH_RPC_SUB_HEADS,
+    COH_RPC_SUB_LOGS,
+    COH_RPC_SUB_RECEIPTS,
+    COH_RPC_SUB_POOLED,
+    COH_RPC_SUB_CNT
+} coh_rpc_sub_kind_t;
+
+typedef struct coh_rpc_sub {
+    uint8_t id[COH_RPC_ID_SZ];
+    coh_rpc_sub_kind_t kind;
+    coh_rpc_peer_t *peer;
+    coh_rpc_filter_t filter; /* LOGS */
+    coh_hash_t *hashes;      /* owned; RECEIPTS: only of these, any if there are none */
+    uint32_t hash_cnt;
+    bool full; /* POOLED */
+    struct coh_rpc_sub *peer_next;
+    struct coh_rpc_sub *prev, *next; /* of its kind */
+} coh_rpc_sub_t;
+
+typedef enum {
+    COH_RPC_FILTER_LOGS,
+    COH_RPC_FILTER_BLOCKS,
+    COH_RPC_FILTER_POOLED
+} coh_rpc_filter_kind_t;
+
+typedef struct {
+    uint8_t id[COH_RPC_ID_SZ];
+    coh_rpc_filter_kind_t kind;
+    coh_rpc_filter_t filter;
+    uint64_t from, to;  /* LOGS: blocks that it is about */
+    uint64_t seen;      /* LOGS, BLOCKS: last block told */
+    uint64_t pooled_no; /* POOLED: hashes told, of all there were */
+    uint64_t used_us;
+} coh_rpc_filter_entry_t;
+
+struct coh_rpc_peer {
+    coh_rpc_t *rpc;
+    bool subscribes;
+    bool trusted;
+    coh_rpc_send_fn *send;
+    void *arg;
+    coh_rpc_request_t *requests; /* linked by peer_next */
+    uint32_t open_cnt;
+    coh_rpc_sub_t *subs;
+    uint32_t sub_cnt;
+};
+
+struct coh_rpc {
+    coh_rpc_deps_t d;
+    uint64_t now_us;
+    coh_rpc_method_t const **by_name; /* owned; sorted */
+    uint32_t call_cnt;                /* not finished */
+    coh_rpc_request_t *due_first, *due_last;
+    coh_ask_t *out_first, *out_last; /* to post */
+    coh_ask_t *submit;               /* being gathered */
+
+    coh_sealed_t *head; /* a reference; NULL until the first */
+    coh_block_env_t next;
+    coh_u256_t tip; /* suggested */
+    coh_rpc_block_t
+        *cache[COH_RPC_CACHE_CNT]; /* with bodies, or from disk; most recently used first */
+
+    coh_rpc_sub_t *subs[COH_RPC_SUB_CNT];
+    coh_rpc_owner_t pump; /* asks for blocks to tell of */
+    bool is_pumping;
+    uint64_t told;           /* last block that subscribers were told of */
+    coh_rpc_call_t *waiting; /* linked by wait_next */
+
+    coh_rpc_filter_entry_t *filters; /* owned */
+    uint32_t filter_cnt;
+    coh_hash_t *pooled; /* owned; ring */
+    uint64_t pooled_no;
+    uint32_t pooled_wanted; /* filters and subscriptions */
+    coh_rpc_owner_t pooled_owner;
+    uint32_t pooled_asks;
+};
+
+/* ---- calls ---- */
+
+/* coh_rpc_done: out holds the result. coh_rpc_fail: the call fails; data: JSON for the error's data, or NULL. */
+void coh_rpc_done(coh_rpc_call_t *call);
+COH_PRINTF(3, 4) void coh_rpc_fail(coh_rpc_call_t *call, int code, char const *fmt, ...);
+void coh_rpc_fail_data(coh_rpc_call_t *call, int code, char const *text, char const *data);
+void coh_rpc_fail_fault(coh_rpc_call_t *call, coh_rpc_fault_t const *fault);
+/* coh_rpc_fail_err: the coordinator could not answer. */
+void coh_rpc_fail_err(coh_rpc_call_t *call, coh_err_t err);
+void coh_rpc_null(coh_rpc_call_t *call);
+/* coh_rpc_is_full fails the call if its answer has become too large. */
+bool coh_rpc_is_full(coh_rpc_call_t *call);
+/* coh_rpc_post asks for call, which goes on with step. */
+void coh_rpc_post(coh_rpc_call_t *call, coh_ask_t *ask, coh_rpc_step_fn *step);
+void coh_rpc_post_for(coh_rpc_t *rpc, coh_ask_t *ask, void *owner);
+/* coh_rpc_submit hands a transaction in; the call goes on in coh_rpc_take_verdict. */
+void coh_rpc_submit(coh_rpc_call_t *call, coh_bytes_t raw);
+void coh_rpc_take_verdict(coh_rpc_call_t *call, coh_ask_verdict_t const *verdict, coh_bytes_t raw);
+void coh_rpc_wait_for_tx(coh_rpc_call_t *call);
+void coh_rpc_stop_waiting(coh_rpc_call_t *call);
+void coh_rpc_ask_waiting(coh_rpc_t *rpc);
+
+/* ---- blocks (rpc_eth.c) ---- */
+
+/* coh_rpc_cached returns a block at hand, with bodies if wanted, borrowed; or NULL. */
+coh_rpc_block_t *coh_rpc_cached(coh_rpc_t *rpc, uint64_t number, bool bodies);
+/* coh_rpc_take_block makes a block of an answered ask of kind BLOCK, borrowed until the next; NULL if there is none, with *err. */
+coh_rpc_block_t *coh_rpc_take_block(coh_rpc_t *rpc, coh_ask_t *ask, coh_err_t *err);
+/* coh_rpc_ask_block asks for a block by number; the call goes on with on_block. */
+void coh_rpc_ask_block(coh_rpc_call_t *call,
+                       uint64_t number,
+                       bool bodies,
+                       coh_rpc_block_fn *on_block);
+/* coh_rpc_at_number: the number that at means, but for hashes. */
+uint64_t coh_rpc_at_number(coh_rpc_t const *rpc, coh_rpc_at_t const *at);
+/* The suggested tip after block. */
+void coh_rpc_suggest_tip(coh_rpc_t *rpc, coh_sealed_t const *block);
+
+/* ---- logs, filters, subscriptions (rpc_logs.c) ---- */
+
+/* coh_rpc_tell tells subscribers of the blocks up to the head, in order. */
+void coh_rpc_tell(coh_rpc_t *rpc);
+void coh_rpc_tell_of(coh_rpc_t *rpc, coh_ask_t *ask);
+void coh_rpc_tell_pooled(coh_rpc_t *rpc, coh_ask_t *ask);
+void coh_rpc_end_subs(coh_rpc_peer_t *peer);
+void coh_rpc_age_filters(coh_rpc_t *rpc);
+
+#define COH_RPC(method, function, min, max, access) coh_rpc_method_fn coh_rpc_do_##function;
+#include "coordinator/gateway/rpc_methods.def"
+#undef COH_RPC
+
+#endif
