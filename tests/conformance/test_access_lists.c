@@ -301,12 +301,12 @@ static void access_list_of_a_recorded_block(void **state)
     assert_null(coh_execute_unchecked(ex, w, &block, &rules));
     coh_executed_t const *out =
         coh_execute_result(ex); /* all but the state root, of which there is a part only */
-    assert_int_equal(out->gas_used, block.header.gas_used);
-    assert_int_equal(out->blob_gas_used, block.header.blob_gas_used);
-    assert_memory_equal(out->bloom, block.header.bloom, COH_BLOOM_SZ);
-    assert_memory_equal(out->tx_root.b, block.header.tx_root.b, 32);
-    assert_memory_equal(out->receipts_root.b, block.header.receipts_root.b, 32);
-    assert_memory_equal(out->requests_hash.b, block.header.requests_hash.b, 32);
+    assert_int_equal(out->sums.gas_used, block.header.gas_used);
+    assert_int_equal(out->sums.blob_gas_used, block.header.blob_gas_used);
+    assert_memory_equal(out->sums.bloom, block.header.bloom, COH_BLOOM_SZ);
+    assert_memory_equal(out->sums.tx_root.b, block.header.tx_root.b, 32);
+    assert_memory_equal(out->sums.receipts_root.b, block.header.receipts_root.b, 32);
+    assert_memory_equal(out->sums.requests_hash.b, block.header.requests_hash.b, 32);
 
     coh_buf_t got  = COH_BUF_INIT;
     coh_buf_t want = COH_BUF_INIT;

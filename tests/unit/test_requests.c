@@ -10,6 +10,7 @@
 #include "common/chain/requests.h"
 #include "common/codec/block.h"
 #include "common/crypto/keccak.h"
+#include "common/state/write.h"
 #include "tests/support/data.h"
 
 static coh_addr_t const contract = {{0xde}};
@@ -36,6 +37,16 @@ static void make_event(uint8_t data[576], coh_log_t *log)
     coh_keccak256(&log->topics[0], signature, sizeof(signature) - 1);
 }
 
+static bool add_deposits(coh_requests_t *r, coh_log_t const *logs, uint32_t cnt)
+{
+    coh_outcome_t const outcome = {.logs = logs, .log_cnt = cnt};
+    coh_buf_t list              = COH_BUF_INIT;
+    coh_outcome_put_logs(&list, &outcome);
+    bool ok = coh_requests_add_deposits(r, coh_buf_bytes(&list), &contract);
+    coh_buf_free(&list);
+    return ok;
+}
+
 static void requests_take_deposits(void **state)
 {
     (void)state;
@@ -49,8 +60,8 @@ static void requests_take_deposits(void **state)
     logs[2].data = coh_bytes(data, 3);
     coh_requests_t r;
     coh_requests_init(&r);
-    assert_true(coh_requests_add_deposits(&r, logs, 3, &contract));
-    assert_true(coh_requests_add_deposits(&r, logs, 1, &contract));
+    assert_true(add_deposits(&r, logs, 3));
+    assert_true(add_deposits(&r, logs, 1));
     uint8_t want[1 + 2 * 192] = {0};
     for (int i = 0; i < 2; i++) {
         uint8_t *p = want + 1 + i * 192;
@@ -80,15 +91,15 @@ static void requests_know_one_layout(void **state)
         data[i] ^= 0x40;
         bool is_length = (i >= 160 && i < 192) || (i >= 256 && i < 288) || (i >= 320 && i < 352) ||
                          (i >= 384 && i < 416) || (i >= 512 && i < 544);
-        assert_int_equal(coh_requests_add_deposits(&r, &log, 1, &contract), i >= 160 && !is_length);
+        assert_int_equal(add_deposits(&r, &log, 1), i >= 160 && !is_length);
     }
     make_event(data, &log);
     log.data.n = 575;
-    assert_false(coh_requests_add_deposits(&r, &log, 1, &contract));
+    assert_false(add_deposits(&r, &log, 1));
     log.data.n = 0;
-    assert_false(coh_requests_add_deposits(&r, &log, 1, &contract));
+    assert_false(add_deposits(&r, &log, 1));
     log.topic_cnt = 0; /* no event at all */
-    assert_true(coh_requests_add_deposits(&r, &log, 1, &contract));
+    assert_true(add_deposits(&r, &log, 1));
     coh_requests_fini(&r);
 }
 
