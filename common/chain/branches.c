@@ -23,8 +23,8 @@ struct coh_branches {
     size_t cnt;
     node_t *genesis;
     node_t *head;
-    node_t *tip; /* whose state world is */
-    coh_world_t *world;
+    node_t *tip;        /* whose state is there */
+    coh_world_t *world; /* without another engine */
     coh_block_fault_t fault;
 };
 
@@ -73,14 +73,30 @@ static void block_hash(void *arg, coh_u256_t *out, uint64_t number)
     }
 }
 
-static void go_to_genesis(coh_branches_t *b)
+/* False: the engine cannot, or there the state has another root than the genesis. */
+static bool go_to_genesis(coh_branches_t *b)
 {
+    b->tip = b->genesis;
+    if (b->config.engine != NULL) {
+        return b->config.engine->restart(b->config.engine);
+    }
     coh_world_free(b->world);
     b->world          = coh_world_new(COH_FORK_FRONTIER, b->config.roots);
-    b->tip            = b->genesis;
     coh_memview_t *mv = coh_world_state(b->world);
+    coh_hash_t root;
     b->config.fill(b->config.fill_arg, mv);
     coh_memview_set_block_hash(mv, block_hash, b);
+    coh_world_root(b->world, &root);
+    return coh_hash_eq(&root, &b->config.genesis.state_root);
+}
+
+static coh_block_fault_t const *execute(coh_branches_t *b,
+                                        coh_block_t const *block,
+                                        coh_rules_t const *rules)
+{
+    coh_branches_engine_t *engine = b->config.engine;
+    return engine != NULL ? engine->execute(engine, block, rules)
+                          : coh_execute_block(b->config.executor, b->world, block, rules);
 }
 
 static coh_rules_t rules_of(coh_branches_t const *b, coh_header_t const *h, node_t const *parent)
@@ -94,9 +110,8 @@ static void repeat(coh_branches_t *b, node_t *node)
     coh_block_t block;
     coh_err_t decoded = coh_block_decode(&block, node->raw);
     COH_ASSERT(decoded == COH_OK && node->parent == b->tip);
-    coh_rules_t rules = rules_of(b, &block.header, node->parent);
-    coh_block_fault_t const *fault =
-        coh_execute_block(b->config.executor, b->world, &block, &rules);
+    coh_rules_t rules              = rules_of(b, &block.header, node->parent);
+    coh_block_fault_t const *fault = execute(b, &block, &rules);
     COH_ASSERT(fault == NULL); /* it was valid before */
     b->tip = node;
 }
@@ -114,7 +129,8 @@ static bool leads_to(node_t const *a, node_t const *b)
 static void go_to(coh_branches_t *b, node_t *node)
 {
     if (!leads_to(b->tip, node)) {
-        go_to_genesis(b);
+        bool is_there = go_to_genesis(b);
+        COH_ASSERT(is_there); /* it was before */
     }
     size_t cnt    = (size_t)(node->self.self.header.number - b->tip->self.self.header.number);
     node_t **path = coh_calloc(cnt + 1, sizeof(node_t *));
@@ -133,7 +149,6 @@ coh_branches_t *coh_branches_new(coh_branches_config_t const *config)
 {
     coh_branches_t *b = coh_calloc(1, sizeof(*b));
     coh_parent_t *self;
-    coh_hash_t root;
     b->config   = *config;
     b->genesis  = coh_arena_alloc(&b->arena, sizeof(*b->genesis));
     *b->genesis = (node_t){.parent = NULL};
@@ -144,9 +159,7 @@ coh_branches_t *coh_branches_new(coh_branches_config_t const *config)
                                  .total_difficulty = config->genesis.difficulty};
     b->head     = b->genesis;
     add_node(b, b->genesis);
-    go_to_genesis(b);
-    coh_world_root(b->world, &root);
-    if (!coh_hash_eq(&root, &config->genesis.state_root)) {
+    if (!go_to_genesis(b)) {
         coh_branches_free(b);
         return NULL;
     }
@@ -236,8 +249,7 @@ coh_block_fault_t const *coh_branches_import(coh_branches_t *b, coh_bytes_t raw)
         return refuse(b, err);
     }
     go_to(b, parent);
-    coh_block_fault_t const *fault =
-        coh_execute_block(b->config.executor, b->world, &block, &rules);
+    coh_block_fault_t const *fault = execute(b, &block, &rules);
     if (fault != NULL) {
         b->fault = *fault;
         return &b->fault;
@@ -251,5 +263,6 @@ coh_ancestor_t const *coh_branches_head(coh_branches_t const *b) { return &b->he
 coh_memview_t *coh_branches_state(coh_branches_t *b)
 {
     go_to(b, b->head);
-    return coh_world_state(b->world);
+    return b->config.engine != NULL ? b->config.engine->state(b->config.engine)
+                                    : coh_world_state(b->world);
 }

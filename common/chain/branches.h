@@ -14,14 +14,28 @@ typedef struct coh_branches coh_branches_t;
 /* Fills the genesis state into mv; may be called several times. */
 typedef void coh_branches_fill_fn(void *arg, coh_memview_t *mv);
 
+/* Something else than the reference that executes blocks, and holds the state after the last one. */
+typedef struct coh_branches_engine coh_branches_engine_t;
+struct coh_branches_engine {
+    /* Makes the state that of the genesis, again. False if it cannot, or if that has another root than its header says. */
+    bool (*restart)(coh_branches_engine_t *engine);
+    /* Executes a checked block on the state, as coh_execute_block does. */
+    coh_block_fault_t const *(*execute)(coh_branches_engine_t *engine,
+                                        coh_block_t const *block,
+                                        coh_rules_t const *rules);
+    /* The state, borrowed until the next call of any of these. */
+    coh_memview_t *(*state)(coh_branches_engine_t *engine);
+};
+
 typedef struct {
     coh_schedule_t schedule;
+    coh_header_t genesis;
+    coh_fork_t genesis_shape;      /* earliest fork that has its fields */
+    coh_branches_engine_t *engine; /* borrowed; NULL: the reference, for which is what follows */
     coh_world_roots_t roots;
     coh_branches_fill_fn *fill;
     void *fill_arg;
-    coh_header_t genesis;
-    coh_fork_t genesis_shape; /* earliest fork that has its fields */
-    coh_execute_t *executor;  /* borrowed */
+    coh_execute_t *executor; /* borrowed */
 } coh_branches_config_t;
 
 /* coh_branches_new makes a chain of the genesis alone. NULL if its state root is not that of the state. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
+#include "common/base/assert.h"
 #include "common/base/hex.h"
 #include "common/crypto/keccak.h"
 #include "common/obs/log.h"
@@ -724,6 +725,29 @@ static bool finish_slots(coh_genesis_account_t *account)
     }
     account->slot_cnt = kept;
     return true;
+}
+
+void coh_genesis_put_alloc(coh_genesis_t *g, coh_genesis_account_t const *accounts, size_t cnt)
+{
+    COH_ASSERT(g->alloc == NULL);
+    g->alloc     = coh_calloc(cnt, sizeof(*g->alloc));
+    g->alloc_cnt = cnt;
+    for (size_t i = 0; i < cnt; i++) {
+        coh_genesis_account_t const *in = &accounts[i];
+        coh_genesis_account_t *out      = &g->alloc[i];
+        *out =
+            (coh_genesis_account_t){.addr = in->addr, .nonce = in->nonce, .balance = in->balance};
+        if (in->code.n != 0) {
+            uint8_t *code = coh_calloc(1, in->code.n);
+            out->code     = coh_bytes(memcpy(code, in->code.p, in->code.n), in->code.n);
+        }
+        out->slots = coh_calloc(in->slot_cnt, sizeof(*out->slots));
+        for (size_t k = 0; k < in->slot_cnt; k++) {
+            if (!coh_u256_is_zero(&in->slots[k].value)) {
+                out->slots[out->slot_cnt++] = in->slots[k];
+            }
+        }
+    }
 }
 
 coh_err_t coh_genesis_finish(coh_genesis_t *g, coh_buf_t *err_text)

@@ -60,6 +60,8 @@ coh_err_t coh_genesis_parse(coh_genesis_t *out, coh_bytes_t json, coh_buf_t *err
 /* The same for a file; also COH_ENOTFOUND, COH_EIO. */
 coh_err_t coh_genesis_load(coh_genesis_t *out, char const *path, coh_buf_t *err_text);
 
+/* coh_genesis_put_alloc makes copies of cnt accounts, without slots that are zero, the alloc of g, which has none yet. */
+void coh_genesis_put_alloc(coh_genesis_t *g, coh_genesis_account_t const *accounts, size_t cnt);
 /* coh_genesis_finish sorts alloc and slots, checks for repetitions and that the supply fits 256 bits,
    drops slots that are zero, computes the supply, and seals: for one built by hand. */
 coh_err_t coh_genesis_finish(coh_genesis_t *g, coh_buf_t *err_text);

@@ -59,7 +59,9 @@ struct coh_block_cluster {
     coh_config_t config;
     coh_genesis_t const *genesis;
     uint32_t restarts_left;
+    bool is_ending_run;
     bool is_stopping;
+    uint64_t first; /* number of the first of blocks */
     coh_import_block_t const *blocks;
     size_t block_cnt;
     size_t handed_cnt;
@@ -387,13 +389,10 @@ static void on_imported(void *arg, coh_import_result_t const *result)
     }
 }
 
-/* Hands over blocks, and ends when all are done. */
+/* Hands over blocks, or asks for the end. */
 static coh_err_t drive(coh_block_cluster_t *c)
 {
     if (!coh_coordinator_is_ready(c->coordinator)) {
-        return COH_OK;
-    }
-    if (c->is_stopping) {
         return COH_OK;
     }
     if (c->handed_cnt < c->block_cnt) {
@@ -404,15 +403,19 @@ static coh_err_t drive(coh_block_cluster_t *c)
         }
         return err == COH_EBUSY ? COH_OK : err;
     }
-    if (c->done_cnt == c->block_cnt) {
+    if (c->done_cnt == c->block_cnt && c->is_ending_run && !c->is_stopping) {
         c->is_stopping = true;
         c->ranks[0].node->ops->stop(c->ranks[0].node);
     }
     return COH_OK;
 }
 
-static bool all_finished(coh_block_cluster_t const *c)
+/* All blocks are done; and, at the end, all ranks have stopped. */
+static bool is_over(coh_block_cluster_t const *c)
 {
+    if (!c->is_ending_run) {
+        return c->done_cnt == c->block_cnt;
+    }
     for (uint32_t r = 0; r < c->rank_cnt; r++) {
         if (!c->ranks[r].node->ops->finished(c->ranks[r].node)) {
             return false;
@@ -446,7 +449,7 @@ static coh_err_t restart(coh_block_cluster_t *c, coh_buf_t *err_text)
     for (uint32_t r = 0; r < c->rank_cnt; r++) {
         COH_TRY(open_rank(c, r, err_text));
     }
-    c->handed_cnt = coh_coordinator_head(c->coordinator) - c->genesis->number;
+    c->handed_cnt = coh_coordinator_head(c->coordinator) + 1 - c->first;
     c->done_cnt   = c->handed_cnt;
     c->report.restart_cnt++;
     c->report.restart_amid_cnt += c->done_cnt > 0 && c->done_cnt < c->block_cnt;
@@ -455,11 +458,11 @@ static coh_err_t restart(coh_block_cluster_t *c, coh_buf_t *err_text)
     return COH_OK;
 }
 
-static coh_err_t run_to_the_end(coh_block_cluster_t *c, coh_buf_t *err_text)
+static coh_err_t run_until_over(coh_block_cluster_t *c, coh_buf_t *err_text)
 {
     uint32_t idle   = 0;
     uint64_t helped = 0;
-    while (!all_finished(c)) {
+    while (!is_over(c)) {
         if (c->restarts_left != 0 && coh_rng_below(&c->rng, RESTART_ODDS) == 0) {
             COH_TRY(restart(c, err_text));
         }
@@ -622,13 +625,9 @@ static coh_err_t visit_state(coh_block_cluster_t *c)
 
 /* ---- a run ---- */
 
-static coh_err_t make_config(coh_block_cluster_t *c, coh_buf_t *err_text)
+static coh_err_t make_config(coh_block_cluster_t *c, uint64_t tx_max, coh_buf_t *err_text)
 {
     coh_config_t *config = &c->config;
-    uint64_t tx_max      = 1;
-    for (size_t i = 0; i < c->block_cnt; i++) {
-        tx_max = COH_MAX(tx_max, c->blocks[i].tx_cnt);
-    }
     coh_config_default(config);
     if (c->layout.placement != NULL) {
         COH_TRY(coh_config_set(config, "placement-policy", c->layout.placement, err_text));
@@ -639,7 +638,7 @@ static coh_err_t make_config(coh_block_cluster_t *c, coh_buf_t *err_text)
     if (c->layout.scheduler != NULL) {
         COH_TRY(coh_config_set(config, "shard-scheduler", c->layout.scheduler, err_text));
     }
-    config->block_tx_max           = tx_max;
+    config->block_tx_max           = COH_MAX(tx_max, 1);
     config->pool_tx_max            = 1;
     config->client_inflight_tx_max = 1;
     config->client_batch_tx_max    = 1;
@@ -652,6 +651,83 @@ static coh_err_t make_config(coh_block_cluster_t *c, coh_buf_t *err_text)
     return COH_OK;
 }
 
+/* Ends whatever way it came to. */
+static void close_ranks(coh_block_cluster_t *c)
+{
+    close_work(c);
+    for (uint32_t r = c->rank_cnt; r-- > 0;) {
+        close_rank(c, &c->ranks[r]);
+    }
+}
+
+static coh_err_t say(coh_err_t err, coh_buf_t *err_text)
+{
+    if (err != COH_OK && err_text->n == 0) {
+        coh_buf_printf(err_text, "%s", coh_err_str(err));
+    }
+    return err;
+}
+
+coh_err_t coh_block_cluster_open(coh_block_cluster_t *c,
+                                 coh_genesis_t const *genesis,
+                                 uint64_t tx_max,
+                                 coh_buf_t *err_text)
+{
+    c->genesis       = genesis;
+    c->first         = genesis->number + 1;
+    c->block_cnt     = 0;
+    c->handed_cnt    = 0;
+    c->done_cnt      = 0;
+    c->restarts_left = c->layout.restart_cnt;
+    c->is_ending_run = false;
+    c->is_stopping   = false;
+    c->report        = (coh_block_cluster_report_t){0};
+    coh_err_t err    = make_config(c, tx_max, err_text);
+    for (uint32_t r = 0; err == COH_OK && r < c->rank_cnt; r++) {
+        err = open_rank(c, r, err_text);
+    }
+    if (err == COH_OK) {
+        open_work(c);
+    } else {
+        close_ranks(c);
+    }
+    return say(err, err_text);
+}
+
+coh_err_t coh_block_cluster_import(coh_block_cluster_t *c,
+                                   coh_import_block_t const *blocks,
+                                   size_t block_cnt,
+                                   coh_block_cluster_visitor_t const *visitor,
+                                   coh_buf_t *err_text)
+{
+    c->first      = coh_coordinator_head(c->coordinator) + 1;
+    c->blocks     = blocks;
+    c->block_cnt  = block_cnt;
+    c->handed_cnt = 0;
+    c->done_cnt   = 0;
+    c->visitor    = visitor;
+    coh_err_t err = run_until_over(c, err_text);
+    if (err != COH_OK) {
+        close_ranks(c);
+    }
+    return say(err, err_text);
+}
+
+coh_err_t coh_block_cluster_close(coh_block_cluster_t *c,
+                                  coh_block_cluster_visitor_t const *visitor,
+                                  coh_buf_t *err_text)
+{
+    c->visitor       = visitor;
+    c->is_ending_run = true;
+    coh_err_t err    = run_until_over(c, err_text);
+    if (err == COH_OK) {
+        close_work(c);
+        err = visit_state(c);
+    }
+    close_ranks(c);
+    return say(err, err_text);
+}
+
 coh_err_t coh_block_cluster_run(coh_block_cluster_t *c,
                                 coh_genesis_t const *genesis,
                                 coh_import_block_t const *blocks,
@@ -659,34 +735,13 @@ coh_err_t coh_block_cluster_run(coh_block_cluster_t *c,
                                 coh_block_cluster_visitor_t const *visitor,
                                 coh_buf_t *err_text)
 {
-    c->genesis       = genesis;
-    c->blocks        = blocks;
-    c->block_cnt     = block_cnt;
-    c->handed_cnt    = 0;
-    c->done_cnt      = 0;
-    c->restarts_left = c->layout.restart_cnt;
-    c->is_stopping   = false;
-    c->visitor       = visitor;
-    c->report        = (coh_block_cluster_report_t){0};
-    coh_err_t err    = make_config(c, err_text);
-    for (uint32_t r = 0; err == COH_OK && r < c->rank_cnt; r++) {
-        err = open_rank(c, r, err_text);
+    uint64_t tx_max = 0;
+    for (size_t i = 0; i < block_cnt; i++) {
+        tx_max = COH_MAX(tx_max, blocks[i].tx_cnt);
     }
-    if (err == COH_OK) {
-        open_work(c);
-        err = run_to_the_end(c, err_text);
-        close_work(c);
-    }
-    if (err == COH_OK) {
-        err = visit_state(c);
-    }
-    for (uint32_t r = c->rank_cnt; r-- > 0;) {
-        close_rank(c, &c->ranks[r]);
-    }
-    if (err != COH_OK && err_text->n == 0) {
-        coh_buf_printf(err_text, "%s", coh_err_str(err));
-    }
-    return err;
+    COH_TRY(coh_block_cluster_open(c, genesis, tx_max, err_text));
+    COH_TRY(coh_block_cluster_import(c, blocks, block_cnt, visitor, err_text));
+    return coh_block_cluster_close(c, visitor, err_text);
 }
 
 coh_block_cluster_report_t coh_block_cluster_report(coh_block_cluster_t const *c)

@@ -65,7 +65,24 @@ typedef struct {
     void *arg;
 } coh_block_cluster_visitor_t;
 
-/* coh_block_cluster_run imports blocks on top of genesis (finished: coh_genesis_finish). Code is visited first, then accounts, then slots.
+/* A run in pieces. coh_block_cluster_open starts the ranks on genesis (finished: coh_genesis_finish; borrowed until close); tx_max: the most transactions of a
+   block to come. coh_block_cluster_import hands blocks over, on top of what was committed, and tells the visitor of them; an invalid one leaves the cluster
+   running. coh_block_cluster_close ends it and lets the visitor see the state.
+   Returns: COH_OK; else it is over, with err_text, and nothing is to be closed */
+coh_err_t coh_block_cluster_open(coh_block_cluster_t *c,
+                                 coh_genesis_t const *genesis,
+                                 uint64_t tx_max,
+                                 coh_buf_t *err_text);
+coh_err_t coh_block_cluster_import(coh_block_cluster_t *c,
+                                   coh_import_block_t const *blocks,
+                                   size_t block_cnt,
+                                   coh_block_cluster_visitor_t const *visitor,
+                                   coh_buf_t *err_text);
+coh_err_t coh_block_cluster_close(coh_block_cluster_t *c,
+                                  coh_block_cluster_visitor_t const *visitor,
+                                  coh_buf_t *err_text);
+
+/* coh_block_cluster_run is all of that: it imports blocks on top of genesis (finished: coh_genesis_finish). Code is visited first, then accounts, then slots.
    Returns: COH_OK the cluster worked: what became of the blocks, the visitor was told; else it failed, with err_text: the visitor may have been
             told of blocks, and of no state */
 coh_err_t coh_block_cluster_run(coh_block_cluster_t *c,

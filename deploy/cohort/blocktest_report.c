@@ -50,11 +50,12 @@ void coh_blocktest_report_case(coh_buf_t *out,
                    (char const *)result->why.p);
     coh_report_lines(out, coh_buf_bytes(&result->diff));
     coh_buf_printf(out,
-                   "  repeat: cohort blocktest%s%s%s --fork %s --filter ",
+                   "  repeat: cohort blocktest%s%s%s",
                    options->loop == COH_EVM_SWITCH ? " --loop switch" : "",
                    options->stutter ? " --stutter" : "",
-                   options->incremental ? " --incremental" : "",
-                   test->network);
+                   options->incremental ? " --incremental" : "");
+    coh_vector_layout_put(out, &options->layout);
+    coh_buf_printf(out, " --fork %s --filter ", test->network);
     coh_report_quoted(out, test->id);
     coh_buf_put_u8(out, ' ');
     coh_report_quoted(out, path);

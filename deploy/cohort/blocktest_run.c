@@ -63,8 +63,9 @@ static coh_memview_t *sequential_state(coh_blocktest_engine_t *engine)
     return coh_branches_state(((sequential_t *)engine)->chain);
 }
 
-static void sequential_close(coh_blocktest_engine_t *engine)
+static void sequential_close(coh_blocktest_engine_t *engine, coh_buf_t *why)
 {
+    (void)why;
     sequential_t *s = (sequential_t *)engine;
     coh_branches_free(s->chain);
     s->chain = NULL;
@@ -205,7 +206,7 @@ static void run_case(coh_blocktest_engine_t *engine,
         complain_hash(out, "head", &out->head, &test->last_hash);
         judge_state(out, engine->state(engine), test);
     }
-    engine->close(engine);
+    engine->close(engine, &out->why);
 }
 
 void coh_blocktest_run(coh_blocktest_engine_t *engine,

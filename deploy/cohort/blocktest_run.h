@@ -5,12 +5,14 @@
 
 #include "common/chain/branches.h"
 #include "deploy/cohort/blocktest_case.h"
+#include "deploy/cohort/vector_layout.h"
 
 typedef struct {
     coh_evm_loop_t loop;
     bool stutter;        /* each first read of a key is answered by "not at hand" (memview.h) */
     bool incremental;    /* state roots from incremental tries, instead of computed anew */
     uint64_t timeout_us; /* a case that takes longer fails; 0: none */
+    coh_vector_layout_t layout; /* if it is set, in a cluster */
 } coh_blocktest_options_t;
 
 /* Executes the blocks of one case after the other. */
@@ -26,13 +28,14 @@ struct coh_blocktest_engine {
     /* The hash of the head, and the state after it (borrowed until close). */
     coh_hash_t (*head)(coh_blocktest_engine_t *engine);
     coh_memview_t *(*state)(coh_blocktest_engine_t *engine);
-    /* Ends a case; also one whose open failed. */
-    void (*close)(coh_blocktest_engine_t *engine);
+    /* Ends a case; also one whose open failed. What failed beside the blocks is appended to why. */
+    void (*close)(coh_blocktest_engine_t *engine, coh_buf_t *why);
     void (*free)(coh_blocktest_engine_t *engine);
 };
 
-/* The reference. */
+/* The reference; and a cluster of the layout in options. */
 coh_blocktest_engine_t *coh_blocktest_sequential(coh_blocktest_options_t const *options);
+coh_blocktest_engine_t *coh_blocktest_clustered(coh_blocktest_options_t const *options);
 
 typedef struct {
     bool pass;

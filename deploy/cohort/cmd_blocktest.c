@@ -19,7 +19,8 @@ typedef struct {
 static void *worker_new(void *arg)
 {
     blocktest_t const *all = arg;
-    return coh_blocktest_sequential(&all->options);
+    return coh_vector_layout_is_set(&all->options.layout) ? coh_blocktest_clustered(&all->options)
+                                                          : coh_blocktest_sequential(&all->options);
 }
 
 static void worker_free(void *worker)
@@ -118,6 +119,7 @@ int coh_cmd_blocktest(int argc, char **argv)
         COH_ARG_FLAG_ROW("incremental",
                          &all.options.incremental,
                          "state roots from tries that are updated, not computed anew"),
+        COH_VECTOR_LAYOUT_ROWS(&all.options.layout),
     };
     coh_command_t const command = {
         .name     = "blocktest",
@@ -130,10 +132,12 @@ int coh_cmd_blocktest(int argc, char **argv)
             "that the file gives. Proof of work is not checked. Failed cases are shown with "
             "what differs and the command that repeats them. Exits with 0 if all passed, 1 "
             "if one failed, 2 if a file could not be read or no case was selected.",
-        .examples = "  cohort blocktest BlockchainTests/ValidBlocks\n"
-                    "  cohort blocktest --fork PragueToOsakaAtTime15k blockchain_tests\n",
-        .args     = args,
-        .arg_cnt  = COH_CNT(args),
+        .examples =
+            "  cohort blocktest BlockchainTests/ValidBlocks\n"
+            "  cohort blocktest --fork PragueToOsakaAtTime15k blockchain_tests\n"
+            "  cohort blocktest --shards 3 --threads 2 --placement random:1 blockchain_tests\n",
+        .args    = args,
+        .arg_cnt = COH_CNT(args),
     };
     int exit_code = COH_EXIT_OK;
     int at        = coh_args_parse(&command, NULL, argc, argv, &exit_code);
@@ -142,6 +146,13 @@ int coh_cmd_blocktest(int argc, char **argv)
     }
     if (at == argc) {
         (void)fprintf(stderr, "cohort blocktest: no files; 'cohort blocktest --help' explains\n");
+        return COH_EXIT_USAGE;
+    }
+    if (coh_vector_layout_is_set(&all.options.layout) &&
+        (all.options.stutter || all.options.incremental || all.options.loop != COH_EVM_FAST)) {
+        (void)fprintf(stderr,
+                      "cohort blocktest: --stutter, --loop and --incremental are for execution "
+                      "outside a cluster\n");
         return COH_EXIT_USAGE;
     }
     (void)coh_log_init("error", "");

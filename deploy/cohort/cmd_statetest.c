@@ -9,7 +9,6 @@
 #include "deploy/cohort/args.h"
 #include "deploy/cohort/cmd.h"
 #include "deploy/cohort/vector_files.h"
-#include "shard/sched.h"
 
 typedef struct {
     coh_statetest_select_t select;
@@ -98,29 +97,6 @@ static coh_err_t set_loop(void *dst, char const *value, coh_buf_t *err_text)
     return COH_OK;
 }
 
-static coh_err_t set_scheduler(void *dst, char const *value, coh_buf_t *err_text)
-{
-    coh_sched_kind_t kind;
-    if (coh_sched_kind_parse(&kind, value) != COH_OK) {
-        coh_buf_printf(err_text, "expected optimistic, locking or sequential");
-        return COH_EINVAL;
-    }
-    *(char const **)dst = coh_sched_kind_str(kind);
-    return COH_OK;
-}
-
-static coh_err_t set_placement(void *dst, char const *value, coh_buf_t *err_text)
-{
-    coh_statetest_layout_t *layout = dst;
-    char rest;
-    if (sscanf(value, "random:%" SCNu64 "%c", &layout->placement_seed, &rest) != 1) {
-        coh_buf_printf(err_text, "expected random:SEED");
-        return COH_EINVAL;
-    }
-    layout->has_placement = true;
-    return COH_OK;
-}
-
 int coh_cmd_statetest(int argc, char **argv)
 {
     static statetest_t all;
@@ -130,47 +106,38 @@ int coh_cmd_statetest(int argc, char **argv)
     bool trace             = false;
     char const *trace_file = NULL;
 
-    coh_statetest_layout_t *layout = &all.options.layout;
-    coh_arg_t const args[]         = {
-                COH_ARG_CALL_ROW("fork", "NAME", set_fork, &all.select.fork, "only cases of this fork"),
-                COH_ARG_STR_ROW("filter",
+    coh_vector_layout_t *layout = &all.options.layout;
+    coh_arg_t const args[]      = {
+             COH_ARG_CALL_ROW("fork", "NAME", set_fork, &all.select.fork, "only cases of this fork"),
+             COH_ARG_STR_ROW("filter",
                         "TEXT",
                         &all.select.filter,
                         "only tests whose id holds this text, or matches it as an extended regular "
-                                "expression"),
-                COH_ARG_CALL_ROW("index",
+                             "expression"),
+             COH_ARG_CALL_ROW("index",
                          "DATA/GAS/VALUE",
                          set_index,
                          &all.select,
                          "only cases with these elements of the transaction's arrays"),
-                COH_ARG_FLAG_ROW("json", &all.json, "a line of JSON for each case, and one of totals"),
-                COH_ARG_FLAG_ROW("trace",
+             COH_ARG_FLAG_ROW("json", &all.json, "a line of JSON for each case, and one of totals"),
+             COH_ARG_FLAG_ROW("trace",
                          &trace,
                          "write each instruction to standard error, as EIP-3155 has it; one job"),
-                COH_ARG_STR_ROW("trace-file", "FILE", &trace_file, "the same to a file"),
-                COH_ARG_U64_ROW(
+             COH_ARG_STR_ROW("trace-file", "FILE", &trace_file, "the same to a file"),
+             COH_ARG_U64_ROW(
             "jobs", "N", &jobs, 1, COH_VECTOR_JOBS_MAX, "files at a time; default: processors"),
-                COH_ARG_U64_ROW(
+             COH_ARG_U64_ROW(
             "timeout", "SECONDS", &timeout_s, 0, 86400, "longest time for a case; 0: any"),
-                COH_ARG_FLAG_ROW("stutter",
+             COH_ARG_FLAG_ROW("stutter",
                          &all.options.stutter,
                          "answer each first read of a key by 'not at hand': execution must "
-                                 "resume and come to the same"),
-                COH_ARG_CALL_ROW("loop",
+                              "resume and come to the same"),
+             COH_ARG_CALL_ROW("loop",
                          "NAME",
                          set_loop,
                          &all.options.loop,
                          "interpreter: fast, or switch, which checks each instruction by itself"),
-                COH_ARG_U64_ROW(
-            "shards", "K", &layout->shards, 1, 1024, "run each case in a cluster of K shards"),
-                COH_ARG_U64_ROW("threads", "T", &layout->threads, 1, 256, "with T worker threads each"),
-                COH_ARG_CALL_ROW("scheduler",
-                         "NAME",
-                         set_scheduler,
-                         &layout->scheduler,
-                         "and this scheduler: optimistic, locking or sequential"),
-                COH_ARG_CALL_ROW(
-            "placement", "random:SEED", set_placement, layout, "and accounts placed by this seed"),
+             COH_VECTOR_LAYOUT_ROWS(layout),
     };
     coh_command_t const command = {
         .name     = "statetest",
@@ -198,8 +165,7 @@ int coh_cmd_statetest(int argc, char **argv)
         (void)fprintf(stderr, "cohort statetest: no files; 'cohort statetest --help' explains\n");
         return COH_EXIT_USAGE;
     }
-    bool in_cluster = layout->shards != 0 || layout->threads != 0 || layout->scheduler != NULL ||
-                      layout->has_placement;
+    bool in_cluster = coh_vector_layout_is_set(layout);
     if (in_cluster &&
         (trace || trace_file != NULL || all.options.stutter || all.options.loop != COH_EVM_FAST)) {
         (void)fprintf(stderr,

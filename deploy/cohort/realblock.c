@@ -288,28 +288,12 @@ coh_err_t coh_realblock_genesis(coh_genesis_t *out,
         .gas_limit = block->gas_limit,
         .base_fee  = block->base_fee,
         .coinbase  = block->coinbase,
-        .alloc_cnt = block->account_cnt,
     };
     /* The block's rule set has been in force since the beginning, the later ones never come. */
     for (int fork = 0; fork < COH_FORK_CNT; fork++) {
         out->fork_at[fork] = fork <= (int)block->fork ? 0 : UINT64_MAX;
     }
-    out->alloc = coh_calloc(block->account_cnt + 1, sizeof(*out->alloc));
-    for (size_t i = 0; i < block->account_cnt; i++) {
-        coh_genesis_account_t const *a = &block->accounts[i];
-        coh_genesis_account_t *to      = &out->alloc[i];
-        *to                            = (coh_genesis_account_t){.addr     = a->addr,
-                                                                 .nonce    = a->nonce,
-                                                                 .balance  = a->balance,
-                                                                 .slots    = coh_calloc(a->slot_cnt, sizeof(*a->slots)),
-                                                                 .slot_cnt = a->slot_cnt};
-        if (a->slot_cnt != 0) {
-            memcpy(to->slots, a->slots, a->slot_cnt * sizeof(*a->slots));
-        }
-        if (a->code.n != 0) {
-            to->code = coh_bytes(memcpy(coh_calloc(1, a->code.n), a->code.p, a->code.n), a->code.n);
-        }
-    }
+    coh_genesis_put_alloc(out, block->accounts, block->account_cnt);
     out->ancestor_cnt = (uint32_t)COH_MIN(COH_CNT(block->ancestors), block->number);
     out->ancestors    = coh_calloc(out->ancestor_cnt, sizeof(*out->ancestors));
     memcpy(out->ancestors,

@@ -46,20 +46,11 @@ static void put_command(coh_buf_t *out,
                         coh_statetest_case_t const *test,
                         coh_statetest_options_t const *options)
 {
-    coh_statetest_layout_t const *layout = &options->layout;
     coh_buf_printf(out,
                    "cohort statetest%s%s",
                    options->loop == COH_EVM_SWITCH ? " --loop switch" : "",
                    options->stutter ? " --stutter" : "");
-    if (layout->shards != 0) {
-        coh_buf_printf(out, " --shards %" PRIu64, layout->shards);
-    }
-    if (layout->threads != 0) {
-        coh_buf_printf(out, " --threads %" PRIu64, layout->threads);
-    }
-    if (layout->has_placement) {
-        coh_buf_printf(out, " --placement random:%" PRIu64, layout->placement_seed);
-    }
+    coh_vector_layout_put(out, &options->layout);
     coh_buf_printf(out,
                    " --fork %s --index %" PRIu32 "/%" PRIu32 "/%" PRIu32 " --filter ",
                    test->fork_name,

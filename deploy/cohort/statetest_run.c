@@ -24,7 +24,7 @@ struct coh_statetest_runner {
     coh_buf_t scratch;
     coh_buf_t raw;                /* of a transaction signed here */
     coh_block_cluster_t *cluster; /* NULL: none is asked for */
-    char random[32];              /* its placement and homes */
+    char random[40];              /* its placement and homes */
 };
 
 /* How far a case came. */
@@ -41,19 +41,8 @@ coh_statetest_runner_t *coh_statetest_runner_new(coh_statetest_options_t const *
     runner->options                = *options;
     runner->transition             = coh_transition_new();
     coh_transition_set_loop(runner->transition, options->loop);
-    coh_statetest_layout_t const *layout = &options->layout;
-    if (layout->shards != 0 || layout->threads != 0 || layout->scheduler != NULL ||
-        layout->has_placement) {
-        (void)snprintf(
-            runner->random, sizeof(runner->random), "random:%" PRIu64, layout->placement_seed);
-        char const *random = layout->has_placement ? runner->random : NULL;
-        runner->cluster    = coh_block_cluster_new(
-            &(coh_block_cluster_layout_t){.shard_cnt  = (uint32_t)COH_MAX(layout->shards, 1),
-                                             .thread_cnt = (uint32_t)COH_MAX(layout->threads, 1),
-                                             .placement  = random,
-                                             .home       = random,
-                                             .scheduler  = layout->scheduler,
-                                             .seed       = layout->placement_seed});
+    if (coh_vector_layout_is_set(&options->layout)) {
+        runner->cluster = coh_vector_layout_cluster(&options->layout, runner->random);
     }
     return runner;
 }
@@ -324,8 +313,7 @@ static void make_genesis(coh_genesis_t *g, coh_statetest_case_t const *test)
                                                  .number    = env->number - 1,
                                                  .gas_limit = env->gas_limit,
                                                  .base_fee  = env->base_fee,
-                                                 .coinbase  = env->coinbase,
-                                                 .alloc_cnt = test->pre->account_cnt};
+                                                 .coinbase  = env->coinbase};
     for (int fork = 0; fork < COH_FORK_CNT; fork++) {
         g->fork_at[fork] = fork <= (int)env->fork ? 0 : UINT64_MAX;
     }
@@ -336,25 +324,7 @@ static void make_genesis(coh_genesis_t *g, coh_statetest_case_t const *test)
         block_hash(NULL, &hash, env->number - g->ancestor_cnt + i);
         coh_u256_to_be(g->ancestors[i].b, &hash);
     }
-    g->alloc = coh_calloc(g->alloc_cnt, sizeof(*g->alloc));
-    for (size_t i = 0; i < g->alloc_cnt; i++) {
-        coh_genesis_account_t const *in = &test->pre->accounts[i];
-        coh_genesis_account_t *out      = &g->alloc[i];
-        *out =
-            (coh_genesis_account_t){.addr = in->addr, .nonce = in->nonce, .balance = in->balance};
-        uint8_t *code = coh_calloc(1, in->code.n + 1);
-        if (in->code.n != 0) {
-            memcpy(code, in->code.p, in->code.n);
-        }
-        out->code  = coh_bytes(code, in->code.n);
-        out->slots = coh_calloc(in->slot_cnt, sizeof(*out->slots));
-        for (size_t k = 0; k < in->slot_cnt; k++) {
-            if (!coh_u256_is_zero(&in->slots[k].value)) {
-                out->slots[out->slot_cnt++] =
-                    (coh_genesis_slot_t){.key = in->slots[k].key, .value = in->slots[k].value};
-            }
-        }
-    }
+    coh_genesis_put_alloc(g, test->pre->accounts, test->pre->account_cnt);
     coh_genesis_seal(g);
 }
 

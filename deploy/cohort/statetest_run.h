@@ -10,22 +10,14 @@
 
 #include "common/evm/transition.h"
 #include "deploy/cohort/statetest_case.h"
-
-/* In which cluster. */
-typedef struct {
-    uint64_t shards; /* 0: in none */
-    uint64_t threads;
-    char const *scheduler; /* NULL: the default */
-    bool has_placement;    /* ... */
-    uint64_t placement_seed;
-} coh_statetest_layout_t;
+#include "deploy/cohort/vector_layout.h"
 
 typedef struct {
     coh_evm_loop_t loop;
     bool stutter; /* each first read of a key is answered by "not at hand" (memview.h) */
     FILE *trace;  /* EIP-3155 lines; NULL: none. Borrowed */
-    coh_statetest_layout_t layout;
-    uint64_t timeout_us; /* a case that takes longer fails; 0: none */
+    coh_vector_layout_t layout; /* if it is set, in a cluster */
+    uint64_t timeout_us;        /* a case that takes longer fails; 0: none */
 } coh_statetest_options_t;
 
 typedef struct {
