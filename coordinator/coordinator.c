@@ -84,6 +84,7 @@ static void end_flight(coh_flight_t *f)
     coh_import_free(f->import);
     free(f->has_nodes);
     coh_bucket_nodes_free(&f->nodes);
+    coh_root_trail_free(&f->trail);
     coh_sealed_free(f->sealed);
     *f = (coh_flight_t){0};
 }
@@ -387,10 +388,25 @@ static coh_block_fault_t judge_txs(coh_flight_t *f)
     return (coh_block_fault_t){.err = COH_BLOCK_OK};
 }
 
+/* The state root after each transaction, for its receipt (before EIP-658). */
+static void set_roots(coh_coordinator_t *c, coh_flight_t *f)
+{
+    uint32_t order_cnt = f->tx_cnt + f->step_cnt;
+    coh_hash_t *roots  = coh_calloc(order_cnt, sizeof(*roots));
+    coh_state_roots_follow(c->roots, roots, order_cnt, &f->trail);
+    for (uint32_t i = 0; i < f->tx_cnt; i++) {
+        f->txs[i].root = roots[tx_order(f, i)];
+    }
+    free(roots);
+}
+
 /* seal makes the block of f, with its roots. */
 static void seal(coh_coordinator_t *c, coh_flight_t *f)
 {
     coh_hash_t root;
+    if (f->env.fork < COH_FORK_BYZANTIUM) {
+        set_roots(c, f);
+    }
     coh_state_roots_apply(c->roots, &root, &f->nodes);
     f->sealed = coh_seal(&f->env, coh_chain_head(c->chain), f->txs, f->tx_cnt, &root, &c->seal);
 }
@@ -410,7 +426,10 @@ static bool judge_import(coh_coordinator_t *c, coh_flight_t *f)
         f->sealed = NULL;
         return false;
     }
-    coh_sealed_adopt(f->sealed, &f->import->expect.header, f->import->expect.header_fork);
+    coh_sealed_adopt(f->sealed,
+                     &f->import->expect.header,
+                     f->import->expect.header_fork,
+                     coh_buf_bytes(&f->import->extra));
     return true;
 }
 
@@ -435,6 +454,7 @@ static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
         .last_redo   = c->last_redo,
         .tx_cnt      = f->sealed->tx_cnt,
         .header      = coh_buf_bytes(&f->sealed->header_rlp),
+        .extra       = coh_buf_bytes(&f->sealed->extra),
     };
     for (uint32_t i = 0; i < f->tx_cnt; i++) {
         coh_block_tx_t const *t = &f->txs[i];
@@ -456,6 +476,7 @@ static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
                                                      .logs     = t->logs,
                                                      .sender   = *t->sender,
                                                      .status   = t->status,
+                                                     .root     = t->root,
                                                      .gas_used = t->gas_used});
         }
     }
@@ -909,6 +930,21 @@ static void on_nodes(coh_coordinator_t *c, uint32_t shard, coh_msg_nodes_t const
     f->has_nodes[shard] = 1;
 }
 
+/* TRAIL before NODES: the buckets that each transaction changed. */
+static void on_trail(coh_coordinator_t *c, uint32_t shard, coh_msg_trail_t const *m)
+{
+    if (coh_commit_is_stale(&c->commit, m->block, shard)) {
+        return;
+    }
+    coh_flight_t *f = flight_at(c, m->block);
+    if (f == NULL || !coh_commit_in_phase(&c->commit, m->block, COH_COMMIT_PREPARING) ||
+        f->has_nodes[shard] != 0 || f->env.fork >= COH_FORK_BYZANTIUM ||
+        coh_root_trail_add(&f->trail, &c->recovery.dir, shard, f->tx_cnt + f->step_cnt, m) !=
+            COH_OK) {
+        fail_rank(c, shard + 1, "TRAIL", "not expected now, or not of the buckets of that shard");
+    }
+}
+
 static void on_vote_no(coh_coordinator_t *c, uint32_t shard, coh_msg_vote_t const *m)
 {
     if (c->abort_block == m->block && c->abort_cnt > 0) {
@@ -1019,6 +1055,7 @@ static void dispatch(coh_coordinator_t *c, uint32_t shard, coh_msg_t const *m)
     switch (m->id) {
     case COH_MSG_IDLE: on_idle(c, shard, &m->u.idle); break;
     case COH_MSG_NODES: on_nodes(c, shard, &m->u.nodes); break;
+    case COH_MSG_TRAIL: on_trail(c, shard, &m->u.trail); break;
     case COH_MSG_VOTE: on_vote(c, shard, &m->u.vote); break;
     case COH_MSG_ACK: {
         coh_commit_event_t ev = {

@@ -61,6 +61,7 @@ typedef struct {
     uint32_t *homed_cnt;      /* owned; by shard */
     uint8_t *has_redo;        /* owned; by shard */
     uint8_t *has_nodes;       /* owned; by shard: NODES has come */
+    coh_root_trail_t trail;   /* before Byzantium */
     coh_bucket_nodes_t nodes; /* owned; of buckets that the block changed */
     uint64_t gas_used;
     uint64_t gas_reported; /* by the results in the votes */

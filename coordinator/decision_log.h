@@ -2,8 +2,8 @@
    before anybody is told. It holds all that cannot be computed again: header, transactions with their senders and outcomes, and for each
    shard the last block in which it wrote a redo record (so that a shard that lost its state is found out at its next HELLO).
 
-   Layout, little-endian: version u32, fork u32, number u64, burnt u256, burnt_total u256, shard_cnt u32, tx_cnt u32, header_bytes u32, reserved u32 (0),
-   last_redo u64 × shard_cnt, header (RLP), then per transaction gas_used u64, status u32, raw_bytes u32, log_bytes u32, sender (20 octets), raw, logs;
+   Layout, little-endian: version u32, fork u32, number u64, burnt u256, burnt_total u256, shard_cnt u32, tx_cnt u32, header_bytes u32, extra_bytes u32,
+   last_redo u64 × shard_cnt, header (RLP), extra, then per transaction gas_used u64, status u32, raw_bytes u32, log_bytes u32, sender (20 octets), before Byzantium root (32 octets), raw, logs;
    at the end 8 octets of checksum (common/base/checksum.h): it finds damage, and is no signature. */
 #ifndef COH_DECISION_LOG_H
 #define COH_DECISION_LOG_H
@@ -25,6 +25,7 @@ typedef struct {
         *last_redo; /* encoding only: by shard, 0 for never; decoded ones: coh_decision_last_redo */
     uint32_t tx_cnt;
     coh_bytes_t header; /* RLP */
+    coh_bytes_t extra;  /* of the body, behind the transactions: see coh_sealed_t */
     size_t raw_bytes;   /* encoding only: sum of the sizes of transactions and logs */
 } coh_decision_t;
 
@@ -34,6 +35,7 @@ typedef struct {
     coh_addr_t sender;
     uint32_t status;
     uint64_t gas_used;
+    coh_hash_t root; /* of the state after it; before Byzantium, else zero */
 } coh_decision_tx_t;
 
 /* A place in a record between transactions. */
@@ -43,6 +45,7 @@ typedef struct {
     uint8_t const *end;
     uint8_t const *last_redo;
     uint32_t left_cnt;
+    bool has_roots;
 } coh_decision_cursor_t;
 
 static inline void coh_decision_key(uint8_t key[COH_DECISION_KEY_SZ], uint64_t number)

@@ -15,6 +15,7 @@ void coh_import_free(coh_import_t *im)
         free(im->hashes);
         free(im->senders);
         coh_buf_free(&im->bytes);
+        coh_buf_free(&im->extra);
         free(im);
     }
 }
@@ -83,6 +84,7 @@ coh_import_t *coh_import_new(coh_import_block_t const *b,
     im->compares = b->expect != NULL;
     if (im->compares) {
         im->expect = *b->expect;
+        coh_buf_put(&im->extra, b->expect->extra.p, b->expect->extra.n);
     }
     if (!decode(im, b)) {
         coh_import_free(im);

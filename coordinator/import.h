@@ -22,6 +22,7 @@ typedef struct {
     coh_steps_use_t step_use[COH_STEP_CNT_MAX]; /* what a step's result means */
     uint8_t request_type[COH_STEP_CNT_MAX];
     coh_addr_t deposit_addr; /* whose logs are requests, since Prague */
+    coh_bytes_t extra;       /* of the body, to be kept: see coh_sealed_t; copied */
 } coh_import_expect_t;
 
 /* A given block to replay, instead of what the pool would order: its transactions in order with their senders, and its environment. */
@@ -70,7 +71,8 @@ typedef struct coh_import {
     coh_bytes_t steps[COH_STEP_CNT_MAX]; /* borrow from bytes */
     coh_buf_t bytes;
     bool compares;
-    coh_import_expect_t expect; /* if it compares */
+    coh_import_expect_t expect; /* if it compares, but for extra */
+    coh_buf_t extra;
     coh_import_done_fn *done;
     void *arg;
     struct coh_import *next;

@@ -34,6 +34,8 @@ void coh_sealed_free(coh_sealed_t *sealed)
     if (sealed != NULL &&
         atomic_fetch_sub_explicit(&sealed->ref_cnt, 1, memory_order_acq_rel) == 1) {
         coh_buf_free(&sealed->header_rlp);
+        coh_buf_free(&sealed->extra);
+        free(sealed->roots);
         free(sealed->receipts);
         free(sealed->logs);
         coh_buf_free(&sealed->log_bytes);
@@ -67,6 +69,16 @@ static void count_logs(coh_sealed_t *sealed)
                 cnt++;
             }
         }
+    }
+}
+
+static void note_root(coh_sealed_t *sealed, uint32_t idx, coh_hash_t const *root)
+{
+    if (sealed->fork < COH_FORK_BYZANTIUM) {
+        if (sealed->roots == NULL) {
+            sealed->roots = coh_calloc(sealed->tx_cnt, sizeof(*sealed->roots));
+        }
+        sealed->roots[idx] = *root;
     }
 }
 
@@ -136,6 +148,9 @@ static void set_receipts_root(coh_sealed_t *sealed, coh_bytes_t *values, coh_buf
                                      .has_root       = sealed->fork < COH_FORK_BYZANTIUM,
                                      .cumulative_gas = r->cumulative_gas,
                                      .logs           = coh_sealed_logs(sealed, i)};
+        if (receipt.has_root) {
+            receipt.root = sealed->roots[i];
+        }
         if (receipt.logs.n != 0) {
             bool valid = coh_bloom_add_logs(receipt.bloom, receipt.logs);
             COH_ASSERT(valid); /* checked when it arrived */
@@ -254,6 +269,7 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
     }
     for (uint32_t i = 0, idx = 0; i < cnt; i++) {
         if (txs[i].verdict == COH_TX_OK) {
+            note_root(sealed, idx, &txs[i].root);
             note_creation(sealed, idx++, txs[i].tx);
         }
     }
@@ -272,8 +288,12 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
     return sealed;
 }
 
-void coh_sealed_adopt(coh_sealed_t *sealed, coh_header_t const *header, coh_fork_t shape)
+void coh_sealed_adopt(coh_sealed_t *sealed,
+                      coh_header_t const *header,
+                      coh_fork_t shape,
+                      coh_bytes_t extra)
 {
+    coh_buf_put(&sealed->extra, extra.p, extra.n);
     sealed->header = *header;
     coh_buf_clear(&sealed->header_rlp);
     coh_header_encode(&sealed->header_rlp, header, shape);
@@ -328,6 +348,7 @@ static coh_err_t restore_txs(coh_sealed_t *sealed, coh_decision_cursor_t *cur)
             raws[k] = dtx.raw;
             restore_logs(sealed, i + k, dtx.logs, left);
             note_creation(sealed, i + k, &tx);
+            note_root(sealed, i + k, &dtx.root);
             put_outcome(&sealed->receipts[i + k],
                         &env,
                         &tx,
@@ -359,6 +380,7 @@ coh_err_t coh_seal_restore(coh_sealed_t **out, coh_bytes_t record)
     sealed->burnt        = d.burnt;
     sealed->burnt_total  = d.burnt_total;
     coh_buf_put(&sealed->header_rlp, d.header.p, d.header.n);
+    coh_buf_put(&sealed->extra, d.extra.p, d.extra.n);
     coh_keccak256(&sealed->hash, d.header.p, d.header.n);
     coh_fork_t by_fields;
     coh_err_t err = coh_header_decode(&sealed->header, &by_fields, d.header);

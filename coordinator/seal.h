@@ -30,6 +30,7 @@ typedef struct {
     coh_tx_err_t verdict; /* not OK: left out */
     uint64_t gas_used;
     coh_bytes_t logs; /* as coh_logs_check has them; owned by whoever owns this */
+    coh_hash_t root;  /* of the state after it; before Byzantium */
 } coh_block_tx_t;
 
 /* A step of a block under way, and what came of it. */
@@ -47,7 +48,11 @@ typedef struct coh_sealed {
     coh_header_t header;
     coh_fork_t fork;
     coh_hash_t hash;
-    coh_buf_t header_rlp;       /* owned */
+    coh_buf_t header_rlp; /* owned */
+    coh_buf_t
+        extra; /* what the body has behind the transactions, of an imported block: RLP of the list of ommers, then of withdrawals, if it has one; else empty */
+    coh_hash_t
+        *roots; /* owned; before Byzantium: by receipt, the state root that it holds; NULL since */
     coh_op_receipt_t *receipts; /* owned; tx_cnt, in order */
     coh_bytes_t *
         logs; /* owned, with log_bytes that it points into; by receipt, as in coh_block_tx_t; NULL: nobody logged */
@@ -83,7 +88,10 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
 
 /* coh_sealed_adopt puts the given header in the place of the one that Cohort made, from which it differs at most in what execution does not compute. Before anybody else
    refers to sealed. */
-void coh_sealed_adopt(coh_sealed_t *sealed, coh_header_t const *header, coh_fork_t shape);
+void coh_sealed_adopt(coh_sealed_t *sealed,
+                      coh_header_t const *header,
+                      coh_fork_t shape,
+                      coh_bytes_t extra);
 
 /* coh_seal_genesis is the parent of the first block. */
 coh_sealed_t *coh_seal_genesis(coh_genesis_t const *genesis);

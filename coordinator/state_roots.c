@@ -17,14 +17,21 @@ void coh_bucket_nodes_free(coh_bucket_nodes_t *nodes)
     *nodes = (coh_bucket_nodes_t){0};
 }
 
-static bool read_node(coh_mpt_node_t *out, coh_rec_node_t const *rec)
+/* A node that shard says of a bucket; false if it cannot. */
+static bool read_node(coh_mpt_node_t *out,
+                      coh_directory_t const *dir,
+                      uint32_t shard,
+                      uint32_t bucket,
+                      uint32_t kind,
+                      coh_bytes_t node)
 {
-    if (rec->kind > COH_NODE_BRANCH || rec->node.n > sizeof(out->b)) {
+    if (bucket >= COH_ROOTS_BUCKET_CNT || coh_directory_shard(dir, bucket) != shard ||
+        kind > COH_NODE_BRANCH || node.n > sizeof(out->b)) {
         return false;
     }
-    *out = (coh_mpt_node_t){.kind = (uint8_t)rec->kind, .n = (uint8_t)rec->node.n};
+    *out = (coh_mpt_node_t){.kind = (uint8_t)kind, .n = (uint8_t)node.n};
     if (out->n != 0) {
-        memcpy(out->b, rec->node.p, out->n);
+        memcpy(out->b, node.p, out->n);
     }
     return coh_node_check(out, COH_ROOTS_PATH_CNT) == COH_OK;
 }
@@ -46,12 +53,45 @@ coh_err_t coh_bucket_nodes_add(coh_bucket_nodes_t *nodes,
     for (uint32_t i = 0; i < m->nodes.cnt; i++) {
         coh_rec_node_t const *rec = &m->nodes.v[i];
         bool ascends              = i == 0 || m->nodes.v[i - 1].bucket < rec->bucket;
-        if (!ascends || rec->bucket >= COH_ROOTS_BUCKET_CNT ||
-            coh_directory_shard(dir, rec->bucket) != shard ||
-            !read_node(&nodes->v[nodes->cnt], rec)) {
+        if (!ascends ||
+            !read_node(&nodes->v[nodes->cnt], dir, shard, rec->bucket, rec->kind, rec->node)) {
             return COH_EPROTO;
         }
         nodes->buckets[nodes->cnt++] = (uint16_t)rec->bucket;
+    }
+    return COH_OK;
+}
+
+void coh_root_trail_free(coh_root_trail_t *trail)
+{
+    free(trail->v);
+    *trail = (coh_root_trail_t){0};
+}
+
+coh_err_t coh_root_trail_add(coh_root_trail_t *trail,
+                             coh_directory_t const *dir,
+                             uint32_t shard,
+                             uint32_t order_cnt,
+                             coh_msg_trail_t const *m)
+{
+    if (m->nodes.cnt == 0) {
+        return COH_OK;
+    }
+    trail->cap = trail->cnt + m->nodes.cnt;
+    trail->v   = coh_realloc(trail->v, trail->cap * sizeof(*trail->v));
+    for (uint32_t i = 0; i < m->nodes.cnt; i++) {
+        coh_rec_trail_node_t const *rec    = &m->nodes.v[i];
+        coh_rec_trail_node_t const *before = rec - 1;
+        bool ascends                       = i == 0 || before->tx_idx < rec->tx_idx ||
+                       (before->tx_idx == rec->tx_idx && before->bucket < rec->bucket);
+        coh_trail_entry_t *entry = &trail->v[trail->cnt];
+        if (!ascends || rec->tx_idx >= order_cnt ||
+            !read_node(&entry->node, dir, shard, rec->bucket, rec->kind, rec->node)) {
+            return COH_EPROTO;
+        }
+        entry->tx_idx = rec->tx_idx;
+        entry->bucket = (uint16_t)rec->bucket;
+        trail->cnt++;
     }
     return COH_OK;
 }
@@ -88,4 +128,31 @@ void coh_state_roots_revert(coh_state_roots_t *roots)
     coh_err_t rc = coh_roots_revert(roots->top, coh_buf_bytes(&roots->undo));
     COH_ASSERT(rc == COH_OK); /* we wrote it */
     coh_buf_clear(&roots->undo);
+}
+
+/* Of one transaction the order of buckets does not matter. */
+static int compare_entries(void const *a, void const *b)
+{
+    coh_trail_entry_t const *x = a;
+    coh_trail_entry_t const *y = b;
+    return (x->tx_idx > y->tx_idx) - (x->tx_idx < y->tx_idx);
+}
+
+void coh_state_roots_follow(coh_state_roots_t const *roots,
+                            coh_hash_t *out,
+                            uint32_t order_cnt,
+                            coh_root_trail_t *trail)
+{
+    coh_roots_t *top = coh_roots_copy(roots->top);
+    size_t at        = 0;
+    if (trail->cnt != 0) {
+        qsort(trail->v, trail->cnt, sizeof(*trail->v), compare_entries);
+    }
+    for (uint32_t i = 0; i < order_cnt; i++) {
+        for (; at < trail->cnt && trail->v[at].tx_idx == i; at++) {
+            coh_roots_put(top, trail->v[at].bucket, &trail->v[at].node, NULL);
+        }
+        coh_roots_compute(top, &out[i]);
+    }
+    coh_roots_free(top);
 }

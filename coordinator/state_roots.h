@@ -22,6 +22,28 @@ coh_err_t coh_bucket_nodes_add(coh_bucket_nodes_t *nodes,
                                uint32_t shard,
                                coh_msg_nodes_t const *m);
 
+/* What stands at the root of a bucket after a transaction or step of a block, by its place in the block's order. */
+typedef struct {
+    uint32_t tx_idx;
+    uint16_t bucket;
+    coh_mpt_node_t node;
+} coh_trail_entry_t;
+
+typedef struct {
+    coh_trail_entry_t *v; /* owned */
+    size_t cnt, cap;
+} coh_root_trail_t;
+
+void coh_root_trail_free(coh_root_trail_t *trail);
+
+/* coh_root_trail_add copies what shard says of a block of order_cnt transactions and steps.
+   Returns: COH_OK; COH_EPROTO not ascending, or what coh_bucket_nodes_add does not take */
+coh_err_t coh_root_trail_add(coh_root_trail_t *trail,
+                             coh_directory_t const *dir,
+                             uint32_t shard,
+                             uint32_t order_cnt,
+                             coh_msg_trail_t const *m);
+
 typedef struct coh_state_roots coh_state_roots_t;
 
 /* coh_state_roots_new begins with an empty state. About 1.5 MB. */
@@ -32,6 +54,11 @@ void coh_state_roots_free(coh_state_roots_t *roots);
 void coh_state_roots_apply(coh_state_roots_t *roots,
                            coh_hash_t *root,
                            coh_bucket_nodes_t const *nodes);
+/* coh_state_roots_follow computes the root after each of order_cnt transactions and steps, on top of what was applied so far, which stays as it is. Sorts trail. */
+void coh_state_roots_follow(coh_state_roots_t const *roots,
+                            coh_hash_t *out,
+                            uint32_t order_cnt,
+                            coh_root_trail_t *trail);
 /* coh_state_roots_revert takes the last apply back: its block is not to be. */
 void coh_state_roots_revert(coh_state_roots_t *roots);
 

@@ -1196,6 +1196,90 @@ static void add_change(coh_mvstore_t *mv, coh_mv_diff_t *diff, entry_t *e, coh_v
     e->undecided++;
 }
 
+typedef struct {
+    coh_mv_step_t *v;
+    size_t cnt, cap;
+} trail_t;
+
+static int compare_idx(void const *a, void const *b)
+{
+    uint32_t x = *(uint32_t const *)a;
+    uint32_t y = *(uint32_t const *)b;
+    return (x > y) - (x < y);
+}
+
+/* Who wrote the entry, ascending, without repetition. The caller's, free(). */
+static uint32_t *list_writers(history_t const *h, size_t *cnt)
+{
+    uint32_t *v = coh_calloc((size_t)h->setter_cnt + h->delta_cnt, sizeof(*v));
+    size_t n    = 0;
+    for (uint32_t i = 0; i < h->setter_cnt; i++) {
+        v[n++] = h->setters[i].tx_idx;
+    }
+    for (uint32_t i = 0; i < h->delta_cnt; i++) {
+        v[n++] = h->deltas[i].tx_idx;
+    }
+    qsort(v, n, sizeof(*v), compare_idx);
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || v[i] != v[i - 1]) {
+            v[kept++] = v[i];
+        }
+    }
+    *cnt = kept;
+    return v;
+}
+
+static void add_steps(coh_mvstore_t *mv, coh_arena_t *arena, trail_t *trail, entry_t *e)
+{
+    uint32_t fields = e->key.kind == COH_KEY_ACCOUNT ? COH_READ_CODE | COH_READ_EXISTS : 0;
+    bool had_sums   = e->history->fenwick != NULL;
+    size_t cnt;
+    uint32_t *writers  = list_writers(e->history, &cnt);
+    coh_value_t before = e->latest;
+    for (size_t i = 0; i < cnt; i++) {
+        coh_value_t value;
+        (void)resolve(mv, arena, &value, e, writers[i] + 1, fields);
+        if (coh_value_eq(&value, &before)) {
+            continue;
+        }
+        if (trail->cnt == trail->cap) {
+            trail->cap = trail->cap * 2 + 64;
+            trail->v   = coh_realloc(trail->v, trail->cap * sizeof(*trail->v));
+        }
+        trail->v[trail->cnt++] = (coh_mv_step_t){
+            .tx_idx = writers[i],
+            .item   = {
+                  .key = e->key, .value = value, .wiped = value.generation != before.generation}};
+        before = value;
+    }
+    free(writers);
+    if (!had_sums) {
+        e->history->fenwick = NULL; /* it lies in arena */
+    }
+}
+
+static int compare_steps(void const *a, void const *b)
+{
+    return compare_idx(&((coh_mv_step_t const *)a)->tx_idx, &((coh_mv_step_t const *)b)->tx_idx);
+}
+
+size_t coh_mv_trail(coh_mvstore_t *mv, coh_mv_step_t **out)
+{
+    trail_t trail     = {0};
+    coh_arena_t arena = COH_ARENA_INIT;
+    uint32_t cnt      = atomic_load_explicit(&mv->touched_cnt, memory_order_relaxed);
+    for (uint32_t i = 0; i < cnt; i++) {
+        add_steps(mv, &arena, &trail, &mv->entries[mv->touched[i]]);
+    }
+    if (trail.cnt != 0) {
+        qsort(trail.v, trail.cnt, sizeof(*trail.v), compare_steps);
+    }
+    coh_arena_free(&arena);
+    *out = trail.v;
+    return trail.cnt;
+}
+
 void coh_mv_settle(coh_mvstore_t *mv,
                    coh_mv_diff_t *diff,
                    coh_addr_t const *coinbase,

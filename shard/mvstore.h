@@ -156,6 +156,16 @@ typedef struct {
 
 void coh_mv_diff_free(coh_mv_diff_t *diff);
 
+/* What one transaction, or step, of the block that is to be settled left of a key. */
+typedef struct {
+    uint32_t tx_idx;
+    coh_mv_item_t item;
+} coh_mv_step_t;
+
+/* coh_mv_trail lists what each transaction changed, ascending by tx_idx; tips are among it only where fees are exact. The caller's, free(). Under the conditions
+   of coh_mv_settle, before it. Cost: for each version the sum of those below it */
+size_t coh_mv_trail(coh_mvstore_t *mv, coh_mv_step_t **out);
+
 /* coh_mv_settle makes the block's versions the latest state and lists the changes. coinbase (may be NULL) gets credit on top; it must
    have been touched. No worker is inside; no estimate, waiter or load is left. */
 void coh_mv_settle(coh_mvstore_t *mv,

@@ -78,6 +78,8 @@ typedef struct {
 /* A prepared, undecided block. */
 typedef struct {
     coh_mv_diff_t diff;
+    coh_mv_step_t *trail; /* owned, until the tries take it; before Byzantium */
+    size_t trail_cnt;
     coh_code_list_t codes; /* that the diff gave to accounts */
     uint64_t serial; /* of its redo write: a late completion of an aborted one does not count */
     coh_buf_t
@@ -121,6 +123,7 @@ struct coh_shard {
     bool executing;
     uint64_t exec_block;
     coh_addr_t exec_coinbase;
+    coh_fork_t exec_fork;
     uint32_t exec_serial;
     uint32_t wave;
     bool reported;
@@ -645,6 +648,7 @@ static bool try_begin(coh_shard_t *s)
     s->executing     = true;
     s->exec_block    = k->block;
     s->exec_coinbase = m.u.block.coinbase;
+    s->exec_fork     = (coh_fork_t)m.u.block.fork;
     s->wave          = 0;
     s->reported      = false;
     free_kept(k);
@@ -804,16 +808,36 @@ static void put_nodes(coh_buf_t *out, uint64_t block, coh_trie_node_t const *nod
     free(recs);
 }
 
-/* Gives the block's changes to the tries. */
-static void update_tries(coh_shard_t *s, coh_mv_diff_t const *diff)
+static void put_trail(coh_buf_t *out, uint64_t block, coh_trail_node_t const *nodes, size_t cnt)
 {
-    coh_mv_item_t *items = coh_calloc(diff->cnt, sizeof(*items));
+    coh_rec_trail_node_t *recs = coh_calloc(cnt + 1, sizeof(*recs));
+    for (size_t i = 0; i < cnt; i++) {
+        coh_mpt_node_t const *node = &nodes[i].node.node;
+        recs[i]                    = (coh_rec_trail_node_t){.tx_idx = nodes[i].tx_idx,
+                                                            .bucket = nodes[i].node.bucket,
+                                                            .kind   = node->kind,
+                                                            .node   = coh_bytes(node->b, node->n)};
+    }
+    coh_msg_trail_t m = {.block = block};
+    m.nodes.v         = recs;
+    m.nodes.cnt       = (uint32_t)cnt;
+    coh_wire_put_trail(out, &m);
+    free(recs);
+}
+
+/* Gives the block's changes to the tries. */
+static void update_tries(coh_shard_t *s, slot_t *slot)
+{
+    coh_mv_diff_t const *diff = &slot->diff;
+    coh_mv_item_t *items      = coh_calloc(diff->cnt, sizeof(*items));
     for (size_t i = 0; i < diff->cnt; i++) {
         items[i] = (coh_mv_item_t){.key   = *coh_mv_entry_key(s->mv, diff->v[i].entry),
                                    .value = diff->v[i].value,
                                    .wiped = diff->v[i].wiped};
     }
-    coh_tries_update(s->tries, diff->block, items, diff->cnt);
+    coh_tries_update(s->tries, diff->block, items, diff->cnt, slot->trail, slot->trail_cnt);
+    slot->trail     = NULL;
+    slot->trail_cnt = 0;
 }
 
 static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, coh_abort_t reason)
@@ -830,7 +854,7 @@ static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, co
             coh_store_put_redo(&req->batch, s->mv, &slot->diff, s->codes, &slot->codes);
         coh_metric_add(s->env->metrics, COH_M_participant_redo, slot->redo_bytes);
         hand_out(s, req);
-        update_tries(s, &slot->diff);
+        update_tries(s, slot);
         break;
     }
     case COH_PART_DO_VOTE_YES: send_yes(s, slot); break;
@@ -869,6 +893,9 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
     uint32_t bucket  = coh_directory_bucket(&s->exec_coinbase);
     bool owns = 1 + coh_directory_owner(&s->directory, &s->exec_coinbase, bucket) == s->env->rank;
     coh_addr_t const *coinbase = owns ? &s->exec_coinbase : NULL;
+    if (s->exec_fork < COH_FORK_BYZANTIUM) {
+        slot->trail_cnt = coh_mv_trail(s->mv, &slot->trail);
+    }
     coh_mv_settle(s->mv, &slot->diff, coinbase, &m->coinbase_credit);
     s->executing = false;
     for (size_t i = 0; i < slot->diff.cnt; i++) {
@@ -878,7 +905,7 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
     }
 
     coh_part_action_t action;
-    bool changed = slot->diff.cnt != 0;
+    bool changed = slot->diff.cnt != 0 || slot->trail_cnt != 0; /* it may have changed back */
     COH_TRY(coh_participant_on_settled(&s->part, m->block, changed, reason, &action));
     if (reason == COH_ABORT_NONE) {
         encode_vote(s, slot, changed);
@@ -964,6 +991,9 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
     for (uint32_t i = kept; i < prepared; i++) {
         slot_t *slot = slot_of(s, s->part.committed + 1 + i);
         coh_mv_diff_free(&slot->diff);
+        free(slot->trail);
+        slot->trail     = NULL;
+        slot->trail_cnt = 0;
         coh_codes_release(s->codes, &slot->codes);
         coh_buf_free(&slot->nodes);
         coh_buf_free(&slot->vote);
@@ -1005,6 +1035,9 @@ static void on_tries_updated(coh_shard_t *s, coh_tries_done_t const *done)
     slot_t *slot = slot_of(s, done->block);
     COH_ASSERT(slot->diff.block == done->block && !slot->tries_done);
     coh_buf_clear(&slot->nodes);
+    if (done->trail_cnt != 0) {
+        put_trail(&slot->nodes, done->block, done->trail, done->trail_cnt);
+    }
     put_nodes(&slot->nodes, done->block, done->nodes, done->node_cnt);
     slot->tries_done = true;
     maybe_vote(s, done->block);
@@ -1379,6 +1412,7 @@ static void shard_free(coh_node_t *node)
     free_list(&s->early);
     for (uint32_t i = 0; i < COH_PARTICIPANT_WINDOW; i++) {
         coh_mv_diff_free(&s->slots[i].diff);
+        free(s->slots[i].trail);
         free(s->slots[i].codes.v);
         coh_buf_free(&s->slots[i].nodes);
         coh_buf_free(&s->slots[i].vote);

@@ -27,10 +27,12 @@ typedef struct job {
     bool is_aborted;      /* UPDATE: to be undone when it has run */
     uint64_t queued_us;   /* UPDATE */
     coh_mv_item_t *items; /* owned; UPDATE, LOAD */
-    uint32_t *buckets;    /* owned; NODES */
-    size_t cnt;           /* of either */
-    applied_t applied;    /* UPDATE: out */
-    applied_t *undo;      /* owned; UNDO: the last block first */
+    coh_mv_step_t *trail; /* owned; UPDATE */
+    size_t trail_cnt;
+    uint32_t *buckets; /* owned; NODES */
+    size_t cnt;        /* of either */
+    applied_t applied; /* UPDATE: out */
+    applied_t *undo;   /* owned; UNDO: the last block first */
     size_t undo_cnt;
     coh_tries_done_t done; /* out */
 } job_t;
@@ -92,6 +94,7 @@ void coh_tries_done_free(coh_tries_done_t *done)
 {
     coh_buf_free(&done->text);
     free(done->nodes);
+    free(done->trail);
     coh_kv_batch_free(&done->pages);
     *done = (coh_tries_done_t){0};
 }
@@ -106,6 +109,7 @@ static void job_free(job_t *job)
         }
         free(job->undo);
         free(job->items);
+        free(job->trail);
         free(job->buckets);
         free(job);
     }
@@ -173,12 +177,19 @@ static void push_first(coh_tries_t *t, job_t *job)
     pump(t);
 }
 
-void coh_tries_update(coh_tries_t *t, uint64_t block, coh_mv_item_t *items, size_t cnt)
+void coh_tries_update(coh_tries_t *t,
+                      uint64_t block,
+                      coh_mv_item_t *items,
+                      size_t cnt,
+                      coh_mv_step_t *trail,
+                      size_t trail_cnt)
 {
     job_t *job         = job_new(JOB_UPDATE);
     job->applied.block = block;
     job->items         = items;
     job->cnt           = cnt;
+    job->trail         = trail;
+    job->trail_cnt     = trail_cnt;
     job->queued_us     = t->env->mono_us(t->env);
     jobs_push(&t->updates, job);
     pump(t);
@@ -333,9 +344,45 @@ static void tell_fault(coh_buf_t *text, coh_mpt_fault_t const *fault, coh_err_t 
         coh_err_str(err));
 }
 
+/* Applies what each transaction left to a view, and keeps what stands at the roots of the buckets. The tries stay as they are. */
+static coh_err_t follow_trail(coh_tries_t *t, job_t *job)
+{
+    coh_mpt_t *view      = coh_mpt_view_new(t->mpt);
+    coh_mv_item_t *items = coh_calloc(job->trail_cnt, sizeof(*items));
+    size_t cap           = 0;
+    coh_err_t rc         = COH_OK;
+    for (size_t at = 0; at < job->trail_cnt && rc == COH_OK;) {
+        uint32_t tx_idx = job->trail[at].tx_idx;
+        size_t cnt      = 0;
+        while (at < job->trail_cnt && job->trail[at].tx_idx == tx_idx) {
+            items[cnt++] = job->trail[at++].item;
+        }
+        coh_trie_outcome_t out;
+        rc = coh_trie_update(view, job->applied.block, items, cnt, &t->scratch, &out, NULL);
+        if (rc != COH_OK) {
+            break;
+        }
+        if (job->done.trail_cnt + out.node_cnt > cap) {
+            cap             = 2 * (job->done.trail_cnt + out.node_cnt);
+            job->done.trail = coh_realloc(job->done.trail, cap * sizeof(*job->done.trail));
+        }
+        for (size_t i = 0; i < out.node_cnt; i++) {
+            job->done.trail[job->done.trail_cnt++] =
+                (coh_trail_node_t){.tx_idx = tx_idx, .node = out.nodes[i]};
+        }
+        free(out.nodes);
+    }
+    free(items);
+    coh_mpt_free(view);
+    return rc;
+}
+
 static coh_err_t update(coh_tries_t *t, job_t *job, coh_buf_t *record)
 {
     coh_trie_outcome_t out;
+    if (job->trail_cnt != 0) {
+        COH_TRY(follow_trail(t, job));
+    }
     coh_err_t rc = coh_trie_update(
         t->mpt, job->applied.block, job->items, job->cnt, &t->scratch, &out, record);
     if (rc == COH_OK) {

@@ -27,6 +27,12 @@ typedef enum {
     COH_TRIES_NODES   /* nodes: of all buckets that are not empty */
 } coh_tries_kind_t;
 
+/* What stands at the root of a bucket after a transaction that changed it. */
+typedef struct {
+    uint32_t tx_idx;
+    coh_trie_node_t node;
+} coh_trail_node_t;
+
 /* What a job came to. */
 typedef struct {
     coh_tries_kind_t kind;
@@ -36,6 +42,9 @@ typedef struct {
     coh_buf_t text;         /* owned */
     coh_trie_node_t *nodes; /* owned */
     size_t node_cnt;
+    coh_trail_node_t *
+        trail; /* owned; UPDATED with a trail: of the buckets that each transaction changed; ascending by transaction, then by bucket */
+    size_t trail_cnt;
     coh_kv_batch_t pages; /* owned; sorted by key */
     bool ingest;          /* pages are puts only, and many */
 } coh_tries_done_t;
@@ -46,8 +55,14 @@ void coh_tries_done_free(coh_tries_done_t *done);
 coh_tries_t *coh_tries_new(coh_kv_t *kv, coh_env_t *env, size_t cache_bytes, uint64_t seed);
 void coh_tries_free(coh_tries_t *t);
 
-/* coh_tries_update queues what a settled block changed; blocks in order. In: items  taken (from malloc) */
-void coh_tries_update(coh_tries_t *t, uint64_t block, coh_mv_item_t *items, size_t cnt);
+/* coh_tries_update queues what a settled block changed; blocks in order.
+   In: items  taken (from malloc); trail  likewise: what each transaction left (coh_mv_trail), of blocks whose receipts hold a root each; else NULL */
+void coh_tries_update(coh_tries_t *t,
+                      uint64_t block,
+                      coh_mv_item_t *items,
+                      size_t cnt,
+                      coh_mv_step_t *trail,
+                      size_t trail_cnt);
 /* coh_tries_commit: a block is decided. Of one without changes nothing is known here. */
 void coh_tries_commit(coh_tries_t *t, uint64_t block);
 /* coh_tries_abort takes back block and all above. False: that is done already; true: it will be when UNDONE is polled. */

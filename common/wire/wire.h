@@ -20,6 +20,7 @@
 #define COH_REC_T_DIGEST       coh_rec_digest_t
 #define COH_REC_T_KEY          coh_rec_key_t
 #define COH_REC_T_NODE         coh_rec_node_t
+#define COH_REC_T_TRAIL_NODE   coh_rec_trail_node_t
 #define COH_REC_T_STATE_VALUE  coh_rec_state_value_t
 #define COH_REC_T_RAW_TX       coh_rec_raw_tx_t
 #define COH_REC_T_RECOVERED_TX coh_rec_recovered_tx_t

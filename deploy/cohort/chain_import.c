@@ -10,6 +10,7 @@ void coh_chain_import_free(coh_chain_import_t *in)
     free(in->raws);
     free(in->senders);
     coh_buf_free(&in->step_bytes);
+    coh_buf_free(&in->extra);
     *in = (coh_chain_import_t){.cap = 0};
 }
 
@@ -43,6 +44,19 @@ static coh_err_t put_steps(coh_chain_import_t *in, coh_plan_t const *plan)
     return COH_OK;
 }
 
+/* What the body has behind the transactions. */
+static coh_bytes_t put_extra(coh_chain_import_t *in, coh_block_t const *block)
+{
+    coh_buf_clear(&in->extra);
+    coh_rlp_put_list_header(&in->extra, block->ommers.n);
+    coh_buf_put(&in->extra, block->ommers.p, block->ommers.n);
+    if (block->has_withdrawals) {
+        coh_rlp_put_list_header(&in->extra, block->withdrawals.n);
+        coh_buf_put(&in->extra, block->withdrawals.p, block->withdrawals.n);
+    }
+    return coh_buf_bytes(&in->extra);
+}
+
 coh_err_t coh_chain_import_make(coh_chain_import_t *in,
                                 coh_plan_t const *plan,
                                 coh_block_t const *block,
@@ -62,7 +76,8 @@ coh_err_t coh_chain_import_make(coh_chain_import_t *in,
                                        .header_fork  = block->header_fork,
                                        .hash         = block->hash,
                                        .blob_gas     = plan->blob_gas,
-                                       .deposit_addr = rules->deposit_addr};
+                                       .deposit_addr = rules->deposit_addr,
+                                       .extra        = put_extra(in, block)};
     in->block  = (coh_import_block_t){.number        = env->number,
                                       .fork          = env->fork,
                                       .timestamp     = env->timestamp,

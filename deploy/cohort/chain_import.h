@@ -12,6 +12,7 @@ typedef struct {
     coh_addr_t *senders; /* owned */
     uint32_t cap;
     coh_buf_t step_bytes;
+    coh_buf_t extra;
     coh_bytes_t steps[COH_STEP_CNT_MAX];
 } coh_chain_import_t;
 
