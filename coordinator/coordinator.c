@@ -648,6 +648,7 @@ static void carry_out(coh_coordinator_t *c, coh_commit_action_t const *a)
             }
             coh_msg_prepare_t msg = {.block           = a->block,
                                      .coinbase_credit = tips,
+                                     .coinbase_paid   = !f->env.fees_exact && f->gas_used != 0,
                                      .effects         = {.v = effects, .cnt = c->shard_cnt}};
             coh_wire_put_prepare(coh_co_outbox(c, dst), &msg);
         }

@@ -1280,21 +1280,34 @@ size_t coh_mv_trail(coh_mvstore_t *mv, coh_mv_step_t **out)
     return trail.cnt;
 }
 
+/* Fees for the coinbase; nothing is a payment, too: what is paid and empty is removed (EIP-161). */
+static void pay(coh_value_t *value, coh_u256_t const *credit)
+{
+    (void)coh_u256_add(&value->word, &value->word, credit);
+    if (!coh_value_is_empty(value)) {
+        value->flags |= COH_ACCOUNT_EXISTS;
+    } else if (value->flags & COH_ACCOUNT_EXISTS) {
+        bool had_storage = (value->flags & COH_ACCOUNT_HAS_STORAGE) != 0;
+        *value           = (coh_value_t){.generation = value->generation + had_storage};
+    }
+}
+
 void coh_mv_settle(coh_mvstore_t *mv,
                    coh_mv_diff_t *diff,
                    coh_addr_t const *coinbase,
                    coh_u256_t const *credit)
 {
     entry_t *paid = NULL;
-    if (coinbase != NULL && !coh_u256_is_zero(credit)) {
+    if (coinbase != NULL) {
         coh_key_t key = coh_key_account(coinbase);
         paid          = find(mv, hash_key(mv, &key) & mv->bucket_mask, &key);
         COH_ASSERT(paid != NULL && paid->state == STATE_READY);
         if (paid->history == NULL) {
             coh_value_t value = paid->latest;
-            (void)coh_u256_add(&value.word, &value.word, credit);
-            value.flags |= COH_ACCOUNT_EXISTS;
-            add_change(mv, diff, paid, &value);
+            pay(&value, credit);
+            if (!coh_value_eq(&value, &paid->latest)) {
+                add_change(mv, diff, paid, &value);
+            }
             paid = NULL;
         }
     }
@@ -1311,8 +1324,7 @@ void coh_mv_settle(coh_mvstore_t *mv,
         coh_value_t value;
         (void)resolve(mv, &none, &value, e, UINT32_MAX, fields);
         if (e == paid) {
-            (void)coh_u256_add(&value.word, &value.word, credit);
-            value.flags |= COH_ACCOUNT_EXISTS;
+            pay(&value, credit);
         }
         e->history = NULL;
         if (!coh_value_eq(&value, &e->latest)) {

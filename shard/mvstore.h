@@ -166,8 +166,8 @@ typedef struct {
    of coh_mv_settle, before it. Cost: for each version the sum of those below it */
 size_t coh_mv_trail(coh_mvstore_t *mv, coh_mv_step_t **out);
 
-/* coh_mv_settle makes the block's versions the latest state and lists the changes. coinbase (may be NULL) gets credit on top; it must
-   have been touched. No worker is inside; no estimate, waiter or load is left. */
+/* coh_mv_settle makes the block's versions the latest state and lists the changes. coinbase (may be NULL) gets credit on top, and if it is
+   empty then, it is removed (EIP-161); it must have been touched. No worker is inside; no estimate, waiter or load is left. */
 void coh_mv_settle(coh_mvstore_t *mv,
                    coh_mv_diff_t *diff,
                    coh_addr_t const *coinbase,

@@ -892,7 +892,7 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
     slot->diff.block = m->block;
     uint32_t bucket  = coh_directory_bucket(&s->exec_coinbase);
     bool owns = 1 + coh_directory_owner(&s->directory, &s->exec_coinbase, bucket) == s->env->rank;
-    coh_addr_t const *coinbase = owns ? &s->exec_coinbase : NULL;
+    coh_addr_t const *coinbase = owns && m->coinbase_paid != 0 ? &s->exec_coinbase : NULL;
     if (s->exec_fork < COH_FORK_BYZANTIUM) {
         slot->trail_cnt = coh_mv_trail(s->mv, &slot->trail);
     }

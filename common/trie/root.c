@@ -168,20 +168,19 @@ void coh_root_secure(coh_hash_t *out, coh_root_item_t const *items, size_t cnt)
 
 void coh_root_list(coh_hash_t *out, coh_bytes_t const *values, size_t cnt)
 {
-    coh_buf_t keys         = COH_BUF_INIT;
-    size_t *at             = coh_calloc(cnt + 1, sizeof(*at));
     coh_root_item_t *items = coh_calloc(cnt + 1, sizeof(*items));
+    coh_buf_t keys         = COH_BUF_INIT;
+    coh_buf_grow(&keys, cnt * 9);
     for (size_t i = 0; i < cnt; i++) {
-        coh_rlp_put_u64(&keys, i);
-        at[i + 1] = keys.n;
+        /* rlp(0) is 0x80: it comes behind those of one octet, 1..127, and before all longer ones, which ascend. */
+        size_t idx = i < 127 && i + 1 < cnt ? i + 1 : i;
+        idx        = i == COH_MIN(cnt - 1, (size_t)127) ? 0 : idx;
+        size_t at  = keys.n;
+        coh_rlp_put_u64(&keys, idx);
+        items[i] =
+            (coh_root_item_t){.key = coh_bytes(keys.p + at, keys.n - at), .value = values[idx]};
     }
-    for (size_t i = 0; i < cnt; i++) {
-        items[i].key   = coh_bytes(keys.p + at[i], at[i + 1] - at[i]);
-        items[i].value = values[i];
-    }
-    qsort(items, cnt, sizeof(*items), coh_root_compare);
     coh_root_sorted(out, items, cnt);
     free(items);
-    free(at);
     coh_buf_free(&keys);
 }

@@ -59,6 +59,14 @@ static uint64_t log_cnt(coh_bytes_t logs)
     return cnt;
 }
 
+static void expect_root(answer_t *a, char const *what, coh_hash_t const *is, char const *should)
+{
+    coh_hash_t hash = coh_test_hash(should);
+    if (!coh_hash_eq(is, &hash)) {
+        differ(a, "the header has another root of %s", what);
+    }
+}
+
 static void take_block(void *arg, coh_import_result_t const *result)
 {
     answer_t *a    = arg;
@@ -93,6 +101,15 @@ static void take_block(void *arg, coh_import_result_t const *result)
     if (result->gas_used != number_of(wanted, "gasUsed")) {
         differ(a, "another sum of gas");
     }
+    coh_header_t const *header = &result->sealed->header;
+    json_t *real               = json_object_get(a->recording->root, "header");
+    expect_root(a, "state", &header->state_root, coh_test_str(wanted, "postStateRoot"));
+    expect_root(a, "transactions", &header->tx_root, coh_test_str(real, "transactionsTrie"));
+    expect_root(a, "receipts", &header->receipts_root, coh_test_str(wanted, "receiptsRoot"));
+    if (a->recording->block.fork >=
+        COH_FORK_BYZANTIUM) { /* before, it holds roots of the whole state */
+        expect_root(a, "receipts", &header->receipts_root, coh_test_str(real, "receiptTrie"));
+    }
 }
 
 static void run_layout(coh_test_realblock_t const *r,
@@ -115,7 +132,7 @@ static void run_layout(coh_test_realblock_t const *r,
         coh_test_hash(coh_test_str(json_object_get(r->root, "txOnly"), "postStateRoot"));
     coh_state_root(&root, state);
     if (!coh_hash_eq(&root, &should)) {
-        differ(&a, "another state root");
+        differ(&a, "the flat tables have another state root");
     }
     coh_memview_free(state);
     if (a.wrong_cnt != 0) {

@@ -936,6 +936,8 @@ void sim_after(sim_t *sim, uint64_t delay_us, uint32_t what)
     push_event(sim, sim->now + delay_us, EV_TIMER, 0, what);
 }
 
+uint32_t sim_shard_cnt(sim_t const *sim) { return sim->params.shard_cnt; }
+
 uint64_t sim_now(sim_t const *sim) { return sim->now; }
 
 uint64_t sim_run(sim_t const *sim) { return sim->runs; }

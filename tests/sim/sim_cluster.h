@@ -83,6 +83,7 @@ void sim_after_call(sim_t *sim);
 void sim_after(sim_t *sim, uint64_t delay_us, uint32_t what);
 
 uint64_t sim_now(sim_t const *sim);
+uint32_t sim_shard_cnt(sim_t const *sim);
 uint64_t sim_run(sim_t const *sim); /* how often the job was started */
 uint64_t sim_events(sim_t const *sim);
 coh_rng_t *sim_rng(sim_t *sim);

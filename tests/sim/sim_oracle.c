@@ -9,6 +9,7 @@
 #include "common/crypto/keccak.h"
 #include "common/wire/wire.h"
 #include "tests/sim/sim_disk.h"
+#include "tests/support/flat_root.h"
 
 /* ANNOUNCED ─all of its transactions seen, decided─▶ COMMITTED. An announced block of a number may be replaced by another (ABORT, restart); a committed one not. */
 typedef struct {
@@ -42,6 +43,8 @@ struct sim_oracle {
     uint64_t head;
     size_t included_cnt;
     size_t left_out_cnt;
+    uint64_t ready_run; /* of the last READY... */
+    uint32_t ready_cnt; /* ...and how many there were in it */
 };
 
 sim_oracle_t *sim_oracle_new(sim_t *sim,
@@ -62,6 +65,7 @@ sim_oracle_t *sim_oracle_new(sim_t *sim,
         coh_ref_account_t *account = coh_ref_account(&oracle->start, &genesis->alloc[i].addr);
         account->nonce             = genesis->alloc[i].nonce;
         account->balance           = genesis->alloc[i].balance;
+        account->exists            = true;
     }
     oracle->supply = coh_ref_total(&oracle->start);
     return oracle;
@@ -327,6 +331,34 @@ static void on_block(sim_oracle_t *oracle, uint32_t dst, coh_msg_block_t const *
     }
 }
 
+/* All shards have recovered: what their tables hold, built anew, must be what the head's header says. */
+static void check_stores(sim_oracle_t *oracle, uint32_t shard_cnt)
+{
+    coh_kv_t *shards[64];
+    COH_ASSERT(shard_cnt <= COH_CNT(shards));
+    for (uint32_t i = 0; i < shard_cnt; i++) {
+        shards[i] = sim_disk_kv(sim_disk_of(oracle->sim, i + 1));
+    }
+    coh_hash_t want = oracle->genesis->header.state_root;
+    coh_hash_t root;
+    (void)coh_test_head_root(&want, sim_disk_kv(sim_disk_of(oracle->sim, 0)));
+    if (!coh_test_flat_root(&root, shards, shard_cnt) || !coh_hash_eq(&root, &want)) {
+        sim_fail(oracle->sim,
+                 "after a start, the flat tables have another state root than the head");
+    }
+}
+
+static void on_ready(sim_oracle_t *oracle)
+{
+    uint64_t run      = sim_run(oracle->sim);
+    oracle->ready_cnt = oracle->ready_run == run ? oracle->ready_cnt + 1 : 1;
+    oracle->ready_run = run;
+    uint32_t shards   = sim_shard_cnt(oracle->sim);
+    if (oracle->ready_cnt == shards && oracle->params.look_at_disks) {
+        check_stores(oracle, shards);
+    }
+}
+
 static void on_vote(sim_oracle_t *oracle, uint32_t src, coh_msg_vote_t const *msg)
 {
     sim_t *sim = oracle->sim;
@@ -377,6 +409,7 @@ static void on_message(sim_oracle_t *oracle, uint32_t src, uint32_t dst, coh_msg
     switch (msg->id) {
     case COH_MSG_BLOCK: on_block(oracle, dst, &msg->u.block); break;
     case COH_MSG_VOTE: on_vote(oracle, src, &msg->u.vote); break;
+    case COH_MSG_READY: on_ready(oracle); break;
     case COH_MSG_COMMIT:
         if (msg->u.commit.block > oracle->head + 1) {
             sim_fail(sim,
@@ -509,6 +542,13 @@ static void check_header(sim_oracle_t *oracle,
         if (!oracle->params.import && header.timestamp < parent->timestamp) {
             sim_fail(sim, "block %" PRIu64 " is earlier than its parent", number);
         }
+    }
+    coh_hash_t root;
+    coh_ref_state_root(&root, &block->after);
+    if (!coh_hash_eq(&header.state_root, &root)) {
+        sim_fail(sim,
+                 "the header of block %" PRIu64 " has another state root than the reference",
+                 number);
     }
     block->header_known = true;
     block->header       = header;

@@ -4,7 +4,10 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/codec/block.h"
+#include "common/codec/rlp.h"
 #include "common/crypto/keccak.h"
+#include "common/trie/root.h"
 
 void coh_ref_init(coh_ref_t *ref)
 {
@@ -176,6 +179,13 @@ coh_tx_err_t coh_ref_check(coh_ref_t const *ref,
     return COH_TX_OK;
 }
 
+/* EIP-161: what is touched and empty is removed; before, what is touched is there. */
+static void touch(coh_ref_account_t *account, coh_fork_t fork)
+{
+    account->exists =
+        fork < COH_FORK_SPURIOUS || account->nonce != 0 || !coh_u256_is_zero(&account->balance);
+}
+
 coh_ref_outcome_t coh_ref_apply(coh_ref_t *ref,
                                 coh_ref_block_t *block,
                                 coh_tx_t const *tx,
@@ -216,9 +226,41 @@ coh_ref_outcome_t coh_ref_apply(coh_ref_t *ref,
     }
     coh_ref_account_t *miner = coh_ref_account(ref, &block->coinbase);
     miner->balance           = sum(miner->balance, product(tip, outcome.gas_used));
-    ref->burnt               = sum(ref->burnt, product(block->base_fee, outcome.gas_used));
+    touch(coh_ref_account(ref, sender), block->fork);
+    touch(coh_ref_account(ref, &block->coinbase), block->fork);
+    if (!outcome.failed) {
+        touch(coh_ref_account(ref, &receiver), block->fork);
+    }
+    ref->burnt = sum(ref->burnt, product(block->base_fee, outcome.gas_used));
     block->gas_used += outcome.gas_used;
     return outcome;
+}
+
+void coh_ref_state_root(coh_hash_t *out, coh_ref_t const *ref)
+{
+    coh_root_item_t *items = coh_calloc(ref->account_cnt + 1, sizeof(*items));
+    coh_buf_t *values      = coh_calloc(ref->account_cnt + 1, sizeof(*values));
+    size_t cnt             = 0;
+    for (size_t i = 0; i < ref->account_cnt; i++) {
+        coh_ref_account_t const *a = &ref->accounts[i];
+        if (!a->exists) {
+            continue;
+        }
+        coh_buf_t *value = &values[cnt];
+        coh_rlp_put_u64(value, a->nonce);
+        coh_rlp_put_u256(value, &a->balance);
+        coh_rlp_put_string(value, COH_EMPTY_TRIE_ROOT.b, sizeof(COH_EMPTY_TRIE_ROOT.b));
+        coh_rlp_put_string(value, COH_KECCAK_EMPTY.b, sizeof(COH_KECCAK_EMPTY.b));
+        coh_rlp_wrap_list(value, 0);
+        items[cnt++] = (coh_root_item_t){.key   = coh_bytes(a->addr.b, sizeof(a->addr.b)),
+                                         .value = coh_buf_bytes(value)};
+    }
+    coh_root_secure(out, items, cnt);
+    for (size_t i = 0; i < cnt; i++) {
+        coh_buf_free(&values[i]);
+    }
+    free(values);
+    free(items);
 }
 
 coh_u256_t coh_ref_total(coh_ref_t const *ref)

@@ -1,6 +1,7 @@
 /* reference.h: what Ethereum says of a block of plain transfers and creations without init code, executed one after another. The oracle of the simulator and of the serial
    fiction: it is written to be compared with the Yellow Paper (section 6) and the EIPs, not to be fast, and shares nothing with the code
-   under test but the transaction decoder, Keccak-256, 256-bit words and the base fee rule.
+   under test but the transaction decoder, Keccak-256, 256-bit words, the base fee rule and, for state roots, RLP and the root of a trie that is built at once
+   (common/trie/root.h).
 
    A ledger is a set of accounts plus what left it (burnt fees). Transactions that are invalid at their turn change nothing. */
 #ifndef COH_TEST_REFERENCE_H
@@ -12,6 +13,8 @@ typedef struct {
     coh_addr_t addr;
     uint64_t nonce;
     coh_u256_t balance;
+    bool
+        exists; /* is in the state trie: of an allocation, or touched and, since EIP-161, not empty */
 } coh_ref_account_t;
 
 typedef struct {
@@ -68,6 +71,9 @@ coh_ref_outcome_t coh_ref_apply(coh_ref_t *ref,
                                 coh_ref_block_t *block,
                                 coh_tx_t const *tx,
                                 coh_addr_t const *sender);
+
+/* coh_ref_state_root: of the accounts that exist (Yellow Paper 4.1), from the bottom. */
+void coh_ref_state_root(coh_hash_t *out, coh_ref_t const *ref);
 
 /* coh_ref_total: all balances and what was burnt; constant but for what the caller adds. */
 coh_u256_t coh_ref_total(coh_ref_t const *ref);

@@ -25,6 +25,7 @@
 #include "common/evm/transition.h"
 #include "common/obs/log.h"
 #include "common/state/memview.h"
+#include "common/trie/state_root.h"
 #include "deploy/cohort/block_cluster.h"
 #include "shard/sched.h"
 #include "tests/support/codegen.h"
@@ -58,6 +59,7 @@ typedef struct {
     outcome_t outcomes[BLOCK_TXS];
     uint64_t gas_used;
     coh_bytes_t steps[COH_STEP_CNT_MAX]; /* in the world's arena */
+    coh_hash_t root; /* of the state after it */
 } block_t;
 
 typedef struct {
@@ -189,8 +191,17 @@ static void free_world(world_t *w)
     coh_arena_free(&w->arena);
 }
 
+/* Notes the root of the last block, to which nothing is added any more. */
+static void end_block(world_t *w)
+{
+    if (w->block_cnt != 0) {
+        coh_state_root(&w->blocks[w->block_cnt - 1].root, w->state);
+    }
+}
+
 static block_t *begin_block(world_t *w, coh_addr_t coinbase)
 {
+    end_block(w);
     block_t *b = &w->blocks[w->block_cnt];
     b->block   = (coh_import_block_t){.number      = FIRST_BLOCK + w->block_cnt,
                                       .fork        = w->fork,
@@ -491,6 +502,9 @@ static void check_block(void *arg, coh_import_result_t const *result)
         return;
     }
     c->hashes[idx] = result->hash;
+    if (!coh_hash_eq(&result->sealed->header.state_root, &b->root)) {
+        differ(c, "block %u: another state root", idx);
+    }
     for (uint32_t i = 0; i < b->block.tx_cnt; i++) {
         coh_op_receipt_t const *is = &result->sealed->receipts[i];
         outcome_t const *should    = &b->outcomes[i];
@@ -598,7 +612,8 @@ static coh_block_cluster_report_t run_layout(world_t *w, coh_block_cluster_layou
     for (uint32_t b = 0; b < w->block_cnt; b++) {
         blocks[b] = w->blocks[b].block;
     }
-    coh_buf_t why                = COH_BUF_INIT;
+    coh_buf_t why = COH_BUF_INIT;
+    end_block(w);
     coh_block_cluster_t *cluster = coh_block_cluster_new(layout);
     coh_err_t err =
         coh_block_cluster_run(cluster, &w->genesis, blocks, w->block_cnt, &visitor, &why);

@@ -22,6 +22,7 @@
 #include "common/client/ops.h"
 #include "common/obs/log.h"
 #include "coordinator/coordinator.h"
+#include "coordinator/seal.h"
 #include "deploy/cohort/runtime.h"
 #include "shard/sched.h"
 #include "shard/shard.h"
@@ -44,6 +45,7 @@ typedef struct {
     coh_addr_t senders[BLOCK_TXS];
     coh_txgen_tx_t const *txs[BLOCK_TXS];
     coh_ref_outcome_t outcomes[BLOCK_TXS];
+    coh_hash_t root; /* of the reference's state after it */
     uint32_t tx_cnt;
 } block_t;
 
@@ -116,16 +118,20 @@ static int make_input(void **state)
     g->alloc = coh_calloc(8 + ACCOUNTS, sizeof(*g->alloc));
     coh_ref_init(&input.after);
     for (uint32_t i = 0; i < 8; i++) {
-        g->alloc[g->alloc_cnt++] = (coh_genesis_account_t){.addr    = coh_txgen_addr(input.gen, i),
-                                                           .balance = coh_u256(ETHER)};
-        coh_ref_account(&input.after, &g->alloc[i].addr)->balance = coh_u256(ETHER);
+        g->alloc[g->alloc_cnt++]   = (coh_genesis_account_t){.addr    = coh_txgen_addr(input.gen, i),
+                                                             .balance = coh_u256(ETHER)};
+        coh_ref_account_t *account = coh_ref_account(&input.after, &g->alloc[i].addr);
+        account->balance           = coh_u256(ETHER);
+        account->exists            = true;
     }
     for (uint32_t i = 0; i < ACCOUNTS; i++) {
-        coh_addr_t sender        = coh_txgen_addr(input.gen, i);
-        coh_tx_t creation        = {.is_create = true, .nonce = TAKEN_NONCE};
-        coh_addr_t taken         = coh_ref_receiver(&creation, &sender);
-        g->alloc[g->alloc_cnt++] = (coh_genesis_account_t){.addr = taken, .nonce = 1};
-        coh_ref_account(&input.after, &taken)->nonce = 1;
+        coh_addr_t sender          = coh_txgen_addr(input.gen, i);
+        coh_tx_t creation          = {.is_create = true, .nonce = TAKEN_NONCE};
+        coh_addr_t taken           = coh_ref_receiver(&creation, &sender);
+        g->alloc[g->alloc_cnt++]   = (coh_genesis_account_t){.addr = taken, .nonce = 1};
+        coh_ref_account_t *account = coh_ref_account(&input.after, &taken);
+        account->nonce             = 1;
+        account->exists            = true;
     }
     coh_buf_t why = COH_BUF_INIT;
     assert_int_equal(coh_genesis_finish(g, &why), COH_OK);
@@ -160,6 +166,7 @@ static int make_input(void **state)
             created_cnt += tx->tx.is_create && !outcome.failed;
         }
         assert_true(block->tx_cnt > BLOCK_TXS / 2);
+        coh_ref_state_root(&block->root, &input.after);
     }
     assert_true(created_cnt > 0 && failed_cnt > 0);
     return 0;
@@ -226,6 +233,9 @@ static void on_imported(void *arg, coh_import_result_t const *result)
     }
     if (result->gas_used != input.blocks[result->number - 1].env.gas_used) {
         differ(c, "block %" PRIu64 ": gas used %" PRIu64, result->number, result->gas_used);
+    }
+    if (!coh_hash_eq(&result->sealed->header.state_root, &input.blocks[result->number - 1].root)) {
+        differ(c, "block %" PRIu64 ": state root", result->number);
     }
     c->hashes[result->number - 1] = result->hash;
 }
