@@ -173,6 +173,7 @@ struct coh_executor {
     uint32_t *hash_waiters;
     uint32_t hash_waiter_cnt, hash_waiter_cap;
 
+    uint32_t incarnation_max; /* of a transaction, so far */
     uint64_t sent;
     uint64_t received;
     uint64_t *effects; /* by destination */
@@ -212,7 +213,7 @@ coh_executor_t *coh_executor_new(coh_mvstore_t *mv,
     ex->hash_lock      = COH_SPIN_INIT;
     ex->env            = env;
     ex->directory      = directory;
-    ex->sched          = coh_sched_new(scheduler);
+    ex->sched          = coh_sched_new(scheduler, worker_cnt);
     ex->worker_cnt     = worker_cnt;
     ex->ctx            = aligned_alloc(COH_CACHE_LINE, (worker_cnt + 1) * sizeof(*ex->ctx));
     COH_ASSERT(ex->ctx != NULL);
@@ -788,26 +789,43 @@ static uint64_t hash_key(coh_key_t const *key)
     return hash_word(hash_addr(1 + (uint64_t)key->kind, &key->addr), slot);
 }
 
-/* What a call tells of itself: the contract with the function, with the sender, with each of the first arguments; and the slots of its access list. Plain transfers have none:
-   their only order is that of their senders. */
+/* Whether a word of call data looks like an address and not like a small number. */
+static bool is_addr(uint8_t const word[32])
+{
+    return coh_load_u64_le(word) == 0 && coh_load_u32_le(word + 8) == 0 &&
+           coh_load_u64_le(word + 12) != 0;
+}
+
+/* What a call tells of itself: the contract with the function, then with each of the first arguments, then with two addresses that follow each other (the ways of a pool), and with its
+   sender; and the slots of its access list. The general ones come first. Plain transfers have none: their only order is that of their senders. */
 static uint32_t traits_of(void *arg, uint32_t pos, coh_sched_trait_t *out)
 {
-    enum { SELECTOR = 4, WORDS_MAX = 9, CALLEE = 100, SENDER };
+    enum { SELECTOR = 4, WORDS_MAX = 9, PAIRS_MAX = 2, CALLEE = 100, SENDER, PAIR };
     coh_executor_t const *ex = arg;
     tx_t const *tx           = &ex->txs[pos];
     coh_tx_t const *t        = &tx->tx;
     if (t->is_create || t->data.n < SELECTOR) {
         return 0;
     }
-    uint32_t cnt    = 0;
-    uint64_t callee = hash_addr(CALLEE, &tx->to);
-    uint64_t call   = coh_mix64(callee ^ coh_load_u32_le(t->data.p));
+    uint32_t cnt        = 0;
+    uint64_t callee     = hash_addr(CALLEE, &tx->to);
+    uint64_t call       = coh_mix64(callee ^ coh_load_u32_le(t->data.p));
+    size_t words        = COH_MIN((t->data.n - SELECTOR) / 32, (size_t)WORDS_MAX);
+    uint8_t const *word = t->data.p + SELECTOR;
+    uint64_t hashes[WORDS_MAX];
     out[cnt++].hash = call;
-    out[cnt++].hash = hash_addr(callee + SENDER, &tx->sender);
-    size_t words    = COH_MIN((t->data.n - SELECTOR) / 32, (size_t)WORDS_MAX);
     for (size_t i = 0; i < words; i++) {
-        out[cnt++].hash = hash_word(call + 1 + i, t->data.p + SELECTOR + 32 * i);
+        hashes[i]       = hash_word(call + 1 + i, word + 32 * i);
+        out[cnt++].hash = hashes[i];
     }
+    uint32_t pairs = 0;
+    for (size_t i = 1; i < words && pairs < PAIRS_MAX; i++) {
+        if (is_addr(word + 32 * (i - 1)) && is_addr(word + 32 * i)) {
+            out[cnt++].hash = coh_mix64(hashes[i - 1] + PAIR) ^ hashes[i];
+            pairs++;
+        }
+    }
+    out[cnt++].hash = hash_addr(callee + SENDER, &tx->sender);
     for (uint32_t i = 0; i < cnt; i++) {
         out[i].is_key = false;
     }
@@ -941,15 +959,21 @@ static void prefetch_after(coh_executor_t const *ex, uint32_t pos)
     }
 }
 
-/* Runs the chain until nothing of it is READY or it parks; returns how much work that was. */
+/* Runs the chain until nothing of it is READY or it parks, and then one that waited for it, and so on; returns how much work that was. */
 static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
 {
-    uint32_t ran = 0;
+    uint32_t ran  = 0;
+    uint32_t next = COH_SCHED_NONE;
     for (;;) {
         uint32_t incarnation = 0;
         uint32_t pos         = coh_sched_start(ex->sched, chain, &incarnation);
         if (pos == COH_SCHED_NONE) {
-            return ran;
+            if (next == COH_SCHED_NONE) {
+                return ran;
+            }
+            chain = next;
+            next  = COH_SCHED_NONE;
+            continue;
         }
         prefetch_after(ex, pos);
         tx_t *tx   = &ex->txs[pos];
@@ -967,7 +991,11 @@ static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
             ctx->parked++;
             park_run(ex, ctx, tx, run); /* first: once parked, the chain is anybody's */
             if (coh_sched_park(ex->sched, chain, pos)) {
-                return ran;
+                if (next == COH_SCHED_NONE) {
+                    return ran;
+                }
+                chain = next;
+                next  = COH_SCHED_NONE;
             }
             continue;
         }
@@ -980,10 +1008,10 @@ static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
         give_run_back(ctx, run);
         act(ex, ctx, NULL, NULL);
         uint32_t woken = 0;
-        if (!coh_sched_finish(ex->sched, chain, pos, &woken)) {
+        if (!coh_sched_finish(ex->sched, chain, pos, &woken, &next)) {
             make_estimates(ex, ctx, pos, incarnation);
         }
-        if (woken > 1) { /* one is next for this worker: it is warm */
+        if (woken != 0) {
             ex->env->wake_workers(ex->env);
         }
     }
@@ -1222,7 +1250,8 @@ void coh_executor_end(coh_executor_t *ex)
 {
     coh_sched_close(ex->sched);
     for (uint32_t i = 0; i < ex->tx_cnt; i++) {
-        run_t *run = unpark(ex, &ex->txs[i]);
+        ex->incarnation_max = COH_MAX(ex->incarnation_max, 1 + ex->txs[i].published.incarnation);
+        run_t *run          = unpark(ex, &ex->txs[i]);
         if (run != NULL) {
             give_run_back(&ex->ctx[i % ex->worker_cnt], run);
         }
@@ -1230,6 +1259,7 @@ void coh_executor_end(coh_executor_t *ex)
     for (uint32_t w = 0; w <= ex->worker_cnt; w++) {
         collected_clear(&ex->ctx[w].out, ex->env->rank_cnt);
     }
+    coh_metric_set(ex->env->metrics, COH_M_executor_incarnation_max, ex->incarnation_max);
     ex->hash_waiter_cnt = 0; /* no worker is inside */
 }
 

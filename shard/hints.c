@@ -1,6 +1,5 @@
 #include "shard/hints.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
@@ -10,15 +9,15 @@
 /* Slots of both tables. */
 #define TRAIT_CNT 65536u
 #define STATE_CNT 65536u
-/* Neighbouring slots in which a trait may stand. */
+/* Neighbouring slots in which a trait or a piece of state may stand. */
 #define WAYS 4u
 /* Pieces of state remembered for a trait, and traits for a piece of state. */
 #define STATES_EACH 8u
 #define TRAITS_EACH 8u
 /* Sightings after which old ones count half. */
 #define SEEN_MAX 64u
-/* Blocks without use after which all is forgotten. */
-#define IDLE_BLOCKS_MAX 16u
+/* Of a transaction's, those of which it is remembered that they were looked at. */
+#define TRAITS_SEEN_MAX 32u
 
 typedef struct {
     uint64_t hash;
@@ -32,6 +31,7 @@ typedef struct {
 
 typedef struct {
     uint64_t hash;
+    uint32_t block; /* the last one in which it was touched by somebody who was learned from */
     uint32_t
         traits[TRAITS_EACH]; /* slots of traits that may go with it; whether they do, they know */
     uint32_t cnt;
@@ -43,10 +43,6 @@ struct coh_hints {
     trait_t *traits; /* NULL: nothing was ever learned */
     state_t *states;
     uint32_t block; /* counts from 1 */
-    uint32_t idle_cnt;
-    bool is_used; /* in this block */
-    /* relaxed: who sees it late learns or holds one transaction later */
-    _Atomic bool is_empty;
 
     /* Of the block, once it is laid out. */
     coh_sched_traits_fn *traits_of;
@@ -64,7 +60,6 @@ coh_hints_t *coh_hints_new(uint32_t proof_min)
     coh_hints_t *h = coh_calloc(1, sizeof(*h));
     h->proof_min   = proof_min;
     h->lock        = COH_SPIN_INIT;
-    atomic_store_explicit(&h->is_empty, true, memory_order_relaxed);
     return h;
 }
 
@@ -82,25 +77,11 @@ void coh_hints_free(coh_hints_t *h)
 
 void coh_hints_begin(coh_hints_t *h, uint32_t tx_cnt, coh_sched_traits_fn *traits, void *arg)
 {
-    h->idle_cnt = h->is_used ? 0 : h->idle_cnt + 1;
-    if (h->idle_cnt > IDLE_BLOCKS_MAX) {
-        free(h->traits);
-        free(h->states);
-        h->traits = NULL;
-        h->states = NULL;
-        atomic_store_explicit(&h->is_empty, true, memory_order_relaxed);
-    }
-    h->is_used     = false;
     h->is_laid_out = false;
     h->tx_cnt      = tx_cnt;
     h->traits_of   = traits;
     h->arg         = arg;
     h->block++;
-}
-
-bool coh_hints_is_empty(coh_hints_t *h)
-{
-    return atomic_load_explicit(&h->is_empty, memory_order_relaxed);
 }
 
 /* ---- tables ---- */
@@ -127,16 +108,28 @@ static uint32_t take_trait(coh_hints_t *h, uint64_t hash)
 
 static state_t *find_state(coh_hints_t *h, uint64_t hash)
 {
-    state_t *s = &h->states[hash % STATE_CNT];
-    return s->hash == hash ? s : NULL;
+    for (uint32_t i = 0; i < WAYS; i++) {
+        state_t *s = &h->states[(hash + i) % STATE_CNT];
+        if (s->hash == hash) {
+            return s;
+        }
+    }
+    return NULL;
 }
 
+/* The state, which may take the place of the one that was not touched for longest. */
 static state_t *take_state(coh_hints_t *h, uint64_t hash)
 {
-    state_t *s = &h->states[hash % STATE_CNT];
-    if (s->hash != hash) {
+    state_t *s = find_state(h, hash);
+    if (s == NULL) {
+        s = &h->states[hash % STATE_CNT];
+        for (uint32_t i = 1; i < WAYS; i++) {
+            state_t *other = &h->states[(hash + i) % STATE_CNT];
+            s              = other->block < s->block ? other : s;
+        }
         *s = (state_t){.hash = hash};
     }
+    s->block = h->block;
     return s;
 }
 
@@ -286,34 +279,62 @@ static uint32_t next_below(coh_hints_t const *h, trait_t const *t, uint32_t pos)
     return lo == 0 ? COH_SCHED_NONE : members[lo - 1];
 }
 
+/* Notes a sighting with each trait down to the first that expects the state: what that one tells, the others need not. */
+static void sight_all(coh_hints_t *h, uint32_t pos, state_t *state)
+{
+    for (uint32_t i = h->firsts[pos]; i < h->firsts[pos + 1]; i++) {
+        sight(h, h->of[i], state);
+        if (expects(h, &h->traits[h->of[i]], state->hash)) {
+            return;
+        }
+    }
+}
+
 void coh_hints_learn(coh_hints_t *h,
                      uint32_t pos,
+                     uint32_t incarnation,
                      uint64_t const *touched,
                      uint32_t cnt,
                      bool is_news)
 {
     coh_spin_lock(&h->lock);
     lay_out(h);
-    uint32_t end = h->firsts[pos + 1];
-    for (uint32_t i = h->firsts[pos]; i < end; i++) {
+    for (uint32_t i = h->firsts[pos]; incarnation == 0 && i < h->firsts[pos + 1]; i++) {
         count(&h->traits[h->of[i]]);
     }
     for (uint32_t k = 0; k < cnt; k++) {
-        state_t *s = is_news ? take_state(h, touched[k]) : find_state(h, touched[k]);
-        for (uint32_t i = h->firsts[pos]; s != NULL && i < end; i++) {
-            sight(h, h->of[i], s);
+        state_t *state = is_news ? take_state(h, touched[k]) : find_state(h, touched[k]);
+        if (state != NULL) {
+            state->block = h->block;
+            sight_all(h, pos, state);
         }
     }
-    if (is_news && cnt != 0) {
-        h->is_used = true;
-        atomic_store_explicit(&h->is_empty, false, memory_order_relaxed);
-    }
     coh_spin_unlock(&h->lock);
+}
+
+/* Traits that were looked at for one transaction. */
+typedef struct {
+    uint32_t traits[TRAITS_SEEN_MAX];
+    uint32_t cnt;
+} seen_t;
+
+static bool is_seen(seen_t *seen, uint32_t trait)
+{
+    for (uint32_t i = 0; i < seen->cnt; i++) {
+        if (seen->traits[i] == trait) {
+            return true;
+        }
+    }
+    if (seen->cnt < TRAITS_SEEN_MAX) {
+        seen->traits[seen->cnt++] = trait;
+    }
+    return false;
 }
 
 uint32_t coh_hints_before(coh_hints_t *h, uint32_t pos, uint32_t out[COH_HINTS_BEFORE_MAX])
 {
     uint32_t cnt = 0;
+    seen_t seen  = {.cnt = 0};
     coh_spin_lock(&h->lock);
     lay_out(h);
     for (uint32_t i = h->firsts[pos]; i < h->firsts[pos + 1]; i++) {
@@ -322,17 +343,17 @@ uint32_t coh_hints_before(coh_hints_t *h, uint32_t pos, uint32_t out[COH_HINTS_B
             state_t const *s = expects_at(h, t, k) ? find_state(h, t->states[k]) : NULL;
             for (uint32_t g = 0; s != NULL && g < COH_MIN(s->cnt, TRAITS_EACH); g++) {
                 trait_t const *other = &h->traits[s->traits[g]];
-                uint32_t below       = other->block == h->block && expects(h, other, s->hash)
-                                           ? next_below(h, other, pos)
-                                           : COH_SCHED_NONE;
-                if (below != COH_SCHED_NONE && cnt < COH_HINTS_BEFORE_MAX &&
-                    (cnt == 0 || out[cnt - 1] != below)) {
+                if (other->block != h->block || !expects(h, other, s->hash) ||
+                    is_seen(&seen, s->traits[g])) {
+                    continue;
+                }
+                uint32_t below = next_below(h, other, pos);
+                if (below != COH_SCHED_NONE && cnt < COH_HINTS_BEFORE_MAX) {
                     out[cnt++] = below;
                 }
             }
         }
     }
-    h->is_used = h->is_used || cnt != 0;
     coh_spin_unlock(&h->lock);
     return cnt;
 }

@@ -20,21 +20,19 @@ typedef struct coh_hints coh_hints_t;
 coh_hints_t *coh_hints_new(uint32_t proof_min);
 void coh_hints_free(coh_hints_t *h);
 
-/* coh_hints_begin starts a block. What was learned stays, for some blocks in which it is not of use. */
+/* coh_hints_begin starts a block; what was learned stays. */
 void coh_hints_begin(coh_hints_t *h, uint32_t tx_cnt, coh_sched_traits_fn *traits, void *arg);
 
-/* Nothing has been learned that is remembered; then before finds nobody (but for traits that name their state). */
-bool coh_hints_is_empty(coh_hints_t *h);
-
-/* coh_hints_learn: the transaction at pos touched the state with these hashes. State not known yet is taken in if is_news. */
+/* coh_hints_learn: this incarnation of the transaction at pos touched the state with these hashes. State not known yet is taken in if is_news. */
 void coh_hints_learn(coh_hints_t *h,
                      uint32_t pos,
+                     uint32_t incarnation,
                      uint64_t const *touched,
                      uint32_t cnt,
                      bool is_news);
 
-/* coh_hints_before writes to out the next lower positions that are expected to touch what pos is expected to touch, one for each
-   pair of a piece of state and a trait that it goes with, and returns their number. */
+/* coh_hints_before writes to out the next lower positions that are expected to touch what pos is expected to touch, one for each trait
+   that some of that state goes with, and returns their number. */
 uint32_t coh_hints_before(coh_hints_t *h, uint32_t pos, uint32_t out[COH_HINTS_BEFORE_MAX]);
 
 #endif

@@ -556,12 +556,31 @@ static void fenwick_build(history_t *h, coh_arena_t *arena, uint32_t tx_cnt)
     }
 }
 
-/* The sum of deltas of transactions in lo..r-1. */
-static sum_t sum_scan(history_t const *h, uint32_t lo, uint32_t r)
+/* The sum of deltas of transactions below r. */
+static sum_t sum_scan(history_t const *h, uint32_t r)
 {
     sum_t sum = {{0}};
     for (uint32_t i = 0; i < h->setter_cnt + h->delta_cnt; i++) {
         version_t const *v = i < h->setter_cnt ? &h->setters[i] : &h->deltas[i - h->setter_cnt];
+        if (v->tx_idx < r) {
+            sum_t delta = delta_of(v);
+            sum_add(&sum, &delta);
+        }
+    }
+    return sum;
+}
+
+/* The same of those above setter at - 1, which is below r, as are the setters before below: what is no delta is not looked at, and of a slot nothing is. */
+static sum_t sum_since(history_t const *h, uint32_t at, uint32_t below, uint32_t r)
+{
+    sum_t sum   = {{0}};
+    uint32_t lo = h->setters[at - 1].tx_idx + 1;
+    for (uint32_t i = at; i < below; i++) {
+        sum_t delta = delta_of(&h->setters[i]);
+        sum_add(&sum, &delta);
+    }
+    for (uint32_t i = 0; i < h->delta_cnt; i++) {
+        version_t const *v = &h->deltas[i];
         if (v->tx_idx >= lo && v->tx_idx < r) {
             sum_t delta = delta_of(v);
             sum_add(&sum, &delta);
@@ -579,7 +598,7 @@ static sum_t sum_below(coh_mvstore_t const *mv, coh_arena_t *arena, history_t *h
     }
     uint32_t cnt = h->setter_cnt + h->delta_cnt;
     if (cnt <= SCAN_MAX || cnt <= mv->tx_cnt / 64) {
-        return sum_scan(h, 0, r);
+        return sum_scan(h, r);
     }
     if (h->fenwick == NULL) {
         fenwick_build(h, arena, mv->tx_cnt);
@@ -638,7 +657,7 @@ static coh_u256_t word_for(coh_mvstore_t const *mv,
         for (uint32_t i = below; i != 0; i--) {
             version_t const *v = &h->setters[i - 1];
             if (v->flags & COH_WRITE_VALUE) {
-                sum_t sum = sum_scan(h, v->tx_idx + 1, r);
+                sum_t sum = sum_since(h, i, below, r);
                 return apply(&v->word, &sum);
             }
         }

@@ -9,6 +9,16 @@
 #include "shard/sched_private.h"
 
 enum { TX_READY, TX_RUNNING, TX_RETRACTED, TX_DONE };
+/* With T workers the rest of a block goes in order when one transaction in ORDER_SHARE / T has run again in spite of hints, and at least ORDER_MIN: then more workers do not
+   help, and who waits for whom is not told by what they have in common. */
+#define ORDER_SHARE 8u
+#define ORDER_MIN   32u
+/* The guard goes up when one transaction in so many has run again, and at least GUARD_MIN. */
+#define GUARD_SHARE 32u
+#define GUARD_MIN   2u
+/* Steps down to find a retraction that is on its way: a worker that loses its core in the middle of a transaction lets the others get so far ahead. */
+#define WAVE_MAX 1024u
+
 enum { CHAIN_QUEUED, CHAIN_RUNNING, CHAIN_PARKED, CHAIN_IDLE };
 
 typedef struct {
@@ -16,10 +26,13 @@ typedef struct {
     uint32_t next; /* in the chain; COH_SCHED_NONE at its end */
     uint32_t incarnation;
     _Atomic uint8_t
-        state;           /* written under the chain's lock; others look whether it is DONE (hold) */
-    bool is_held;        /* hold_lock: in another's list */
-    uint32_t held_first; /* hold_lock: those that wait for this one */
-    uint32_t held_next;  /* hold_lock: in the list of the one that this waits for */
+        state;    /* written under the chain's lock; others look whether it is DONE (hold) */
+    bool is_held; /* hold_lock: in another's list */
+    /* relaxed, both: of use to hints only */
+    _Atomic uint32_t before;      /* whom it was expected to come after when it started */
+    _Atomic uint32_t clean_epoch; /* of the retractions, when those before it were all DONE */
+    uint32_t held_first;          /* hold_lock: those that wait for this one */
+    uint32_t held_next;           /* hold_lock: in the list of the one that this waits for */
 } tx_t;
 
 typedef struct {
@@ -45,9 +58,18 @@ struct coh_sched {
     uint32_t again_first;
     _Atomic uint32_t again_cnt;
 
-    coh_spin_t hold_lock;      /* of the lists of those that wait for another */
-    _Atomic uint32_t held_cnt; /* in these lists */
+    coh_spin_t hold_lock;        /* of the lists of those that wait for another */
+    _Atomic uint32_t held_cnt;   /* in these lists */
+    _Atomic uint32_t held_block; /* times in this block */
+    _Atomic uint32_t retried;    /* transactions of this block that ran again, counted each time */
+    _Atomic bool is_in_order;    /* each waits for the position before it; relaxed, as is_guarded */
+    _Atomic bool
+        is_guarded; /* hints count; relaxed: who sees it late holds one transaction later */
     _Atomic uint64_t held_sum; /* since take_held */
+
+    uint32_t worker_cnt;
+    uint32_t guarded_tx_cnt;        /* of the last block */
+    _Atomic uint32_t retract_epoch; /* counts transactions that were DONE and are to run again */
 
     _Atomic uint32_t done_cnt;
     _Atomic bool open;
@@ -73,10 +95,11 @@ coh_err_t coh_sched_kind_parse(coh_sched_kind_t *out, char const *text)
     return COH_ENOTFOUND;
 }
 
-coh_sched_t *coh_sched_new(coh_sched_kind_t kind)
+coh_sched_t *coh_sched_new(coh_sched_kind_t kind, uint32_t worker_cnt)
 {
     coh_sched_t *s = coh_calloc(1, sizeof(*s));
     s->ops         = kinds[kind];
+    s->worker_cnt  = worker_cnt;
     s->hints       = s->ops->proof_min != 0 ? coh_hints_new(s->ops->proof_min) : NULL;
     s->again_lock  = COH_SPIN_INIT;
     s->hold_lock   = COH_SPIN_INIT;
@@ -127,7 +150,8 @@ static void append(coh_sched_t *s, uint32_t chain_id, uint32_t pos)
                             .next       = COH_SCHED_NONE,
                             .state      = TX_READY,
                             .held_first = COH_SCHED_NONE,
-                            .held_next  = COH_SCHED_NONE};
+                            .held_next  = COH_SCHED_NONE,
+                            .before     = COH_SCHED_NONE};
     if (chain->first == COH_SCHED_NONE) {
         chain->first  = pos;
         chain->cursor = pos;
@@ -135,6 +159,19 @@ static void append(coh_sched_t *s, uint32_t chain_id, uint32_t pos)
         s->txs[chain->last].next = pos;
     }
     chain->last = pos;
+}
+
+/* The guard stays up from block to block while it holds one transaction in GUARD_SHARE: else nobody is in anybody's way any more, or they come in order anyhow. */
+static void begin_guard(coh_sched_t *s, uint32_t tx_cnt)
+{
+    bool useful = atomic_load(&s->is_guarded) &&
+                  atomic_load(&s->held_block) >= s->guarded_tx_cnt / GUARD_SHARE;
+    atomic_store(&s->is_guarded, useful || s->ops->is_guarded);
+    atomic_store(&s->held_block, 0);
+    atomic_store(&s->retried, 0);
+    atomic_store(&s->is_in_order, false);
+    atomic_store(&s->retract_epoch, 1);
+    s->guarded_tx_cnt = tx_cnt;
 }
 
 void coh_sched_begin(coh_sched_t *s,
@@ -168,6 +205,7 @@ void coh_sched_begin(coh_sched_t *s,
         push_again(s, 0);
     }
     if (s->hints != NULL) {
+        begin_guard(s, tx_cnt);
         coh_hints_begin(s->hints, tx_cnt, traits, arg);
     }
     /* seq_cst, as enter and close: a worker that saw open also sees all of the above, and close sees that worker inside */
@@ -281,8 +319,22 @@ static bool hold(coh_sched_t *s, uint32_t pos, uint32_t dep)
     return held;
 }
 
-/* Wakes those that wait for pos; returns how many. */
-static uint32_t release(coh_sched_t *s, uint32_t pos)
+/* Takes a parked chain for the calling worker. */
+static bool claim(coh_sched_t *s, uint32_t chain_id)
+{
+    chain_t *chain = &s->chains[chain_id];
+    coh_spin_lock(&chain->lock);
+    bool mine = chain->state == CHAIN_PARKED;
+    if (mine) {
+        chain->state = CHAIN_RUNNING;
+        chain->woken = false;
+    }
+    coh_spin_unlock(&chain->lock);
+    return mine;
+}
+
+/* Lets go of those that wait for pos: the first goes to the calling worker, if *next has room, the others are woken. Returns how many were woken. */
+static uint32_t release(coh_sched_t *s, uint32_t pos, uint32_t *next)
 {
     if (atomic_load(&s->held_cnt) == 0) {
         return 0;
@@ -301,26 +353,72 @@ static uint32_t release(coh_sched_t *s, uint32_t pos)
         tx->is_held   = false;
         coh_spin_unlock(&s->hold_lock);
         atomic_fetch_sub(&s->held_cnt, 1);
-        coh_sched_wake(s, chain);
-        cnt++;
+        if (*next == COH_SCHED_NONE && claim(s, chain)) {
+            *next = chain;
+        } else {
+            coh_sched_wake(s, chain);
+            cnt++;
+        }
     }
     return cnt;
+}
+
+/* Of pos and those that it came after, the next one that is not DONE, or COH_SCHED_NONE. A retraction of one of them will come down to pos, retracting one after the
+   other; who starts upon what pos wrote meanwhile runs ahead of that wave, and all run twice to the end of the block. */
+static uint32_t find_unclean(coh_sched_t *s, uint32_t pos)
+{
+    uint32_t epoch = atomic_load_explicit(&s->retract_epoch, memory_order_relaxed);
+    uint32_t at    = pos;
+    for (uint32_t step = 0; step < WAVE_MAX; step++) {
+        tx_t *tx = &s->txs[at];
+        if (!is_done(s, at)) {
+            return at;
+        }
+        if (atomic_load_explicit(&tx->clean_epoch, memory_order_relaxed) == epoch) {
+            break;
+        }
+        if (atomic_load_explicit(&s->is_in_order, memory_order_relaxed)) {
+            at = at != 0 ? at - 1 : COH_SCHED_NONE;
+        } else {
+            at = atomic_load_explicit(&tx->before, memory_order_relaxed);
+        }
+        if (at == COH_SCHED_NONE) {
+            break;
+        }
+    }
+    atomic_store_explicit(&s->txs[pos].clean_epoch, epoch, memory_order_relaxed);
+    return COH_SCHED_NONE;
+}
+
+/* Whom pos has to come after. */
+static uint32_t find_before(coh_sched_t *s, uint32_t pos, uint32_t out[COH_HINTS_BEFORE_MAX])
+{
+    if (!atomic_load_explicit(&s->is_in_order, memory_order_relaxed)) {
+        return coh_hints_before(s->hints, pos, out);
+    }
+    out[0] = pos - 1;
+    return pos != 0;
 }
 
 /* Whether pos, which is READY, has to wait; then it is in the list of one that will wake its chain. */
 static bool is_held(coh_sched_t *s, uint32_t pos)
 {
-    if (s->hints == NULL || !s->ops->holds(s->hints)) {
+    if (!atomic_load_explicit(&s->is_guarded, memory_order_relaxed)) {
         return false;
     }
     uint32_t before[COH_HINTS_BEFORE_MAX];
-    uint32_t cnt = coh_hints_before(s->hints, pos, before);
+    uint32_t cnt     = find_before(s, pos, before);
+    uint32_t highest = COH_SCHED_NONE;
     for (uint32_t i = 0; i < cnt; i++) {
-        if (!is_done(s, before[i]) && hold(s, pos, before[i])) {
+        uint32_t unclean = find_unclean(s, before[i]);
+        if (unclean != COH_SCHED_NONE && hold(s, pos, unclean)) {
             atomic_fetch_add_explicit(&s->held_sum, 1, memory_order_relaxed);
+            atomic_fetch_add_explicit(&s->held_block, 1, memory_order_relaxed);
             return true;
         }
+        highest = highest == COH_SCHED_NONE ? before[i] : COH_MAX(highest, before[i]);
     }
+    atomic_store_explicit(&s->txs[pos].before, highest, memory_order_relaxed);
     return false;
 }
 
@@ -356,7 +454,8 @@ uint32_t coh_sched_start(coh_sched_t *s, uint32_t chain_id, uint32_t *incarnatio
 
 bool coh_sched_learns(coh_sched_t *s, uint32_t incarnation)
 {
-    return s->hints != NULL && s->ops->learns(s->hints, incarnation);
+    return s->hints != NULL &&
+           (incarnation != 0 || atomic_load_explicit(&s->is_guarded, memory_order_relaxed));
 }
 
 void coh_sched_learn(coh_sched_t *s,
@@ -365,9 +464,22 @@ void coh_sched_learn(coh_sched_t *s,
                      uint64_t const *touched,
                      uint32_t cnt)
 {
-    if (s->hints != NULL) {
-        coh_hints_learn(s->hints, pos, touched, cnt, s->ops->is_news(incarnation));
+    COH_ASSERT(s->hints != NULL);
+    if (incarnation != 0) {
+        uint32_t retried = 1 + atomic_fetch_add_explicit(&s->retried, 1, memory_order_relaxed);
+        uint32_t done    = atomic_load_explicit(&s->done_cnt, memory_order_relaxed);
+        if (retried >= GUARD_MIN && retried >= done / GUARD_SHARE) {
+            atomic_store_explicit(&s->is_guarded, true, memory_order_relaxed);
+        }
+        if (retried >= ORDER_MIN && retried >= (uint64_t)done * s->worker_cnt / ORDER_SHARE) {
+            atomic_store_explicit(&s->is_in_order, true, memory_order_relaxed);
+        }
     }
+    if (!atomic_load_explicit(&s->is_guarded, memory_order_relaxed)) {
+        return;
+    }
+    coh_hints_learn(
+        s->hints, pos, incarnation, touched, cnt, incarnation != 0 || s->ops->is_guarded);
 }
 
 /* Chains are walked forward from the cursor: put it back where something before it is READY again. */
@@ -385,7 +497,11 @@ static void again(chain_t *chain, tx_t *tx, uint32_t pos)
     rewind_to(chain, pos);
 }
 
-bool coh_sched_finish(coh_sched_t *s, uint32_t chain_id, uint32_t pos, uint32_t *woken)
+bool coh_sched_finish(coh_sched_t *s,
+                      uint32_t chain_id,
+                      uint32_t pos,
+                      uint32_t *woken,
+                      uint32_t *next)
 {
     chain_t *chain = &s->chains[chain_id];
     tx_t *tx       = &s->txs[pos];
@@ -400,7 +516,7 @@ bool coh_sched_finish(coh_sched_t *s, uint32_t chain_id, uint32_t pos, uint32_t 
         again(chain, tx, pos);
     }
     coh_spin_unlock(&chain->lock);
-    *woken = done ? release(s, pos) : 0;
+    *woken = done ? release(s, pos, next) : 0;
     return done;
 }
 
@@ -463,6 +579,7 @@ bool coh_sched_retract(coh_sched_t *s, uint32_t pos, uint32_t incarnation)
             was_done = tx->state == TX_DONE;
             if (was_done) {
                 atomic_fetch_sub_explicit(&s->done_cnt, 1, memory_order_relaxed);
+                atomic_fetch_add_explicit(&s->retract_epoch, 1, memory_order_relaxed);
             }
             again(chain, tx, pos);
             queue = chain->state == CHAIN_IDLE || chain->state == CHAIN_PARKED;

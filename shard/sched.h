@@ -54,7 +54,8 @@ typedef struct {
 /* Writes the traits of the transaction at pos, at most COH_SCHED_TRAITS_MAX, and returns their number. Called from any thread, between begin and close. */
 typedef uint32_t coh_sched_traits_fn(void *arg, uint32_t pos, coh_sched_trait_t *out);
 
-coh_sched_t *coh_sched_new(coh_sched_kind_t kind);
+/* worker_cnt: threads that pop, about. */
+coh_sched_t *coh_sched_new(coh_sched_kind_t kind, uint32_t worker_cnt);
 void coh_sched_free(coh_sched_t *s);
 
 /* coh_sched_begin opens a block of tx_cnt transactions at positions 0..tx_cnt-1; chain_of[pos] is the number of its chain, 0..chain_cnt-1, numbered in order
@@ -87,8 +88,13 @@ void coh_sched_learn(coh_sched_t *s,
                      uint64_t const *touched,
                      uint32_t cnt);
 /* coh_sched_finish: the incarnation has been executed and published. True: DONE; false: it was retracted meanwhile, what it published
-   must become estimates, and start will hand it out again. *woken: chains that waited for it. */
-bool coh_sched_finish(coh_sched_t *s, uint32_t chain, uint32_t pos, uint32_t *woken);
+   must become estimates, and start will hand it out again. Chains that waited for it are woken, *woken of them; but if *next is COH_SCHED_NONE, one of them
+   goes there and is the caller's, as if popped. */
+bool coh_sched_finish(coh_sched_t *s,
+                      uint32_t chain,
+                      uint32_t pos,
+                      uint32_t *woken,
+                      uint32_t *next);
 /* coh_sched_park gives the RUNNING transaction back; whoever has its key will wake the chain. True: the caller lets go of the chain; false: it
    was woken or retracted meanwhile, go on with start. */
 bool coh_sched_park(coh_sched_t *s, uint32_t chain, uint32_t pos);

@@ -3,27 +3,4 @@
    downwards. What it touches beside that goes by the optimistic rules. */
 #include "shard/sched_private.h"
 
-static bool learns(coh_hints_t *hints, uint32_t incarnation)
-{
-    (void)hints;
-    (void)incarnation;
-    return true;
-}
-
-static bool is_news(uint32_t incarnation)
-{
-    (void)incarnation;
-    return true;
-}
-
-static bool holds(coh_hints_t *hints)
-{
-    (void)hints;
-    return true;
-}
-
-coh_sched_ops_t const coh_sched_locking = {.name      = "locking",
-                                           .proof_min = 1,
-                                           .learns    = learns,
-                                           .is_news   = is_news,
-                                           .holds     = holds};
+coh_sched_ops_t const coh_sched_locking = {.name = "locking", .proof_min = 1, .is_guarded = true};

@@ -3,6 +3,7 @@
 #define COH_BENCH_H
 
 #include "deploy/cohort/bench_load.h"
+#include "deploy/cohort/bench_world.h"
 
 typedef struct {
     char const *requests;     /* address of the coordinator for requests */
@@ -42,5 +43,36 @@ typedef struct {
 /* coh_bench_evm runs programs and transactions in this process, on one core, and prints the report to standard output.
    Returns: an exit code; coh_exit_t */
 int coh_bench_evm(coh_bench_evm_options_t const *options);
+
+/* Values of one axis of the grid. */
+#define COH_BENCH_AXIS_MAX 16u
+
+typedef struct {
+    coh_bench_work_t works[COH_BENCH_WORK_CNT];
+    size_t work_cnt; /* with path_cnt 0: if it is 0, all of them */
+    char **paths;    /* recordings of real blocks */
+    size_t path_cnt;
+    /* The grid is the product of these. */
+    uint32_t shards[COH_BENCH_AXIS_MAX];
+    uint32_t threads[COH_BENCH_AXIS_MAX];
+    char const *schedulers[COH_BENCH_AXIS_MAX];
+    uint32_t crosses[COH_BENCH_AXIS_MAX]; /* percent, or COH_BENCH_CROSS_ANY */
+    coh_bench_skew_t skews[COH_BENCH_AXIS_MAX];
+    size_t shards_cnt, threads_cnt, scheduler_cnt, cross_cnt, skew_cnt;
+    uint64_t seed;
+    uint64_t account_cnt;
+    uint64_t tx_cnt; /* of a block */
+    uint64_t block_cnt;
+    uint64_t instance_cnt;
+    uint64_t repeat_cnt;   /* runs of each layout, of which the median counts */
+    char const *contracts; /* folder of our artifacts */
+    char const *dir;       /* stores are on disk, in folders in it; NULL: in memory */
+    char const *sweep;     /* PREFIX.csv and PREFIX.svg; NULL: none */
+    bool json;             /* a line of JSON for each layout instead of a table */
+} coh_bench_blocks_options_t;
+
+/* coh_bench_blocks executes blocks in clusters in this process and prints what it took to standard output.
+   Returns: an exit code; coh_exit_t */
+int coh_bench_blocks(coh_bench_blocks_options_t const *options);
 
 #endif

@@ -1,10 +1,13 @@
 /* cohort bench KIND: puts load on a running cluster, or on the EVM in this process, and measures it. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "common/obs/log.h"
 #include "deploy/cohort/args.h"
 #include "deploy/cohort/bench.h"
 #include "deploy/cohort/cmd.h"
+#include "shard/sched.h"
 
 static int write_genesis(char const *path, coh_bench_options_t const *options)
 {
@@ -195,6 +198,224 @@ static int cmd_evm(int argc, char **argv)
     return coh_bench_evm(&options);
 }
 
+/* Takes the comma-separated words of value one by one; false: too many, or take refuses one. */
+static bool each_word(char const *value,
+                      size_t *cnt,
+                      size_t max,
+                      bool (*take)(void *dst, size_t at, char const *word),
+                      void *dst)
+{
+    *cnt = 0;
+    for (char const *at = value; at != NULL;) {
+        char word[32];
+        char const *end = strchr(at, ',');
+        size_t n        = end != NULL ? (size_t)(end - at) : strlen(at);
+        if (n == 0 || n >= sizeof(word) || *cnt == max) {
+            return false;
+        }
+        memcpy(word, at, n);
+        word[n] = '\0';
+        if (!take(dst, *cnt, word)) {
+            return false;
+        }
+        (*cnt)++;
+        at = end != NULL ? end + 1 : NULL;
+    }
+    return true;
+}
+
+static bool take_number(char const *word, uint32_t min, uint32_t max, uint32_t *out)
+{
+    char rest;
+    return sscanf(word, "%" SCNu32 "%c", out, &rest) == 1 && *out >= min && *out <= max;
+}
+
+static bool take_shards(void *dst, size_t at, char const *word)
+{
+    return take_number(word, 1, 1024, &((coh_bench_blocks_options_t *)dst)->shards[at]);
+}
+
+static bool take_threads(void *dst, size_t at, char const *word)
+{
+    return take_number(word, 1, 256, &((coh_bench_blocks_options_t *)dst)->threads[at]);
+}
+
+static bool take_cross(void *dst, size_t at, char const *word)
+{
+    return take_number(word, 0, 100, &((coh_bench_blocks_options_t *)dst)->crosses[at]);
+}
+
+static bool take_skew(void *dst, size_t at, char const *word)
+{
+    return coh_bench_skew_parse(&((coh_bench_blocks_options_t *)dst)->skews[at], word) == COH_OK;
+}
+
+static bool take_scheduler(void *dst, size_t at, char const *word)
+{
+    coh_sched_kind_t kind;
+    if (coh_sched_kind_parse(&kind, word) != COH_OK) {
+        return false;
+    }
+    ((coh_bench_blocks_options_t *)dst)->schedulers[at] = coh_sched_kind_str(kind);
+    return true;
+}
+
+static coh_err_t refuse(coh_buf_t *err_text, char const *what)
+{
+    coh_buf_printf(
+        err_text, "expected up to %u of: %s, with commas between", COH_BENCH_AXIS_MAX, what);
+    return COH_EINVAL;
+}
+
+static coh_err_t set_shards(void *dst, char const *value, coh_buf_t *err_text)
+{
+    coh_bench_blocks_options_t *o = dst;
+    return each_word(value, &o->shards_cnt, COH_BENCH_AXIS_MAX, take_shards, o)
+               ? COH_OK
+               : refuse(err_text, "1 to 1024");
+}
+
+static coh_err_t set_threads(void *dst, char const *value, coh_buf_t *err_text)
+{
+    coh_bench_blocks_options_t *o = dst;
+    return each_word(value, &o->threads_cnt, COH_BENCH_AXIS_MAX, take_threads, o)
+               ? COH_OK
+               : refuse(err_text, "1 to 256");
+}
+
+static coh_err_t set_cross(void *dst, char const *value, coh_buf_t *err_text)
+{
+    coh_bench_blocks_options_t *o = dst;
+    return each_word(value, &o->cross_cnt, COH_BENCH_AXIS_MAX, take_cross, o)
+               ? COH_OK
+               : refuse(err_text, "0 to 100");
+}
+
+static coh_err_t set_skew(void *dst, char const *value, coh_buf_t *err_text)
+{
+    coh_bench_blocks_options_t *o = dst;
+    return each_word(value, &o->skew_cnt, COH_BENCH_AXIS_MAX, take_skew, o)
+               ? COH_OK
+               : refuse(err_text, "uniform, hot, zipf:THETA");
+}
+
+static coh_err_t set_schedulers(void *dst, char const *value, coh_buf_t *err_text)
+{
+    coh_bench_blocks_options_t *o = dst;
+    if (strcmp(value, "all") == 0) {
+        value = "sequential,locking,optimistic";
+    }
+    return each_word(value, &o->scheduler_cnt, COH_BENCH_AXIS_MAX, take_scheduler, o)
+               ? COH_OK
+               : refuse(err_text, "optimistic, locking, sequential, or all");
+}
+
+static int cmd_blocks(int argc, char **argv)
+{
+    static coh_bench_blocks_options_t options = {.shards        = {1},
+                                                 .threads       = {1},
+                                                 .schedulers    = {"optimistic"},
+                                                 .crosses       = {COH_BENCH_CROSS_ANY},
+                                                 .shards_cnt    = 1,
+                                                 .threads_cnt   = 1,
+                                                 .scheduler_cnt = 1,
+                                                 .cross_cnt     = 1,
+                                                 .skew_cnt      = 1,
+                                                 .seed          = 1,
+                                                 .account_cnt   = 2000,
+                                                 .tx_cnt        = 2000,
+                                                 .block_cnt     = 5,
+                                                 .repeat_cnt    = 1,
+                                                 .contracts     = COHORT_CONTRACTS_DIR};
+    coh_arg_t const args[]                    = {
+                           COH_ARG_CALL_ROW("shards", "K,...", set_shards, &options, "shards; default: 1"),
+                           COH_ARG_CALL_ROW(
+            "threads", "T,...", set_threads, &options, "worker threads of each shard; default: 1"),
+                           COH_ARG_CALL_ROW("scheduler",
+                         "NAME,...",
+                         set_schedulers,
+                         &options,
+                         "optimistic, locking, sequential, or all; default: optimistic"),
+                           COH_ARG_CALL_ROW("cross",
+                         "PERCENT,...",
+                         set_cross,
+                         &options,
+                         "share of transactions whose other party is on another shard; default: "
+                                            "wherever it falls"),
+                           COH_ARG_CALL_ROW("skew",
+                         "HOW,...",
+                         set_skew,
+                         &options,
+                         "how accounts are drawn: uniform, zipf:THETA, or hot (nine times of ten "
+                                            "one of a tenth); default: uniform"),
+                           COH_ARG_U64_ROW(
+            "accounts", "N", &options.account_cnt, 2, 1000000, "accounts that send transactions"),
+                           COH_ARG_U64_ROW("txs", "N", &options.tx_cnt, 1, 65536, "transactions in a block"),
+                           COH_ARG_U64_ROW(
+            "blocks", "N", &options.block_cnt, 2, 1000, "blocks; the first is not measured"),
+                           COH_ARG_U64_ROW("instances",
+                        "N",
+                        &options.instance_cnt,
+                        0,
+                        100,
+                        "tokens (up to 15) or pools (up to 100); 0: as the work has it"),
+                           COH_ARG_U64_ROW("repeat",
+                        "N",
+                        &options.repeat_cnt,
+                        1,
+                        101,
+                        "runs of each layout, in turn; the median of their times counts"),
+                           COH_ARG_U64_ROW("seed", "S", &options.seed, 0, UINT64_MAX, "all work follows from it"),
+                           COH_ARG_STR_ROW("contracts", "DIR", &options.contracts, "artifacts of our contracts"),
+                           COH_ARG_STR_ROW("dir",
+                        "DIR",
+                        &options.dir,
+                        "commit to stores on disk, in a folder made in DIR for each run and "
+                                           "removed afterwards; default: in memory"),
+                           COH_ARG_STR_ROW("sweep",
+                        "PREFIX",
+                        &options.sweep,
+                        "also write PREFIX.csv, and plots of it to PREFIX.svg"),
+                           COH_ARG_FLAG_ROW("json", &options.json, "a line of JSON for each layout"),
+    };
+    coh_command_t const command = {
+        .name     = "bench blocks",
+        .operands = "[WORK|FILE...]",
+        .about    = "Executes blocks in clusters in this process, coordinator, shards and commits "
+                    "included, and reports throughput, what it cost in "
+                    "CPU time of all threads, incarnations, retractions and messages between shards. "
+                    "Works: transfer, self, token, chain, "
+                    "nft, pool, pools, bank, lending, game, goods, mix (default: all of them), or "
+                    "recordings of real blocks (realblock-1). Options with lists make a grid. "
+                    "Every run must seal the same headers as scheduler sequential on one shard with "
+                    "one thread, which runs first and is what speed-up is relative to; exits with 1 "
+                    "if one does not.",
+        .examples = "  cohort bench blocks --threads 1,2 --scheduler all pool pools\n"
+                    "  cohort bench blocks --shards 1,2,4 --cross 0,30,100 --skew "
+                    "uniform,zipf:0.99,hot --sweep sweep token\n"
+                    "  cohort bench blocks --txs 47620 --accounts 47620 --blocks 2 self\n"
+                    "  cohort bench blocks --threads 1,2 realblocks/mainnet-17034869w.json\n",
+        .args     = args,
+        .arg_cnt  = COH_CNT(args),
+    };
+    int exit_code = COH_EXIT_OK;
+    int at        = coh_args_parse(&command, NULL, argc, argv, &exit_code);
+    if (at < 0) {
+        return exit_code;
+    }
+    options.paths = argv + at;
+    for (int i = at; i < argc; i++) {
+        if (options.work_cnt < COH_BENCH_WORK_CNT &&
+            coh_bench_work_parse(&options.works[options.work_cnt], argv[i]) == COH_OK) {
+            options.work_cnt++;
+        } else {
+            options.paths[options.path_cnt++] = argv[i];
+        }
+    }
+    (void)coh_log_init("error", ""); /* the ranks have much to say */
+    return coh_bench_blocks(&options);
+}
+
 int coh_cmd_bench(int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "transfers") == 0) {
@@ -203,11 +424,16 @@ int coh_cmd_bench(int argc, char **argv)
     if (argc >= 2 && strcmp(argv[1], "evm") == 0) {
         return cmd_evm(argc - 1, argv + 1);
     }
+    if (argc >= 2 && strcmp(argv[1], "blocks") == 0) {
+        return cmd_blocks(argc - 1, argv + 1);
+    }
     bool help = argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-    (void)fprintf(help ? stdout : stderr,
-                  "usage: cohort bench KIND [OPTION...]\n\n"
-                  "  transfers  signed value transfers between accounts, to a running cluster\n"
-                  "  evm        programs and contract transactions, in this process\n\n"
-                  "'cohort bench KIND --help' explains a kind and its options, with examples.\n");
+    (void)fprintf(
+        help ? stdout : stderr,
+        "usage: cohort bench KIND [OPTION...]\n\n"
+        "  transfers  signed value transfers between accounts, to a running cluster\n"
+        "  evm        programs and contract transactions, in this process\n"
+        "  blocks     blocks of contract transactions through clusters in this process\n\n"
+        "'cohort bench KIND --help' explains a kind and its options, with examples.\n");
     return help ? COH_EXIT_OK : COH_EXIT_USAGE;
 }

@@ -45,15 +45,17 @@ static void begin(coh_sched_t *s, uint32_t const *chain_of, uint32_t tx_cnt, uin
 static bool finish(coh_sched_t *s, uint32_t chain, uint32_t pos)
 {
     uint32_t woken = 99;
-    bool done      = coh_sched_finish(s, chain, pos, &woken);
+    uint32_t next  = COH_SCHED_NONE;
+    bool done      = coh_sched_finish(s, chain, pos, &woken, &next);
     assert_int_equal(woken, 0);
+    assert_int_equal(next, COH_SCHED_NONE);
     return done;
 }
 
 static void sched_hands_out_positions_in_order(void **state)
 {
     (void)state;
-    coh_sched_t *s = coh_sched_new(COH_SCHED_OPTIMISTIC);
+    coh_sched_t *s = coh_sched_new(COH_SCHED_OPTIMISTIC, 2);
     assert_false(coh_sched_enter(s));
     begin(s, two_chains, 5, 2);
     assert_true(coh_sched_enter(s));
@@ -87,7 +89,7 @@ static void sched_runs_a_retracted_transaction_again_and_only_it(void **state)
 {
     (void)state;
     static uint32_t const chain_of[] = {0, 0, 0, 1, 1};
-    coh_sched_t *s                   = coh_sched_new(COH_SCHED_OPTIMISTIC);
+    coh_sched_t *s                   = coh_sched_new(COH_SCHED_OPTIMISTIC, 2);
     begin(s, chain_of, 5, 2);
     for (uint32_t pos = 0; pos < 3; pos++) {
         assert_int_equal(coh_sched_pop(s), 0);
@@ -114,7 +116,7 @@ static void sched_wakes_what_is_parked_even_if_the_wake_comes_first(void **state
 {
     (void)state;
     static uint32_t const chain_of[] = {0, 1};
-    coh_sched_t *s                   = coh_sched_new(COH_SCHED_OPTIMISTIC);
+    coh_sched_t *s                   = coh_sched_new(COH_SCHED_OPTIMISTIC, 2);
     begin(s, chain_of, 2, 2);
     assert_int_equal(coh_sched_pop(s), 0);
     assert_int_equal(start(s, 0, 0), 0);
@@ -140,7 +142,7 @@ static void sched_wakes_what_is_parked_even_if_the_wake_comes_first(void **state
 static void sched_sequential_gives_all_to_one_worker_in_order(void **state)
 {
     (void)state;
-    coh_sched_t *s = coh_sched_new(COH_SCHED_SEQUENTIAL);
+    coh_sched_t *s = coh_sched_new(COH_SCHED_SEQUENTIAL, 2);
     begin(s, two_chains, 5, 2);
     assert_int_equal(coh_sched_pop(s), 0);
     assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
@@ -162,97 +164,122 @@ static void sched_sequential_gives_all_to_one_worker_in_order(void **state)
 
 /* ---- hints ---- */
 
-/* Six chains; those at even positions have a trait in common, and each one of its own. */
+/* Six chains; those at even positions have a trait in common, and each one of its own, from *arg on. */
 static uint32_t even_traits(void *arg, uint32_t pos, coh_sched_trait_t *out)
 {
-    (void)arg;
-    out[0] = (coh_sched_trait_t){.hash = 1000 + pos};
-    out[1] = (coh_sched_trait_t){.hash = 77};
-    return pos % 2 == 0 ? 2 : 1;
+    uint32_t cnt = 0;
+    if (pos % 2 == 0) {
+        out[cnt++] = (coh_sched_trait_t){.hash = 77};
+    }
+    out[cnt++] = (coh_sched_trait_t){.hash = *(uint64_t *)arg + pos};
+    return cnt;
 }
 
+static uint64_t own_traits         = 1000;
 static uint32_t const six_chains[] = {0, 1, 2, 3, 4, 5};
 static uint64_t const hot[]        = {4242};
+
+static void pop_and_start(coh_sched_t *s, uint32_t pos, uint32_t incarnation)
+{
+    assert_int_equal(coh_sched_pop(s), pos);
+    assert_int_equal(start(s, pos, incarnation), pos);
+}
 
 static void sched_optimistic_holds_what_ran_again_over_the_same_state(void **state)
 {
     (void)state;
     uint32_t woken = 0;
-    coh_sched_t *s = coh_sched_new(COH_SCHED_OPTIMISTIC);
-    coh_sched_begin(s, six_chains, 6, 6, even_traits, NULL);
+    uint32_t next  = COH_SCHED_NONE;
+    coh_sched_t *s = coh_sched_new(COH_SCHED_OPTIMISTIC, 2);
+    coh_sched_begin(s, six_chains, 6, 6, even_traits, &own_traits);
     assert_false(coh_sched_learns(s, 0)); /* as long as nobody runs again */
-    for (uint32_t pos = 0; pos < 3; pos++) {
-        assert_int_equal(coh_sched_pop(s), pos);
-        assert_int_equal(start(s, pos, 0), pos);
+    for (uint32_t pos = 0; pos < 6; pos++) {
+        pop_and_start(s, pos, 0);
     }
     assert_true(finish(s, 0, 0));
-    assert_false(coh_sched_retract(s, 2, 0));
-    assert_false(finish(s, 2, 2));
-    assert_int_equal(start(s, 2, 1), 2);
-    assert_true(coh_sched_learns(s, 1));
-    coh_sched_learn(s, 2, 1, hot, 1);
-    assert_true(coh_sched_learns(s, 0)); /* now it counts who else touches that */
-    assert_int_equal(coh_sched_pop(s), 3);
-    assert_int_equal(start(s, 3, 0), 3);
-    assert_int_equal(coh_sched_pop(s), 4);
-    assert_int_equal(start(s, 4, 0), 4); /* seen once: no proof */
-    coh_sched_learn(s, 4, 0, hot, 1);
-    assert_true(finish(s, 4, 4));
-    assert_int_equal(start(s, 4, 0), COH_SCHED_NONE);
-    assert_true(finish(s, 2, 2));
-    assert_int_equal(start(s, 2, 0), COH_SCHED_NONE);
-    /* seen twice: 4 waits for 2, which waits for nobody that is not DONE; 3 and 5 have nothing to do with it */
-    assert_true(coh_sched_retract(s, 4, 0));
-    assert_true(coh_sched_retract(s, 2, 1));
-    assert_int_equal(coh_sched_pop(s), 4);
+    /* 2 runs again and again, each time over the same state: at the second time the guard is up */
+    for (uint32_t incarnation = 1; incarnation <= 3; incarnation++) {
+        assert_false(coh_sched_retract(s, 2, incarnation - 1));
+        assert_false(finish(s, 2, 2));
+        assert_int_equal(start(s, 2, incarnation), 2);
+        assert_true(coh_sched_learns(s, incarnation));
+        coh_sched_learn(s, 2, incarnation, hot, 1);
+        assert_int_equal(coh_sched_learns(s, 0), incarnation >= 2);
+    }
+    /* 4, which is like it, waits for it if it has to run again; 5 does not */
+    assert_false(coh_sched_retract(s, 4, 0));
+    assert_false(finish(s, 4, 4));
     assert_int_equal(start(s, 4, 0), COH_SCHED_NONE);
     assert_int_equal(coh_sched_take_held(s), 1);
-    assert_int_equal(coh_sched_pop(s), 2);
-    assert_int_equal(start(s, 2, 2), 2);
-    assert_int_equal(coh_sched_pop(s), 5);
-    assert_int_equal(start(s, 5, 0), 5);
-    assert_true(finish(s, 5, 5));
-    assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
-    assert_true(coh_sched_finish(s, 2, 2, &woken));
-    assert_int_equal(woken, 1);
-    assert_int_equal(coh_sched_pop(s), 4);
+    assert_int_equal(coh_sched_take_held(s), 0);
+    assert_false(coh_sched_retract(s, 5, 0));
+    assert_false(finish(s, 5, 5));
+    assert_int_equal(start(s, 5, 1), 5);
+    /* 2 waits for nobody but 0, which is like it, and DONE */
+    assert_false(coh_sched_retract(s, 2, 3));
+    assert_false(finish(s, 2, 2));
+    assert_int_equal(start(s, 2, 4), 2);
+    /* who finishes it has 4 at once */
+    assert_true(coh_sched_finish(s, 2, 2, &woken, &next));
+    assert_int_equal(woken, 0);
+    assert_int_equal(next, 4);
     assert_int_equal(start(s, 4, 1), 4);
     assert_true(finish(s, 4, 4));
+    assert_true(finish(s, 1, 1));
+    assert_true(finish(s, 3, 3));
+    assert_true(finish(s, 5, 5));
+    assert_true(coh_sched_all_done(s));
     coh_sched_close(s);
-    /* the next block knows: 0 runs, 2 waits for it, 1 does not */
-    coh_sched_begin(s, six_chains, 6, 6, even_traits, NULL);
-    assert_int_equal(coh_sched_pop(s), 0);
-    assert_int_equal(start(s, 0, 0), 0);
-    assert_int_equal(coh_sched_pop(s), 1);
-    assert_int_equal(start(s, 1, 0), 1);
+    /* the next block knows: 2 waits for 0, 4 for 2 */
+    coh_sched_begin(s, six_chains, 6, 6, even_traits, &own_traits);
+    pop_and_start(s, 0, 0);
+    pop_and_start(s, 1, 0);
     assert_int_equal(coh_sched_pop(s), 2);
     assert_int_equal(start(s, 2, 0), COH_SCHED_NONE);
+    pop_and_start(s, 3, 0);
+    assert_int_equal(coh_sched_pop(s), 4);
+    assert_int_equal(start(s, 4, 0), COH_SCHED_NONE);
+    /* with no room for it the chain is woken instead */
+    next = 1;
+    assert_true(coh_sched_finish(s, 0, 0, &woken, &next));
+    assert_int_equal(woken, 1);
+    assert_int_equal(next, 1);
+    pop_and_start(s, 2, 0);
     coh_sched_close(s);
-    /* and after some in which it is of no use it is forgotten */
-    for (int i = 0; i < 20; i++) {
-        begin(s, six_chains, 6, 6);
-        coh_sched_close(s);
+    /* after one in which nobody had to wait the guard is down */
+    begin(s, six_chains, 6, 6);
+    coh_sched_close(s);
+    assert_true(coh_sched_learns(s, 0));
+    static uint32_t chain_of[100];
+    for (uint32_t i = 0; i < COH_CNT(chain_of); i++) {
+        chain_of[i] = i;
     }
+    begin(s, chain_of, COH_CNT(chain_of), COH_CNT(chain_of));
+    coh_sched_close(s);
+    begin(s, chain_of, COH_CNT(chain_of), COH_CNT(chain_of));
     assert_false(coh_sched_learns(s, 0));
+    coh_sched_close(s);
     coh_sched_free(s);
 }
 
 /* A trait that goes with the state in one case of three says nothing. */
-static void sched_optimistic_holds_nobody_for_rare_state(void **state)
+static void sched_holds_nobody_for_rare_state(void **state)
 {
     (void)state;
-    coh_sched_t *s = coh_sched_new(COH_SCHED_OPTIMISTIC);
+    coh_sched_t *s = coh_sched_new(COH_SCHED_LOCKING, 2);
     static uint32_t chain_of[60];
     for (uint32_t i = 0; i < COH_CNT(chain_of); i++) {
         chain_of[i] = i;
     }
-    coh_sched_begin(s, chain_of, COH_CNT(chain_of), COH_CNT(chain_of), even_traits, NULL);
+    coh_sched_begin(s, chain_of, COH_CNT(chain_of), COH_CNT(chain_of), even_traits, &own_traits);
     for (uint32_t pos = 0; pos < COH_CNT(chain_of); pos += 2) {
-        coh_sched_learn(s, pos, 1, hot, pos % 6 == 0);
+        coh_sched_learn(s, pos, 0, hot, pos % 6 == 0);
     }
+    coh_sched_close(s);
+    uint64_t others = 5000;
+    coh_sched_begin(s, chain_of, COH_CNT(chain_of), COH_CNT(chain_of), even_traits, &others);
     for (uint32_t pos = 0; pos < COH_CNT(chain_of); pos++) {
-        assert_int_equal(coh_sched_pop(s), pos);
-        assert_int_equal(start(s, pos, 0), pos);
+        pop_and_start(s, pos, 0);
     }
     assert_int_equal(coh_sched_take_held(s), 0);
     coh_sched_free(s);
@@ -270,7 +297,8 @@ static void sched_locking_holds_at_once(void **state)
 {
     (void)state;
     uint32_t woken = 0;
-    coh_sched_t *s = coh_sched_new(COH_SCHED_LOCKING);
+    uint32_t next  = COH_SCHED_NONE;
+    coh_sched_t *s = coh_sched_new(COH_SCHED_LOCKING, 2);
     coh_sched_begin(s, six_chains, 6, 6, key_traits, NULL);
     assert_true(coh_sched_learns(s, 0));
     for (uint32_t pos = 0; pos < 3; pos++) {
@@ -279,16 +307,16 @@ static void sched_locking_holds_at_once(void **state)
     }
     assert_int_equal(coh_sched_pop(s), 3);
     assert_int_equal(start(s, 3, 0), COH_SCHED_NONE);
-    assert_true(coh_sched_finish(s, 1, 1, &woken));
-    assert_int_equal(woken, 1);
-    assert_int_equal(coh_sched_pop(s), 3);
+    assert_true(coh_sched_finish(s, 1, 1, &woken, &next));
+    assert_int_equal(woken, 0);
+    assert_int_equal(next, 3);
     assert_int_equal(start(s, 3, 0), 3);
     assert_int_equal(coh_sched_pop(s), 4);
     assert_int_equal(coh_sched_pop(s), 5);
     assert_int_equal(start(s, 5, 0), COH_SCHED_NONE);
     coh_sched_close(s);
     /* what one transaction wrote is expected of the next one like it */
-    coh_sched_begin(s, six_chains, 6, 6, even_traits, NULL);
+    coh_sched_begin(s, six_chains, 6, 6, even_traits, &own_traits);
     assert_int_equal(coh_sched_pop(s), 0);
     assert_int_equal(start(s, 0, 0), 0);
     coh_sched_learn(s, 0, 0, hot, 1);
@@ -352,8 +380,16 @@ static void *race_worker(void *arg)
                 coh_sched_learn(r->s, pos, incarnation, touched, 2);
             }
             uint32_t woken;
+            uint32_t next = coh_rng_percent(&rng, 50) ? COH_SCHED_NONE : chain;
             atomic_store(&r->last_run[pos], incarnation + 1);
-            (void)coh_sched_finish(r->s, chain, pos, &woken);
+            (void)coh_sched_finish(r->s, chain, pos, &woken, &next);
+            if (next != COH_SCHED_NONE && next != chain) {
+                while ((pos = coh_sched_start(r->s, next, &incarnation)) != COH_SCHED_NONE) {
+                    uint32_t none = chain;
+                    atomic_store(&r->last_run[pos], incarnation + 1);
+                    (void)coh_sched_finish(r->s, next, pos, &woken, &none);
+                }
+            }
         }
     }
     return NULL;
@@ -366,7 +402,7 @@ static void sched_ends_with_everything_done_under_random_retractions(void **stat
     print_message("seed: %llu\n", (unsigned long long)seed);
     coh_sched_t *kinds[COH_SCHED_KIND_CNT];
     for (int k = 0; k < COH_SCHED_KIND_CNT; k++) {
-        kinds[k] = coh_sched_new((coh_sched_kind_t)k);
+        kinds[k] = coh_sched_new((coh_sched_kind_t)k, 2);
     }
     for (uint64_t round = 0; round < 60; round++) {
         coh_rng_t rng;
@@ -406,7 +442,7 @@ int main(void)
         cmocka_unit_test(sched_wakes_what_is_parked_even_if_the_wake_comes_first),
         cmocka_unit_test(sched_sequential_gives_all_to_one_worker_in_order),
         cmocka_unit_test(sched_optimistic_holds_what_ran_again_over_the_same_state),
-        cmocka_unit_test(sched_optimistic_holds_nobody_for_rare_state),
+        cmocka_unit_test(sched_holds_nobody_for_rare_state),
         cmocka_unit_test(sched_locking_holds_at_once),
         cmocka_unit_test(sched_ends_with_everything_done_under_random_retractions),
     };

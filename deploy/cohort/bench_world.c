@@ -1,0 +1,757 @@
+#include "deploy/cohort/bench_world.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+#include "common/base/rng.h"
+#include "common/codec/tx.h"
+#include "common/evm/code.h"
+#include "coordinator/placement.h"
+#include "deploy/cohort/realblock.h"
+#include "deploy/cohort/solo.h"
+
+/* The newest rules. */
+#define FORK ((coh_fork_t)(COH_FORK_CNT - 1))
+
+#define BASE_FEE  7
+#define TIP       2
+#define TX_GAS    400000u
+#define GAME_GAS  4000000u
+#define STEPS     2 /* of a game's move */
+#define DEADLINE  UINT64_C(100000000000)
+#define RICH_ZERO 30 /* zeros of an account's balance in wei, and of a token's supply */
+#define POOL_ZERO 27 /* of what a pool has of either token */
+#define HAVE_ZERO 24 /* of what an account has of a token */
+#define PAY_ZERO  14 /* of what a transaction moves: an account can pay 10^10 of them */
+#define TOKENS    15u
+#define POOLS_MAX (TOKENS * (TOKENS - 1) / 2)
+#define BLOCK_S   12
+#define START_S   2000
+/* Draws of an account before it is taken wherever it is. */
+#define DRAWS_MAX 1000u
+
+static struct {
+    char const *name;
+    char const *about;
+} const works[] = {
+#define COH_BENCH_WORK(ID, name, about) {name, about},
+#include "deploy/cohort/bench_world.def"
+#undef COH_BENCH_WORK
+};
+
+char const *coh_bench_work_str(coh_bench_work_t work) { return works[work].name; }
+
+char const *coh_bench_work_about(coh_bench_work_t work) { return works[work].about; }
+
+coh_err_t coh_bench_work_parse(coh_bench_work_t *out, char const *text)
+{
+    for (int i = 0; i < COH_BENCH_WORK_CNT; i++) {
+        if (strcmp(works[i].name, text) == 0) {
+            *out = (coh_bench_work_t)i;
+            return COH_OK;
+        }
+    }
+    return COH_ENOTFOUND;
+}
+
+coh_err_t coh_bench_skew_parse(coh_bench_skew_t *out, char const *text)
+{
+    double theta = 0;
+    char rest;
+    if (strcmp(text, "uniform") == 0) {
+        *out = (coh_bench_skew_t){.kind = COH_BENCH_SKEW_UNIFORM};
+    } else if (strcmp(text, "hot") == 0) {
+        *out = (coh_bench_skew_t){.kind = COH_BENCH_SKEW_HOT};
+    } else if (sscanf(text, "zipf:%lf%c", &theta, &rest) == 1 && theta > 0 && theta < 10) {
+        *out = (coh_bench_skew_t){.kind          = COH_BENCH_SKEW_ZIPF,
+                                  .theta_percent = (uint32_t)(100 * theta + 0.5)};
+    } else {
+        return COH_EINVAL;
+    }
+    return COH_OK;
+}
+
+char const *coh_bench_skew_str(char out[COH_BENCH_SKEW_SZ], coh_bench_skew_t skew)
+{
+    if (skew.kind == COH_BENCH_SKEW_ZIPF) {
+        (void)snprintf(out, COH_BENCH_SKEW_SZ, "zipf:%.2f", skew.theta_percent / 100.0);
+    } else {
+        (void)snprintf(
+            out, COH_BENCH_SKEW_SZ, "%s", skew.kind == COH_BENCH_SKEW_UNIFORM ? "uniform" : "hot");
+    }
+    return out;
+}
+
+/* ---- while it is built ---- */
+
+typedef struct {
+    coh_bench_world_spec_t const *spec;
+    coh_buf_t *why;
+    coh_rng_t rng;
+    coh_solo_t solo;
+    coh_addr_t rich; /* deploys, and holds what nobody else does */
+    coh_addr_t *accounts;
+    uint64_t *nonces;
+    double *weights; /* ZIPF: summed up to each account */
+    coh_directory_t dir;
+    uint32_t *shards; /* of accounts */
+    uint32_t next;    /* SELF, CHAIN: whose turn it is */
+
+    coh_addr_t tokens[TOKENS];
+    uint32_t token_cnt;
+    uint32_t token_draw_cnt; /* of which transfers are drawn */
+    coh_addr_t router;
+    uint8_t pools[POOLS_MAX][2]; /* tokens */
+    uint32_t pool_cnt;
+    coh_addr_t nft, bank, market, game, goods;
+    uint64_t item_cnt;
+} build_t;
+
+static coh_u256_t power_of_ten(unsigned zeros)
+{
+    coh_u256_t v = coh_u256(1);
+    for (unsigned i = 0; i < zeros; i++) {
+        (void)coh_u256_mul_u64(&v, &v, 10);
+    }
+    return v;
+}
+
+static coh_addr_t make_addr(coh_rng_t *rng)
+{
+    coh_addr_t addr;
+    for (size_t i = 0; i < sizeof(addr.b); i++) {
+        addr.b[i] = (uint8_t)coh_rng_next(rng);
+    }
+    return addr;
+}
+
+static uint32_t shard_of(build_t const *b, coh_addr_t const *addr)
+{
+    return coh_directory_owner(&b->dir, addr, coh_directory_bucket(addr));
+}
+
+static coh_err_t send(build_t *b,
+                      coh_addr_t const *sender,
+                      coh_addr_t const *to,
+                      char const *signature,
+                      coh_abi_t const *args,
+                      size_t arg_cnt)
+{
+    coh_buf_t data = COH_BUF_INIT;
+    coh_abi_call(&data, signature, args, arg_cnt);
+    coh_outcome_t const *outcome = coh_solo_send(&b->solo, sender, to, 0, coh_buf_bytes(&data));
+    coh_buf_free(&data);
+    return coh_solo_ok(outcome, signature, b->why) ? COH_OK : COH_EINVAL;
+}
+
+static coh_err_t deploy(build_t *b,
+                        coh_addr_t *out,
+                        char const *name,
+                        coh_abi_t const *args,
+                        size_t arg_cnt)
+{
+    coh_contract_t contract;
+    COH_TRY(coh_contract_load(&contract, b->spec->contracts, name, b->why));
+    coh_err_t rc = coh_solo_deploy(out, &b->solo, &b->rich, &contract, args, arg_cnt, b->why);
+    coh_contract_free(&contract);
+    return rc;
+}
+
+static coh_err_t deploy_token(build_t *b, coh_addr_t *out)
+{
+    coh_u256_t supply      = power_of_ten(RICH_ZERO);
+    coh_abi_t const made[] = {coh_abi_string("Bench token"),
+                              coh_abi_string("BENCH"),
+                              coh_abi_addr(&b->rich),
+                              coh_abi_u256(&supply)};
+    return deploy(b, out, "Token", made, COH_CNT(made));
+}
+
+static coh_err_t give(build_t *b, coh_addr_t const *token, coh_addr_t const *to, unsigned zeros)
+{
+    coh_u256_t share        = power_of_ten(zeros);
+    coh_abi_t const given[] = {coh_abi_addr(to), coh_abi_u256(&share)};
+    return send(b, &b->rich, token, "transfer(address,uint256)", given, COH_CNT(given));
+}
+
+static coh_err_t allow(build_t *b,
+                       coh_addr_t const *owner,
+                       coh_addr_t const *token,
+                       coh_addr_t const *spender)
+{
+    coh_u256_t all            = {{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+    coh_abi_t const consent[] = {coh_abi_addr(spender), coh_abi_u256(&all)};
+    return send(b, owner, token, "approve(address,uint256)", consent, COH_CNT(consent));
+}
+
+/* ---- contracts ---- */
+
+/* So many tokens at least, of which everybody has something. */
+static coh_err_t set_up_tokens(build_t *b, uint32_t cnt)
+{
+    for (; b->token_cnt < COH_MIN(cnt, TOKENS); b->token_cnt++) {
+        coh_addr_t *token = &b->tokens[b->token_cnt];
+        COH_TRY(deploy_token(b, token));
+        for (uint32_t i = 0; i < b->spec->account_cnt; i++) {
+            COH_TRY(give(b, token, &b->accounts[i], HAVE_ZERO));
+        }
+    }
+    b->token_draw_cnt = COH_MIN(cnt, TOKENS);
+    return COH_OK;
+}
+
+/* A token of which only the first account has something. */
+static coh_err_t set_up_chain(build_t *b)
+{
+    b->token_cnt = 1;
+    COH_TRY(deploy_token(b, &b->tokens[0]));
+    return give(b, &b->tokens[0], &b->accounts[0], PAY_ZERO);
+}
+
+static coh_err_t fill_pool(build_t *b, coh_addr_t const *tokenA, coh_addr_t const *tokenB)
+{
+    coh_u256_t amount        = power_of_ten(POOL_ZERO);
+    coh_abi_t const filled[] = {coh_abi_addr(tokenA),
+                                coh_abi_addr(tokenB),
+                                coh_abi_u256(&amount),
+                                coh_abi_u256(&amount),
+                                coh_abi_u64(0),
+                                coh_abi_u64(0),
+                                coh_abi_addr(&b->rich),
+                                coh_abi_u64(DEADLINE)};
+    return send(b,
+                &b->rich,
+                &b->router,
+                "addLiquidity(address,address,uint256,uint256,uint256,uint256,address,uint256)",
+                filled,
+                COH_CNT(filled));
+}
+
+static coh_err_t set_up_pools(build_t *b, uint32_t cnt)
+{
+    cnt = COH_MIN(cnt, POOLS_MAX);
+    COH_TRY(deploy(b, &b->router, "Router", NULL, 0));
+    COH_TRY(set_up_tokens(b, cnt == 1 ? 2 : TOKENS));
+    for (uint32_t t = 0; t < b->token_cnt; t++) {
+        COH_TRY(allow(b, &b->rich, &b->tokens[t], &b->router));
+        for (uint32_t i = 0; i < b->spec->account_cnt; i++) {
+            COH_TRY(allow(b, &b->accounts[i], &b->tokens[t], &b->router));
+        }
+    }
+    for (uint8_t x = 0; x < b->token_cnt; x++) {
+        for (uint8_t y = (uint8_t)(x + 1); y < b->token_cnt && b->pool_cnt < cnt; y++) {
+            COH_TRY(fill_pool(b, &b->tokens[x], &b->tokens[y]));
+            b->pools[b->pool_cnt][0]   = x;
+            b->pools[b->pool_cnt++][1] = y;
+        }
+    }
+    return COH_OK;
+}
+
+static coh_err_t set_up_nft(build_t *b)
+{
+    coh_abi_t const made[] = {coh_abi_string("Bench"), coh_abi_string("NFT")};
+    return deploy(b, &b->nft, "Nft", made, COH_CNT(made));
+}
+
+static coh_err_t set_up_bank(build_t *b)
+{
+    COH_TRY(deploy(b, &b->bank, "SmallBank", NULL, 0));
+    for (uint32_t i = 0; i < b->spec->account_cnt; i++) {
+        coh_u256_t funds       = power_of_ten(PAY_ZERO);
+        coh_abi_t const args[] = {coh_abi_u64(i), coh_abi_u256(&funds), coh_abi_u256(&funds)};
+        COH_TRY(send(b, &b->rich, &b->bank, "open(uint256,int256,int256)", args, COH_CNT(args)));
+    }
+    return COH_OK;
+}
+
+/* Everybody has deposited and borrowed something. */
+static coh_err_t set_up_market(build_t *b)
+{
+    COH_TRY(set_up_tokens(b, 2));
+    coh_abi_t const made[] = {coh_abi_addr(&b->tokens[0]), coh_abi_addr(&b->tokens[1])};
+    COH_TRY(deploy(b, &b->market, "Lending", made, COH_CNT(made)));
+    COH_TRY(give(b, &b->tokens[1], &b->market, POOL_ZERO));
+    coh_u256_t deposit      = power_of_ten(HAVE_ZERO - 1);
+    coh_u256_t loan         = power_of_ten(HAVE_ZERO - 2);
+    coh_abi_t const gives[] = {coh_abi_u256(&deposit)};
+    coh_abi_t const takes[] = {coh_abi_u256(&loan)};
+    for (uint32_t i = 0; i < b->spec->account_cnt; i++) {
+        coh_addr_t const *who = &b->accounts[i];
+        COH_TRY(allow(b, who, &b->tokens[0], &b->market));
+        COH_TRY(allow(b, who, &b->tokens[1], &b->market));
+        COH_TRY(send(b, who, &b->market, "deposit(uint256)", gives, 1));
+        COH_TRY(send(b, who, &b->market, "borrow(uint256)", takes, 1));
+    }
+    return COH_OK;
+}
+
+static coh_err_t set_up_game(build_t *b)
+{
+    COH_TRY(deploy(b, &b->game, "Game", NULL, 0));
+    for (uint32_t i = 0; i < b->spec->account_cnt; i++) {
+        coh_u256_t board         = {{coh_rng_next(&b->rng), coh_rng_next(&b->rng), 0, 7}};
+        coh_abi_t const boards[] = {coh_abi_u256(&board)};
+        COH_TRY(send(b, &b->accounts[i], &b->game, "set(uint256)", boards, 1));
+    }
+    return COH_OK;
+}
+
+/* Item i + 1 is account i's. */
+static coh_err_t set_up_goods(build_t *b)
+{
+    COH_TRY(deploy(b, &b->goods, "SupplyChain", NULL, 0));
+    for (uint32_t i = 0; i < b->spec->account_cnt; i++) {
+        coh_abi_t const what[] = {coh_abi_u64(i)};
+        COH_TRY(send(b, &b->accounts[i], &b->goods, "make(bytes32)", what, 1));
+    }
+    return COH_OK;
+}
+
+static coh_err_t set_up(build_t *b)
+{
+    uint32_t cnt = b->spec->instance_cnt;
+    switch (b->spec->work) {
+    case COH_BENCH_WORK_TRANSFER:
+    case COH_BENCH_WORK_SELF: return COH_OK;
+    case COH_BENCH_WORK_TOKEN: return set_up_tokens(b, cnt != 0 ? cnt : 1);
+    case COH_BENCH_WORK_CHAIN: return set_up_chain(b);
+    case COH_BENCH_WORK_NFT: return set_up_nft(b);
+    case COH_BENCH_WORK_POOL: return set_up_pools(b, 1);
+    case COH_BENCH_WORK_POOLS: return set_up_pools(b, cnt != 0 ? cnt : 100);
+    case COH_BENCH_WORK_BANK: return set_up_bank(b);
+    case COH_BENCH_WORK_LENDING: return set_up_market(b);
+    case COH_BENCH_WORK_GAME: return set_up_game(b);
+    case COH_BENCH_WORK_GOODS: return set_up_goods(b);
+    case COH_BENCH_WORK_MIX:
+        COH_TRY(set_up_pools(b, cnt != 0 ? cnt : 100));
+        COH_TRY(set_up_nft(b));
+        COH_TRY(set_up_bank(b));
+        COH_TRY(set_up_market(b));
+        b->token_draw_cnt = TOKENS;
+        return set_up_goods(b);
+    case COH_BENCH_WORK_CNT: break;
+    }
+    return COH_EINVAL;
+}
+
+/* ---- transactions ---- */
+
+static uint32_t draw(build_t *b)
+{
+    uint32_t cnt = b->spec->account_cnt;
+    if (b->spec->skew.kind == COH_BENCH_SKEW_HOT && coh_rng_percent(&b->rng, 90)) {
+        return (uint32_t)coh_rng_below(&b->rng, COH_MAX(1, cnt / 10));
+    }
+    if (b->spec->skew.kind != COH_BENCH_SKEW_ZIPF) {
+        return (uint32_t)coh_rng_below(&b->rng, cnt);
+    }
+    double at   = (double)(coh_rng_next(&b->rng) >> 11) / 9007199254740992.0 * b->weights[cnt - 1];
+    uint32_t lo = 0;
+    uint32_t hi = cnt - 1;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (b->weights[mid] <= at) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+/* An account that is on shard home, or elsewhere, as the share across shards asks. */
+static uint32_t draw_for(build_t *b, uint32_t home)
+{
+    uint32_t percent = b->spec->cross_percent;
+    uint32_t i       = draw(b);
+    if (percent == COH_BENCH_CROSS_ANY || b->dir.shard_cnt < 2) {
+        return i;
+    }
+    bool cross = coh_rng_percent(&b->rng, percent);
+    for (uint32_t n = 0; n < DRAWS_MAX && (b->shards[i] != home) != cross; n++) {
+        i = draw(b);
+    }
+    return i;
+}
+
+/* A transaction to be. */
+typedef struct {
+    uint32_t from;
+    coh_addr_t to;
+    uint64_t value;
+    uint64_t gas;
+    coh_buf_t data;
+} plan_t;
+
+static void call(plan_t *p, char const *signature, coh_abi_t const *args, size_t cnt)
+{
+    coh_abi_call(&p->data, signature, args, cnt);
+}
+
+/* Who calls the contract. */
+static void plan_call(build_t *b, plan_t *p, coh_addr_t const *contract)
+{
+    p->to   = *contract;
+    p->from = draw_for(b, shard_of(b, contract));
+}
+
+static void plan_transfer(build_t *b, plan_t *p)
+{
+    p->from  = draw(b);
+    p->to    = b->accounts[draw_for(b, b->shards[p->from])];
+    p->value = 1;
+    p->gas   = 21000;
+}
+
+static void plan_self(build_t *b, plan_t *p)
+{
+    p->from  = b->next++ % b->spec->account_cnt;
+    p->to    = b->accounts[p->from];
+    p->value = 1;
+    p->gas   = 21000;
+}
+
+static void plan_token(build_t *b, plan_t *p)
+{
+    plan_call(b, p, &b->tokens[coh_rng_below(&b->rng, b->token_draw_cnt)]);
+    coh_u256_t amount      = power_of_ten(PAY_ZERO);
+    coh_abi_t const args[] = {coh_abi_addr(&b->accounts[draw(b)]), coh_abi_u256(&amount)};
+    call(p, "transfer(address,uint256)", args, COH_CNT(args));
+}
+
+static void plan_chain(build_t *b, plan_t *p)
+{
+    p->from                = b->next++ % b->spec->account_cnt;
+    p->to                  = b->tokens[0];
+    coh_u256_t amount      = power_of_ten(PAY_ZERO);
+    coh_abi_t const args[] = {coh_abi_addr(&b->accounts[b->next % b->spec->account_cnt]),
+                              coh_abi_u256(&amount)};
+    call(p, "transfer(address,uint256)", args, COH_CNT(args));
+}
+
+static void plan_nft(build_t *b, plan_t *p)
+{
+    plan_call(b, p, &b->nft);
+    coh_abi_t const args[] = {coh_abi_addr(&b->accounts[p->from])};
+    call(p, "mint(address)", args, COH_CNT(args));
+}
+
+/* Either way at random, so that pools stay about where they are. */
+static void plan_swap(build_t *b, plan_t *p)
+{
+    plan_call(b, p, &b->router);
+    uint8_t const *pool    = b->pools[coh_rng_below(&b->rng, b->pool_cnt)];
+    bool back              = coh_rng_percent(&b->rng, 50);
+    coh_u256_t amount      = power_of_ten(PAY_ZERO);
+    coh_abi_t const path[] = {coh_abi_addr(&b->tokens[pool[back]]),
+                              coh_abi_addr(&b->tokens[pool[!back]])};
+    coh_abi_t const args[] = {coh_abi_u256(&amount),
+                              coh_abi_u64(1),
+                              coh_abi_array(path, COH_CNT(path)),
+                              coh_abi_addr(&b->accounts[p->from]),
+                              coh_abi_u64(DEADLINE)};
+    call(p,
+         "swapExactTokensForTokens(uint256,uint256,address[],address,uint256)",
+         args,
+         COH_CNT(args));
+}
+
+static void plan_bank(build_t *b, plan_t *p)
+{
+    plan_call(b, p, &b->bank);
+    coh_abi_t who    = coh_abi_u64(p->from);
+    coh_abi_t whom   = coh_abi_u64(draw(b));
+    coh_abi_t amount = coh_abi_u64(1 + coh_rng_below(&b->rng, 100));
+    switch (coh_rng_below(&b->rng, 5)) {
+    case 0: call(p, "depositChecking(uint256,int256)", (coh_abi_t[]){who, amount}, 2); break;
+    case 1: call(p, "transactSavings(uint256,int256)", (coh_abi_t[]){who, amount}, 2); break;
+    case 2:
+        call(p, "sendPayment(uint256,uint256,int256)", (coh_abi_t[]){who, whom, amount}, 3);
+        break;
+    case 3: call(p, "writeCheck(uint256,int256)", (coh_abi_t[]){who, amount}, 2); break;
+    default: call(p, "amalgamate(uint256,uint256)", (coh_abi_t[]){who, whom}, 2); break;
+    }
+}
+
+static void plan_lending(build_t *b, plan_t *p)
+{
+    static char const *const calls[] = {
+        "deposit(uint256)", "withdraw(uint256)", "borrow(uint256)", "repay(uint256)"};
+    plan_call(b, p, &b->market);
+    coh_u256_t amount      = power_of_ten(PAY_ZERO);
+    coh_abi_t const args[] = {coh_abi_u256(&amount)};
+    call(p, calls[coh_rng_below(&b->rng, COH_CNT(calls))], args, COH_CNT(args));
+}
+
+static void plan_game(build_t *b, plan_t *p)
+{
+    plan_call(b, p, &b->game);
+    p->gas                 = GAME_GAS;
+    coh_abi_t const args[] = {coh_abi_u64(STEPS)};
+    call(p, "play(uint256)", args, COH_CNT(args));
+}
+
+static void plan_goods(build_t *b, plan_t *p)
+{
+    plan_call(b, p, &b->goods);
+    coh_abi_t reading = coh_abi_u64(coh_rng_next(&b->rng));
+    if (coh_rng_percent(&b->rng, 20)) {
+        call(p, "make(bytes32)", &reading, 1);
+    } else {
+        call(p, "record(uint256,bytes32)", (coh_abi_t[]){coh_abi_u64(p->from + 1), reading}, 2);
+    }
+}
+
+typedef void plan_fn(build_t *b, plan_t *p);
+
+static plan_fn *const plans[COH_BENCH_WORK_CNT] = {
+    [COH_BENCH_WORK_TRANSFER] = plan_transfer,
+    [COH_BENCH_WORK_SELF]     = plan_self,
+    [COH_BENCH_WORK_TOKEN]    = plan_token,
+    [COH_BENCH_WORK_CHAIN]    = plan_chain,
+    [COH_BENCH_WORK_NFT]      = plan_nft,
+    [COH_BENCH_WORK_POOL]     = plan_swap,
+    [COH_BENCH_WORK_POOLS]    = plan_swap,
+    [COH_BENCH_WORK_BANK]     = plan_bank,
+    [COH_BENCH_WORK_LENDING]  = plan_lending,
+    [COH_BENCH_WORK_GAME]     = plan_game,
+    [COH_BENCH_WORK_GOODS]    = plan_goods,
+};
+
+/* Kinds of a mix, in percent. */
+static struct {
+    coh_bench_work_t work;
+    uint32_t percent;
+} const shares[] = {
+    {COH_BENCH_WORK_TRANSFER, 30},
+    {COH_BENCH_WORK_TOKEN, 30},
+    {COH_BENCH_WORK_POOLS, 20},
+    {COH_BENCH_WORK_NFT, 5},
+    {COH_BENCH_WORK_BANK, 5},
+    {COH_BENCH_WORK_LENDING, 5},
+    {COH_BENCH_WORK_GOODS, 5},
+};
+
+static coh_bench_work_t draw_work(build_t *b)
+{
+    if (b->spec->work != COH_BENCH_WORK_MIX) {
+        return b->spec->work;
+    }
+    uint64_t at = coh_rng_below(&b->rng, 100);
+    size_t i    = 0;
+    while (at >= shares[i].percent) {
+        at -= shares[i++].percent;
+    }
+    return shares[i].work;
+}
+
+/* Appends an encoded transaction to bytes; returns its length. */
+static size_t put_tx(build_t *b, coh_buf_t *bytes, coh_addr_t *sender)
+{
+    plan_t p = {.gas = TX_GAS};
+    plans[draw_work(b)](b, &p);
+    coh_tx_t tx = {.type         = COH_TX_DYNAMIC_FEE,
+                   .has_chain_id = true,
+                   .chain_id     = b->solo.block.chain_id,
+                   .nonce        = b->nonces[p.from]++,
+                   .gas_limit    = p.gas,
+                   .max_fee      = coh_u256(BASE_FEE + TIP),
+                   .max_tip      = coh_u256(TIP),
+                   .value        = coh_u256(p.value),
+                   .to           = p.to,
+                   .data         = coh_buf_bytes(&p.data),
+                   .r            = {[31] = 1},
+                   .s            = {[31] = 1}};
+    *sender     = b->accounts[p.from];
+    size_t n    = bytes->n;
+    coh_tx_encode(bytes, &tx);
+    coh_buf_free(&p.data);
+    return bytes->n - n;
+}
+
+static void put_blocks(build_t *b, coh_bench_world_t *out)
+{
+    uint32_t tx_cnt = b->spec->tx_cnt;
+    size_t all      = (size_t)b->spec->block_cnt * tx_cnt;
+    out->blocks     = coh_calloc(b->spec->block_cnt, sizeof(*out->blocks));
+    out->raws       = coh_calloc(all, sizeof(*out->raws));
+    out->senders    = coh_calloc(all, sizeof(*out->senders));
+    for (uint32_t i = 0; i < b->spec->account_cnt; i++) {
+        b->nonces[i] = coh_solo_nonce(&b->solo, &b->accounts[i]);
+    }
+    for (size_t i = 0; i < all; i++) {
+        out->raws[i].n = put_tx(b, &out->bytes, &out->senders[i]);
+    }
+    size_t at = 0;
+    for (size_t i = 0; i < all; i++) {
+        out->raws[i].p = out->bytes.p + at;
+        at += out->raws[i].n;
+    }
+    for (uint32_t k = 0; k < b->spec->block_cnt; k++) {
+        out->blocks[k] = (coh_import_block_t){.number        = k + 1,
+                                              .fork          = FORK,
+                                              .timestamp     = START_S + BLOCK_S * (k + 1),
+                                              .gas_limit     = b->solo.block.gas_limit,
+                                              .base_fee      = coh_u256(BASE_FEE),
+                                              .blob_base_fee = coh_u256(1),
+                                              .prev_randao   = coh_u256(k + 1),
+                                              .blob_max      = 6,
+                                              .coinbase      = b->solo.block.coinbase,
+                                              .tx_cnt        = tx_cnt,
+                                              .raws          = out->raws + (size_t)k * tx_cnt,
+                                              .senders       = out->senders + (size_t)k * tx_cnt};
+    }
+    out->block_cnt = b->spec->block_cnt;
+}
+
+/* ---- the state as a genesis ---- */
+
+typedef struct {
+    coh_genesis_t *genesis;
+    coh_memview_t *state;
+    size_t cap;
+} export_t;
+
+static void export_slot(void *arg, coh_u256_t const *slot, coh_u256_t const *value)
+{
+    coh_genesis_account_t *a = arg;
+    if ((a->slot_cnt & (a->slot_cnt - 1)) == 0) { /* full at each power of two */
+        a->slots = coh_realloc(a->slots, COH_MAX(1, 2 * a->slot_cnt) * sizeof(*a->slots));
+    }
+    a->slots[a->slot_cnt++] = (coh_genesis_slot_t){.key = *slot, .value = *value};
+}
+
+static void export_account(void *arg, coh_addr_t const *addr, coh_value_t const *value)
+{
+    export_t *x      = arg;
+    coh_genesis_t *g = x->genesis;
+    if (g->alloc_cnt == x->cap) {
+        x->cap   = COH_MAX(64, 2 * x->cap);
+        g->alloc = coh_realloc(g->alloc, x->cap * sizeof(*g->alloc));
+    }
+    coh_genesis_account_t *a = &g->alloc[g->alloc_cnt++];
+    *a = (coh_genesis_account_t){.addr = *addr, .nonce = value->nonce, .balance = value->word};
+    if (coh_value_has_code(value)) {
+        coh_bytes_t code = coh_memview_code(x->state, &value->code_hash);
+        uint8_t *copy    = coh_calloc(1, code.n);
+        memcpy(copy, code.p, code.n);
+        a->code = coh_bytes(copy, code.n);
+    }
+    coh_memview_slots(x->state, addr, export_slot, a);
+}
+
+static coh_err_t put_genesis(build_t *b, coh_genesis_t *g)
+{
+    *g         = (coh_genesis_t){.chain_id  = b->solo.block.chain_id,
+                                 .timestamp = START_S,
+                                 .gas_limit = b->solo.block.gas_limit,
+                                 .base_fee  = coh_u256(BASE_FEE)};
+    export_t x = {.genesis = g, .state = b->solo.state};
+    coh_memview_accounts(b->solo.state, export_account, &x);
+    return coh_genesis_finish(g, b->why);
+}
+
+static void start(build_t *b)
+{
+    uint32_t cnt = b->spec->account_cnt;
+    coh_rng_seed(&b->rng, b->spec->seed);
+    coh_solo_init(&b->solo, FORK);
+    coh_u256_t balance = power_of_ten(RICH_ZERO);
+    b->rich            = make_addr(&b->rng);
+    coh_solo_fund(&b->solo, &b->rich, &balance);
+    b->accounts = coh_calloc(cnt, sizeof(*b->accounts));
+    b->nonces   = coh_calloc(cnt, sizeof(*b->nonces));
+    b->shards   = coh_calloc(cnt, sizeof(*b->shards));
+    b->weights  = coh_calloc(cnt, sizeof(*b->weights));
+    double sum  = 0;
+    for (uint32_t i = 0; i < cnt; i++) {
+        b->accounts[i] = make_addr(&b->rng);
+        coh_solo_fund(&b->solo, &b->accounts[i], &balance);
+        b->shards[i] = shard_of(b, &b->accounts[i]);
+        sum += pow(i + 1.0, -(double)b->spec->skew.theta_percent / 100.0);
+        b->weights[i] = sum;
+    }
+}
+
+coh_err_t coh_bench_world_new(coh_bench_world_t *out,
+                              coh_bench_world_spec_t const *spec,
+                              coh_buf_t *why)
+{
+    COH_ASSERT(spec->account_cnt > 1);
+    build_t b = {.spec = spec, .why = why};
+    *out      = (coh_bench_world_t){0};
+    COH_TRY(coh_placement_initial(&b.dir, "hash", COH_MAX(1, spec->shard_cnt), why));
+    start(&b);
+    coh_err_t rc = set_up(&b);
+    if (rc == COH_OK) {
+        rc = put_genesis(&b, &out->genesis);
+    }
+    if (rc == COH_OK) {
+        put_blocks(&b, out);
+    }
+    free(b.accounts);
+    free(b.nonces);
+    free(b.shards);
+    free(b.weights);
+    coh_solo_fini(&b.solo);
+    return rc;
+}
+
+coh_err_t coh_bench_world_load(coh_bench_world_t *out, char const *path, coh_buf_t *why)
+{
+    coh_realblock_t block;
+    *out         = (coh_bench_world_t){0};
+    coh_err_t rc = coh_realblock_load(&block, path, why);
+    if (rc == COH_OK && coh_realblock_kind(&block) == COH_REALBLOCK_TYPE) {
+        coh_buf_printf(why, "%s: %s", path, coh_realblock_kind_str(COH_REALBLOCK_TYPE));
+        rc = COH_EUNSUPPORTED;
+    }
+    if (rc == COH_OK) {
+        rc = coh_realblock_genesis(&out->genesis, &block, why);
+    }
+    if (rc == COH_OK) {
+        size_t cnt   = block.tx_cnt;
+        out->blocks  = coh_calloc(1, sizeof(*out->blocks));
+        out->raws    = coh_calloc(cnt + 1, sizeof(*out->raws));
+        out->senders = coh_calloc(cnt + 1, sizeof(*out->senders));
+        for (size_t i = 0; i < cnt; i++) {
+            out->raws[i]    = (coh_bytes_t){.n = block.txs[i].raw.n};
+            out->senders[i] = block.senders[i];
+            coh_buf_put(&out->bytes, block.txs[i].raw.p, block.txs[i].raw.n);
+        }
+        size_t at = 0;
+        for (size_t i = 0; i < cnt; i++) {
+            out->raws[i].p = out->bytes.p + at;
+            at += out->raws[i].n;
+        }
+        out->blocks[0] = (coh_import_block_t){.number        = block.number,
+                                              .fork          = block.fork,
+                                              .timestamp     = block.timestamp,
+                                              .gas_limit     = block.gas_limit,
+                                              .base_fee      = block.base_fee,
+                                              .blob_base_fee = block.blob_base_fee,
+                                              .prev_randao   = block.prev_randao,
+                                              .blob_max      = block.blob_max,
+                                              .coinbase      = block.coinbase,
+                                              .tx_cnt        = (uint32_t)cnt,
+                                              .raws          = out->raws,
+                                              .senders       = out->senders};
+        out->block_cnt = 1;
+    }
+    coh_realblock_free(&block);
+    return rc;
+}
+
+void coh_bench_world_free(coh_bench_world_t *world)
+{
+    coh_genesis_free(&world->genesis);
+    free(world->blocks);
+    free(world->raws);
+    free(world->senders);
+    coh_buf_free(&world->bytes);
+    *world = (coh_bench_world_t){0};
+}
