@@ -72,6 +72,7 @@ typedef struct {
     uint32_t
         sensitive_cnt; /* readers that a mere increase may invalidate: of the exact word, or refused by AT_LEAST */
     uint32_t exists_cnt; /* readers of EXISTS */
+    bool has_nonce;      /* some setter writes NONCE */
     bool has_value;      /* some setter writes VALUE */
     bool has_code;       /* some setter writes CODE */
     bool has_gone;       /* some setter is GONE */
@@ -681,7 +682,7 @@ static coh_write_code_t const *resolve(coh_mvstore_t const *mv,
     uint32_t below               = setters_below(h, r);
     coh_write_code_t const *code = NULL;
     *out = (coh_value_t){.nonce = e->latest.nonce, .word = word_for(mv, arena, e, r, below)};
-    for (uint32_t i = below; i != 0; i--) {
+    for (uint32_t i = h->has_nonce ? below : 0; i != 0; i--) {
         if (h->setters[i - 1].flags & COH_WRITE_NONCE) {
             out->nonce = h->setters[i - 1].nonce;
             break;
@@ -772,7 +773,8 @@ coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
     size_t bucket = lock_bucket(mv, key);
     entry_t *e    = find_or_create(mv, bucket, key);
     if (e == NULL || e->state == STATE_LOADING ||
-        (e->history != NULL && estimate_below(e->history, reader.tx_idx, fields))) {
+        (e->history != NULL && estimate_below(e->history, reader.tx_idx, fields) &&
+         !COH_HOOK("mvstore:ignore_estimate"))) {
         if (e != NULL) {
             add_waiter(e, waiter);
         }
@@ -789,7 +791,9 @@ coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
         r.fields |= at_least(&out->word, bound) ? SAW_ENOUGH : 0;
     }
     r.fields |= (out->flags & COH_ACCOUNT_EXISTS) ? SAW_EXISTS : 0;
-    add_reader(&ctx->arena, h, &r);
+    if (!COH_HOOK("mvstore:drop_read")) {
+        add_reader(&ctx->arena, h, &r);
+    }
     unlock_bucket(mv, bucket);
     return COH_MV_OK;
 }
@@ -1057,6 +1061,7 @@ void coh_mv_publish(coh_mvstore_t *mv,
         old = insert_version(h, &ctx->arena, &now);
     }
     h->max_idx   = COH_MAX(h->max_idx, now.tx_idx);
+    h->has_nonce = h->has_nonce || (now.flags & COH_WRITE_NONCE);
     h->has_value = h->has_value || (now.flags & COH_WRITE_VALUE);
     h->has_code  = h->has_code || (now.flags & COH_WRITE_CODE);
     h->has_gone  = h->has_gone || (now.flags & COH_WRITE_GONE);

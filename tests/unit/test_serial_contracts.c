@@ -59,7 +59,7 @@ typedef struct {
     outcome_t outcomes[BLOCK_TXS];
     uint64_t gas_used;
     coh_bytes_t steps[COH_STEP_CNT_MAX]; /* in the world's arena */
-    coh_hash_t root; /* of the state after it */
+    coh_hash_t root;                     /* of the state after it */
 } block_t;
 
 typedef struct {
@@ -465,6 +465,7 @@ typedef struct {
     uint32_t slot_cnt;
     bool is_done[BLOCKS_MAX];
     coh_hash_t hashes[BLOCKS_MAX];
+    coh_block_cluster_report_t report;
 } check_t;
 
 COH_PRINTF(2, 3) static void differ(check_t *c, char const *fmt, ...)
@@ -600,7 +601,7 @@ static void count_account(void *arg, coh_addr_t const *addr, coh_value_t const *
 }
 
 /* Runs the world through a layout and compares: every block, but that restarts may hide the fate of some that were decided just before. */
-static coh_block_cluster_report_t run_layout(world_t *w, coh_block_cluster_layout_t const *layout)
+static check_t compare(world_t *w, coh_block_cluster_layout_t const *layout)
 {
     check_t c                           = {.world = w};
     coh_block_cluster_visitor_t visitor = {.block   = check_block,
@@ -617,7 +618,7 @@ static coh_block_cluster_report_t run_layout(world_t *w, coh_block_cluster_layou
     coh_block_cluster_t *cluster = coh_block_cluster_new(layout);
     coh_err_t err =
         coh_block_cluster_run(cluster, &w->genesis, blocks, w->block_cnt, &visitor, &why);
-    coh_block_cluster_report_t report = coh_block_cluster_report(cluster);
+    c.report = coh_block_cluster_report(cluster);
     coh_block_cluster_free(cluster);
     if (err != COH_OK) {
         differ(&c, "%s: %.*s", coh_err_str(err), (int)why.n, (char const *)why.p);
@@ -626,12 +627,12 @@ static coh_block_cluster_report_t run_layout(world_t *w, coh_block_cluster_layou
     count_t count = {.world = w};
     coh_memview_accounts(w->state, count_account, &count);
     if (c.wrong_cnt == 0 && (count.accounts != c.account_cnt || count.slots != c.slot_cnt ||
-                             c.done_cnt + report.untold_cnt != w->block_cnt)) {
+                             c.done_cnt + c.report.untold_cnt != w->block_cnt)) {
         differ(&c,
                "%u blocks done of %u after %u restarts, %u accounts for %u, %u slots for %u",
                c.done_cnt,
                w->block_cnt,
-               report.restart_cnt,
+               c.report.restart_cnt,
                c.account_cnt,
                count.accounts,
                c.slot_cnt,
@@ -643,10 +644,16 @@ static coh_block_cluster_report_t run_layout(world_t *w, coh_block_cluster_layou
             differ(&c, "block %u has another hash than in the first layout", b);
         }
     }
-    if (!w->known && report.restart_cnt == 0) {
+    if (!w->known && c.report.restart_cnt == 0 && c.wrong_cnt == 0) {
         memcpy(w->hashes, c.hashes, sizeof(w->hashes));
         w->known = true;
     }
+    return c;
+}
+
+static coh_block_cluster_report_t run_layout(world_t *w, coh_block_cluster_layout_t const *layout)
+{
+    check_t c = compare(w, layout);
     if (c.wrong_cnt != 0) {
         fail_msg("%s, %u shards, %u threads, %s, placement %s, home %s, seed %" PRIu64 ": %s",
                  coh_fork_name(w->fork),
@@ -658,7 +665,7 @@ static coh_block_cluster_report_t run_layout(world_t *w, coh_block_cluster_layou
                  layout->seed,
                  c.wrong);
     }
-    return report;
+    return c.report;
 }
 
 static void run_layouts(world_t *w, bool few)
@@ -809,6 +816,59 @@ static void contracts_begin_again_where_there_is_no_room_to_park(void **state)
     assert_true(atomic_load(&cnt) > 100);
     free_world(w);
     free(w);
+}
+
+/* Bugs that are put in, to see the tests catch them. One thread: what a seed does it does again. */
+
+static bool is_planted(void *arg, char const *place) { return strcmp(place, arg) == 0; }
+
+#define PLANT_WORLDS 20u
+
+/* Worlds that come out wrong with a bug, of PLANT_WORLDS; *retractions of all of them. */
+static uint32_t plant(char const *place, uint64_t *retractions)
+{
+    char name[64];
+    uint32_t wrong = 0;
+    *retractions   = 0;
+    (void)snprintf(name, sizeof(name), "%s", place);
+    for (uint64_t i = 0; i < PLANT_WORLDS; i++) {
+        world_t *w               = coh_calloc(1, sizeof(*w));
+        coh_metrics_t *metrics[] = {coh_metrics_new(0), coh_metrics_new(1), coh_metrics_new(2)};
+        coh_block_cluster_layout_t layout = {.shard_cnt  = 2,
+                                             .thread_cnt = 1,
+                                             .placement  = "random:3",
+                                             .seed       = i,
+                                             .metrics    = metrics};
+        make_random_world(w, COH_FORK_PRAGUE, 1000 + i);
+        coh_hook_set(is_planted, name);
+        wrong += compare(w, &layout).wrong_cnt != 0;
+        coh_hook_set(NULL, NULL);
+        for (size_t r = 0; r < COH_CNT(metrics); r++) {
+            *retractions += coh_metric_get(metrics[r], COH_M_mvstore_retraction);
+            coh_metrics_free(metrics[r]);
+        }
+        free_world(w);
+        free(w);
+    }
+    print_message("%s: %u of %u worlds wrong, %" PRIu64 " retractions\n",
+                  place,
+                  wrong,
+                  PLANT_WORLDS,
+                  *retractions);
+    return wrong;
+}
+
+static void contracts_planted_bugs_are_caught(void **state)
+{
+    (void)state;
+    uint64_t usual;
+    uint64_t retractions;
+    assert_int_equal(plant("none", &usual), 0);
+    assert_true(plant("sched:drop_retract", &retractions) != 0);
+    assert_true(plant("mvstore:drop_read", &retractions) != 0);
+    /* Who reads on over an estimate is retracted when its writer has run again: right, but not for nothing. */
+    assert_int_equal(plant("mvstore:ignore_estimate", &retractions), 0);
+    assert_true(retractions > usual);
 }
 
 #endif
@@ -1217,6 +1277,7 @@ int main(void)
         cmocka_unit_test(contracts_survive_restarts),
 #ifdef COH_DEEP_CHECKS
         cmocka_unit_test(contracts_begin_again_where_there_is_no_room_to_park),
+        cmocka_unit_test(contracts_planted_bugs_are_caught),
 #endif
         cmocka_unit_test(contracts_transfer_meets_code_of_the_same_block),
         cmocka_unit_test(contracts_destroyed_and_created_again),
