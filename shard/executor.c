@@ -20,9 +20,9 @@
 #define PUBLISH_BYTES_MAX ((size_t)8 << 20)
 /* A worker tells the communication thread when it has collected this many records. */
 #define COLLECT_CNT 1024u
-/* Transitions that a worker keeps for the next ones, and the most octets that one of these may hold. */
-#define RUNS_KEPT      64u
-#define RUN_BYTES_KEPT ((size_t)1 << 20)
+/* Memory of transitions that a worker keeps for the next ones, and the most octets that one of these may hold. Where much is not in memory yet, hundreds are parked at a time. */
+#define RUNS_BYTES_KEPT ((size_t)64 << 20)
+#define RUN_BYTES_KEPT  ((size_t)1 << 20)
 /* Owners of accounts that a thread remembers: the directory needs a Keccak for each. */
 #define OWNER_CNT 512u
 /* Writes up to this many are looked up one by one. */
@@ -112,8 +112,8 @@ typedef struct {
 typedef struct {
     coh_mv_ctx_t mv;
     collected_t out;
-    run_t *runs; /* free ones */
-    uint32_t run_cnt;
+    run_t *runs;                /* free ones */
+    size_t run_bytes;           /* of them */
     coh_write_t const **sorted; /* scratch of publish */
     uint32_t sorted_cap;
     coh_buf_t rlp; /* likewise */
@@ -134,6 +134,7 @@ struct run {
     uint32_t incarnation;
     uint32_t chain;
     bool assumed;        /* it was told that the receiver has no code, unseen */
+    size_t bytes;        /* that it held when it was given back last; counted, while it is free */
     size_t parked_bytes; /* counted, while parked */
 };
 
@@ -846,6 +847,9 @@ static uint32_t traits_of(void *arg, uint32_t pos, coh_sched_trait_t *out)
 /* Tells the scheduler what an incarnation wrote that others read: not what it adds to a balance, nor its sender's account, by which his chain goes. */
 static void learn(coh_executor_t *ex, uint32_t pos, uint32_t incarnation, coh_outcome_t const *o)
 {
+    if (atomic_load_explicit(&ex->txs[pos].reads_code, memory_order_relaxed) && incarnation != 0) {
+        incarnation--; /* that its receiver has code is no conflict */
+    }
     if (!coh_sched_learns(ex->sched, incarnation)) {
         return;
     }
@@ -902,7 +906,7 @@ static run_t *take_run(coh_executor_t *ex,
         run = ctx->runs;
         if (run != NULL) {
             ctx->runs = run->next;
-            ctx->run_cnt--;
+            ctx->run_bytes -= run->bytes;
         } else {
             run             = coh_calloc(1, sizeof(*run));
             run->view       = (coh_view_t){.read = view_read, .code = view_code};
@@ -921,15 +925,17 @@ static run_t *take_run(coh_executor_t *ex,
 static void give_run_back(ctx_t *ctx, run_t *run)
 {
     tx_t const *tx = run->tx;
-    bool ran_code = tx->is_step || coh_tx_may_run_code(&tx->tx); /* else it is as small as it was */
-    if (ctx->run_cnt >= RUNS_KEPT ||
-        (ran_code && coh_transition_bytes(run->transition) > RUN_BYTES_KEPT)) {
+    if (run->bytes == 0 || tx->is_step ||
+        coh_tx_may_run_code(&tx->tx)) { /* else it is as large as it was */
+        run->bytes = sizeof(*run) + coh_transition_bytes(run->transition);
+    }
+    if (run->bytes > RUN_BYTES_KEPT || ctx->run_bytes + run->bytes > RUNS_BYTES_KEPT) {
         free_run(run);
         return;
     }
     run->next = ctx->runs;
     ctx->runs = run;
-    ctx->run_cnt++;
+    ctx->run_bytes += run->bytes;
 }
 
 /* Lets the transaction keep its run while it is parked, if there is memory for that. */

@@ -1,6 +1,7 @@
 #include "shard/hints.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
@@ -55,6 +56,21 @@ struct coh_hints {
     size_t first_cap, of_cap, member_cap;
 };
 
+/* Zeroed memory that costs only where it is used. */
+static void *map(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    COH_ASSERT(p != MAP_FAILED);
+    return p;
+}
+
+static void unmap(void *p, size_t bytes)
+{
+    if (p != NULL) {
+        (void)munmap(p, bytes);
+    }
+}
+
 coh_hints_t *coh_hints_new(uint32_t proof_min)
 {
     coh_hints_t *h = coh_calloc(1, sizeof(*h));
@@ -66,8 +82,8 @@ coh_hints_t *coh_hints_new(uint32_t proof_min)
 void coh_hints_free(coh_hints_t *h)
 {
     if (h != NULL) {
-        free(h->traits);
-        free(h->states);
+        unmap(h->traits, TRAIT_CNT * sizeof(*h->traits));
+        unmap(h->states, STATE_CNT * sizeof(*h->states));
         free(h->firsts);
         free(h->of);
         free(h->members);
@@ -244,8 +260,8 @@ static void lay_out(coh_hints_t *h)
     }
     h->is_laid_out = true;
     if (h->traits == NULL) {
-        h->traits = coh_calloc(TRAIT_CNT, sizeof(*h->traits));
-        h->states = coh_calloc(STATE_CNT, sizeof(*h->states));
+        h->traits = map(TRAIT_CNT * sizeof(*h->traits));
+        h->states = map(STATE_CNT * sizeof(*h->states));
     }
     size_t of_cnt  = find_traits(h);
     h->members     = at_least(h->members, &h->member_cap, of_cnt, sizeof(*h->members));
