@@ -318,14 +318,26 @@ static void launch_import(coh_coordinator_t *c)
     launch(c, f);
 }
 
+/* follows tells whether an empty block is due behind the last one: some clients ask for a receipt only when they have seen a block come. */
+static bool follows(coh_coordinator_t const *c, uint64_t now_us)
+{
+    return c->follow_us != 0 && now_us >= c->follow_us &&
+           c->commit.next == coh_coordinator_head(c) + 1;
+}
+
 /* launch_pooled builds a block from the pool and starts it, if one is due. */
 static bool launch_pooled(coh_coordinator_t *c)
 {
     uint64_t now_us = c->env->mono_us(c->env);
-    if (!coh_sequencer_is_due(&c->rules, &c->draft, c->pool, now_us, false)) {
+    if (!coh_sequencer_is_due(&c->rules, &c->draft, c->pool, now_us, false) &&
+        !follows(c, now_us)) {
         c->env->due_us = coh_sequencer_due_us(&c->rules, &c->draft, c->pool);
+        if (c->follow_us != 0 && c->commit.next == coh_coordinator_head(c) + 1) {
+            c->env->due_us = COH_MIN(c->env->due_us, c->follow_us);
+        }
         return false;
     }
+    c->follow_us                  = 0;
     coh_sequencer_parent_t parent = next_parent(c);
     coh_draft_t *draft            = &c->draft;
     coh_sequencer_build(draft, &c->rules, &parent, c->pool, now_s(c), now_us);
@@ -578,6 +590,12 @@ static void on_committed(coh_coordinator_t *c, uint64_t number)
     f->sealed            = NULL;
     coh_import_t *im     = f->import;
     f->import            = NULL;
+    bool was_pooled      = im == NULL && sealed->tx_cnt > 0;
+    if (was_pooled && c->asks.asker.done != NULL && c->config->block_follow_ms != 0) {
+        c->follow_us = now_us + c->config->block_follow_ms * 1000;
+    } else if (im != NULL) {
+        c->follow_us = 0;
+    }
     coh_chain_append(c->chain, sealed, now_us);
     publish_block(c, sealed);
     coh_co_tell_head(c);

@@ -130,7 +130,8 @@ struct coh_coordinator {
     uint32_t abort_cnt;                      /* ...so many times in a row */
     coh_buf_t abort_reason;
 
-    coh_draft_t draft; /* the last block built from the pool */
+    coh_draft_t draft;  /* the last block built from the pool */
+    uint64_t follow_us; /* when an empty block is to follow (block.follow_ms); 0: never */
 
     coh_imports_t imports; /* not begun */
 

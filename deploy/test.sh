@@ -2,18 +2,19 @@
 # test.sh: installs what is missing, builds, and runs the tests: everything with the release preset, then all but the
 # tests of label mpi with the asan preset (address and undefined-behaviour sanitizers, clang). Quiet but for ctest's closing lines.
 #
-#   deploy/test.sh [--preset NAME]... [--long] [--lint]
+#   deploy/test.sh [--preset NAME]... [--long] [--lint] [--with-peers]
 #
 #   --preset NAME   only this preset, or these: release debug asan tsan coverage
 #   --long          longer runs: more simulator seeds, 20 rounds of kill -9; recompiles the contracts of tests/contracts and
 #                   compares (installs node and npm if they are missing)
+#   --with-peers    also run real JSON-RPC clients (ethers, viem, web3.js) against real ranks (needs node and npm)
 #   --lint          also check formatting (clang-format) and run clang-tidy
 set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$self")/.."
 . deploy/lib.sh
 
-presets=() lint=''
+presets=() lint='' peers=''
 while [ $# -gt 0 ]; do
     case $1 in
     --preset)
@@ -23,6 +24,7 @@ while [ $# -gt 0 ]; do
         ;;
     --long) export COHORT_TEST_LONG=1 ;;
     --lint) lint=1 ;;
+    --with-peers) peers=1 ;;
     -h | --help)
         sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$self"
         exit 0
@@ -54,6 +56,11 @@ done
 
 if [ -n "${COHORT_TEST_LONG-}" ]; then
     tests/contracts/build.sh --check || failed=1
+fi
+
+if [ -n "$peers" ]; then
+    [ -x build/release/bin/cohort ] || build_preset release
+    tests/peers/run.sh release || failed=1
 fi
 
 if [ -n "$lint" ]; then

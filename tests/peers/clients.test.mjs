@@ -1,0 +1,315 @@
+// clients.test.mjs: ethers, viem and web3.js, each with accounts of its own, against the node at COHORT_RPC (run.sh).
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { after, before, describe, it } from "node:test";
+
+const require = createRequire(process.env.COHORT_CLIENTS + "/package.json");
+const { ethers } = require("ethers");
+const viem = require("viem");
+const { privateKeyToAccount } = require("viem/accounts");
+const { Web3 } = require("web3");
+
+const url = "http://" + process.env.COHORT_RPC;
+const wsUrl = "ws://" + process.env.COHORT_RPC;
+const token = JSON.parse(readFileSync(new URL("../contracts/artifacts/Token.json", import.meta.url)));
+const mnemonic = ethers.Mnemonic.fromPhrase("test test test test test test test test test test test junk");
+const wallet = (i) => ethers.HDNodeWallet.fromMnemonic(mnemonic, `m/44'/60'/0'/0/${i}`);
+const keys = Array.from({ length: 10 }, (_, i) => wallet(i).privateKey);
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+async function until(what, test) {
+    for (let i = 0; i < 200; i++) {
+        const got = await test();
+        if (got) return got;
+        await sleep(50);
+    }
+    assert.fail(`nothing came of: ${what}`);
+}
+
+async function call(body, headers = {}, path = "/") {
+    const response = await fetch(url + path, {
+        method: "POST", headers: { "content-type": "application/json", ...headers },
+        body: typeof body === "string" ? body : JSON.stringify(body),
+    });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, json: text.startsWith("{") || text.startsWith("[") ? JSON.parse(text) : null, text };
+}
+const rpc = async (method, ...params) => (await call({ jsonrpc: "2.0", id: 1, method, params })).json;
+
+describe("ethers", () => {
+    let http, ws, me, other;
+    before(() => {
+        http = new ethers.JsonRpcProvider(url, undefined, { pollingInterval: 50 });
+        ws = new ethers.WebSocketProvider(wsUrl);
+        me = wallet(0).connect(http);
+        other = wallet(1).connect(http);
+    });
+    after(async () => {
+        http.destroy();
+        await ws.destroy();
+    });
+
+    it("knows the network", async () => {
+        assert.equal((await http.getNetwork()).chainId, 31337n);
+        assert.equal((await ws.getNetwork()).chainId, 31337n);
+        assert.match(await http.send("web3_clientVersion", []), /^Cohort\//);
+    });
+
+    it("sends every type of transaction and reads them back", async () => {
+        const fee = await http.getFeeData();
+        const to = ethers.Wallet.createRandom().address;
+        const price = { gasPrice: fee.gasPrice * 2n };
+        const kinds = [
+            { type: 0, ...price },
+            { type: 1, ...price, accessList: [{ address: to, storageKeys: [ethers.zeroPadValue("0x07", 32)] }] },
+            { type: 2, maxFeePerGas: fee.maxFeePerGas, maxPriorityFeePerGas: 1_000_000n },
+        ];
+        let spent = 0n;
+        const before = await http.getBalance(me.address);
+        for (const kind of kinds) {
+            const sent = await me.sendTransaction({ to, value: 1000n, gasLimit: 60_000n, ...kind });
+            const receipt = await sent.wait();
+            assert.equal(receipt.status, 1);
+            assert.equal(receipt.type, kind.type);
+            assert.equal(receipt.from, me.address);
+            assert.equal(receipt.to, to);
+            spent += receipt.gasUsed * receipt.gasPrice + 1000n;
+            const read = await http.getTransaction(sent.hash);
+            assert.equal(read.blockNumber, receipt.blockNumber);
+            assert.equal(read.nonce, sent.nonce);
+            assert.equal(read.signature.serialized, sent.signature.serialized);
+            // The raw form hashes to the same, so every field is the sender's.
+            assert.equal(ethers.keccak256(await http.send("debug_getRawTransaction", [sent.hash])), sent.hash);
+            const block = await http.getBlock(receipt.blockNumber, true);
+            assert.equal(block.hash, receipt.blockHash);
+            assert.equal(block.prefetchedTransactions[receipt.index].hash, sent.hash);
+            assert.equal((await http.getBlock(receipt.blockHash)).number, receipt.blockNumber);
+        }
+        assert.equal(await http.getBalance(to), 3000n);
+        assert.equal(await http.getBalance(me.address), before - spent);
+        assert.equal(await http.getTransactionCount(me.address), 3);
+    });
+
+    it("deploys a contract, and finds its events by filter and by subscription", async () => {
+        const factory = new ethers.ContractFactory(token.abi, token.bytecode, me);
+        const contract = await factory.deploy("Token", "TKN", me.address, 1_000_000n, { gasLimit: 3_000_000n });
+        const made = await contract.deploymentTransaction().wait();
+        const address = await contract.getAddress();
+        assert.equal(made.contractAddress, address);
+        assert.equal(made.to, null);
+        assert.equal(await http.getCode(address) === "0x", false);
+        assert.equal(made.logs.length, 1);
+
+        const heard = [];
+        const heads = [];
+        const live = new ethers.Contract(address, token.abi, ws);
+        await live.on("Transfer", (from, to, value, event) => heard.push([from, to, value, event.log.logIndex]));
+        await ws.on("block", (number) => heads.push(number));
+        await ws.send("eth_chainId", []); // behind the subscriptions
+        await sleep(200);
+        const filter = await http.send("eth_newFilter", [{ address, topics: [contract.interface.getEvent("Transfer").topicHash] }]);
+        const blocks = await http.send("eth_newBlockFilter", []);
+
+        const receipts = [];
+        for (const value of [5n, 6n, 7n]) {
+            receipts.push(await (await contract.transfer(other.address, value, { gasLimit: 100_000n })).wait());
+        }
+        await until("subscription to logs", () => heard.length === 3);
+        assert.deepEqual(heard.map((h) => h.slice(0, 3)), [5n, 6n, 7n].map((v) => [me.address, other.address, v]));
+        await until("subscription to heads", () => heads.includes(receipts[2].blockNumber));
+
+        const polled = await http.send("eth_getFilterChanges", [filter]);
+        assert.deepEqual(polled.map((l) => l.transactionHash), receipts.map((r) => r.hash));
+        assert.deepEqual(await http.send("eth_getFilterChanges", [filter]), []);
+        assert.equal((await http.send("eth_getFilterLogs", [filter])).length, 3);
+        assert.equal((await http.send("eth_getFilterChanges", [blocks])).includes(receipts[0].blockHash), true);
+        assert.equal(await http.send("eth_uninstallFilter", [filter]), true);
+        assert.equal(await http.send("eth_uninstallFilter", [filter]), false);
+
+        const past = await contract.queryFilter(contract.filters.Transfer(null, other.address), made.blockNumber, "latest");
+        assert.deepEqual(past.map((e) => e.args.value), [5n, 6n, 7n]);
+        const one = await http.getLogs({ blockHash: receipts[1].blockHash, address });
+        assert.equal(one.length, 1);
+        assert.deepEqual(await http.send("eth_getBlockReceipts", [ethers.toQuantity(receipts[0].blockNumber)]),
+            [await http.send("eth_getTransactionReceipt", [receipts[0].hash])]);
+        // balances: slot 0 of the contract is a mapping or not, but the holder's balance is in some slot: the sum was told by events.
+        assert.equal(past.reduce((sum, e) => sum + e.args.value, 0n), 18n);
+        await live.removeAllListeners();
+        await ws.removeAllListeners();
+    });
+
+    it("sees a failed call in the receipt", async () => {
+        const contract = new ethers.ContractFactory(token.abi, token.bytecode, other);
+        const deployed = await contract.deploy("T", "T", me.address, 1n, { gasLimit: 3_000_000n });
+        await deployed.waitForDeployment();
+        const sent = await deployed.transfer(me.address, 5n, { gasLimit: 100_000n });
+        await assert.rejects(sent.wait(), { code: "CALL_EXCEPTION" });
+        assert.equal((await http.getTransactionReceipt(sent.hash)).status, 0);
+    });
+
+    it("recognises what is wrong with a transaction", async () => {
+        const poor = ethers.Wallet.createRandom().connect(http);
+        const fields = { to: me.address, gasLimit: 21_000n, gasPrice: 10n ** 10n, type: 0 };
+        await assert.rejects(poor.sendTransaction({ ...fields, value: 1n }), { code: "INSUFFICIENT_FUNDS" });
+        await assert.rejects(me.sendTransaction({ ...fields, nonce: 0 }), { code: "NONCE_EXPIRED" });
+        const raw = await other.signTransaction({ ...fields, nonce: 100, chainId: 31337 });
+        await http.send("eth_sendRawTransaction", [raw]);
+        await assert.rejects(http.send("eth_sendRawTransaction", [raw]), /already known/);
+        assert.equal(await http.getTransactionReceipt(ethers.keccak256(raw)), null);
+        assert.equal((await http.getTransaction(ethers.keccak256(raw))).blockNumber, null);
+        const pool = await http.send("txpool_content", []);
+        assert.equal(pool.queued[other.address]["100"].hash, ethers.keccak256(raw));
+        assert.deepEqual(await http.send("txpool_status", []), { pending: "0x0", queued: "0x1" });
+    });
+});
+
+describe("viem", () => {
+    const chain = viem.defineChain({ id: 31337, name: "cohort", nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 }, rpcUrls: { default: { http: [url] } } });
+    const account = privateKeyToAccount(keys[2]);
+    const http = viem.createPublicClient({ chain, transport: viem.http(url, { batch: true }), pollingInterval: 50 });
+    const signer = viem.createWalletClient({ account, chain, transport: viem.http(url) });
+    let ws;
+    before(() => { ws = viem.createPublicClient({ chain, transport: viem.webSocket(wsUrl) }); });
+    after(async () => (await ws.transport.getRpcClient()).close());
+
+    it("transfers, in a batch", async () => {
+        const to = viem.getAddress("0x00000000000000000000000000000000000beef0");
+        const hashes = [];
+        for (let i = 0; i < 3; i++) {
+            hashes.push(await signer.sendTransaction({ to, value: 5n, gas: 21_000n }));
+        }
+        const receipts = await Promise.all(hashes.map((hash) => http.waitForTransactionReceipt({ hash })));
+        assert.deepEqual(receipts.map((r) => r.status), ["success", "success", "success"]);
+        assert.equal(await http.getBalance({ address: to }), 15n);
+        assert.equal(await http.getTransactionCount({ address: account.address, blockTag: "pending" }), 3);
+        const history = await http.getFeeHistory({ blockCount: 3, rewardPercentiles: [10, 90] });
+        assert.equal(history.baseFeePerGas.length, history.gasUsedRatio.length + 1);
+        assert.equal(history.reward.length, history.gasUsedRatio.length);
+    });
+
+    it("delegates its code (EIP-7702) where the pool takes such transactions, or is told that it does not", async () => {
+        const authorization = await signer.signAuthorization({ contractAddress: "0x000000000000000000000000000000000000dEaD", executor: "self" });
+        const sent = signer.sendTransaction({ authorizationList: [authorization], to: account.address, gas: 100_000n });
+        const hash = await sent.catch((e) => { assert.match(e.message, /not supported/); return null; });
+        if (hash) await http.waitForTransactionReceipt({ hash });
+    });
+
+    it("deploys, and watches events over WebSocket", async () => {
+        const hash = await signer.deployContract({ abi: token.abi, bytecode: token.bytecode, args: ["Token", "TKN", account.address, 100n], gas: 3_000_000n });
+        const { contractAddress: address } = await http.waitForTransactionReceipt({ hash });
+        const heard = [];
+        const blocks = [];
+        const pending = [];
+        const stop = [
+            ws.watchContractEvent({ address, abi: token.abi, eventName: "Transfer", onLogs: (logs) => heard.push(...logs) }),
+            ws.watchBlocks({ onBlock: (block) => blocks.push(block.hash) }),
+            ws.watchPendingTransactions({ onTransactions: (hashes) => pending.push(...hashes) }),
+        ];
+        await sleep(300);
+        const to = "0x0000000000000000000000000000000000000001";
+        const data = viem.encodeFunctionData({ abi: token.abi, functionName: "transfer", args: [to, 9n] });
+        const sent = await signer.sendTransaction({ to: address, data, gas: 100_000n });
+        const receipt = await http.waitForTransactionReceipt({ hash: sent });
+        await until("events, blocks and pending transactions", () =>
+            heard.length === 1 && blocks.includes(receipt.blockHash) && pending.includes(sent));
+        assert.equal(heard[0].args.value, 9n);
+        assert.equal(heard[0].transactionHash, sent);
+        stop.forEach((s) => s());
+        const logs = await http.getContractEvents({ address, abi: token.abi, eventName: "Transfer", fromBlock: 0n });
+        assert.deepEqual(logs.map((l) => l.args.value), [100n, 9n]);
+    });
+
+    it("gets its receipt with the submission (EIP-7966)", async () => {
+        const request = await signer.prepareTransactionRequest({ to: account.address, value: 1n, gas: 21_000n });
+        const raw = await signer.signTransaction(request);
+        const { result } = await rpc("eth_sendRawTransactionSync", raw);
+        assert.equal(result.transactionHash, viem.keccak256(raw));
+        assert.equal(result.status, "0x1");
+    });
+});
+
+describe("web3.js", () => {
+    let http, ws, me;
+    before(() => {
+        http = new Web3(url);
+        ws = new Web3(wsUrl);
+        me = http.eth.accounts.wallet.add(keys[4])[0].address;
+        http.eth.transactionPollingInterval = 50;
+    });
+    after(() => ws.provider.disconnect());
+
+    it("transfers", async () => {
+        const to = "0x000000000000000000000000000000000000bEEF";
+        const receipt = await http.eth.sendTransaction({ from: me, to, value: 77n, gas: 21_000n }, undefined, { checkRevertBeforeSending: false });
+        assert.equal(receipt.status, 1n);
+        assert.equal(await http.eth.getBalance(to), 77n);
+    });
+
+    it("deploys, subscribes and reads past events", async () => {
+        const contract = new http.eth.Contract(token.abi);
+        contract.config.checkRevertBeforeSending = false;
+        contract.transactionPollingInterval = 50;
+        const fees = { from: me, gas: "3000000", gasPrice: String((await http.eth.getGasPrice()) * 2n) };
+        const deployed = await contract.deploy({ data: token.bytecode, arguments: ["Token", "TKN", me, 50n] }).send(fees);
+        deployed.config.checkRevertBeforeSending = false;
+        deployed.transactionPollingInterval = 50;
+        const address = deployed.options.address;
+        const heard = [];
+        const subscription = await ws.eth.subscribe("logs", { address });
+        subscription.on("data", (log) => heard.push(log));
+        const receipt = await deployed.methods.transfer("0x0000000000000000000000000000000000000002", 3n).send(fees);
+        assert.equal(receipt.events.Transfer.returnValues.value, 3n);
+        await until("subscription to logs", () => heard.length === 1);
+        assert.equal(heard[0].transactionHash, receipt.transactionHash);
+        await subscription.unsubscribe();
+        const past = await deployed.getPastEvents("Transfer", { fromBlock: 0, toBlock: "latest" });
+        assert.deepEqual(past.map((e) => e.returnValues.value), [50n, 3n]);
+    });
+});
+
+describe("the door", () => {
+    it("answers batches in one piece and errors as geth does", async () => {
+        const { json } = await call([
+            { jsonrpc: "2.0", id: 1, method: "eth_chainId" },
+            { jsonrpc: "2.0", method: "eth_chainId" },
+            { jsonrpc: "2.0", id: "x", method: "eth_nothing" },
+            { jsonrpc: "2.0", id: null, method: "eth_getBalance", params: [] },
+            7,
+        ]);
+        assert.deepEqual(json, [
+            { jsonrpc: "2.0", id: 1, result: "0x7a69" },
+            { jsonrpc: "2.0", id: "x", error: { code: -32601, message: "the method eth_nothing does not exist/is not available" } },
+            { jsonrpc: "2.0", id: null, error: { code: -32602, message: "missing value for required argument 0" } },
+            { jsonrpc: "2.0", id: null, error: { code: -32600, message: "invalid request" } },
+        ]);
+    });
+
+    it("lets only the token's bearer call what is private", async () => {
+        const body = { jsonrpc: "2.0", id: 1, method: "admin_nodeInfo" };
+        const good = readFileSync(process.env.COHORT_TOKEN, "utf8").trim();
+        assert.equal((await call(body)).json.error.code, -32006);
+        assert.equal((await call(body, { authorization: "Bearer wrong-wrong-wrong-wrong" })).status, 401);
+        assert.match((await call(body, { authorization: "Bearer " + good })).json.result.name, /^Cohort/);
+    });
+
+    it("gives CORS headers to named origins only", async () => {
+        const body = { jsonrpc: "2.0", id: 1, method: "eth_chainId" };
+        const origin = "access-control-allow-origin";
+        assert.equal((await call(body, { origin: "http://wallet.example" })).headers.get(origin), "http://wallet.example");
+        assert.equal((await call(body, { origin: "http://evil.example" })).headers.get(origin), null);
+        assert.equal((await call(body, { "content-type": "text/plain" })).status, 415);
+        assert.equal((await call(body, {}, "/other")).status, 404);
+    });
+
+    it("says where accounts and blocks are", async () => {
+        const owner = (await rpc("cohort_ownerOf", "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266")).result;
+        assert.equal(owner.rank, owner.shard + 1);
+        assert.equal((await rpc("cohort_shards")).result.shards.length, 2);
+        assert.equal((await rpc("eth_getBalance", "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266", "0x1")).error.message, "historical state not available");
+        assert.equal((await rpc("eth_getBlockByNumber", "0xffffff", false)).result, null);
+        const earliest = (await rpc("eth_getBlockByNumber", "earliest", false)).result;
+        assert.equal(earliest.number, "0x0");
+        assert.equal((await rpc("eth_getBlockByHash", earliest.hash, false)).result.number, "0x0");
+    });
+});
