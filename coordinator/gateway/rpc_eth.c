@@ -704,7 +704,8 @@ static void fail_verdict(coh_rpc_call_t *call, coh_ask_verdict_t const *v, coh_b
         v->err == COH_TX_BUSY || v->err == COH_TX_POOL_FULL || v->err == COH_TX_SENDER_LIMIT;
     if (is_busy) {
         coh_rpc_fail(call, COH_RPC_LIMIT, "%s", text);
-    } else if (!v->has_account || coh_tx_decode(&tx, raw) != COH_TX_OK) {
+    } else if ((v->err != COH_TX_NONCE_TOO_LOW && v->err != COH_TX_FUNDS) || !v->has_account ||
+               coh_tx_decode(&tx, raw) != COH_TX_OK) {
         coh_rpc_fail(call, COH_RPC_SERVER, "%s", text);
     } else if (v->err == COH_TX_NONCE_TOO_LOW) {
         coh_rpc_fail(call,

@@ -1,0 +1,601 @@
+/* JSON-RPC without sockets: how quantities, data and blocks are read and written, what becomes of requests and batches, limits and time, searches for logs, filters and
+   subscriptions; over a chain laid down by hand (support/rpcworld.h). Expected texts are those of the JSON-RPC 2.0 and execution-apis documents, and of geth. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "common/base/alloc.h"
+#include "common/base/hex.h"
+#include "common/codec/receipt.h"
+#include "coordinator/gateway/rpc_json.h"
+#include "tests/support/rpcworld.h"
+#include "tests/support/txgen.h"
+
+/* ---- reading and writing ---- */
+
+static void rpc_json_quantities(void **state)
+{
+    (void)state;
+    static struct {
+        char const *json;
+        char const *fault; /* NULL: it is read as value */
+        uint64_t value;
+    } const cases[] = {
+        {"\"0x0\"", NULL, 0},
+        {"\"0x400\"", NULL, 1024},
+        {"\"0xFFFFFFFFFFFFFFFF\"", NULL, UINT64_MAX},
+        {"\"0x\"", "invalid argument 3: hex string \"0x\"", 0},
+        {"\"\"", "invalid argument 3: empty hex string", 0},
+        {"\"0x0400\"", "invalid argument 3: hex number with leading zero digits", 0},
+        {"\"ff\"", "invalid argument 3: hex string without 0x prefix", 0},
+        {"\"0xfg\"", "invalid argument 3: invalid hex string", 0},
+        {"\"0x10000000000000000\"", "invalid argument 3: hex number > 64 bits", 0},
+        {"5",
+         "invalid argument 3: json: cannot unmarshal non-string into Go value of type *hexutil.Big",
+         0},
+        {"null", "missing value for required argument 3", 0},
+    };
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        json_t *v = json_loads(cases[i].json, JSON_DECODE_ANY, NULL);
+        uint64_t got;
+        coh_rpc_fault_t fault;
+        bool ok = coh_rpc_get_quantity(&got, v, 3, &fault);
+        assert_int_equal(ok, cases[i].fault == NULL);
+        if (ok) {
+            assert_int_equal(got, cases[i].value);
+        } else {
+            assert_int_equal(fault.code, -32602);
+            assert_string_equal(fault.text, cases[i].fault);
+        }
+        json_decref(v);
+    }
+}
+
+static void rpc_json_writes(void **state)
+{
+    (void)state;
+    coh_buf_t out = COH_BUF_INIT;
+    coh_rpc_put_quantity(&out, 0);
+    coh_rpc_put_quantity(&out, 1024);
+    coh_rpc_put_quantity(&out, UINT64_MAX);
+    coh_u256_t word = {{0, 0, 0, 1}};
+    coh_rpc_put_u256(&out, &word);
+    word = coh_u256(0);
+    coh_rpc_put_u256(&out, &word);
+    coh_rpc_put_data(&out, "\x00\xff", 2);
+    coh_rpc_put_data(&out, NULL, 0);
+    static char const hostile[] = "a\"\\\n\x01\xff\xc3\xa9\xed\xa0\x80";
+    coh_rpc_put_string(&out, hostile, sizeof(hostile) - 1);
+    coh_buf_put_u8(&out, 0);
+    assert_string_equal((char *)out.p,
+                        "\"0x0\"\"0x400\"\"0xffffffffffffffff\""
+                        "\"0x1000000000000000000000000000000000000000000000000\"\"0x0\""
+                        "\"0x00ff\"\"0x\""
+                        "\"a\\\"\\\\\\u000a\\u0001?\xc3\xa9???\"");
+    coh_buf_free(&out);
+}
+
+static void rpc_json_is_bounded(void **state)
+{
+    (void)state;
+    coh_rpc_fault_t fault;
+    json_t *v = coh_rpc_parse(coh_bytes("[[[1]]]", 7), 3, 100, &fault);
+    assert_non_null(v);
+    json_decref(v);
+    assert_null(coh_rpc_parse(coh_bytes("[[[[1]]]]", 9), 3, 100, &fault));
+    assert_int_equal(fault.code, -32600);
+    assert_null(coh_rpc_parse(coh_bytes("[1,2,3,4]", 9), 3, 4, &fault));
+    v = coh_rpc_parse(
+        coh_bytes("\"[[[[,,,,\"", 10), 3, 4, &fault); /* in a string they count for nothing */
+    assert_non_null(v);
+    json_decref(v);
+    assert_null(coh_rpc_parse(coh_bytes("{\"a\"", 4), 3, 100, &fault));
+    assert_int_equal(fault.code, -32700);
+}
+
+/* ---- a chain ---- */
+
+#define CHAIN_ID 1337u
+
+static coh_genesis_t genesis;
+static coh_txgen_t *gen;
+static coh_addr_t const emitter = {{0xee, 1}};
+static coh_hash_t const topic   = {{0x70, 1}};
+
+static int setup(void **state)
+{
+    (void)state;
+    genesis          = (coh_genesis_t){.chain_id = CHAIN_ID, .gas_limit = 30000000};
+    genesis.base_fee = coh_u256(1000000000);
+    for (int f = 0; f < COH_FORK_CNT; f++) {
+        genesis.fork_at[f] = f <= COH_FORK_SHANGHAI ? 0 : UINT64_MAX;
+    }
+    gen = coh_txgen_new();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    coh_txgen_free(gen);
+    return 0;
+}
+
+/* add_block puts a block of cnt transfers on top; those of the bits in logged have one log with topic, or without if it is not even. */
+static void add_block(coh_rpcworld_t *w, uint32_t cnt, uint32_t logged)
+{
+    coh_rpcworld_tx_t txs[32];
+    coh_buf_t logs[32] = {COH_BUF_INIT};
+    uint64_t number    = w->block_cnt;
+    coh_header_t h     = {.number      = number,
+                          .gas_limit   = 30000000,
+                          .gas_used    = 21000 * (uint64_t)cnt,
+                          .timestamp   = 1700000000 + number,
+                          .ommers_hash = COH_EMPTY_LIST_HASH,
+                          .base_fee    = coh_u256(1000000000)};
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_txgen_tx_t const *tx =
+            coh_txgen_make(gen,
+                           &(coh_txgen_spec_t){.key       = i,
+                                               .type      = COH_TX_DYNAMIC_FEE,
+                                               .chain_id  = CHAIN_ID,
+                                               .nonce     = number,
+                                               .gas_limit = 21000,
+                                               .max_fee   = coh_u256(2000000000),
+                                               .max_tip   = coh_u256(1000 * (i + 1)),
+                                               .value     = coh_u256(1),
+                                               .to        = {{0xaa}}});
+        if ((logged >> i & 1) != 0) {
+            coh_log_put(&logs[i], &emitter, &topic, i % 2 == 0 ? 1 : 0, coh_bytes("\x2a", 1));
+            coh_rlp_wrap_list(&logs[i], 0);
+            assert_true(coh_bloom_add_logs(h.bloom, coh_buf_bytes(&logs[i])));
+        }
+        txs[i] = (coh_rpcworld_tx_t){.raw      = tx->raw,
+                                     .sender   = tx->sender,
+                                     .status   = 1,
+                                     .gas_used = 21000,
+                                     .logs     = coh_buf_bytes(&logs[i])};
+    }
+    coh_buf_t rlp = COH_BUF_INIT;
+    coh_header_encode(&rlp, &h, COH_FORK_SHANGHAI);
+    coh_rpcworld_add(w, coh_buf_bytes(&rlp), COH_FORK_SHANGHAI, txs, cnt);
+    coh_buf_free(&rlp);
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_buf_free(&logs[i]);
+    }
+}
+
+static uint32_t count(char const *text, char const *what)
+{
+    uint32_t n = 0;
+    for (char const *at = text; (at = strstr(at, what)) != NULL; at += strlen(what)) {
+        n++;
+    }
+    return n;
+}
+
+/* The text of the member result, a string, of the last answer. */
+static char const *result_of(coh_rpcworld_t const *w)
+{
+    static char text[128];
+    char const *at = strstr(w->answer, "\"result\":\"");
+    assert_non_null(at);
+    (void)snprintf(text, sizeof(text), "%.*s", (int)strcspn(at + 10, "\""), at + 10);
+    return text;
+}
+
+#define CALL(method, params) \
+    coh_rpcworld_call(       \
+        &w, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"" method "\",\"params\":" params "}")
+#define ANSWER(result) "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":" result "}"
+#define FAULT(code, text) \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":" code ",\"message\":\"" text "\"}}"
+
+/* JSON-RPC 2.0, section 7, and geth's texts. */
+static void rpc_requests_and_batches(void **state)
+{
+    (void)state;
+    static struct {
+        char const *request;
+        char const *answer;
+    } const cases[] = {
+        {"{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"eth_chainId\"}",
+         "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"result\":\"0x539\"}"},
+        {"{\"jsonrpc\":\"2.0\",\"method\":\"eth_chainId\"}", ""},
+        {"{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"eth_chainId\",\"params\":[]}",
+         "{\"jsonrpc\":\"2.0\",\"id\":null,\"result\":\"0x539\"}"},
+        {"{\"jsonrpc\":\"1.0\",\"id\":1,\"method\":\"eth_chainId\"}",
+         FAULT("-32600", "invalid request")},
+        {"{\"jsonrpc\":\"2.0\",\"id\":[1],\"method\":\"eth_chainId\"}",
+         "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"invalid "
+         "request\"}}"},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"no\"}",
+         FAULT("-32601", "the method no does not exist/is not available")},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_chainId\",\"params\":{}}",
+         FAULT("-32602", "non-array args")},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_chainId\",\"params\":[1]}",
+         FAULT("-32602", "too many arguments, want at most 0")},
+        {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_getBalance\"}",
+         FAULT("-32602", "missing value for required argument 0")},
+        {"[]",
+         "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"empty "
+         "batch\"}}"},
+        {"1",
+         "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"invalid "
+         "request\"}}"},
+        {"[1]",
+         "[{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"invalid "
+         "request\"}}]"},
+        {"[{\"jsonrpc\":\"2.0\",\"method\":\"eth_chainId\"}]", ""},
+        {"[{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"eth_blockNumber\"},{\"jsonrpc\":\"2.0\","
+         "\"id\":8,"
+         "\"method\":\"eth_getBalance\",\"params\":[\"0x00000000000000000000000000000000000000aa\"]"
+         "}]",
+         "[{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":\"0x0\"},{\"jsonrpc\":\"2.0\",\"id\":8,"
+         "\"result\":\"0x1234\"}]"},
+    };
+    coh_rpcworld_t w;
+    coh_rpcworld_init(&w, &genesis);
+    assert_non_null(strstr(CALL("eth_chainId", "[]"), "busy: the cluster is starting"));
+    add_block(&w, 0, 0);
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        assert_string_equal(coh_rpcworld_call(&w, cases[i].request), cases[i].answer);
+    }
+    assert_non_null(strstr(coh_rpcworld_call(&w, "{\"jsonrpc\""), "\"code\":-32700"));
+    coh_rpcworld_fini(&w);
+}
+
+static void rpc_is_bounded(void **state)
+{
+    (void)state;
+    static char const two[] = "[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_getBalance\","
+                              "\"params\":[\"0x00000000000000000000000000000000000000aa\"]},"
+                              "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"eth_getBalance\","
+                              "\"params\":[\"0x00000000000000000000000000000000000000aa\"]}]";
+    coh_rpcworld_t w;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 20, 0);
+    w.config.http_batch_max = 1;
+    assert_non_null(strstr(coh_rpcworld_call(&w, two), "batch too large"));
+    w.config.http_batch_max = 2;
+    w.config.http_calls_max = 3;
+    coh_rpc_request(w.peer, coh_bytes(two, strlen(two))); /* two calls in flight */
+    assert_int_equal(coh_rpc_peer_open_cnt(w.peer), 1);
+    coh_rpc_request(w.peer, coh_bytes(two, strlen(two)));
+    assert_non_null(strstr(w.answer, "busy: too many calls in flight"));
+    coh_rpcworld_answer(&w);
+    assert_int_equal(count(w.answer, "0x1234"), 2);
+    assert_int_equal(coh_rpc_peer_open_cnt(w.peer), 0);
+    w.config.http_response_bytes_max = 5000;
+    assert_non_null(
+        strstr(CALL("eth_getBlockByNumber", "[\"latest\",true]"), "response too large"));
+    assert_non_null(strstr(CALL("eth_getBlockByNumber", "[\"latest\",false]"), "transactionsRoot"));
+    coh_rpcworld_fini(&w);
+}
+
+static void rpc_time_is_up(void **state)
+{
+    (void)state;
+    static char const request[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_getBalance\","
+                                  "\"params\":[\"0x00000000000000000000000000000000000000aa\"]}";
+    coh_rpcworld_t w;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 0, 0);
+    coh_rpc_request(w.peer, coh_bytes(request, strlen(request)));
+    coh_rpc_flush(w.rpc);
+    (void)coh_rpc_tick(w.rpc, w.now_us + w.config.http_timeout_ms * 1000 - 1);
+    assert_int_equal(w.answer_cnt, 0);
+    (void)coh_rpc_tick(w.rpc, w.now_us + w.config.http_timeout_ms * 1000);
+    assert_string_equal(w.answer, FAULT("-32002", "request timed out"));
+    coh_rpcworld_answer(&w); /* comes back to nobody */
+    assert_int_equal(w.answer_cnt, 1);
+    /* A peer that goes away with calls open. */
+    coh_rpc_request(w.peer, coh_bytes(request, strlen(request)));
+    coh_rpc_flush(w.rpc);
+    coh_rpc_peer_free(w.peer);
+    w.peer = NULL;
+    coh_rpcworld_answer(&w);
+    assert_int_equal(w.answer_cnt, 1);
+    coh_rpcworld_fini(&w);
+}
+
+static void rpc_submissions_go_as_one_batch(void **state)
+{
+    (void)state;
+    static char const request[] =
+        "[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_sendRawTransaction\",\"params\":[\"0x\"]},"
+        "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"eth_sendRawTransaction\",\"params\":[\"0x0\"]},"
+        "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"eth_sendRawTransaction\",\"params\":["
+        "\"0x616263\"]}]";
+    coh_rpcworld_t w;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 1, 0);
+    coh_rpc_request(w.peer, coh_bytes(request, strlen(request)));
+    coh_rpc_request(w.peer, coh_bytes(request, strlen(request)));
+    coh_rpcworld_answer(&w);
+    assert_int_equal(w.submit_cnt, 4);
+    assert_int_equal(w.batch_cnt, 1);
+    /* keccak256 of nothing, and of "abc" */
+    assert_string_equal(w.answer,
+                        "[{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":"
+                        "\"0xc5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470\"},"
+                        "{\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-32602,\"message\":"
+                        "\"invalid argument 0: hex string of odd length\"}},"
+                        "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":"
+                        "\"0x4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45\"}]");
+    coh_bytes_t raw = coh_txgen_make(gen,
+                                     &(coh_txgen_spec_t){.key       = 0,
+                                                         .type      = COH_TX_DYNAMIC_FEE,
+                                                         .chain_id  = CHAIN_ID,
+                                                         .nonce     = 0,
+                                                         .gas_limit = 21000,
+                                                         .max_fee   = coh_u256(2000000000),
+                                                         .max_tip   = coh_u256(1000),
+                                                         .value     = coh_u256(1),
+                                                         .to        = {{0xaa}}})
+                          ->raw;
+    coh_buf_t text = COH_BUF_INIT;
+    coh_buf_printf(
+        &text, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_sendRawTransaction\",\"params\":[");
+    coh_rpc_put_data(&text, raw.p, raw.n);
+    coh_buf_printf(&text, "]}");
+    coh_buf_put_u8(&text, 0);
+    w.verdict = COH_TX_NONCE_TOO_LOW;
+    assert_string_equal(coh_rpcworld_call(&w, (char *)text.p),
+                        FAULT("-32000", "nonce too low: next nonce 9, tx nonce 0"));
+    w.verdict = COH_TX_FUNDS;
+    assert_string_equal(coh_rpcworld_call(&w, (char *)text.p),
+                        FAULT("-32000",
+                              "insufficient funds for gas * price + value: balance 5, tx cost "
+                              "42000000000001, overshot 41999999999996"));
+    w.verdict = COH_TX_KNOWN;
+    assert_string_equal(coh_rpcworld_call(&w, (char *)text.p), FAULT("-32000", "already known"));
+    w.verdict = COH_TX_POOL_FULL;
+    assert_non_null(strstr(coh_rpcworld_call(&w, (char *)text.p), "\"code\":-32005"));
+    coh_buf_free(&text);
+    coh_rpcworld_fini(&w);
+}
+
+/* EIP-7966 */
+static void rpc_waits_for_the_receipt(void **state)
+{
+    (void)state;
+    static char const request[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_"
+                                  "sendRawTransactionSync\",\"params\":[\"0x616263\",\"0x64\"]}";
+    coh_rpcworld_t w;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 1, 0);
+    coh_rpc_request(w.peer, coh_bytes(request, strlen(request)));
+    coh_rpcworld_answer(&w);
+    add_block(&w, 1, 0); /* without it */
+    coh_rpcworld_answer(&w);
+    assert_int_equal(w.answer_cnt, 0);
+    (void)coh_rpc_tick(w.rpc, w.now_us + 99999);
+    assert_int_equal(w.answer_cnt, 0);
+    (void)coh_rpc_tick(w.rpc, w.now_us + 100000);
+    assert_non_null(strstr(w.answer, "\"code\":4,"));
+    assert_non_null(
+        strstr(w.answer,
+               "\"data\":\"0x4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45\""));
+    coh_rpcworld_fini(&w);
+}
+
+static void rpc_state_is_the_heads(void **state)
+{
+    (void)state;
+    coh_rpcworld_t w;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 0, 0);
+    add_block(&w, 0, 0);
+#define AA "\"0x00000000000000000000000000000000000000aa\""
+    assert_string_equal(CALL("eth_getTransactionCount", "[" AA ",\"pending\"]"), ANSWER("\"0x7\""));
+    assert_string_equal(CALL("eth_getBalance", "[" AA ",\"0x1\"]"), ANSWER("\"0x1234\""));
+    assert_string_equal(CALL("eth_getBalance", "[" AA ",{\"blockNumber\":\"0x1\"}]"),
+                        ANSWER("\"0x1234\""));
+    assert_string_equal(CALL("eth_getBalance", "[" AA ",\"0x0\"]"),
+                        FAULT("-32000", "historical state not available"));
+    assert_string_equal(CALL("eth_getBalance", "[" AA ",\"0x2\"]"),
+                        FAULT("-32000", "header not found"));
+    assert_string_equal(
+        CALL("eth_getStorageAt", "[" AA ",\"0x0\",\"latest\"]"),
+        ANSWER("\"0x0000000000000000000000000000000000000000000000000000000000001234\""));
+    assert_string_equal(CALL("eth_getCode", "[" AA "]"), ANSWER("\"0x\""));
+    assert_string_equal(
+        CALL("eth_getBalance", "[\"0xaa\"]"),
+        FAULT("-32602", "invalid argument 0: hex string has length 2, want 40 for common.Address"));
+    coh_rpcworld_fini(&w);
+}
+
+static void rpc_finds_logs(void **state)
+{
+    (void)state;
+    for (int on_disk = 0; on_disk < 2; on_disk++) {
+        coh_rpcworld_t w;
+        coh_rpcworld_init(&w, &genesis);
+        w.on_disk = on_disk != 0;
+        for (uint32_t b = 0; b < 300; b++) {
+            add_block(&w,
+                      b % 100 == 7 ? 4 : 0,
+                      0xf); /* blocks 7, 107, 207: four logs each, two with the topic */
+        }
+        char const *all = CALL("eth_getLogs", "[{\"fromBlock\":\"earliest\"}]");
+        assert_int_equal(count(all, "\"removed\":false"), 12);
+        assert_int_equal(count(all, "\"logIndex\":\"0x3\""), 3);
+        assert_int_equal(count(all, "\"transactionIndex\":\"0x3\""), 3);
+        assert_int_equal(
+            count(CALL("eth_getLogs", "[{\"fromBlock\":\"0x8\",\"toBlock\":\"0x6b\"}]"),
+                  "\"removed\""),
+            4);
+        assert_string_equal(CALL("eth_getLogs", "[{}]"), ANSWER("[]"));
+        assert_int_equal(
+            count(CALL("eth_getLogs",
+                       "[{\"fromBlock\":\"0x0\",\"topics\":["
+                       "\"0x7001000000000000000000000000000000000000000000000000000000000000\"]}]"),
+                  "\"removed\""),
+            6);
+        assert_int_equal(count(CALL("eth_getLogs", "[{\"fromBlock\":\"0x0\",\"topics\":[null]}]"),
+                               "\"removed\""),
+                         6);
+        assert_string_equal(CALL("eth_getLogs", "[{\"fromBlock\":\"0x0\",\"topics\":[null,null]}]"),
+                            ANSWER("[]"));
+        assert_int_equal(count(CALL("eth_getLogs",
+                                    "[{\"fromBlock\":\"0x0\",\"address\":["
+                                    "\"0xee01000000000000000000000000000000000000\"]}]"),
+                               "\"removed\""),
+                         12);
+        assert_string_equal(CALL("eth_getLogs",
+                                 "[{\"fromBlock\":\"0x0\",\"address\":"
+                                 "\"0xee02000000000000000000000000000000000000\"}]"),
+                            ANSWER("[]"));
+        assert_string_equal(CALL("eth_getLogs", "[{\"fromBlock\":\"0x5\",\"toBlock\":\"0x4\"}]"),
+                            FAULT("-32602", "invalid block range params"));
+        assert_string_equal(CALL("eth_getLogs", "[{\"toBlock\":\"0x12c\"}]"),
+                            FAULT("-32602", "block range extends beyond current head block"));
+        assert_string_equal(CALL("eth_getLogs", "[{\"topics\":[null,null,null,null,null]}]"),
+                            FAULT("-32602", "exceed max topics"));
+        w.config.http_log_blocks_max = 299;
+        assert_non_null(strstr(CALL("eth_getLogs", "[{\"fromBlock\":\"0x0\"}]"),
+                               "block range too wide: at most 299 blocks"));
+        coh_rpcworld_fini(&w);
+    }
+}
+
+static void rpc_filters_tell_what_is_new(void **state)
+{
+    (void)state;
+    char request[256];
+    coh_rpcworld_t w;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 2, 3);
+    (void)CALL("eth_newFilter", "[{}]");
+    char logs[64];
+    (void)snprintf(logs, sizeof(logs), "%s", result_of(&w));
+    (void)CALL("eth_newBlockFilter", "[]");
+    char blocks[64];
+    (void)snprintf(blocks, sizeof(blocks), "%s", result_of(&w));
+    assert_false(w.wants_pooled);
+    (void)CALL("eth_newPendingTransactionFilter", "[]");
+    assert_true(w.wants_pooled);
+    char pooled[64];
+    (void)snprintf(pooled, sizeof(pooled), "%s", result_of(&w));
+    add_block(&w, 2, 3);
+    add_block(&w, 1, 1);
+    coh_rpc_pooled(w.rpc, &topic, 1);
+#define CHANGES(id)                                                                                \
+    ((void)snprintf(                                                                               \
+         request,                                                                                  \
+         sizeof(request),                                                                          \
+         "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_getFilterChanges\",\"params\":[\"%s\"]}", \
+         id),                                                                                      \
+     coh_rpcworld_call(&w, request))
+    assert_int_equal(count(CHANGES(logs), "\"removed\""), 3);
+    assert_string_equal(CHANGES(logs), ANSWER("[]"));
+    assert_int_equal(count(CHANGES(blocks), "\"0x"), 2);
+    assert_string_equal(CHANGES(blocks), ANSWER("[]"));
+    assert_string_equal(
+        CHANGES(pooled),
+        ANSWER("[\"0x7001000000000000000000000000000000000000000000000000000000000000\"]"));
+    assert_string_equal(CHANGES("0x00"), FAULT("-32000", "filter not found"));
+    (void)coh_rpc_tick(w.rpc, w.now_us + UINT64_C(301000000)); /* nobody asked for five minutes */
+    assert_false(w.wants_pooled);
+    assert_string_equal(CHANGES(logs), FAULT("-32000", "filter not found"));
+    coh_rpcworld_fini(&w);
+}
+
+/* Whatever comes between, each block is told once and in order. */
+static void rpc_subscribers_miss_nothing(void **state)
+{
+    (void)state;
+    for (int on_disk = 0; on_disk < 2; on_disk++) {
+        coh_rpcworld_t w;
+        coh_rpcworld_init(&w, &genesis);
+        w.on_disk = on_disk != 0;
+        add_block(&w, 0, 0);
+        (void)CALL("eth_subscribe", "[\"newHeads\"]");
+        char heads[64];
+        (void)snprintf(heads, sizeof(heads), "%s", result_of(&w));
+        (void)CALL("eth_subscribe",
+                   "[\"logs\",{\"topics\":["
+                   "\"0x7001000000000000000000000000000000000000000000000000000000000000\"]}]");
+        (void)CALL("eth_subscribe", "[\"transactionReceipts\"]");
+        for (uint32_t b = 0; b < 40; b++) {
+            add_block(&w, b % 3, 3);
+            if (b % 7 == 0) {
+                coh_rpcworld_answer(&w);
+            }
+        }
+        coh_rpcworld_answer(&w);
+        uint32_t told     = 0;
+        uint32_t logs     = 0;
+        uint32_t receipts = 0;
+        for (uint32_t i = 0; i < w.note_cnt; i++) {
+            if (strstr(w.notes[i], heads) != NULL) {
+                char number[32];
+                (void)snprintf(number, sizeof(number), "\"number\":\"0x%x\"", ++told);
+                assert_non_null(strstr(w.notes[i], number));
+            } else if (strstr(w.notes[i], "cumulativeGasUsed") != NULL) {
+                receipts += count(w.notes[i], "\"cumulativeGasUsed\"");
+            } else {
+                logs += count(w.notes[i], "\"removed\"");
+            }
+        }
+        assert_int_equal(told, 40);
+        assert_int_equal(logs, 26);     /* one in each block with transactions */
+        assert_int_equal(receipts, 39); /* 13 blocks with one, 13 with two */
+        char request[160];
+        (void)snprintf(
+            request,
+            sizeof(request),
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_unsubscribe\",\"params\":[\"%s\"]}",
+            heads);
+        assert_string_equal(coh_rpcworld_call(&w, request), ANSWER("true"));
+        assert_string_equal(coh_rpcworld_call(&w, request),
+                            FAULT("-32000", "subscription not found"));
+        assert_string_equal(CALL("eth_subscribe", "[\"syncing2\"]"),
+                            FAULT("-32601", "no \\\"syncing2\\\" subscription in eth namespace"));
+        coh_rpcworld_fini(&w);
+    }
+}
+
+static void rpc_fee_history(void **state)
+{
+    (void)state;
+    coh_rpcworld_t w;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 0, 0);
+    add_block(&w, 4, 0); /* tips 1000, 2000, 3000, 4000 of equal gas */
+    assert_string_equal(
+        CALL("eth_feeHistory", "[\"0x2\",\"latest\",[0,50,100]]"),
+        ANSWER("{\"oldestBlock\":\"0x0\",\"baseFeePerGas\":[\"0x3b9aca00\",\"0x3b9aca00\","
+               "\"0x34321f20\"],"
+               "\"gasUsedRatio\":[0,0.0028],\"baseFeePerBlobGas\":[\"0x0\",\"0x0\",\"0x0\"],"
+               "\"blobGasUsedRatio\":[0,0],"
+               "\"reward\":[[\"0x0\",\"0x0\",\"0x0\"],[\"0x3e8\",\"0x7d0\",\"0xfa0\"]]}"));
+    assert_non_null(strstr(CALL("eth_feeHistory", "[\"0x2\",\"latest\",[50,10]]"),
+                           "invalid reward percentile"));
+    assert_non_null(
+        strstr(CALL("eth_feeHistory", "[\"0x2\",\"0x9\"]"), "request beyond head block"));
+    coh_rpcworld_fini(&w);
+}
+
+int main(void)
+{
+    struct CMUnitTest const tests[] = {
+        cmocka_unit_test(rpc_json_quantities),
+        cmocka_unit_test(rpc_json_writes),
+        cmocka_unit_test(rpc_json_is_bounded),
+        cmocka_unit_test(rpc_requests_and_batches),
+        cmocka_unit_test(rpc_is_bounded),
+        cmocka_unit_test(rpc_time_is_up),
+        cmocka_unit_test(rpc_submissions_go_as_one_batch),
+        cmocka_unit_test(rpc_waits_for_the_receipt),
+        cmocka_unit_test(rpc_state_is_the_heads),
+        cmocka_unit_test(rpc_finds_logs),
+        cmocka_unit_test(rpc_filters_tell_what_is_new),
+        cmocka_unit_test(rpc_subscribers_miss_nothing),
+        cmocka_unit_test(rpc_fee_history),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
