@@ -417,6 +417,10 @@ static void ws_read(ws_t *ws)
 static void close_socket(ws_t *ws)
 {
     coh_gateway_http_t *gw = ws->gw;
+    if (wslay_event_want_write(ws->frames)) {
+        (void)wslay_event_send(
+            ws->frames); /* a good-bye with its reason, if there is room for it */
+    }
     coh_rpc_peer_free(ws->peer);
     wslay_event_context_free(ws->frames);
     discharge(gw, &ws->charged, ws->charged);
@@ -464,16 +468,9 @@ static void settle_sockets(coh_gateway_http_t *gw)
     while (gw->dirty != NULL) {
         ws_t *ws  = gw->dirty;
         gw->dirty = ws->dirty_next;
-        settle_socket(ws);
-        if (ws->is_dirty) {
-            ws->is_dirty = false;
-        }
+        settle_socket(ws); /* still marked: it is not put there again meanwhile */
+        ws->is_dirty = false;
         if (ws->is_dead) {
-            ws_t **at = &gw->dirty; /* it may have been put there again */
-            while (*at != NULL && *at != ws) {
-                at = &(*at)->dirty_next;
-            }
-            COH_ASSERT(*at == NULL);
             close_socket(ws);
         }
     }

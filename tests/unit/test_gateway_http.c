@@ -1,0 +1,517 @@
+/* links: coh_gateway_http */
+/* JSON-RPC's sockets under clients that mean no good: bytes at random, heads that two readers understand differently, hosts and origins that may not call, bodies too large,
+   nested too deep or never finished, WebSockets that break the protocol, never read, or vanish. Each gets a clear answer or loses its connection; afterwards
+   the next client is served. No coordinator is attached: calls are answered with busy, which is an answer. */
+#include "coordinator/gateway/gateway_http.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/base/alloc.h"
+#include "common/base/clock.h"
+#include "common/base/rng.h"
+
+#define PATIENCE_MS   10000
+#define TOKEN         "0123456789abcdef-token"
+#define CHAIN_ID_CALL "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_chainId\"}"
+/* RFC 6455, 1.3 */
+#define WS_KEY    "dGhlIHNhbXBsZSBub25jZQ=="
+#define WS_ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+static coh_config_t config;
+static coh_genesis_t genesis = {.chain_id = 1337};
+static coh_metrics_t *metrics;
+static coh_gateway_http_t *gw;
+static coh_buf_t got; /* what the last exchange brought, NUL-terminated */
+static coh_rng_t rng;
+
+static int setup(void **state)
+{
+    (void)state;
+    static char const path[] = "test_gateway_http.token";
+    FILE *f                  = fopen(path, "we");
+    assert_non_null(f);
+    assert_true(fputs(TOKEN "\n", f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    coh_config_default(&config);
+    coh_buf_t text = COH_BUF_INIT;
+    assert_int_equal(coh_config_set(&config, "http-listen", "127.0.0.1:0", &text), COH_OK);
+    assert_int_equal(coh_config_set(&config, "http-token-file", path, &text), COH_OK);
+    assert_int_equal(
+        coh_config_set(&config, "http-cors", "http://a.example, http://b.example", &text), COH_OK);
+    assert_int_equal(coh_config_set(&config, "http-hosts", "localhost,node.example", &text),
+                     COH_OK);
+    config.http_body_bytes_max   = 100000;
+    config.http_memory_bytes_max = 4 << 20;
+    config.http_queue_bytes_max  = 200000;
+    config.http_idle_seconds     = 2;
+    metrics                      = coh_metrics_new(0);
+    coh_err_t err                = coh_gateway_http_open(&gw, &config, &genesis, metrics, &text);
+    assert_int_equal(err, COH_OK);
+    coh_buf_free(&text);
+    uint64_t seed = coh_clock_mono_us();
+    printf("seed %llu\n", (unsigned long long)seed);
+    coh_rng_seed(&rng, seed);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    coh_gateway_http_free(gw);
+    coh_metrics_free(metrics);
+    coh_buf_free(&got);
+    return unlink("test_gateway_http.token");
+}
+
+static int dial(void)
+{
+    int fd                  = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in addr = {.sin_family      = AF_INET,
+                               .sin_port        = htons(coh_gateway_http_port(gw)),
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    return fd;
+}
+
+/* False: the other end has closed. */
+static bool put(int fd, void const *p, size_t n)
+{
+    uint8_t const *at = p;
+    while (n > 0) {
+        ssize_t sent = send(fd, at, n, MSG_NOSIGNAL);
+        if (sent <= 0) {
+            return false;
+        }
+        at += sent;
+        n -= (size_t)sent;
+    }
+    return true;
+}
+
+/* take reads into got until it holds until (or to the end if that is NULL). False: the connection ended before. */
+static bool take(int fd, char const *until)
+{
+    coh_buf_clear(&got);
+    for (;;) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (poll(&p, 1, PATIENCE_MS) != 1) {
+            fail_msg("no answer in time");
+        }
+        uint8_t *at = coh_buf_extend(&got, 65537);
+        ssize_t n   = recv(fd, at, 65536, 0);
+        got.n -= 65537 - (size_t)(n > 0 ? n : 0);
+        coh_buf_put_u8(&got, 0);
+        got.n--;
+        if (n <= 0) {
+            return until == NULL;
+        }
+        if (until != NULL && memmem(got.p, got.n, until, strlen(until)) != NULL) {
+            return true;
+        }
+    }
+}
+
+/* exchange sends a request on a connection of its own and reads to the end. Returns the HTTP status, 0 without one. */
+static int exchange(char const *request, size_t n)
+{
+    int fd = dial();
+    (void)put(fd, request, n);
+    (void)shutdown(fd, SHUT_WR);
+    (void)take(fd, NULL);
+    close(fd);
+    int status = 0;
+    (void)sscanf((char const *)got.p, "HTTP/1.%*d %d", &status);
+    return status;
+}
+
+static int send_text(char const *request) { return exchange(request, strlen(request)); }
+
+#define POST_HEAD "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+static void is_served(void)
+{
+    char text[512];
+    (void)snprintf(text,
+                   sizeof(text),
+                   POST_HEAD "Connection: close\r\nContent-Length: %zu\r\n\r\n%s",
+                   strlen(CHAIN_ID_CALL),
+                   CHAIN_ID_CALL);
+    assert_int_equal(send_text(text), 200);
+    assert_non_null(strstr((char *)got.p, "\"code\":-32005"));
+}
+
+static void http_heads(void **state)
+{
+    (void)state;
+    static struct {
+        char const *request;
+        int status;
+    } const cases[] = {
+        {"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 200},
+        {"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
+        {"PUT / HTTP/1.1\r\nHost: localhost\r\n\r\n", 405},
+        /* DNS rebinding: names that are not ours */
+        {"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403},
+        {"GET / HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n", 403},
+        {"GET / HTTP/1.1\r\nHost: 127.0.0.1.evil.example\r\n\r\n", 403},
+        {"GET / HTTP/1.1\r\nHost: \r\n\r\n", 403},
+        {"GET / HTTP/1.1\r\nHost: node.example:8545\r\nConnection: close\r\n\r\n", 200},
+        {"GET / HTTP/1.1\r\nHost: 10.1.2.3:8545\r\nConnection: close\r\n\r\n", 200},
+        {"GET / HTTP/1.1\r\nHost: [::1]:8545\r\nConnection: close\r\n\r\n", 200},
+        {"GET / HTTP/1.1\r\nHost: [::1\r\nConnection: close\r\n\r\n", 403},
+        /* where does it end? */
+        {POST_HEAD "Host: localhost\r\nContent-Length: 0\r\n\r\n", 400},
+        {POST_HEAD "Content-Length: 5\r\nContent-Length: 50\r\n\r\nhello", 400},
+        {POST_HEAD "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+        {POST_HEAD "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+         400},
+        {POST_HEAD "Content-Length: -1\r\n\r\n", 400},
+        {POST_HEAD "Content-Length: 5x\r\n\r\n", 400},
+        {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: "
+         "2\r\n\r\n{}",
+         415},
+        {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}", 415},
+        {POST_HEAD "Content-Length: 100001\r\n\r\n", 413},
+        {POST_HEAD "Authorization: Bearer wrong\r\nContent-Length: 2\r\n\r\n{}", 401},
+        {POST_HEAD "Authorization: Basic " TOKEN "\r\nContent-Length: 2\r\n\r\n{}", 401},
+        {POST_HEAD "Authorization: Bearer " TOKEN
+                   "\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+         200},
+        {POST_HEAD "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+         200},
+        {"OPTIONS / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 204},
+        /* WebSocket: no version, no key, another origin */
+        {"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: "
+         "websocket\r\nSec-WebSocket-Key: " WS_KEY "\r\n\r\n",
+         400},
+        {"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: "
+         "websocket\r\nSec-WebSocket-Key: short\r\nSec-WebSocket-Version: 13\r\n\r\n",
+         400},
+        {"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nConnection: "
+         "Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: " WS_KEY
+         "\r\nSec-WebSocket-Version: 13\r\n\r\n",
+         403},
+        {"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: Upgrade\r\nUpgrade: "
+         "websocket\r\nSec-WebSocket-Key: " WS_KEY "\r\nSec-WebSocket-Version: 13\r\n\r\n",
+         403},
+    };
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        int status = send_text(cases[i].request);
+        if (status != cases[i].status) {
+            fail_msg("%d instead of %d for\n%s\n%s",
+                     status,
+                     cases[i].status,
+                     cases[i].request,
+                     (char *)got.p);
+        }
+    }
+    is_served();
+}
+
+/* What is behind a refused request is never taken for another one. */
+static void http_smuggling(void **state)
+{
+    (void)state;
+    char text[1024];
+    char inner[512];
+    (void)snprintf(inner,
+                   sizeof(inner),
+                   POST_HEAD "Content-Length: %zu\r\n\r\n%s",
+                   strlen(CHAIN_ID_CALL),
+                   CHAIN_ID_CALL);
+    (void)snprintf(text,
+                   sizeof(text),
+                   POST_HEAD "Content-Length: %zu\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n%s",
+                   strlen(inner) + 5,
+                   inner);
+    assert_int_equal(send_text(text), 400);
+    assert_null(strstr((char *)got.p, "jsonrpc"));
+    assert_null(strstr((char *)got.p + 1, "HTTP/1.1"));
+    /* Two honest ones behind each other are both answered. */
+    (void)snprintf(text, sizeof(text), "%s%s", inner, inner);
+    assert_int_equal(send_text(text), 200);
+    assert_non_null(strstr(strstr((char *)got.p, "jsonrpc") + 7, "jsonrpc"));
+}
+
+static void http_cors(void **state)
+{
+    (void)state;
+    assert_int_equal(send_text("OPTIONS / HTTP/1.1\r\nHost: localhost\r\nOrigin: "
+                               "http://b.example\r\nConnection: close\r\n\r\n"),
+                     204);
+    assert_non_null(strstr((char *)got.p, "Access-Control-Allow-Origin: http://b.example\r\n"));
+    assert_int_equal(send_text("OPTIONS / HTTP/1.1\r\nHost: localhost\r\nOrigin: "
+                               "http://c.example\r\nConnection: close\r\n\r\n"),
+                     204);
+    assert_null(strstr((char *)got.p, "Access-Control"));
+}
+
+static void http_random_bytes(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        uint8_t bytes[512];
+        size_t n = 1 + coh_rng_below(&rng, sizeof(bytes));
+        for (size_t k = 0; k < n; k++) {
+            bytes[k] = (uint8_t)coh_rng_next(&rng);
+        }
+        int fd = dial();
+        (void)put(fd, bytes, n);
+        if (i % 4 == 0) {
+            (void)put(fd, "\r\n\r\n", 4);
+        }
+        close(fd);
+    }
+    is_served();
+}
+
+static void http_bodies(void **state)
+{
+    (void)state;
+    /* Deep, and as long as is allowed. */
+    coh_buf_t text = COH_BUF_INIT;
+    coh_buf_printf(&text, POST_HEAD "Connection: close\r\nContent-Length: 100000\r\n\r\n");
+    memset(coh_buf_extend(&text, 100000), '[', 100000);
+    assert_int_equal(exchange((char *)text.p, text.n), 200);
+    assert_non_null(strstr((char *)got.p, "nested deeper than"));
+    /* Longer, which chunks do not say before. */
+    coh_buf_clear(&text);
+    coh_buf_printf(&text, POST_HEAD "Transfer-Encoding: chunked\r\n\r\n30d40\r\n");
+    memset(coh_buf_extend(&text, 200000), ' ', 200000);
+    coh_buf_printf(&text, "\r\n0\r\n\r\n");
+    assert_int_equal(exchange((char *)text.p, text.n), 413);
+    coh_buf_free(&text);
+    /* Bodies that are begun and not finished take no more than http-memory-bytes-max together; who goes away gives it back. */
+    char piece[90000];
+    memset(piece, ' ', sizeof(piece));
+    int fds[100];
+    for (size_t i = 0; i < COH_CNT(fds); i++) {
+        fds[i] = dial();
+        (void)put(fds[i],
+                  POST_HEAD "Content-Length: 100000\r\n\r\n",
+                  strlen(POST_HEAD "Content-Length: 100000\r\n\r\n"));
+        (void)put(fds[i], piece, sizeof(piece));
+    }
+    int busy = 0;
+    for (size_t i = 0; i < COH_CNT(fds); i++) {
+        (void)put(fds[i], piece, 10000);
+        assert_true(take(fds[i], "\n"));
+        busy += strstr((char *)got.p, "503") != NULL;
+        close(fds[i]);
+    }
+    assert_in_range(
+        busy, 30, 80); /* 4 MiB hold 46 of them, or less what others give back meanwhile */
+    is_served();
+}
+
+static void http_thousand_dropped(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        int fd = dial();
+        if (i % 3 == 1) {
+            (void)put(fd, POST_HEAD, strlen(POST_HEAD));
+        } else if (i % 3 == 2) {
+            (void)put(fd,
+                      POST_HEAD "Content-Length: 100\r\n\r\n{",
+                      strlen(POST_HEAD "Content-Length: 100\r\n\r\n{"));
+        }
+        close(fd);
+    }
+    is_served();
+}
+
+/* ---- WebSockets ---- */
+
+static int dial_ws(void)
+{
+    static char const request[] =
+        "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: "
+        "websocket\r\nSec-WebSocket-Key: " WS_KEY "\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    int fd = dial();
+    assert_true(put(fd, request, sizeof(request) - 1));
+    assert_true(take(fd, "\r\n\r\n"));
+    assert_non_null(strstr((char *)got.p, "HTTP/1.1 101"));
+    assert_non_null(strstr((char *)got.p, "Sec-WebSocket-Accept: " WS_ACCEPT "\r\n"));
+    return fd;
+}
+
+/* put_frame sends one masked frame (mask 0, so that the payload stands as it is). */
+static bool put_frame(int fd, uint8_t first, void const *payload, size_t n)
+{
+    coh_buf_t frame = COH_BUF_INIT;
+    coh_buf_put_u8(&frame, first);
+    if (n < 126) {
+        coh_buf_put_u8(&frame, (uint8_t)(0x80 | n));
+    } else {
+        uint8_t size[8];
+        coh_buf_put_u8(&frame, 0xff);
+        coh_store_u64_be(size, n);
+        coh_buf_put(&frame, size, sizeof(size));
+    }
+    coh_buf_put(&frame, "\0\0\0\0", 4);
+    coh_buf_put(&frame, payload, n);
+    bool ok = put(fd, frame.p, frame.n);
+    coh_buf_free(&frame);
+    return ok;
+}
+
+#define TEXT 0x81
+
+static void ws_calls(void **state)
+{
+    (void)state;
+    int fd = dial_ws();
+    assert_true(put_frame(fd, TEXT, CHAIN_ID_CALL, strlen(CHAIN_ID_CALL)));
+    assert_true(take(fd, "-32005"));
+    assert_int_equal(got.p[0], 0x81);                    /* one unmasked text frame */
+    assert_true(put_frame(fd, 0x01, CHAIN_ID_CALL, 10)); /* in two fragments, with a ping between */
+    assert_true(put_frame(fd, 0x89, "hey", 3));
+    assert_true(put_frame(fd, 0x80, CHAIN_ID_CALL + 10, strlen(CHAIN_ID_CALL) - 10));
+    assert_true(take(fd, "-32005"));
+    assert_memory_equal(got.p, "\x8a\x03hey", 5); /* the pong came first */
+    assert_true(put_frame(fd, 0x88, "\x03\xe8", 2));
+    assert_true(take(fd, NULL)); /* good-bye, and the end */
+    assert_memory_equal(got.p, "\x88\x02\x03\xe8", 4);
+    close(fd);
+}
+
+static void ws_breaches(void **state)
+{
+    (void)state;
+    static char const unmasked[] = "\x81\x02{}";
+    static char const reserved[] = "\xf1\x82\0\0\0\0{}";
+    static char const opcode[]   = "\x83\x82\0\0\0\0{}";
+    static char const fat_ping[] = "\x89\xfe\x00\x80\0\0\0\0";
+    static char const enormous[] = "\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0x";
+    static char const not_utf8[] = "\x81\x82\0\0\0\0\xff\xff";
+    static struct {
+        char const *bytes;
+        size_t n;
+    } const cases[] = {{unmasked, sizeof(unmasked) - 1},
+                       {reserved, sizeof(reserved) - 1},
+                       {opcode, sizeof(opcode) - 1},
+                       {fat_ping, sizeof(fat_ping) - 1},
+                       {enormous, sizeof(enormous) - 1},
+                       {not_utf8, sizeof(not_utf8) - 1}};
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        int fd = dial_ws();
+        assert_true(put(fd, cases[i].bytes, cases[i].n));
+        assert_true(take(fd, NULL));
+        assert_true(got.n == 0 || got.p[0] == 0x88); /* closed, with or without a good-bye */
+        close(fd);
+    }
+    int fd = dial_ws(); /* longer than http-body-bytes-max */
+    char body[100001];
+    memset(body, ' ', sizeof(body));
+    (void)put_frame(fd, TEXT, body, sizeof(body));
+    (void)take(fd, NULL);
+    close(fd);
+    for (int i = 0; i < 50; i++) {
+        fd = dial_ws();
+        uint8_t bytes[256];
+        for (size_t k = 0; k < sizeof(bytes); k++) {
+            bytes[k] = (uint8_t)coh_rng_next(&rng);
+        }
+        (void)put(fd, bytes, sizeof(bytes));
+        close(fd);
+    }
+    is_served();
+}
+
+/* One that asks and asks and does not read: its requests wait in its socket, and what it does not read stays bounded. */
+static void ws_slow_reader(void **state)
+{
+    (void)state;
+    char batch[16384] = "[";
+    for (int i = 0; i < 100; i++) {
+        (void)snprintf(batch + strlen(batch),
+                       sizeof(batch) - strlen(batch),
+                       "%s" CHAIN_ID_CALL,
+                       i == 0 ? "" : ",");
+    }
+    (void)strcat(batch, "]");
+    int fd               = dial_ws();
+    struct timeval brief = {.tv_usec = 300000};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &brief, sizeof(brief)), 0);
+    uint64_t sent = 0;
+    while (sent < 100000 && put_frame(fd, TEXT, batch, strlen(batch))) {
+        sent++;
+    }
+    assert_true(sent < 100000); /* 0.5 GB: somewhere it was made to wait */
+    is_served();
+    close(fd);
+    is_served();
+}
+
+static void ws_many_idle(void **state)
+{
+    (void)state;
+    static int fds[500];
+    for (size_t i = 0; i < COH_CNT(fds); i++) {
+        fds[i] = dial_ws();
+    }
+    assert_int_equal(coh_metric_get(metrics, COH_M_rpc_connection), COH_CNT(fds));
+    is_served();
+    for (size_t i = 0; i < COH_CNT(fds); i++) {
+        close(fds[i]);
+    }
+    for (int i = 0; i < 1000 && coh_metric_get(metrics, COH_M_rpc_connection) != 0; i++) {
+        (void)poll(NULL, 0, 10);
+    }
+    assert_int_equal(coh_metric_get(metrics, COH_M_rpc_connection), 0);
+    is_served();
+}
+
+/* One that sends its head a letter a second holds no more than its connection, and that for http-idle-seconds at most after the last. */
+static void http_silence_ends(void **state)
+{
+    (void)state;
+    int fd = dial();
+    assert_true(put(fd, "POST / HTT", 10));
+    assert_true(take(fd, NULL));
+    close(fd);
+}
+
+/* It ends with clients connected, calling and silent. */
+static void http_stops(void **state)
+{
+    (void)state;
+    int ws   = dial_ws();
+    int idle = dial();
+    coh_gateway_http_stop(gw);
+    assert_true(take(ws, NULL));
+    assert_memory_equal(got.p, "\x88\x02\x03\xe9", 4); /* going away */
+    close(ws);
+    close(idle);
+}
+
+int main(void)
+{
+    struct CMUnitTest const tests[] = {
+        cmocka_unit_test(http_heads),
+        cmocka_unit_test(http_smuggling),
+        cmocka_unit_test(http_cors),
+        cmocka_unit_test(http_random_bytes),
+        cmocka_unit_test(http_bodies),
+        cmocka_unit_test(http_thousand_dropped),
+        cmocka_unit_test(ws_calls),
+        cmocka_unit_test(ws_breaches),
+        cmocka_unit_test(ws_slow_reader),
+        cmocka_unit_test(ws_many_idle),
+        cmocka_unit_test(http_silence_ends),
+        cmocka_unit_test(http_stops),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
