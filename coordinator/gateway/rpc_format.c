@@ -553,13 +553,12 @@ bool coh_rpc_filter_may(coh_rpc_filter_t const *f, uint8_t const bloom[COH_BLOOM
     for (uint32_t i = 0; i < f->addr_cnt && !any; i++) {
         any = coh_bloom_has(bloom, f->addrs[i].b, sizeof(f->addrs[i].b));
     }
-    coh_hash_t const *topic = f->topics;
+    size_t at = 0;
     for (uint32_t p = 0; p < f->place_cnt && any; p++) {
         any = f->topic_cnt[p] == 0;
-        for (uint32_t i = 0; i < f->topic_cnt[p]; i++) {
-            any = any || coh_bloom_has(bloom, topic[i].b, sizeof(topic[i].b));
+        for (uint32_t i = 0; i < f->topic_cnt[p]; i++, at++) {
+            any = any || coh_bloom_has(bloom, f->topics[at].b, sizeof(f->topics[at].b));
         }
-        topic += f->topic_cnt[p];
     }
     return any;
 }
@@ -573,13 +572,12 @@ static bool passes(coh_rpc_filter_t const *f, log_t const *log)
     if (!any || log->topic_cnt < f->place_cnt) {
         return false;
     }
-    coh_hash_t const *topic = f->topics;
+    size_t at = 0;
     for (uint32_t p = 0; p < f->place_cnt && any; p++) {
         any = f->topic_cnt[p] == 0;
-        for (uint32_t i = 0; i < f->topic_cnt[p] && !any; i++) {
-            any = coh_hash_eq(&topic[i], &log->topics[p]);
+        for (uint32_t i = 0; i < f->topic_cnt[p]; i++, at++) {
+            any = any || coh_hash_eq(&f->topics[at], &log->topics[p]);
         }
-        topic += f->topic_cnt[p];
     }
     return any;
 }

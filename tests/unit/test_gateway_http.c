@@ -378,7 +378,7 @@ static void ws_calls(void **state)
     assert_int_equal(got.p[0], 0x81);                    /* one unmasked text frame */
     assert_true(put_frame(fd, 0x01, CHAIN_ID_CALL, 10)); /* in two fragments, with a ping between */
     assert_true(put_frame(fd, 0x89, "hey", 3));
-    assert_true(put_frame(fd, 0x80, CHAIN_ID_CALL + 10, strlen(CHAIN_ID_CALL) - 10));
+    assert_true(put_frame(fd, 0x80, &CHAIN_ID_CALL[10], strlen(CHAIN_ID_CALL) - 10));
     assert_true(take(fd, "-32005"));
     assert_memory_equal(got.p, "\x8a\x03hey", 5); /* the pong came first */
     assert_true(put_frame(fd, 0x88, "\x03\xe8", 2));
@@ -455,6 +455,15 @@ static void ws_slow_reader(void **state)
     is_served();
 }
 
+/* wait_connections waits until so many WebSockets are open. */
+static void wait_connections(uint64_t cnt)
+{
+    for (int i = 0; i < 1000 && coh_metric_get(metrics, COH_M_rpc_connection) != cnt; i++) {
+        (void)poll(NULL, 0, 10);
+    }
+    assert_int_equal(coh_metric_get(metrics, COH_M_rpc_connection), cnt);
+}
+
 static void ws_many_idle(void **state)
 {
     (void)state;
@@ -462,15 +471,12 @@ static void ws_many_idle(void **state)
     for (size_t i = 0; i < COH_CNT(fds); i++) {
         fds[i] = dial_ws();
     }
-    assert_int_equal(coh_metric_get(metrics, COH_M_rpc_connection), COH_CNT(fds));
+    wait_connections(COH_CNT(fds));
     is_served();
     for (size_t i = 0; i < COH_CNT(fds); i++) {
         close(fds[i]);
     }
-    for (int i = 0; i < 1000 && coh_metric_get(metrics, COH_M_rpc_connection) != 0; i++) {
-        (void)poll(NULL, 0, 10);
-    }
-    assert_int_equal(coh_metric_get(metrics, COH_M_rpc_connection), 0);
+    wait_connections(0);
     is_served();
 }
 
