@@ -9,15 +9,18 @@
 #include "coordinator/coordinator_private.h"
 #include "coordinator/decision_log.h"
 
-/* A read under way for an ask. The request comes first: a read is found by it. */
+/* A read under way for an ask: one allocation with its arrays, so that whoever ends with the request in hand frees all. The request comes first: a read is
+   found by it. */
 typedef struct {
     coh_disk_req_t req;
     coh_ask_t *ask; /* NULL: it was answered meanwhile */
     bool is_index;  /* of TX_INDEX; else of BLOCKS or HEADERS */
     uint32_t cnt;
-    uint8_t (*keys)[COH_DECISION_KEY_SZ]; /* owned */
-    coh_bytes_t *key_bytes;               /* owned; cnt */
-    uint32_t *places;                     /* owned; of each header in the ask */
+    coh_bytes_t *key_bytes; /* cnt, as the next */
+    size_t *lens;
+    uint8_t (*keys)[COH_DECISION_KEY_SZ];
+    coh_err_t *errs;
+    uint32_t *places; /* of each header in the ask */
 } read_t;
 
 /* ---- asks ---- */
@@ -95,16 +98,6 @@ static void answer(coh_coordinator_t *c, coh_ask_t *ask, coh_err_t err)
 
 /* ---- reading ---- */
 
-static void free_read(read_t *r)
-{
-    free(r->keys);
-    free(r->key_bytes);
-    free(r->places);
-    free(r->req.errs);
-    free(r->req.lens);
-    coh_disk_req_free(&r->req); /* frees r */
-}
-
 /* start_read reads keys, already set, of a table. */
 static void start_read(coh_coordinator_t *c, coh_ask_t *ask, read_t *r, coh_kv_table_t table)
 {
@@ -115,8 +108,8 @@ static void start_read(coh_coordinator_t *c, coh_ask_t *ask, read_t *r, coh_kv_t
              .table   = table,
              .key_cnt = r->cnt,
              .keys    = r->key_bytes,
-             .errs    = coh_calloc(r->cnt, sizeof(coh_err_t)),
-             .lens    = coh_calloc(r->cnt, sizeof(size_t)),
+             .errs    = r->errs,
+             .lens    = r->lens,
              .tag     = COH_CO_DISK_ASK,
     };
     coh_kv_batch_init(&r->req.batch);
@@ -127,10 +120,15 @@ static void start_read(coh_coordinator_t *c, coh_ask_t *ask, read_t *r, coh_kv_t
 
 static read_t *new_read(uint32_t cnt)
 {
-    read_t *r    = coh_calloc(1, sizeof(*r));
+    size_t each = sizeof(coh_bytes_t) + sizeof(size_t) + COH_DECISION_KEY_SZ + sizeof(coh_err_t) +
+                  sizeof(uint32_t);
+    read_t *r    = coh_calloc(1, sizeof(*r) + cnt * each);
     r->cnt       = cnt;
-    r->keys      = coh_calloc(cnt, sizeof(*r->keys));
-    r->key_bytes = coh_calloc(cnt, sizeof(*r->key_bytes));
+    r->key_bytes = (coh_bytes_t *)(r + 1); /* by falling alignment */
+    r->lens      = (size_t *)(r->key_bytes + cnt);
+    r->keys      = (uint8_t(*)[COH_DECISION_KEY_SZ])(r->lens + cnt);
+    r->errs      = (coh_err_t *)(void *)(r->keys + cnt);
+    r->places    = (uint32_t *)(void *)(r->errs + cnt);
     return r;
 }
 
@@ -263,7 +261,6 @@ static void ask_headers(coh_coordinator_t *c, coh_ask_t *ask)
         return;
     }
     read_t *r = new_read(missing);
-    r->places = coh_calloc(missing, sizeof(*r->places));
     memcpy(r->places, places, missing * sizeof(*places));
     for (uint32_t i = 0; i < missing; i++) {
         set_number(r, i, first + places[i]);
@@ -341,7 +338,7 @@ void coh_co_disk_ask_done(coh_coordinator_t *c, coh_disk_req_t *req)
             answer(c, ask, COH_OK);
         }
     }
-    free_read(r);
+    coh_disk_req_free(req);
 }
 
 /* ---- transactions and state ---- */

@@ -19,6 +19,7 @@
 #include "common/trie/node.h"
 #include "common/trie/root.h"
 #include "common/wire/wire.h"
+#include "coordinator/ask.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/decision_log.h"
 #include "tests/support/ids.h"
@@ -1001,6 +1002,164 @@ static void coordinator_answers_status_as_json(void **state)
     coh_buf_free(&json);
 }
 
+/* ---- asks ---- */
+
+static _Atomic uint32_t record_cnt;
+
+static void ask_done(void *arg, coh_ask_t *ask)
+{
+    coh_ask_t **got = arg;
+    ask->next       = *got;
+    *got            = ask;
+}
+
+static void head_told(void *arg, coh_sealed_t *block, coh_block_env_t const *next)
+{
+    (void)arg;
+    assert_int_equal(next->number, block->header.number + 1);
+    coh_sealed_free(block);
+}
+
+static void pooled_told(void *arg, coh_hash_t const *hash)
+{
+    (void)arg;
+    (void)hash;
+}
+
+/* Asks; the answer is the caller's. */
+static coh_ask_t *ask(world_t *w, coh_ask_t **got, coh_ask_t *what)
+{
+    *got = NULL;
+    coh_coordinator_ask(w->c, what);
+    run(w);
+    assert_ptr_equal(*got, what);
+    return what;
+}
+
+static coh_ask_t *ask_block(world_t *w, coh_ask_t **got, uint64_t number, bool record)
+{
+    coh_ask_t *a           = coh_ask_new(COH_ASK_BLOCK);
+    a->u.block.number      = number;
+    a->u.block.want_record = record;
+    return ask(w, got, a);
+}
+
+static coh_ask_t *ask_hash(world_t *w, coh_ask_t **got, coh_ask_kind_t kind, coh_hash_t const *hash)
+{
+    coh_ask_t *a = coh_ask_new(kind);
+    if (kind == COH_ASK_TX) {
+        a->u.tx.hash = *hash;
+    } else {
+        a->u.block.by_hash = true;
+        a->u.block.hash    = *hash;
+    }
+    return ask(w, got, a);
+}
+
+/* What was committed is found by number and by hash, as long as it is in memory and afterwards. */
+static void coordinator_answers_asks(void **state)
+{
+    world_t *w     = *state;
+    coh_ask_t *got = NULL;
+    coh_hash_t hashes[3];
+    coh_hash_t block;
+    start(w);
+    submit(w, 0, 0, 3, COH_TX_OK, hashes);
+    coh_asker_t asker = {.done       = ask_done,
+                         .head       = head_told,
+                         .pooled     = pooled_told,
+                         .arg        = &got,
+                         .record_cnt = &record_cnt};
+    coh_coordinator_listen(w->c, &asker);
+    coh_ask_t *a = ask_hash(w, &got, COH_ASK_TX, &hashes[1]);
+    assert_int_equal(a->u.tx.state, COH_ASK_TX_PENDING);
+    coh_addr_t sender = coh_test_secret_addr(0);
+    assert_memory_equal(a->u.tx.sender.b, sender.b, 20);
+    coh_hash_t again;
+    coh_keccak256(&again, a->bytes.p, a->bytes.n);
+    assert_memory_equal(again.b, hashes[1].b, 32);
+    coh_ask_free(a);
+    a                   = coh_ask_new(COH_ASK_POOL);
+    a->u.pool.max       = 2;
+    a->u.pool.bytes_max = 1 << 20;
+    a                   = ask(w, &got, a);
+    assert_int_equal(a->u.pool.cnt, 2);
+    assert_true(a->u.pool.is_cut);
+    coh_ask_free(a);
+    w->config.block_follow_ms = 0;
+    run_ms(w, 100);
+    assert_int_equal(coh_coordinator_head(w->c), 1);
+    for (int restarted = 0; restarted < 2; restarted++) {
+        a = ask_hash(w, &got, COH_ASK_TX, &hashes[1]);
+        assert_int_equal(a->u.tx.state, COH_ASK_TX_COMMITTED);
+        assert_int_equal(a->u.tx.number, 1);
+        assert_int_equal(a->u.tx.idx, 1);
+        coh_ask_free(a);
+        a = ask_block(w, &got, 1, false);
+        assert_int_equal(a->err, COH_OK);
+        if (restarted == 0) {
+            block = a->u.block.sealed->hash;
+        }
+        coh_ask_free(a);
+        a = ask_block(w, &got, 1, true); /* with its bodies it comes from disk */
+        coh_sealed_t *sealed;
+        assert_null(a->u.block.sealed);
+        assert_int_equal(record_cnt, 1);
+        assert_int_equal(coh_seal_restore(&sealed, coh_buf_bytes(&a->bytes)), COH_OK);
+        assert_memory_equal(sealed->hash.b, block.b, 32);
+        assert_int_equal(sealed->tx_cnt, 3);
+        coh_sealed_free(sealed);
+        coh_ask_free(a);
+        assert_int_equal(record_cnt, 0);
+        a = ask_hash(w, &got, COH_ASK_BLOCK, &block);
+        assert_int_equal(a->err, COH_OK);
+        assert_int_equal(a->u.block.number, 1);
+        coh_ask_free(a);
+        a = ask_hash(w, &got, COH_ASK_BLOCK, &hashes[1]); /* no block's hash */
+        assert_int_equal(a->err, COH_ENOTFOUND);
+        coh_ask_free(a);
+        a = ask_hash(w, &got, COH_ASK_TX, &block); /* no transaction's hash */
+        assert_int_equal(a->u.tx.state, COH_ASK_TX_UNKNOWN);
+        coh_ask_free(a);
+        assert_int_equal(receipt(w, &block).state, COH_OP_TX_UNKNOWN);
+        a = ask_block(w, &got, 0, true); /* the genesis block has no record */
+        assert_non_null(a->u.block.sealed);
+        coh_ask_free(a);
+        a = ask_block(w, &got, 5, false);
+        assert_int_equal(a->err, COH_ENOTFOUND);
+        coh_ask_free(a);
+        a                  = coh_ask_new(COH_ASK_HEADERS);
+        a->u.headers.first = 0;
+        a->u.headers.cnt   = 3;
+        a                  = ask(w, &got, a);
+        assert_true(a->u.headers.headers[0].found && a->u.headers.headers[1].found);
+        assert_int_equal(a->u.headers.headers[2].found, restarted == 1);
+        assert_memory_equal(a->u.headers.headers[1].hash.b, block.b, 32);
+        coh_keccak256(
+            &again, a->bytes.p + a->u.headers.headers[1].rlp.at, a->u.headers.headers[1].rlp.n);
+        assert_memory_equal(again.b, block.b, 32);
+        coh_ask_free(a);
+        if (restarted ==
+            0) { /* two more blocks, so that block 1 is not even the head of the next start */
+            submit(w, 1, 0, 1, COH_TX_OK, NULL);
+            run_ms(w, 100);
+            coh_node_t *node = coh_coordinator_node(w->c);
+            node->ops->stop(node);
+            run(w);
+            assert_true(node->ops->finished(node));
+            a = ask_block(w, &got, 1, false);
+            assert_int_equal(a->err, COH_ECLOSED);
+            coh_ask_free(a);
+            close_coordinator(w);
+            w->hello_prepared = 2;
+            open_coordinator(w);
+            start(w);
+            coh_coordinator_listen(w->c, &asker);
+            w->config.block_follow_ms = 0;
+        }
+    }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -1026,6 +1185,7 @@ int main(void)
         CASE(coordinator_imports_blocks_in_order),
         CASE(coordinator_gives_up_an_invalid_import_and_those_above),
         CASE(coordinator_answers_status_as_json),
+        CASE(coordinator_answers_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
