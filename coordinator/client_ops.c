@@ -301,6 +301,116 @@ static void op_state(void *arg, uint64_t ticket, coh_op_state_request_t const *r
     }
 }
 
+/* A client's call under way. */
+typedef struct {
+    coh_coordinator_t *c;
+    uint64_t ticket;
+    uint64_t block;
+} client_call_t;
+
+static void on_call(void *arg, coh_msg_call_result_t const *r)
+{
+    client_call_t call        = *(client_call_t *)arg;
+    coh_op_execute_answer_t m = {.block       = call.block,
+                                 .err         = r->err,
+                                 .verdict     = r->verdict,
+                                 .status      = r->status,
+                                 .gas_used    = r->gas_used,
+                                 .gas         = r->gas,
+                                 .output      = r->output,
+                                 .logs        = r->logs,
+                                 .created     = r->created,
+                                 .access_list = r->access_list};
+    coh_bytes_t *traces       = coh_calloc((size_t)r->traces.cnt + 1, sizeof(*traces));
+    for (uint32_t i = 0; i < r->traces.cnt; i++) {
+        traces[i] = r->traces.v[i].json;
+    }
+    m.traces.v   = traces;
+    m.traces.cnt = r->traces.cnt;
+    coh_gateway_answer_execute(call.c->gateway, call.ticket, &m);
+    free(traces);
+    free(arg);
+}
+
+static void alter_env(coh_block_env_t *env, coh_op_execute_request_t const *req)
+{
+    uint32_t fields = req->env_fields;
+    env->number     = (fields & COH_CALL_ENV_NUMBER) ? req->number : env->number;
+    env->timestamp  = (fields & COH_CALL_ENV_TIMESTAMP) ? req->timestamp : env->timestamp;
+    env->gas_limit  = (fields & COH_CALL_ENV_GAS_LIMIT) ? req->gas_limit : env->gas_limit;
+    env->base_fee   = (fields & COH_CALL_ENV_BASE_FEE) ? req->base_fee : env->base_fee;
+    env->blob_base_fee =
+        (fields & COH_CALL_ENV_BLOB_BASE_FEE) ? req->blob_base_fee : env->blob_base_fee;
+    env->prev_randao = (fields & COH_CALL_ENV_PREV_RANDAO) ? req->prev_randao : env->prev_randao;
+    env->coinbase    = (fields & COH_CALL_ENV_COINBASE) ? req->coinbase : env->coinbase;
+}
+
+/* begin_call sends a call on block b to the shard that executes it. */
+static coh_err_t begin_call(coh_coordinator_t *c,
+                            uint64_t ticket,
+                            coh_op_execute_request_t const *req,
+                            coh_tx_t const *tx,
+                            coh_sealed_t const *b)
+{
+    coh_block_env_t env = coh_calls_env(c->genesis, &b->header, b->fork);
+    alter_env(&env, req);
+    coh_rec_block_tx_t raw         = {.sender = req->from, .raw = req->tx};
+    coh_rec_override_t *accounts   = coh_calloc((size_t)req->accounts.cnt + 1, sizeof(*accounts));
+    coh_rec_override_slot_t *slots = coh_calloc((size_t)req->slots.cnt + 1, sizeof(*slots));
+    for (uint32_t i = 0; i < req->accounts.cnt; i++) {
+        coh_op_altered_t const *a = &req->accounts.v[i];
+        accounts[i]               = (coh_rec_override_t){.addr    = a->addr,
+                                                         .fields  = a->fields,
+                                                         .nonce   = a->nonce,
+                                                         .balance = a->balance,
+                                                         .code    = a->code};
+    }
+    for (uint32_t i = 0; i < req->slots.cnt; i++) {
+        coh_op_altered_slot_t const *s = &req->slots.v[i];
+        slots[i] = (coh_rec_override_slot_t){.addr = s->addr, .slot = s->slot, .value = s->value};
+    }
+    coh_msg_call_t m = {.block       = b->header.number,
+                        .mode        = req->mode,
+                        .ratio       = req->ratio,
+                        .tracer      = req->tracer,
+                        .trace_flags = req->trace_flags,
+                        .txs         = {.v = &raw, .cnt = 1},
+                        .overrides   = {.v = accounts, .cnt = req->accounts.cnt},
+                        .slots       = {.v = slots, .cnt = req->slots.cnt}};
+    coh_calls_set_env(&m, &env);
+    client_call_t *call = coh_calloc(1, sizeof(*call));
+    *call               = (client_call_t){.c = c, .ticket = ticket, .block = m.block};
+    coh_err_t rc        = coh_calls_begin(&c->calls, &m, tx, &req->from, on_call, call);
+    if (rc != COH_OK) {
+        free(call);
+    }
+    free(accounts);
+    free(slots);
+    return rc;
+}
+
+static void op_execute(void *arg, uint64_t ticket, coh_op_execute_request_t const *req)
+{
+    coh_coordinator_t *c = arg;
+    uint64_t head        = coh_coordinator_head(c);
+    coh_tx_t tx;
+    if (c->state != COH_CO_RUNNING) {
+        coh_gateway_refuse(c->gateway, ticket, COH_EBUSY, "the cluster is starting or stopping");
+    } else if (req->mode >= COH_CALL_TRACE_BLOCK || coh_tx_decode(&tx, req->tx) != COH_TX_OK) {
+        coh_gateway_refuse(c->gateway, ticket, COH_EINVAL, "no such call");
+    } else if (req->block != COH_BLOCK_LATEST && req->block > head) {
+        coh_gateway_refuse(c->gateway, ticket, COH_ENOTFOUND, "no such block yet");
+    } else {
+        uint64_t block        = req->block != COH_BLOCK_LATEST ? req->block : head;
+        coh_sealed_t const *b = coh_chain_block(c->chain, block);
+        coh_err_t rc          = b != NULL ? begin_call(c, ticket, req, &tx, b) : COH_ENOTFOUND;
+        if (rc != COH_OK) {
+            coh_gateway_refuse(
+                c->gateway, ticket, rc, rc == COH_ENOTFOUND ? STATE_GONE : "busy: too many calls");
+        }
+    }
+}
+
 static void ask_block(coh_coordinator_t *c, uint64_t ticket, coh_op_id_t op, uint64_t number)
 {
     coh_sealed_t const *b = coh_chain_block(c->chain, number);

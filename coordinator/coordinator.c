@@ -1091,6 +1091,11 @@ static void dispatch(coh_coordinator_t *c, uint32_t shard, coh_msg_t const *m)
                 c, shard + 1, name, "not asked for, or of another block than the other answers");
         }
         break;
+    case COH_MSG_CALL_RESULT:
+        if (coh_calls_answer(&c->calls, shard, &m->u.call_result) != COH_OK) {
+            fail_rank(c, shard + 1, name, "not asked for");
+        }
+        break;
     case COH_MSG_RECOVERED:
         if (coh_admission_recovered(c->admission, shard, &m->u.recovered) != COH_OK) {
             fail_rank(c, shard + 1, name, "not asked for");
@@ -1208,6 +1213,7 @@ static bool on_tick(coh_node_t *node)
         if (c->stop_wanted) {
             c->state = COH_CO_DRAINING;
             coh_admission_stop(c->admission);
+            coh_calls_stop(&c->calls);
             coh_imports_fail(&c->imports, COH_ECLOSED, NULL);
             any = true;
         }
@@ -1253,6 +1259,7 @@ static void free_coordinator(coh_coordinator_t *c)
     coh_sealed_free(c->genesis_block);
     coh_admission_free(c->admission);
     coh_lookups_fini(&c->lookups);
+    coh_calls_fini(&c->calls);
     for (uint32_t i = 0; i < COH_COMMIT_WINDOW; i++) {
         end_flight(&c->flights[i]);
     }
@@ -1348,6 +1355,12 @@ static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
         .order         = strcmp(cfg->pool_order, "tip") == 0 ? COH_POOL_TIP : COH_POOL_ARRIVAL,
     });
     coh_lookups_init(&c->lookups, c->shard_cnt);
+    coh_calls_init(&c->calls,
+                   c->shard_cnt,
+                   (uint32_t)cfg->call_inflight_max,
+                   &c->recovery.dir,
+                   coh_co_outbox,
+                   c);
     coh_settle_init(&c->settle, c->shard_cnt);
     coh_commit_init(&c->commit, c->shard_cnt, c->recovery.head);
     c->gateway = coh_gateway_new(

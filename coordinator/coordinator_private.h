@@ -6,6 +6,7 @@
 #include "common/state/directory.h"
 #include "coordinator/admission.h"
 #include "coordinator/ask.h"
+#include "coordinator/calls.h"
 #include "coordinator/chain.h"
 #include "coordinator/commit.h"
 #include "coordinator/coordinator.h"
@@ -116,6 +117,7 @@ struct coh_coordinator {
     coh_bucket_nodes_t start_nodes; /* of all buckets, until all shards are ready */
     coh_pool_t *pool;
     coh_lookups_t lookups;
+    coh_calls_t calls;
     coh_gateway_t *gateway;
     coh_admission_t *admission;
     uint32_t disk_queries;

@@ -16,6 +16,7 @@
 #include "common/node/version.h"
 #include "common/obs/log.h"
 #include "common/wire/wire.h"
+#include "shard/callq.h"
 #include "shard/executor.h"
 #include "shard/flush.h"
 #include "shard/participant.h"
@@ -109,6 +110,7 @@ struct coh_shard {
     coh_tries_t *tries;
     coh_queries_t *queries;
     coh_reads_t *reads;
+    coh_callq_t *calls;
     coh_recoverq_t *recoverq;
     coh_wire_reader_t *reader;
     coh_wire_reader_t *kept_reader;
@@ -474,6 +476,7 @@ static coh_err_t on_welcome(coh_shard_t *s, coh_msg_welcome_t const *m)
         coh_hash_t hash;
         memcpy(hash.b, m->hashes.p + i * sizeof(hash.b), sizeof(hash.b));
         coh_executor_add_hash(s->ex, m->head + 1 - hash_cnt + i, &hash);
+        coh_callq_add_hash(s->calls, m->head + 1 - hash_cnt + i, &hash);
     }
     s->state = SHARD_RECOVERING;
     coh_participant_init(&s->part, m->head);
@@ -948,6 +951,7 @@ static coh_err_t on_commit(coh_shard_t *s, coh_msg_commit_t const *m)
     coh_part_action_t action;
     COH_TRY(coh_participant_on_commit(&s->part, m->block, &action));
     coh_executor_add_hash(s->ex, m->block, &m->hash);
+    coh_callq_add_hash(s->calls, m->block, &m->hash);
     coh_past_begin(s->past);
     do_part(s, m->block, action, COH_ABORT_NONE);
     coh_metric_add(
@@ -1174,6 +1178,8 @@ static coh_err_t on_coordinator_message(coh_shard_t *s, coh_msg_t const *m)
     case COH_MSG_COMMIT: return on_commit(s, &m->u.commit);
     case COH_MSG_ABORT: return on_abort(s, &m->u.abort);
     case COH_MSG_QUERY: return coh_queries_add(s->queries, &m->u.query);
+    case COH_MSG_CALL:
+        return s->state == SHARD_RUNNING ? coh_callq_add(s->calls, &m->u.call) : COH_EPROTO;
     case COH_MSG_RECOVER: return on_recover(s, &m->u.recover);
     case COH_MSG_STOP: return on_stop(s);
     default: return COH_EPROTO;
@@ -1187,6 +1193,7 @@ static coh_err_t on_message(coh_shard_t *s, uint32_t src, coh_msg_t const *m)
         return on_shard_message(s, src, m, m->u.publish.block, m->u.publish.attempt);
     case COH_MSG_READ: return on_shard_message(s, src, m, m->u.read.block, m->u.read.attempt);
     case COH_MSG_VALUE: return on_shard_message(s, src, m, m->u.value.block, m->u.value.attempt);
+    case COH_MSG_STATE: return coh_callq_on_state(s->calls, src, &m->u.state);
     case COH_MSG_READ_STATE: return on_read_state(s, src, &m->u.read_state);
     case COH_MSG_RETRACT:
         return on_shard_message(s, src, m, m->u.retract.block, m->u.retract.attempt);
@@ -1358,6 +1365,7 @@ static bool shard_on_tick(coh_node_t *node)
     }
     coh_queries_poll(s->queries);
     request_loads(s);
+    did = coh_callq_poll(s->calls) || did;
     did = coh_reads_poll(s->reads) || did;
     did = poll_tries(s) || did;
     did = poll_flush(s) || did;
@@ -1378,7 +1386,8 @@ static bool shard_work(coh_node_t *node, uint32_t worker)
     coh_shard_t *s = shard_of(node);
     /* What blocks wait for comes first. */
     return coh_tries_work(s->tries) || coh_executor_work(s->ex, worker) ||
-           coh_flush_work(s->flush) || coh_recoverq_work(s->recoverq);
+           coh_flush_work(s->flush) || coh_recoverq_work(s->recoverq) ||
+           coh_callq_work(s->calls);
 }
 
 /* A shard ends when the coordinator says so: a signal reaches all ranks, and rank 0 sees to the rest. */
@@ -1422,6 +1431,7 @@ static void shard_free(coh_node_t *node)
     coh_flush_free(s->flush);
     coh_tries_free(s->tries);
     coh_queries_free(s->queries);
+    coh_callq_free(s->calls);
     coh_reads_free(s->reads);
     coh_recoverq_free(s->recoverq);
     coh_codes_free(s->codes);
@@ -1489,6 +1499,7 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     s->queries  = coh_queries_new(s->mv, s->past, s->codes, env);
     s->reads    = coh_reads_new(s->mv, s->past, s->codes, env, TAG_READS);
     s->tries    = coh_tries_new(kv, env, config->state_trie_cache_bytes, coh_mix64(seed));
+    s->calls    = coh_callq_new(config, env, &s->directory, s->past, s->reads, coh_mix64(seed + 1));
     s->recoverq = coh_recoverq_new(config->client_inflight_tx_max, env->metrics, recovered_one, s);
     s->reader   = coh_wire_reader_new();
     s->kept_reader = coh_wire_reader_new();

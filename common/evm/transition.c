@@ -168,6 +168,21 @@ static coh_tx_err_t check_by_block(coh_transition_t *t)
     return coh_tx_check_blob_cnt(tx, block->blob_max); /* EIP-4844, EIP-7691 */
 }
 
+/* Of the static rules those that a call has to keep. */
+static coh_tx_err_t check_form(coh_tx_t const *tx)
+{
+    if (coh_u256_lt(&tx->max_fee, &tx->max_tip)) { /* EIP-1559 */
+        return COH_TX_TIP_ABOVE_CAP;
+    }
+    if (tx->type == COH_TX_BLOB && (tx->is_create || tx->blob_cnt == 0)) { /* EIP-4844 */
+        return tx->is_create ? COH_TX_BLOB_CREATE : COH_TX_BLOB_NONE;
+    }
+    if (tx->type == COH_TX_SET_CODE && (tx->is_create || tx->auth_cnt == 0)) { /* EIP-7702 */
+        return tx->is_create ? COH_TX_AUTH_CREATE : COH_TX_AUTH_NONE;
+    }
+    return COH_TX_OK;
+}
+
 static coh_transition_status_t check(coh_transition_t *t)
 {
     coh_tx_t const *tx    = t->tx;
@@ -176,8 +191,9 @@ static coh_transition_status_t check(coh_transition_t *t)
     if (coh_tx_upfront(&upfront, tx)) {
         return refuse(t, COH_TX_FEE_OVERFLOW);
     }
-    if (t->is_call && coh_u256_lt(&tx->max_fee, &tx->max_tip)) { /* EIP-1559 */
-        return refuse(t, COH_TX_TIP_ABOVE_CAP);
+    coh_tx_err_t unfit = t->is_call ? check_form(tx) : COH_TX_OK;
+    if (unfit != COH_TX_OK) {
+        return refuse(t, unfit);
     }
     if (coh_state_read(
             &t->state, sender, COH_READ_NONCE | COH_READ_CODE | COH_READ_AT_LEAST, &upfront) ==

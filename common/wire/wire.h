@@ -14,17 +14,20 @@
 /* In place of a block number: the last committed one. */
 #define COH_BLOCK_LATEST UINT64_MAX
 
-#define COH_REC_T_BLOCK_TX     coh_rec_block_tx_t
-#define COH_REC_T_WRITE        coh_rec_write_t
-#define COH_REC_T_RESULT       coh_rec_result_t
-#define COH_REC_T_DIGEST       coh_rec_digest_t
-#define COH_REC_T_KEY          coh_rec_key_t
-#define COH_REC_T_NODE         coh_rec_node_t
-#define COH_REC_T_TRAIL_NODE   coh_rec_trail_node_t
-#define COH_REC_T_STATE_VALUE  coh_rec_state_value_t
-#define COH_REC_T_RAW_TX       coh_rec_raw_tx_t
-#define COH_REC_T_RECOVERED_TX coh_rec_recovered_tx_t
-#define COH_REC_T_FIGURE       coh_rec_figure_t
+#define COH_REC_T_BLOCK_TX      coh_rec_block_tx_t
+#define COH_REC_T_WRITE         coh_rec_write_t
+#define COH_REC_T_RESULT        coh_rec_result_t
+#define COH_REC_T_DIGEST        coh_rec_digest_t
+#define COH_REC_T_KEY           coh_rec_key_t
+#define COH_REC_T_NODE          coh_rec_node_t
+#define COH_REC_T_TRAIL_NODE    coh_rec_trail_node_t
+#define COH_REC_T_STATE_VALUE   coh_rec_state_value_t
+#define COH_REC_T_RAW_TX        coh_rec_raw_tx_t
+#define COH_REC_T_RECOVERED_TX  coh_rec_recovered_tx_t
+#define COH_REC_T_FIGURE        coh_rec_figure_t
+#define COH_REC_T_OVERRIDE      coh_rec_override_t
+#define COH_REC_T_OVERRIDE_SLOT coh_rec_override_slot_t
+#define COH_REC_T_TRACE         coh_rec_trace_t
 
 /* coh_rec_<rec>_t, coh_msg_<msg>_t: the structs. */
 #define COH_REC(REC, rec)                            \

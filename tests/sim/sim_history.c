@@ -961,7 +961,8 @@ static void on_reply(sim_watch_t *watch, uint64_t id, coh_bytes_t data)
         }
         break;
     case COH_OP_HEAD: take_head(h, &request, &answer.u.head); break;
-    case COH_OP_STATUS: break;
+    case COH_OP_STATUS:
+    case COH_OP_EXECUTE: break;
     case COH_OP_STATE: take_state(h, &request, &answer.u.state); break;
     }
 }

@@ -99,6 +99,13 @@ static void answer_request(coh_buf_t *out, coh_op_request_t const *m)
             out, &(coh_op_head_answer_t){.number = 5, .chain_id = 1337, .max_batch = 100});
         break;
     case COH_OP_STATUS: answer_status(out); break;
+    case COH_OP_EXECUTE:
+        coh_op_put_execute_answer(out,
+                                  &(coh_op_execute_answer_t){.block  = m->u.execute.block,
+                                                             .gas    = m->u.execute.mode,
+                                                             .output = m->u.execute.tx,
+                                                             .traces = {&m->u.execute.tx, 1}});
+        break;
     case COH_OP_STATE: {
         coh_op_held_t held = {.nonce = m->u.state.keys.v[0].kind,
                               .word  = m->u.state.keys.v[0].slot,
@@ -272,6 +279,15 @@ static void client_carries_out_every_operation(void **state)
     assert_int_equal(held.values.v[0].nonce, 2);
     assert_int_equal(held.values.v[0].word.w[0], 9);
     assert_true(coh_bytes_eq(held.values.v[0].code, coh_bytes("code", 4)));
+    coh_op_execute_answer_t called;
+    assert_int_equal(coh_client_execute(c,
+                                        &called,
+                                        &(coh_op_execute_request_t){
+                                            .block = 4, .mode = 1, .tx = coh_bytes("tx", 2)}),
+                     COH_OK);
+    assert_int_equal(called.block, 4);
+    assert_int_equal(called.gas, 1);
+    assert_true(coh_bytes_eq(called.traces.v[0], coh_bytes("tx", 2)));
     /* A refusal comes with its text. */
     coh_op_block_receipts_answer_t receipts;
     assert_int_equal(
