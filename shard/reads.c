@@ -21,7 +21,7 @@ typedef struct read {
     uint64_t number; /* of src */
 } read_t;
 
-/* What one disk request reads. One allocation with all that it points to, but what the disk fills in: whoever ends with the request in hand frees it. */
+/* What one disk request reads: one allocation with the reads, so that whoever ends with the request in hand frees them. */
 typedef struct {
     coh_disk_req_t req; /* first: it is cast back */
     read_t *reads;      /* req.key_cnt of them */
@@ -193,13 +193,11 @@ static coh_kv_table_t table_of(coh_key_t const *key)
 
 static batch_t *new_batch(size_t cnt)
 {
-    size_t each = sizeof(read_t) + sizeof(coh_bytes_t) + sizeof(size_t) + sizeof(coh_err_t) +
-                  COH_STORE_KEY_MAX;
-    batch_t *b  = coh_calloc(1, sizeof(*b) + cnt * each);
+    batch_t *b  = coh_calloc(1, sizeof(*b) + cnt * sizeof(read_t));
     b->reads    = (read_t *)(void *)(b + 1);
-    b->req.keys = (coh_bytes_t *)(void *)(b->reads + cnt);
-    b->req.lens = (size_t *)(void *)(b->req.keys + cnt);
-    b->req.errs = (coh_err_t *)(void *)(b->req.lens + cnt);
+    b->req.keys = coh_calloc(cnt, sizeof(*b->req.keys) + COH_STORE_KEY_MAX);
+    b->req.errs = coh_calloc(cnt, sizeof(*b->req.errs));
+    b->req.lens = coh_calloc(cnt, sizeof(*b->req.lens));
     b->req.kind = COH_DISK_READ;
     coh_kv_batch_init(&b->req.batch);
     coh_kv_batch_init(&b->req.after);
@@ -218,7 +216,7 @@ static bool ask_disk(coh_reads_t *reads, coh_kv_table_t table)
     }
     batch_t *b          = new_batch(cnt);
     coh_disk_req_t *req = &b->req;
-    uint8_t *space      = (uint8_t *)(req->errs + cnt);
+    uint8_t *space      = (uint8_t *)(req->keys + cnt);
     read_t **link       = &reads->waiting;
     while (req->key_cnt < cnt) {
         read_t *r = *link;
@@ -297,5 +295,8 @@ void coh_reads_free_request(coh_disk_req_t *req)
     coh_kv_batch_free(&req->batch);
     coh_kv_batch_free(&req->after);
     coh_buf_free(&req->values);
+    free(req->keys);
+    free(req->errs);
+    free(req->lens);
     free(req);
 }
