@@ -5,6 +5,12 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 
+/* The account of a key, once it was looked up. It is kept: before the key itself has come, a block may have evicted it again. */
+typedef struct {
+    coh_value_t value;
+    bool is_known;
+} account_t;
+
 typedef struct query {
     struct query *next; /* while there is no room for its keys */
     uint64_t id;
@@ -15,6 +21,7 @@ typedef struct query {
     uint32_t missing;
     size_t weight; /* keys that it may bring into memory */
     coh_key_t *keys;
+    account_t *accounts;
     coh_rec_state_value_t *values;
 } query_t;
 
@@ -55,6 +62,7 @@ static void free_query(query_t *query)
 {
     free_codes(query);
     free(query->keys);
+    free(query->accounts);
     free(query->values);
     free(query);
 }
@@ -119,10 +127,14 @@ static bool look_up(coh_queries_t *q, query_t *query, uint32_t pos)
     coh_rec_state_value_t *out = &query->values[pos];
     coh_key_t account          = coh_key_account(&key->addr);
     coh_waiter_t waiter        = {.kind = COH_WAIT_QUERY, .query = query, .query_pos = pos};
-    coh_value_t value;
-    if (!value_at(q, query, &account, &value, &waiter)) {
-        return false;
+    account_t *known           = &query->accounts[pos];
+    if (!known->is_known) {
+        if (!value_at(q, query, &account, &known->value, &waiter)) {
+            return false;
+        }
+        known->is_known = true;
     }
+    coh_value_t value = known->value;
     if (key->kind == COH_KEY_SLOT) {
         coh_key_t slot = coh_key_slot(&key->addr, value.generation, &key->slot);
         if (!value_at(q, query, &slot, &value, &waiter)) {
@@ -166,6 +178,7 @@ static bool start(coh_queries_t *q, query_t *query)
     query->is_gone = false;
     query->missing = 0;
     for (uint32_t i = 0; i < query->cnt; i++) {
+        query->accounts[i].is_known = false;
         query->missing += !look_up(q, query, i);
     }
     if (query->missing == 0) {
@@ -211,6 +224,7 @@ coh_err_t coh_queries_add(coh_queries_t *q, coh_msg_query_t const *m)
     query->cnt       = m->keys.cnt;
     query->weight    = weight;
     query->keys      = coh_calloc(query->cnt, sizeof(*query->keys));
+    query->accounts  = coh_calloc(query->cnt, sizeof(*query->accounts));
     query->values    = coh_calloc(query->cnt, sizeof(*query->values));
     if (!take_keys(query, m)) {
         free_query(query);

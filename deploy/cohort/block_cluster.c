@@ -68,6 +68,9 @@ struct coh_block_cluster {
     size_t done_cnt;
     coh_block_cluster_visitor_t const *visitor;
     coh_block_cluster_report_t report;
+    coh_gateway_sink_t sink;
+    bool goes_on;       /* as the visitor has it */
+    uint64_t asked_cnt; /* requests that are not answered */
 
     /* Helpers work while is_open; inside counts those that are at it. */
     pthread_t *threads;
@@ -258,8 +261,8 @@ static coh_err_t open_rank(coh_block_cluster_t *c, uint32_t rank, coh_buf_t *err
         COH_TRY(coh_kv_mem_open(&r->kv));
     }
     if (rank == 0) {
-        COH_TRY(
-            coh_coordinator_new(&c->coordinator, config, genesis, &r->env, r->kv, NULL, err_text));
+        COH_TRY(coh_coordinator_new(
+            &c->coordinator, config, genesis, &r->env, r->kv, &c->sink, err_text));
         r->node = coh_coordinator_node(c->coordinator);
     } else {
         coh_shard_t *shard;
@@ -389,12 +392,47 @@ static void on_imported(void *arg, coh_import_result_t const *result)
     }
 }
 
+static coh_block_cluster_t *of_sink(coh_gateway_sink_t *sink)
+{
+    return (coh_block_cluster_t *)(void *)((uint8_t *)sink - offsetof(coh_block_cluster_t, sink));
+}
+
+static void on_reply(coh_gateway_sink_t *sink, uint64_t request, coh_bytes_t data)
+{
+    coh_block_cluster_t *c = of_sink(sink);
+    c->asked_cnt--;
+    c->visitor->reply(c->visitor->arg, request, data);
+}
+
+static void on_publish(coh_gateway_sink_t *sink, coh_bytes_t data)
+{
+    (void)sink;
+    (void)data;
+}
+
+static bool has_subscribers(coh_gateway_sink_t *sink)
+{
+    (void)sink;
+    return false;
+}
+
+void coh_block_cluster_ask(coh_block_cluster_t *c, uint64_t request, coh_bytes_t data)
+{
+    c->asked_cnt++;
+    coh_coordinator_on_request(c->coordinator, request, data);
+}
+
 /* Hands over blocks, or asks for the end. */
 static coh_err_t drive(coh_block_cluster_t *c)
 {
     if (!coh_coordinator_is_ready(c->coordinator)) {
         return COH_OK;
     }
+    if (c->is_stopping) {
+        return COH_OK;
+    }
+    c->goes_on = c->visitor->turn != NULL &&
+                 c->visitor->turn(c->visitor->arg, coh_coordinator_head(c->coordinator));
     if (c->handed_cnt < c->block_cnt) {
         coh_err_t err =
             coh_coordinator_import(c->coordinator, &c->blocks[c->handed_cnt], on_imported, c);
@@ -403,7 +441,7 @@ static coh_err_t drive(coh_block_cluster_t *c)
         }
         return err == COH_EBUSY ? COH_OK : err;
     }
-    if (c->done_cnt == c->block_cnt && c->is_ending_run && !c->is_stopping) {
+    if (c->is_ending_run && c->done_cnt == c->block_cnt && !c->goes_on && c->asked_cnt == 0) {
         c->is_stopping = true;
         c->ranks[0].node->ops->stop(c->ranks[0].node);
     }
@@ -414,7 +452,7 @@ static coh_err_t drive(coh_block_cluster_t *c)
 static bool is_over(coh_block_cluster_t const *c)
 {
     if (!c->is_ending_run) {
-        return c->done_cnt == c->block_cnt;
+        return c->done_cnt == c->block_cnt && !c->goes_on && c->asked_cnt == 0;
     }
     for (uint32_t r = 0; r < c->rank_cnt; r++) {
         if (!c->ranks[r].node->ops->finished(c->ranks[r].node)) {
@@ -453,6 +491,7 @@ static coh_err_t restart(coh_block_cluster_t *c, coh_buf_t *err_text)
     c->done_cnt   = c->handed_cnt;
     c->report.restart_cnt++;
     c->report.restart_amid_cnt += c->done_cnt > 0 && c->done_cnt < c->block_cnt;
+    c->asked_cnt   = 0;
     c->is_stopping = false;
     open_work(c);
     return COH_OK;
@@ -641,7 +680,7 @@ static coh_err_t make_config(coh_block_cluster_t *c, uint64_t tx_max, coh_buf_t 
     config->block_tx_max           = COH_MAX(tx_max, 1);
     config->pool_tx_max            = 1;
     config->client_inflight_tx_max = 1;
-    config->client_batch_tx_max    = 1;
+    config->client_batch_tx_max    = 64; /* keys that one question asks for */
     config->state_cache_entries    = c->layout.cache_entries != 0
                                          ? COH_MAX(c->layout.cache_entries, 2 * tx_max + 2)
                                          : 16384 + 4 * tx_max;
@@ -682,7 +721,11 @@ coh_err_t coh_block_cluster_open(coh_block_cluster_t *c,
     c->is_ending_run = false;
     c->is_stopping   = false;
     c->report        = (coh_block_cluster_report_t){0};
-    coh_err_t err    = make_config(c, tx_max, err_text);
+    c->goes_on       = false;
+    c->asked_cnt     = 0;
+    c->sink          = (coh_gateway_sink_t){
+                 .reply = on_reply, .publish = on_publish, .has_subscribers = has_subscribers};
+    coh_err_t err = make_config(c, tx_max, err_text);
     for (uint32_t r = 0; err == COH_OK && r < c->rank_cnt; r++) {
         err = open_rank(c, r, err_text);
     }

@@ -62,8 +62,15 @@ typedef struct {
     /* Beside, or instead: an empty view that takes all accounts with their code and slots. Of an account whose code is stored nowhere, and of
        slots without an account, the run fails (COH_ECORRUPT). */
     coh_memview_t *state;
+    /* Between steps, from the first block on: may ask (coh_block_cluster_ask). True: the cluster shall not end yet. */
+    bool (*turn)(void *arg, uint64_t head);
+    /* An answer to what was asked (client/ops.def). What is asked before a restart is answered by it never. */
+    void (*reply)(void *arg, uint64_t request, coh_bytes_t data);
     void *arg;
 } coh_block_cluster_visitor_t;
+
+/* coh_block_cluster_ask asks as a client does; from turn and reply only. */
+void coh_block_cluster_ask(coh_block_cluster_t *c, uint64_t request, coh_bytes_t data);
 
 /* A run in pieces. coh_block_cluster_open starts the ranks on genesis (finished: coh_genesis_finish; borrowed until close); tx_max: the most transactions of a
    block to come. coh_block_cluster_import hands blocks over, on top of what was committed, and tells the visitor of them; an invalid one leaves the cluster
