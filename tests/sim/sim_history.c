@@ -7,8 +7,11 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/evm/evm.h"
+#include "common/node/call.h"
 #include "coordinator/coordinator.h"
 #include "tests/sim/sim_oracle.h"
+#include "tests/support/evmput.h"
 
 #define MS    UINT64_C(1000)
 #define ETHER UINT64_C(1000000000000000000)
@@ -751,6 +754,40 @@ static void ask_state(history_t *h, uint32_t first, uint32_t cnt, uint64_t numbe
     send_request(h, request);
 }
 
+/* A call that reads balances on all shards: of code that its receiver has for the call alone. */
+static void ask_execute(history_t *h, uint32_t first, uint32_t cnt, uint64_t number)
+{
+    request_t *request = new_request(h, COH_OP_EXECUTE);
+    request->first     = first;
+    request->cnt       = cnt;
+    request->number    = number;
+    coh_buf_t code     = COH_BUF_INIT;
+    coh_buf_t raw      = COH_BUF_INIT;
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_addr_t addr = known_account(h, first + i);
+        asm_push_addr(&code, &addr);
+        asm_op(&code, COH_OP_BALANCE);
+        asm_push(&code, 32 * (uint64_t)i);
+        asm_op(&code, COH_OP_MSTORE);
+    }
+    asm_push(&code, 32 * (uint64_t)cnt);
+    asm_push(&code, 0);
+    asm_op(&code, COH_OP_RETURN);
+    coh_tx_t tx = {.gas_limit = 1000000, .to = known_account(h, first)};
+    coh_tx_encode(&raw, &tx);
+    coh_op_altered_t altered = {
+        .addr = tx.to, .fields = COH_OVERRIDE_CODE, .code = coh_buf_bytes(&code)};
+    coh_op_execute_request_t msg = {.block    = number,
+                                    .mode     = COH_CALL_EXECUTE,
+                                    .from     = known_account(h, first + cnt - 1),
+                                    .tx       = coh_buf_bytes(&raw),
+                                    .accounts = {&altered, 1}};
+    coh_op_put_execute_request(&h->buf, &msg);
+    send_request(h, request);
+    coh_buf_free(&code);
+    coh_buf_free(&raw);
+}
+
 static void ask_receipt(history_t *h, uint32_t tx)
 {
     request_t *request           = new_request(h, COH_OP_RECEIPT);
@@ -881,6 +918,43 @@ static void take_state(history_t *h, request_t const *request, coh_op_state_answ
     }
 }
 
+static void take_execute(history_t *h,
+                         request_t const *request,
+                         coh_op_execute_answer_t const *answer)
+{
+    switch (answer->err) {
+    case COH_CALL_OK: break;
+    case COH_CALL_GONE:
+    case COH_CALL_TIMEOUT:
+    case COH_CALL_BUSY:
+    case COH_CALL_CLOSED: return;
+    default:
+        sim_fail(h->sim, "a call ends with error %u, verdict %u", answer->err, answer->verdict);
+        return;
+    }
+    if (answer->block != request->number || answer->status != COH_EVM_SUCCESS ||
+        answer->output.n != 32 * (size_t)request->cnt) {
+        sim_fail(h->sim,
+                 "a call on block %" PRIu64 " ends on block %" PRIu64
+                 " with status %u and %zu octets",
+                 request->number,
+                 answer->block,
+                 answer->status,
+                 answer->output.n);
+        return;
+    }
+    for (uint32_t i = 0; i < request->cnt && sim_failed(h->sim) == NULL; i++) {
+        coh_addr_t addr                = known_account(h, request->first + i);
+        coh_ref_account_t const *known = coh_ref_find(
+            sim_oracle_state(h->oracle, COH_MIN(request->number, sim_oracle_head(h->oracle))),
+            &addr);
+        coh_op_account_t account = {.nonce = known != NULL ? known->nonce : 0,
+                                    .balance =
+                                        coh_u256_from_be(answer->output.p + 32 * (size_t)i, 32)};
+        sim_oracle_check_account(h->oracle, request->number, &addr, &account);
+    }
+}
+
 static void take_head(history_t *h, request_t const *request, coh_op_head_answer_t const *answer)
 {
     if (answer->number < request->head) {
@@ -961,8 +1035,8 @@ static void on_reply(sim_watch_t *watch, uint64_t id, coh_bytes_t data)
         }
         break;
     case COH_OP_HEAD: take_head(h, &request, &answer.u.head); break;
-    case COH_OP_STATUS:
-    case COH_OP_EXECUTE: break;
+    case COH_OP_STATUS: break;
+    case COH_OP_EXECUTE: take_execute(h, &request, &answer.u.execute); break;
     case COH_OP_STATE: take_state(h, &request, &answer.u.state); break;
     }
 }
@@ -1008,7 +1082,11 @@ static void load_step(history_t *h)
         uint32_t first = (uint32_t)coh_rng_below(rng, known_account_cnt(h));
         uint32_t cnt   = (uint32_t)draw(rng, 1, COH_MIN(known_account_cnt(h) - first, 64u));
         uint64_t back  = draw_scale(rng, 0, COH_MIN(head - h->scenario.genesis.number, 20u));
-        ask_state(h, first, cnt, head - back);
+        if (coh_rng_percent(rng, 50)) {
+            ask_state(h, first, cnt, head - back);
+        } else {
+            ask_execute(h, first, cnt, head - back);
+        }
     } else if (dice < 72) {
         uint32_t first = (uint32_t)coh_rng_below(rng, known_account_cnt(h));
         ask_accounts(h, first, (uint32_t)draw(rng, 1, COH_MIN(known_account_cnt(h) - first, 64u)));
