@@ -11,7 +11,7 @@
 #include "common/obs/log.h"
 #include "shard/sched.h"
 
-/* Transactions that one call of work runs before it returns; chains are not cut. */
+/* Transactions that one call of work runs before it returns, about. */
 #define WORK_TX_CNT 256u
 /* Gas that counts as one transaction there. */
 #define WORK_GAS 100000u
@@ -965,12 +965,19 @@ static void prefetch_after(coh_executor_t const *ex, uint32_t pos)
     }
 }
 
-/* Runs the chain until nothing of it is READY or it parks, and then one that waited for it, and so on; returns how much work that was. */
+/* Runs the chain until nothing of it is READY or it parks, and then one that waited for it, and so on, for about a millisecond; returns how much work that was. */
 static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
 {
     uint32_t ran  = 0;
     uint32_t next = COH_SCHED_NONE;
     for (;;) {
+        if (ran >= WORK_TX_CNT) { /* others wait for what was collected meanwhile */
+            coh_sched_put_back(ex->sched, chain);
+            if (next != COH_SCHED_NONE) {
+                coh_sched_put_back(ex->sched, next);
+            }
+            return ran;
+        }
         uint32_t incarnation = 0;
         uint32_t pos         = coh_sched_start(ex->sched, chain, &incarnation);
         if (pos == COH_SCHED_NONE) {

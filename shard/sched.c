@@ -542,6 +542,16 @@ bool coh_sched_park(coh_sched_t *s, uint32_t chain_id, uint32_t pos)
     return parked;
 }
 
+void coh_sched_put_back(coh_sched_t *s, uint32_t chain_id)
+{
+    chain_t *chain = &s->chains[chain_id];
+    coh_spin_lock(&chain->lock);
+    COH_ASSERT(chain->state == CHAIN_RUNNING);
+    chain->state = CHAIN_QUEUED;
+    coh_spin_unlock(&chain->lock);
+    push_again(s, chain_id);
+}
+
 void coh_sched_wake(coh_sched_t *s, uint32_t chain_id)
 {
     COH_ASSERT(chain_id < s->chain_cnt);

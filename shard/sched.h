@@ -17,7 +17,7 @@
    A chain:  IDLE ─pop a position of it─▶ RUNNING ─nothing handed out is READY─▶ IDLE ─retract─▶ QUEUED
                               │ park, start finds it held ▲ pop
                               ▼                           │
-                           PARKED ──wake, retract─────▶ QUEUED
+                           PARKED ──wake, retract─────▶ QUEUED ◀─put_back─ RUNNING
 
    Threads: pop, start, learn, finish, park, retract and wake from any; begin, close and the rest from the communication thread. */
 #ifndef COH_SCHED_H
@@ -98,6 +98,8 @@ bool coh_sched_finish(coh_sched_t *s,
 /* coh_sched_park gives the RUNNING transaction back; whoever has its key will wake the chain. True: the caller lets go of the chain; false: it
    was woken or retracted meanwhile, go on with start. */
 bool coh_sched_park(coh_sched_t *s, uint32_t chain, uint32_t pos);
+/* coh_sched_put_back gives a popped chain back, none of whose transactions is RUNNING; whoever pops next after those that came before gets it. */
+void coh_sched_put_back(coh_sched_t *s, uint32_t chain);
 /* coh_sched_wake makes a parked chain run again. Harmless if it is not parked. */
 void coh_sched_wake(coh_sched_t *s, uint32_t chain);
 /* coh_sched_retract: that incarnation's reads no longer hold. Ignored if the transaction has moved on. True: it was DONE, and

@@ -139,6 +139,22 @@ static void sched_wakes_what_is_parked_even_if_the_wake_comes_first(void **state
     coh_sched_free(s);
 }
 
+static void sched_takes_a_chain_back(void **state)
+{
+    (void)state;
+    coh_sched_t *s = coh_sched_new(COH_SCHED_OPTIMISTIC, 2);
+    begin(s, two_chains, 5, 2);
+    assert_int_equal(coh_sched_pop(s), 0);
+    assert_int_equal(coh_sched_pop(s), 1);
+    coh_sched_put_back(s, 1);
+    coh_sched_put_back(s, 0);
+    assert_int_equal(coh_sched_pop(s), 1);
+    assert_int_equal(start(s, 1, 0), 1);
+    assert_int_equal(coh_sched_pop(s), 0);
+    assert_int_equal(start(s, 0, 0), 0);
+    coh_sched_free(s);
+}
+
 static void sched_sequential_gives_all_to_one_worker_in_order(void **state)
 {
     (void)state;
@@ -440,6 +456,7 @@ int main(void)
         cmocka_unit_test(sched_hands_out_positions_in_order),
         cmocka_unit_test(sched_runs_a_retracted_transaction_again_and_only_it),
         cmocka_unit_test(sched_wakes_what_is_parked_even_if_the_wake_comes_first),
+        cmocka_unit_test(sched_takes_a_chain_back),
         cmocka_unit_test(sched_sequential_gives_all_to_one_worker_in_order),
         cmocka_unit_test(sched_optimistic_holds_what_ran_again_over_the_same_state),
         cmocka_unit_test(sched_holds_nobody_for_rare_state),
