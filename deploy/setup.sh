@@ -2,10 +2,10 @@
 # setup.sh: installs the Debian packages that are missing, as root or through sudo, and fetches the one library that Debian
 # does not have into build/deps. Says nothing when all is there.
 #
-#   deploy/setup.sh [--test] [--contracts] [--lint] [--list]
+#   deploy/setup.sh [--test] [--contracts] [--lint] [--hosts] [--containers] [--monitoring] [--slurm] [--kubernetes] [--list]
 #
-# --test adds what the test suite needs, --contracts what compiles its contracts anew, --lint the formatter and linter; --list only prints what is
-# missing.
+# --test adds what the test suite needs, --contracts what compiles its contracts anew, --lint the formatter and linter, --hosts, --containers, --monitoring, --slurm and --kubernetes what
+# deploy/test.sh --with-hosts and its kind need (servers among it, which Debian starts where there is an init system); --list only prints what is missing.
 # Packages and their reasons stand in deploy/packages.txt.
 set -euo pipefail
 self=$(realpath "$0")
@@ -19,6 +19,8 @@ while [ $# -gt 0 ]; do
     --test) groups+=" test" ;;
     --contracts) contracts=1 ;;
     --lint) groups+=" lint" ;;
+    --slurm) groups+=" hosts slurm" ;;
+    --hosts | --containers | --monitoring | --kubernetes) groups+=" ${1#--}" ;;
     --list) list_only=1 ;;
     -h | --help)
         sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$self"
@@ -62,19 +64,15 @@ while read -r group package _; do
 done <deploy/packages.txt
 
 # promtool checks our metrics. Its package also starts a monitoring server, which nobody asked for: so only the
-# tool is taken out of the package, into the build folder, and nothing is installed.
+# tool is taken out of the package, into the build folder, and nothing is installed. So is, for --monitoring, the server.
 promtool=''
-case " $groups " in
-*" test "*)
-    if ! command -v promtool >/dev/null && [ ! -x build/tools/promtool ]; then
-        promtool=1
-    fi
-    ;;
-esac
+needs_tool() { ! command -v "$1" >/dev/null && [ ! -x "build/tools/$1" ]; }
+case " $groups " in *" test "*) ! needs_tool promtool || promtool=promtool ;; esac
+case " $groups " in *" monitoring "*) ! needs_tool prometheus || promtool+=" prometheus" ;; esac
 
 if [ -n "$list_only" ]; then
     [ ${#missing[@]} -eq 0 ] || printf '%s\n' "${missing[@]}"
-    [ -z "$promtool" ] || echo "prometheus (promtool only, unpacked into build/tools)"
+    [ -z "$promtool" ] || echo "prometheus (only $promtool, unpacked into build/tools)"
     [ -z "$ckzg_missing" ] || echo "$ckzg (npm package, unpacked into build/deps)"
     exit 0
 fi
@@ -102,7 +100,7 @@ if [ ${#missing[@]} -gt 0 ] || [ -n "$promtool" ]; then
         fi
         as_root=(sudo)
     fi
-    echo "setup: installing ${missing[*]}${promtool:+ promtool}" >&2
+    echo "setup: installing ${missing[*]}${promtool:+ $promtool}" >&2
     apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
     step "${apt[@]}" update
     if [ ${#missing[@]} -gt 0 ]; then
@@ -114,7 +112,9 @@ if [ -n "$promtool" ]; then
     (cd "$work" && step apt-get -q download prometheus)
     step dpkg-deb -x "$work"/prometheus_*.deb "$work/root"
     mkdir -p build/tools
-    install -m 755 "$work/root/usr/bin/promtool" build/tools/promtool
+    for tool in $promtool; do
+        install -m 755 "$work/root/usr/bin/$tool" "build/tools/$tool"
+    done
 fi
 if [ -n "$ckzg_missing" ]; then
     echo "setup: fetching $ckzg" >&2

@@ -2,19 +2,24 @@
 # test.sh: installs what is missing, builds, and runs the tests: everything with the release preset, then all but the
 # tests of label mpi with the asan preset (address and undefined-behaviour sanitizers, clang). Quiet but for ctest's closing lines.
 #
-#   deploy/test.sh [--preset NAME]... [--long] [--lint] [--with-peers]
+#   deploy/test.sh [--preset NAME]... [--long] [--lint] [--with-WHAT]...
 #
 #   --preset NAME   only this preset, or these: release debug asan tsan coverage
 #   --long          longer runs: more simulator seeds, 20 rounds of kill -9; recompiles the contracts of tests/contracts and
 #                   compares (installs node and npm if they are missing)
 #   --with-peers    also run real JSON-RPC clients (ethers, viem, web3.js) against real ranks (needs node and npm)
 #   --lint          also check formatting (clang-format) and run clang-tidy
+#   --with-hosts    also clusters over several hosts, namespaces of this machine: delay, loss, dying hosts, cut links (2 minutes; root)
+#   --with-containers   also the image, and a cluster of three containers (5 minutes, 10 the first time; root)
+#   --with-monitoring   also a Prometheus over a loaded cluster (1 minute)
+#   --with-slurm    also a cluster as jobs of Slurm, on namespaces of this machine (1 minute; root)
+#   --with-kubernetes   also the manifests against their schema (a second)
 set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$self")/.."
 . deploy/lib.sh
 
-presets=() lint='' peers=''
+presets=() lint='' peers='' with=()
 while [ $# -gt 0 ]; do
     case $1 in
     --preset)
@@ -25,6 +30,7 @@ while [ $# -gt 0 ]; do
     --long) export COHORT_TEST_LONG=1 ;;
     --lint) lint=1 ;;
     --with-peers) peers=1 ;;
+    --with-hosts | --with-containers | --with-monitoring | --with-slurm | --with-kubernetes) with+=("${1#--with-}") ;;
     -h | --help)
         sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$self"
         exit 0
@@ -35,7 +41,7 @@ while [ $# -gt 0 ]; do
 done
 [ ${#presets[@]} -gt 0 ] || presets=(release asan)
 
-deploy/setup.sh --test ${COHORT_TEST_LONG:+--contracts} ${lint:+--lint}
+deploy/setup.sh --test ${COHORT_TEST_LONG:+--contracts} ${lint:+--lint} "${with[@]/#/--}"
 export PATH=$PWD/build/tools:$PATH
 
 failed=0
@@ -62,6 +68,15 @@ if [ -n "$peers" ]; then
     [ -x build/release/bin/cohort ] || build_preset release
     tests/peers/run.sh release || failed=1
 fi
+
+for what in "${with[@]}"; do
+    build_preset release
+    echo "== $what"
+    rc=0
+    "tests/hosts/test_$what.sh" build/release || rc=$?
+    # 77: this machine does not allow it, as was said.
+    [ $rc -eq 0 ] || [ $rc -eq 77 ] || failed=1
+done
 
 if [ -n "$lint" ]; then
     mapfile -t sources < <(git ls-files '*.c' '*.h')

@@ -11,6 +11,7 @@
     X(import, "replay signed transactions or blocks and check the result")                  \
     X(statetest, "run official Ethereum state tests")                                       \
     X(blocktest, "run official Ethereum blockchain tests")                                  \
+    X(check, "walk a data directory and say what is wrong with it")                         \
     X(status, "show what a running cluster is doing")                                       \
     X(version, "show the version of the program and of its libraries")
 

@@ -1,13 +1,14 @@
 /* cmd_status.c: asks a running cluster how it is, and shows the answer to a person, or as JSON to a
    program.
 
-   Two samples a second apart give the rates. A member that the answer does not have is shown as
+   Two samples a second apart give the rates; --watch goes on like that. A member that the answer does not have is shown as
    "-": an older or newer server can be asked too. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/client/client.h"
@@ -266,6 +267,55 @@ static coh_err_t ask(server_t const *server, sample_t *out, coh_buf_t *text)
     return COH_OK;
 }
 
+/* A signal makes the sample shorter: it is measured. */
+static void sleep_a_second(void) { (void)nanosleep(&(struct timespec){.tv_sec = 1}, NULL); }
+
+static void put_all(coh_buf_t *out, sample_t const *before, sample_t const *after)
+{
+    double seconds = (double)(after->at_us - before->at_us) / 1e6;
+    put_head(out, after->root);
+    put_totals(out, before->root, after->root, seconds);
+    put_latencies(out, after->root);
+    put_ranks(out, before->root, after->root, seconds);
+}
+
+static coh_err_t print(coh_buf_t const *text)
+{
+    return fwrite(text->p, 1, text->n, stdout) == text->n && fflush(stdout) == 0 ? COH_OK : COH_EIO;
+}
+
+/* Shows a new picture every second, over the last one on a terminal, until nobody reads it any more. A cluster that does not answer may
+   come back: it is asked again. */
+static coh_err_t watch(server_t const *server)
+{
+    static char const home_and_clear[] = "\033[H\033[2J";
+    bool on_terminal                   = isatty(STDOUT_FILENO) == 1;
+    sample_t before                    = {0};
+    coh_buf_t text                     = COH_BUF_INIT;
+    coh_err_t rc                       = COH_OK;
+    while (rc == COH_OK) {
+        sample_t after = {0};
+        bool answered  = ask(server, &after, NULL) == COH_OK;
+        if (answered && before.root != NULL) {
+            coh_buf_clear(&text);
+            coh_buf_printf(&text, "%s", on_terminal ? home_and_clear : "");
+            put_all(&text, &before, &after);
+            coh_buf_put_u8(&text, '\n');
+            rc = print(&text);
+        }
+        json_decref(before.root);
+        before = after;
+        if (!answered) {
+            json_decref(before.root);
+            before.root = NULL;
+        }
+        sleep_a_second();
+    }
+    json_decref(before.root);
+    coh_buf_free(&text);
+    return rc;
+}
+
 static coh_err_t show(server_t const *server, bool json, coh_buf_t *out)
 {
     sample_t before = {0};
@@ -278,17 +328,12 @@ static coh_err_t show(server_t const *server, bool json, coh_buf_t *out)
         coh_buf_put_u8(out, '\n');
         goto out;
     }
-    (void)nanosleep(&(struct timespec){.tv_sec = 1},
-                    NULL); /* a signal makes the sample shorter: it is measured */
+    sleep_a_second();
     rc = ask(server, &after, NULL);
     if (rc != COH_OK) {
         goto out;
     }
-    double seconds = (double)(after.at_us - before.at_us) / 1e6;
-    put_head(out, after.root);
-    put_totals(out, before.root, after.root, seconds);
-    put_latencies(out, after.root);
-    put_ranks(out, before.root, after.root, seconds);
+    put_all(out, &before, &after);
 out:
     json_decref(before.root);
     json_decref(after.root);
@@ -300,11 +345,13 @@ int coh_cmd_status(int argc, char **argv)
     char const *connect    = "tcp://127.0.0.1:7545";
     uint64_t timeout_ms    = 5000;
     bool json              = false;
+    bool watching          = false;
     coh_arg_t const args[] = {
         COH_ARG_STR_ROW(
             "connect", "ADDRESS", &connect, "nanomsg address of the cluster (its client-listen)"),
         COH_ARG_U64_ROW(
             "timeout-ms", "N", &timeout_ms, 1, 3600000, "how long to wait for an answer, in ms"),
+        COH_ARG_FLAG_ROW("watch", &watching, "show it anew every second, until interrupted"),
         COH_ARG_FLAG_ROW("json", &json, "print the cluster's answer as JSON, without rates"),
     };
     coh_command_t const command = {
@@ -313,6 +360,7 @@ int coh_cmd_status(int argc, char **argv)
                     "latencies, cross-shard share "
                     "and the load of each shard. Rates are taken over one second.",
         .examples = "  cohort status\n"
+                    "  cohort status --watch\n"
                     "  cohort status --connect tcp://10.0.0.1:7545\n"
                     "  cohort status --json | jq .head.number\n",
         .args     = args,
@@ -331,9 +379,9 @@ int coh_cmd_status(int argc, char **argv)
         coh_buf_free(&text);
         return COH_EXIT_FAILED;
     }
-    coh_err_t rc = show(&server, json, &text);
-    if (rc == COH_OK && (fwrite(text.p, 1, text.n, stdout) != text.n || fflush(stdout) != 0)) {
-        rc = COH_EIO;
+    coh_err_t rc = watching ? watch(&server) : show(&server, json, &text);
+    if (rc == COH_OK) {
+        rc = print(&text);
     }
     coh_buf_free(&text);
     coh_client_close(server.client);

@@ -238,7 +238,7 @@ coh_err_t coh_datadir_create(coh_datadir_t *dd,
     return COH_OK;
 }
 
-static coh_err_t check_identity(coh_datadir_t const *dd,
+static coh_err_t check_identity(coh_datadir_t *dd,
                                 coh_bytes_t id,
                                 coh_genesis_t const *genesis,
                                 coh_buf_t *err_text)
@@ -277,6 +277,9 @@ static coh_err_t check_identity(coh_datadir_t const *dd,
                        dd->folder,
                        rank);
         return COH_EMISMATCH;
+    }
+    if (dd->rank_cnt == 0) {
+        dd->rank_cnt = rank_cnt;
     }
     if (rank_cnt != dd->rank_cnt) {
         coh_buf_printf(err_text,
@@ -343,6 +346,8 @@ coh_err_t coh_datadir_open_kv(coh_datadir_t *dd,
     *out = kv;
     return COH_OK;
 }
+
+uint32_t coh_datadir_rank_cnt(coh_datadir_t const *dd) { return dd->rank_cnt; }
 
 void coh_datadir_close(coh_datadir_t *dd)
 {

@@ -17,7 +17,8 @@
 
 typedef struct coh_datadir coh_datadir_t;
 
-/* coh_datadir_open makes dir if it is missing (not its parents) and locks rank's folder in it.
+/* coh_datadir_open makes dir if it is missing (not its parents) and locks rank's folder in it. rank_cnt 0: whatever it was made for, of a folder that is
+   not fresh.
    Returns: COH_OK; COH_ELOCKED another process uses it; COH_EIO; with the reason in err_text */
 coh_err_t coh_datadir_open(coh_datadir_t **out,
                            char const *dir,
@@ -48,6 +49,9 @@ coh_err_t coh_datadir_open_kv(coh_datadir_t *dd,
                               coh_genesis_t const *genesis,
                               size_t cache_bytes,
                               coh_buf_t *err_text);
+
+/* coh_datadir_rank_cnt is the number of ranks: as given to open, or, where that was 0, as found by coh_datadir_open_kv. */
+uint32_t coh_datadir_rank_cnt(coh_datadir_t const *dd);
 
 /* coh_datadir_close releases the lock; after the store is closed. */
 void coh_datadir_close(coh_datadir_t *dd);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
@@ -16,6 +17,8 @@
 
 /* How often the status page is written anew. */
 #define STATUS_US UINT64_C(300000)
+/* How often the file system is asked how full it is. */
+#define DISK_US UINT64_C(10000000)
 /* A loop that has not come round for this long is stuck. */
 #define STUCK_US UINT64_C(5000000)
 
@@ -38,6 +41,7 @@ struct coh_rank {
     coh_page_t *status_page;
     coh_httpd_t *httpd;
     uint64_t status_us;     /* communication thread: next writing of the page */
+    uint64_t disk_us;       /* communication thread: next look at the file system */
     _Atomic bool ready;     /* shown by /readyz */
     _Atomic bool was_ready; /* once true, stays so */
 };
@@ -100,6 +104,15 @@ static void log_ready(coh_rank_t const *rank)
     }
 }
 
+static void measure_disk(coh_rank_t *rank)
+{
+    struct statvfs fs;
+    if (statvfs(rank->config->node_data, &fs) == 0) {
+        coh_metric_set(rank->metrics, COH_M_disk_free, (uint64_t)fs.f_bavail * fs.f_frsize);
+        coh_metric_set(rank->metrics, COH_M_disk_size, (uint64_t)fs.f_blocks * fs.f_frsize);
+    }
+}
+
 /* The loop shows what the HTTP thread hands out; it must not be shown work for this. */
 static bool show(void *arg, uint64_t now_us)
 {
@@ -110,6 +123,11 @@ static bool show(void *arg, uint64_t now_us)
         atomic_store_explicit(&rank->was_ready, true, memory_order_release);
     }
     atomic_store_explicit(&rank->ready, ready, memory_order_relaxed);
+    coh_metric_set(rank->metrics, COH_M_node_ready, ready);
+    if (now_us >= rank->disk_us) {
+        rank->disk_us = now_us + DISK_US;
+        measure_disk(rank);
+    }
     if (rank->httpd != NULL && now_us >= rank->status_us) {
         rank->status_us = now_us + STATUS_US;
         coh_buf_t json  = COH_BUF_INIT;

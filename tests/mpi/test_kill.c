@@ -8,11 +8,10 @@
 
 #include <cmocka.h>
 
-#include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "common/base/rng.h"
-#include "common/codec/block.h"
 #include "deploy/cohort/datadir.h"
+#include "tests/mpi/acks.h"
 #include "tests/mpi/cluster.h"
 #include "tests/support/flat_root.h"
 
@@ -23,24 +22,6 @@
 #define READY_MS_MAX  3000
 /* How long a round waits for receipts at most: a publication may be missed. */
 #define ACK_US_MAX UINT64_C(10000000)
-
-/* Receipts that were published, over all rounds. */
-typedef struct {
-    coh_op_receipt_t *v;
-    size_t cnt;
-    size_t cap;
-} acknowledged_t;
-
-static void acknowledge(acknowledged_t *acks, coh_pub_t const *pub)
-{
-    for (uint32_t i = 0; pub->topic == COH_PUB_RECEIPTS && i < pub->u.receipts.receipts.cnt; i++) {
-        if (acks->cnt == acks->cap) {
-            acks->cap = 2 * acks->cap + 1024;
-            acks->v   = coh_realloc(acks->v, acks->cap * sizeof(*acks->v));
-        }
-        acks->v[acks->cnt++] = pub->u.receipts.receipts.v[i];
-    }
-}
 
 static void on_answer(void *arg,
                       uint64_t ticket,
@@ -57,7 +38,7 @@ static void on_answer(void *arg,
    while requests and blocks are on their way. (No account has a shard here: pairs fall within and across shards as they come.) */
 static void load_and_kill(coh_test_cluster_t *c,
                           coh_bench_accounts_t const *accounts,
-                          acknowledged_t *acks,
+                          coh_test_acks_t *acks,
                           coh_rng_t *rng,
                           size_t tx_cnt,
                           size_t ack_cnt,
@@ -88,88 +69,23 @@ static void load_and_kill(coh_test_cluster_t *c,
         }
         assert_int_equal(coh_client_pipeline_poll(pipeline, 1), COH_OK);
         while (coh_client_next(subscription, &pub, 0) == COH_OK) {
-            acknowledge(acks, &pub);
+            coh_test_acks_add(acks, &pub);
         }
     }
     uint64_t give_up_us = coh_clock_mono_us() + ACK_US_MAX;
     while (acks->cnt - acked_before < ack_cnt && coh_clock_mono_us() < give_up_us) {
         assert_int_equal(coh_client_pipeline_poll(pipeline, 1), COH_OK);
         while (coh_client_next(subscription, &pub, 0) == COH_OK) {
-            acknowledge(acks, &pub);
+            coh_test_acks_add(acks, &pub);
         }
     }
     coh_test_cluster_kill(c, victim);
     while (coh_client_next(subscription, &pub, 50) == COH_OK) {
-        acknowledge(acks, &pub);
+        coh_test_acks_add(acks, &pub);
     }
     coh_client_unsubscribe(subscription);
     coh_client_pipeline_close(pipeline);
     coh_bench_load_free(&load);
-}
-
-/* Fees burnt in blocks 1..head, from their headers. */
-static coh_u256_t burnt_of(coh_client_t *client)
-{
-    coh_op_head_request_t head_request = {0};
-    coh_op_head_answer_t head;
-    assert_int_equal(coh_client_head(client, &head, &head_request), COH_OK);
-    uint64_t last  = head.number;
-    coh_u256_t sum = COH_U256_ZERO;
-    for (uint64_t number = 1; number <= last; number++) {
-        coh_op_block_request_t request = {.number = number};
-        coh_op_block_answer_t block;
-        assert_int_equal(coh_client_block(client, &block, &request), COH_OK);
-        coh_header_t header;
-        coh_fork_t fork;
-        assert_int_equal(coh_header_decode(&header, &fork, block.header), COH_OK);
-        coh_u256_t burnt;
-        assert_false(coh_u256_mul_u64(&burnt, &header.base_fee, header.gas_used));
-        (void)coh_u256_add(&sum, &sum, &burnt);
-    }
-    return sum;
-}
-
-static bool receipt_eq(coh_op_receipt_t const *a, coh_op_receipt_t const *b)
-{
-    return coh_hash_eq(&a->tx_hash, &b->tx_hash) && a->block == b->block &&
-           a->tx_idx == b->tx_idx && a->status == b->status && a->gas_used == b->gas_used &&
-           a->cumulative_gas == b->cumulative_gas && coh_addr_eq(&a->from, &b->from) &&
-           coh_addr_eq(&a->to, &b->to) && coh_u256_eq(&a->effective_price, &b->effective_price);
-}
-
-/* Every acknowledged receipt is among its block's receipts, unchanged; one in a hundred is asked for by its hash as well. */
-static void check_acknowledged(coh_client_t *client, acknowledged_t const *acks)
-{
-    uint64_t block                        = UINT64_MAX;
-    coh_op_block_receipts_answer_t answer = {0};
-    for (size_t i = 0; i < acks->cnt; i++) {
-        coh_op_receipt_t const *ack = &acks->v[i];
-        if (i % 100 == 0) {
-            coh_op_receipt_request_t request = {.hash = ack->tx_hash};
-            coh_op_receipt_answer_t one;
-            assert_int_equal(coh_client_receipt(client, &one, &request), COH_OK);
-            if (one.state != COH_OP_TX_COMMITTED || one.receipts.cnt != 1 ||
-                !receipt_eq(&one.receipts.v[0], ack)) {
-                fail_msg("receipt %zu of %zu, acknowledged in block %llu, is not found by its hash",
-                         i,
-                         acks->cnt,
-                         (unsigned long long)ack->block);
-            }
-            block = UINT64_MAX; /* the client's answer before is gone */
-        }
-        if (ack->block != block) {
-            block                                   = ack->block;
-            coh_op_block_receipts_request_t request = {.number = block};
-            assert_int_equal(coh_client_block_receipts(client, &answer, &request), COH_OK);
-        }
-        if (ack->tx_idx >= answer.receipts.cnt ||
-            !receipt_eq(&answer.receipts.v[ack->tx_idx], ack)) {
-            fail_msg("receipt %zu of %zu, acknowledged in block %llu, is gone or another",
-                     i,
-                     acks->cnt,
-                     (unsigned long long)ack->block);
-        }
-    }
 }
 
 /* After the end: what the shards' tables hold, built anew, has the root that the last header says. */
@@ -214,9 +130,9 @@ static void kill_loses_nothing_acknowledged(void **state)
     coh_u256_t supply = coh_bench_supply(&accounts);
     coh_test_cluster_t cluster;
     coh_test_cluster_init(&cluster, SHARDS, &accounts);
-    acknowledged_t acks = {0};
-    size_t sent         = 0;
-    int rounds          = is_long ? 20 : 3;
+    coh_test_acks_t acks = {0};
+    size_t sent          = 0;
+    int rounds           = is_long ? 20 : 3;
     for (int round = 0; round <= rounds; round++) {
         coh_test_cluster_start(&cluster);
         int ready_ms = coh_test_cluster_wait_ready(&cluster);
@@ -225,9 +141,13 @@ static void kill_loses_nothing_acknowledged(void **state)
             fail_msg("round %d: not ready\n%s", round, log);
         }
         coh_client_t *client = coh_test_client(&cluster, 10000);
-        check_acknowledged(client, &acks);
-        coh_u256_t sum   = coh_test_refresh(client, &accounts);
-        coh_u256_t burnt = burnt_of(client);
+        coh_buf_t text       = COH_BUF_INIT;
+        if (!coh_test_acks_check(&acks, client, &text)) {
+            fail_msg("%.*s", (int)text.n, (char const *)text.p);
+        }
+        coh_u256_t sum = coh_test_refresh(client, &accounts);
+        coh_u256_t burnt;
+        assert_int_equal(coh_test_burnt(&burnt, client), COH_OK);
         coh_client_close(client);
         (void)coh_u256_add(&sum, &sum, &burnt);
         assert_true(coh_u256_eq(&sum, &supply));
@@ -253,7 +173,7 @@ static void kill_loses_nothing_acknowledged(void **state)
     assert_true(acks.cnt > 0);
     assert_int_equal(coh_test_cluster_stop(&cluster), 0);
     check_stores(&cluster);
-    free(acks.v);
+    coh_test_acks_free(&acks);
     coh_test_cluster_fini(&cluster);
     coh_bench_accounts_free(&accounts);
 }

@@ -31,7 +31,7 @@ fail() {
 port=$(free_port_range 8)
 node=(--data "$work/data" --genesis "$work/genesis.json" --client-listen "tcp://127.0.0.1:$port"
     --client-publish "tcp://127.0.0.1:$((port + 1))" --status-listen "127.0.0.1:$((port + 2))" --log-level warn)
-launch=(deploy/cohort-launch --program "$program" --ranks 3 --ready "127.0.0.1:$((port + 2))")
+launch=(deploy/cohort-launch --program "$program" --ranks 3)
 "$program" bench transfers --accounts 100 --write-genesis "$work/genesis.json"
 
 # count TEXT: how often the launcher said it.

@@ -1,0 +1,242 @@
+/* `cohort check` on the data that a killed cluster left: nothing is wrong with it; after each of several kinds of damage it says what and where. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "common/base/assert.h"
+#include "common/kv/kv.h"
+#include "tests/mpi/cluster.h"
+
+#define SHARDS   2u
+#define ACCOUNTS 100u
+
+static coh_test_cluster_t cluster;
+static coh_bench_accounts_t accounts;
+
+/* Runs a cluster of many small blocks and kills it, so that redo records are left. */
+static int make_data(void **state)
+{
+    (void)state;
+    coh_bench_accounts_new(&accounts, 1, ACCOUNTS, 1);
+    coh_test_cluster_init(&cluster, SHARDS, &accounts);
+    cluster.options[0] = "--block-tx-max 300";
+    coh_test_cluster_start(&cluster);
+    if (coh_test_cluster_wait_ready(&cluster) < 0) {
+        return -1;
+    }
+    coh_test_sh(COHORT_PROGRAM " bench transfers --accounts %u --count 3000 --client-listen %s "
+                               "--client-publish %s > '%s/bench' 2>&1",
+                ACCOUNTS,
+                cluster.requests,
+                cluster.publications,
+                cluster.dir);
+    coh_test_cluster_kill(&cluster, -1);
+    return 0;
+}
+
+static int remove_data(void **state)
+{
+    (void)state;
+    coh_test_cluster_fini(&cluster);
+    coh_bench_accounts_free(&accounts);
+    return 0;
+}
+
+/* Runs the command on the folder `copy`; returns its exit code, what it printed in text (freed by the caller). */
+static int check(coh_buf_t *text)
+{
+    char command[512];
+    (void)snprintf(command, sizeof(command), COHORT_PROGRAM " check '%s/copy' 2>&1", cluster.dir);
+    FILE *out = popen(command, "r");
+    assert_non_null(out);
+    char chunk[4096];
+    size_t n;
+    while ((n = fread(chunk, 1, sizeof(chunk), out)) > 0) {
+        coh_buf_put(text, chunk, n);
+    }
+    coh_buf_put_u8(text, 0);
+    int status = pclose(out);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void expect_sound(char const *context)
+{
+    coh_buf_t text = COH_BUF_INIT;
+    int code       = check(&text);
+    if (code != 0 || strstr((char const *)text.p, "3 ranks, nothing wrong") == NULL) {
+        fail_msg("%s: exit code %d\n%s", context, code, (char const *)text.p);
+    }
+    coh_buf_free(&text);
+}
+
+static void expect_finding(char const *expected)
+{
+    coh_buf_t text = COH_BUF_INIT;
+    int code       = check(&text);
+    if (code != 1 || strstr((char const *)text.p, expected) == NULL) {
+        fail_msg(
+            "expected exit code 1 and \"%s\", got %d\n%s", expected, code, (char const *)text.p);
+    }
+    coh_buf_free(&text);
+}
+
+static coh_kv_t *open_copy(uint32_t rank)
+{
+    char path[256];
+    (void)snprintf(path, sizeof(path), "%s/copy/rank-%u/db", cluster.dir, rank);
+    coh_kv_t *kv = NULL;
+    assert_int_equal(coh_kv_rocks_open(&kv, path, (size_t)1 << 20, NULL), COH_OK);
+    return kv;
+}
+
+/* The entry at a place of a table. */
+typedef struct {
+    size_t place;
+    coh_buf_t key;
+    coh_buf_t value;
+} entry_t;
+
+static bool take(void *arg, coh_bytes_t key, coh_bytes_t value)
+{
+    entry_t *e = arg;
+    if (e->place-- != 0) {
+        return true;
+    }
+    coh_buf_put(&e->key, key.p, key.n);
+    coh_buf_put(&e->value, value.p, value.n);
+    return false;
+}
+
+static entry_t entry_of(coh_kv_t *kv, coh_kv_table_t table, size_t place)
+{
+    entry_t e = {.place = place};
+    assert_int_equal(kv->ops->iterate(kv, table, coh_bytes(NULL, 0), false, take, &e), COH_OK);
+    assert_true(e.key.n != 0);
+    return e;
+}
+
+static void free_entry(entry_t *e)
+{
+    coh_buf_free(&e->key);
+    coh_buf_free(&e->value);
+}
+
+static void write_batch(coh_kv_t *kv, coh_kv_batch_t *batch)
+{
+    assert_int_equal(kv->ops->write(kv, batch, true), COH_OK);
+    coh_kv_batch_free(batch);
+    kv->ops->close(kv);
+}
+
+static void fresh_copy(void)
+{
+    coh_test_sh(
+        "rm -rf '%s/copy' && cp -r '%s/data' '%s/copy'", cluster.dir, cluster.dir, cluster.dir);
+}
+
+/* Turns a bit of the value at a place of a table: octet at from its start, or, if negative, from its end. */
+static void spoil(uint32_t rank, coh_kv_table_t table, size_t place, int at)
+{
+    fresh_copy();
+    coh_kv_t *kv = open_copy(rank);
+    entry_t e    = entry_of(kv, table, place);
+    e.value.p[at >= 0 ? (size_t)at : e.value.n - (size_t)-at] ^= 0x10;
+    coh_kv_batch_t batch;
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_put(&batch, table, coh_buf_bytes(&e.key), coh_buf_bytes(&e.value));
+    write_batch(kv, &batch);
+    free_entry(&e);
+}
+
+static void check_passes_what_a_kill_left(void **state)
+{
+    (void)state;
+    fresh_copy();
+    expect_sound("after kill -9");
+    expect_sound("a second time: checking changes nothing");
+}
+
+static void check_finds_damaged_records(void **state)
+{
+    (void)state;
+    spoil(0, COH_KV_BLOCKS, 2, 120);
+    expect_finding("rank 0: WRONG: block 3: the decision record is damaged");
+    spoil(0, COH_KV_BLOCKS, 0, -1); /* its checksum */
+    expect_finding("rank 0: WRONG: block 1: the decision record is damaged");
+    spoil(2, COH_KV_REDO, 1, 40);
+    expect_finding("rank 2: WRONG: the redo record of block 2 is damaged");
+    spoil(1, COH_KV_ACCOUNTS, 3, 0);
+    expect_finding("rank 1: WRONG: account 0x");
+    spoil(1, COH_KV_META, 0, 0); /* the identity: the folder's */
+    expect_finding("rank 1: WRONG: ");
+    spoil(0, COH_KV_DIRECTORY, 0, 1);
+    expect_finding("rank 0: WRONG: directory of epoch");
+}
+
+static void check_finds_what_is_missing(void **state)
+{
+    (void)state;
+    fresh_copy();
+    coh_kv_t *kv = open_copy(0);
+    entry_t e    = entry_of(kv, COH_KV_BLOCKS, 3);
+    coh_kv_batch_t batch;
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_delete(&batch, COH_KV_BLOCKS, coh_buf_bytes(&e.key));
+    write_batch(kv, &batch);
+    free_entry(&e);
+    expect_finding("rank 0: WRONG: block 5: expected the decision record of 4");
+
+    /* A shard whose last records are gone; presumed abort must not eat what was decided. */
+    fresh_copy();
+    kv = open_copy(2);
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_delete_range(
+        &batch, COH_KV_REDO, coh_bytes("\0\0\0\0\0\0\0\3", 8), coh_bytes("\xff", 1));
+    write_batch(kv, &batch);
+    expect_finding("rank 2: WRONG: its effects of block ");
+    expect_finding("are gone, it holds up to 2");
+
+    fresh_copy();
+    coh_test_sh("rm '%s/copy/rank-1/genesis.json'", cluster.dir);
+    expect_finding("rank 1: WRONG: ");
+}
+
+static void check_finds_what_lies_in_the_wrong_place(void **state)
+{
+    (void)state;
+    fresh_copy();
+    coh_kv_t *from = open_copy(1);
+    entry_t e      = entry_of(from, COH_KV_ACCOUNTS, 0);
+    from->ops->close(from);
+    coh_kv_t *kv = open_copy(2);
+    coh_kv_batch_t batch;
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_put(&batch, COH_KV_ACCOUNTS, coh_buf_bytes(&e.key), coh_buf_bytes(&e.value));
+    uint8_t hash[32] = {1};
+    coh_kv_batch_put(&batch, COH_KV_CODE, coh_bytes(hash, sizeof(hash)), coh_bytes("code", 4));
+    write_batch(kv, &batch);
+    free_entry(&e);
+    expect_finding("lies here, and belongs to rank 1");
+    expect_finding("rank 2: WRONG: the code 0x01");
+
+    /* Two folders that changed places. */
+    fresh_copy();
+    coh_test_sh("cd '%s/copy' && mv rank-1 x && mv rank-2 rank-1 && mv x rank-2", cluster.dir);
+    expect_finding("holds the data of rank 2");
+}
+
+int main(void)
+{
+    struct CMUnitTest const tests[] = {
+        cmocka_unit_test(check_passes_what_a_kill_left),
+        cmocka_unit_test(check_finds_damaged_records),
+        cmocka_unit_test(check_finds_what_is_missing),
+        cmocka_unit_test(check_finds_what_lies_in_the_wrong_place),
+    };
+    return cmocka_run_group_tests(tests, make_data, remove_data);
+}
