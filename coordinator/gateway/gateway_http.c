@@ -39,8 +39,10 @@
 /* Frames waiting for a client to read them, however small. */
 #define QUEUED_CNT_MAX 65536u
 #define EVENT_CNT      256
-#define TOKEN_MIN      16u
-#define TOKEN_MAX      512u
+/* WebSockets that are sent to before others have their turn. */
+#define SETTLE_MAX 256u
+#define TOKEN_MIN  16u
+#define TOKEN_MAX  512u
 /* Descriptors beside those of connections. */
 #define SPARE_FDS 256u
 
@@ -100,7 +102,7 @@ struct coh_gateway_http {
     http_t *suspended;
     bool mhd_due; /* requests were resumed */
     ws_t *sockets;
-    ws_t *dirty;
+    ws_t *dirty_first, *dirty_last;
     uint64_t socket_cnt;
 };
 
@@ -271,9 +273,11 @@ static void discharge(coh_gateway_http_t *gw, size_t *charged, size_t n)
 static void mark_dirty(ws_t *ws)
 {
     if (!ws->is_dirty) {
-        ws->is_dirty   = true;
-        ws->dirty_next = ws->gw->dirty;
-        ws->gw->dirty  = ws;
+        coh_gateway_http_t *gw                                                      = ws->gw;
+        ws->is_dirty                                                                = true;
+        ws->dirty_next                                                              = NULL;
+        *(gw->dirty_first == NULL ? &gw->dirty_first : &gw->dirty_last->dirty_next) = ws;
+        gw->dirty_last                                                              = ws;
     }
 }
 
@@ -462,12 +466,12 @@ static void settle_socket(ws_t *ws)
     }
 }
 
-/* settle_sockets does that for all that were touched, and closes those that are over. Requests read meanwhile may touch some again. */
-static void settle_sockets(coh_gateway_http_t *gw)
+/* settle_sockets does that for the first max of those that were touched, and closes those that are over. Requests read meanwhile may touch some again. */
+static void settle_sockets(coh_gateway_http_t *gw, uint32_t max)
 {
-    while (gw->dirty != NULL) {
-        ws_t *ws  = gw->dirty;
-        gw->dirty = ws->dirty_next;
+    for (uint32_t i = 0; i < max && gw->dirty_first != NULL; i++) {
+        ws_t *ws        = gw->dirty_first;
+        gw->dirty_first = ws->dirty_next;
         settle_socket(ws); /* still marked: it is not put there again meanwhile */
         ws->is_dirty = false;
         if (ws->is_dead) {
@@ -829,16 +833,18 @@ static bool turn(coh_gateway_http_t *gw)
 {
     struct epoll_event events[EVENT_CNT];
     uint32_t tick_ms = coh_rpc_tick(gw->rpc, coh_clock_mono_us());
-    coh_rpc_flush(gw->rpc);
-    settle_sockets(gw);
-    if (gw->mhd_due) {
+    if (gw->mhd_due) { /* who was resumed by that */
         run_mhd(gw);
-        coh_rpc_flush(gw->rpc);
-        settle_sockets(gw);
     }
-    int timeout = wait_ms(gw, tick_ms);
-    int n       = epoll_wait(gw->epoll, events, EVENT_CNT, timeout);
-    bool mhd    = n <= 0 || timeout == 0;
+    settle_sockets(gw, SETTLE_MAX);
+    bool goes_on = gw->dirty_first != NULL;
+    if (!goes_on) { /* what came of the last block is sent */
+        goes_on = coh_rpc_tell(gw->rpc) || gw->dirty_first != NULL;
+    }
+    coh_rpc_flush(gw->rpc);
+    int idle_ms = wait_ms(gw, tick_ms);
+    int n       = epoll_wait(gw->epoll, events, EVENT_CNT, goes_on ? 0 : idle_ms);
+    bool mhd    = idle_ms == 0 || (n <= 0 && !goes_on);
     bool news   = false;
     bool stop   = false;
     for (int i = 0; i < n; i++) {
@@ -853,15 +859,12 @@ static bool turn(coh_gateway_http_t *gw)
             on_socket(what, events[i].events);
         }
     }
-    settle_sockets(gw); /* while no event of the dead ones is left */
     if (news) {
         take_news(gw);
     }
     if (mhd || gw->mhd_due) {
         run_mhd(gw);
     }
-    coh_rpc_flush(gw->rpc);
-    settle_sockets(gw);
     return !stop;
 }
 
@@ -885,7 +888,7 @@ static void end(coh_gateway_http_t *gw)
         ws->is_dead = true;
         mark_dirty(ws);
     }
-    settle_sockets(gw);
+    settle_sockets(gw, UINT32_MAX);
     run_mhd(gw);
 }
 

@@ -578,11 +578,10 @@ void coh_rpc_head(coh_rpc_t *rpc, coh_sealed_t *head, coh_block_env_t const *nex
     coh_sealed_free(rpc->head);
     rpc->head = head;
     rpc->next = *next;
-    if (is_first) {
+    if (is_first || !coh_rpc_has_subs(rpc)) {
         rpc->told = head->header.number;
     }
     coh_rpc_suggest_tip(rpc, head);
-    coh_rpc_tell(rpc);
     coh_rpc_ask_waiting(rpc);
 }
 

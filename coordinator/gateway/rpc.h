@@ -62,6 +62,9 @@ void coh_rpc_answered(coh_rpc_t *rpc, coh_ask_t *first);
 /* coh_rpc_head takes a reference to the new head; to be called before the asks that were answered after it. */
 void coh_rpc_head(coh_rpc_t *rpc, coh_sealed_t *head, coh_block_env_t const *next);
 void coh_rpc_pooled(coh_rpc_t *rpc, coh_hash_t const *hashes, size_t cnt);
+/* coh_rpc_tell tells subscribers of the next block that they have not been told of, if it is at hand, and asks for it otherwise. True if there is another one: whoever has
+   sent what came of this one calls again. So subscribers, however many, hold up calls by one block at most, and a sender that falls behind loses nothing. */
+bool coh_rpc_tell(coh_rpc_t *rpc);
 
 /* coh_rpc_tick ends what has waited too long. Returns in how many ms to call again, at most 1000. */
 uint32_t coh_rpc_tick(coh_rpc_t *rpc, uint64_t now_us);

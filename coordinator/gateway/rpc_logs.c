@@ -795,55 +795,53 @@ static bool tells_bodies(coh_rpc_t const *rpc, coh_sealed_t const *s)
     return any;
 }
 
-void coh_rpc_tell(coh_rpc_t *rpc)
+bool coh_rpc_has_subs(coh_rpc_t const *rpc)
 {
-    uint64_t head = rpc->head->header.number;
-    if (rpc->subs[COH_RPC_SUB_HEADS] == NULL && rpc->subs[COH_RPC_SUB_LOGS] == NULL &&
-        rpc->subs[COH_RPC_SUB_RECEIPTS] == NULL) {
-        rpc->told = head;
-        return;
+    return rpc->subs[COH_RPC_SUB_HEADS] != NULL || rpc->subs[COH_RPC_SUB_LOGS] != NULL ||
+           rpc->subs[COH_RPC_SUB_RECEIPTS] != NULL;
+}
+
+bool coh_rpc_tell(coh_rpc_t *rpc)
+{
+    if (rpc->head == NULL || rpc->is_pumping || rpc->told >= rpc->head->header.number) {
+        return false;
     }
-    while (!rpc->is_pumping && rpc->told < head) {
-        uint64_t next          = rpc->told + 1;
-        bool bodies            = next == head && tells_bodies(rpc, rpc->head);
-        coh_rpc_block_t *block = coh_rpc_cached(rpc, next, bodies);
-        if (block != NULL) {
-            rpc->told = next;
-            tell_block(rpc, block);
-            continue;
-        }
+    if (!coh_rpc_has_subs(rpc)) {
+        rpc->told = rpc->head->header.number;
+        return false;
+    }
+    uint64_t next          = rpc->told + 1;
+    coh_rpc_block_t *block = coh_rpc_cached(rpc, next, rpc->pump_bodies);
+    if (block != NULL && tells_bodies(rpc, block->sealed) && !coh_rpc_block_has_bodies(block)) {
+        rpc->pump_bodies = true;
+        block            = NULL;
+    }
+    if (block == NULL) {
         coh_ask_t *ask           = coh_ask_new(COH_ASK_BLOCK);
         ask->u.block.number      = next;
-        ask->u.block.want_record = bodies;
+        ask->u.block.want_record = rpc->pump_bodies;
         rpc->is_pumping          = true;
         coh_rpc_post_for(rpc, ask, &rpc->pump);
+        return false;
     }
+    rpc->pump_bodies = false;
+    rpc->told        = next;
+    tell_block(rpc, block);
+    return rpc->told < rpc->head->header.number;
 }
 
 void coh_rpc_tell_of(coh_rpc_t *rpc, coh_ask_t *ask)
 {
     coh_err_t err;
-    coh_rpc_block_t *block = coh_rpc_take_block(rpc, ask, &err);
-    rpc->is_pumping        = false;
-    if (block != NULL && tells_bodies(rpc, block->sealed) && !coh_rpc_block_has_bodies(block)) {
-        coh_ask_t *again           = coh_ask_new(COH_ASK_BLOCK);
-        again->u.block.number      = rpc->told + 1;
-        again->u.block.want_record = true;
-        rpc->is_pumping            = true;
-        coh_rpc_post_for(rpc, again, &rpc->pump);
-        return;
-    }
-    rpc->told++;
-    if (block != NULL) {
-        tell_block(rpc, block);
-    } else {
+    rpc->is_pumping = false;
+    if (coh_rpc_take_block(rpc, ask, &err) == NULL) { /* else it is at hand now */
+        rpc->told++;
         COH_LOG_WRN("rpc",
                     "subscribers miss a block",
                     "block=%llu reason=\"%s\"",
                     (unsigned long long)rpc->told,
                     coh_err_str(err));
     }
-    coh_rpc_tell(rpc);
 }
 
 /* ---- pooled transactions ---- */

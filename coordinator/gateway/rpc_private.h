@@ -163,6 +163,7 @@ struct coh_rpc {
     coh_rpc_sub_t *subs[COH_RPC_SUB_CNT];
     coh_rpc_owner_t pump; /* asks for blocks to tell of */
     bool is_pumping;
+    bool pump_bodies;        /* the next block is told of with its bodies */
     uint64_t told;           /* last block that subscribers were told of */
     coh_rpc_call_t *waiting; /* linked by wait_next */
 
@@ -215,8 +216,7 @@ void coh_rpc_suggest_tip(coh_rpc_t *rpc, coh_sealed_t const *block);
 
 /* ---- logs, filters, subscriptions (rpc_logs.c) ---- */
 
-/* coh_rpc_tell tells subscribers of the blocks up to the head, in order. */
-void coh_rpc_tell(coh_rpc_t *rpc);
+bool coh_rpc_has_subs(coh_rpc_t const *rpc); /* to blocks */
 void coh_rpc_tell_of(coh_rpc_t *rpc, coh_ask_t *ask);
 void coh_rpc_tell_pooled(coh_rpc_t *rpc, coh_ask_t *ask);
 void coh_rpc_end_subs(coh_rpc_peer_t *peer);

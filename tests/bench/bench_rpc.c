@@ -172,7 +172,7 @@ static void make_batch(lane_t *lane,
                          .max_tip      = coh_u256(GAS_PRICE),
                          .value        = coh_u256(1)};
         coh_store_u64_le(tx.to.b, coh_mix64(tx.nonce * KEY_CNT + key));
-        tx.to.b[18]   = 1; /* no precompile */
+        tx.to.b[10]   = 1; /* no precompile */
         coh_err_t err = coh_tx_sign(&tx, secret.p);
         COH_ASSERT(err == COH_OK);
         coh_tx_encode(&raw, &tx);

@@ -208,6 +208,8 @@ static void answer_one(coh_rpcworld_t *w, coh_ask_t *ask)
 
 void coh_rpcworld_answer(coh_rpcworld_t *w)
 {
+    while (coh_rpc_tell(w->rpc)) {
+    }
     coh_rpc_flush(w->rpc);
     while (w->asks != NULL) {
         coh_ask_t *list = w->asks;
@@ -216,6 +218,8 @@ void coh_rpcworld_answer(coh_rpcworld_t *w)
             answer_one(w, ask);
         }
         coh_rpc_answered(w->rpc, list);
+        while (coh_rpc_tell(w->rpc)) {
+        }
         coh_rpc_flush(w->rpc);
     }
 }
