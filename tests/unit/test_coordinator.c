@@ -1160,6 +1160,36 @@ static void coordinator_answers_asks(void **state)
     }
 }
 
+/* One empty block follows transactions, once JSON-RPC listens, and then none. */
+static void coordinator_lets_an_empty_block_follow(void **state)
+{
+    world_t *w     = *state;
+    coh_ask_t *got = NULL;
+    start(w);
+    submit(w, 0, 0, 1, COH_TX_OK, NULL);
+    run_ms(w, 100);
+    run_ms(w, 5000);
+    assert_int_equal(coh_coordinator_head(w->c), 1);
+    coh_asker_t asker = {.done       = ask_done,
+                         .head       = head_told,
+                         .pooled     = pooled_told,
+                         .arg        = &got,
+                         .record_cnt = &record_cnt};
+    coh_coordinator_listen(w->c, &asker);
+    submit(w, 0, 1, 1, COH_TX_OK, NULL);
+    run_ms(w, 100);
+    assert_int_equal(coh_coordinator_head(w->c), 2);
+    run_ms(w, 900);
+    assert_int_equal(coh_coordinator_head(w->c), 2);
+    run_ms(w, 200);
+    assert_int_equal(coh_coordinator_head(w->c), 3);
+    coh_ask_t *a = ask_block(w, &got, 3, false);
+    assert_int_equal(a->u.block.sealed->tx_cnt, 0);
+    coh_ask_free(a);
+    run_ms(w, 60000);
+    assert_int_equal(coh_coordinator_head(w->c), 3);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -1186,6 +1216,7 @@ int main(void)
         CASE(coordinator_gives_up_an_invalid_import_and_those_above),
         CASE(coordinator_answers_status_as_json),
         CASE(coordinator_answers_asks),
+        CASE(coordinator_lets_an_empty_block_follow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
