@@ -190,8 +190,11 @@ static void step_headers(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
         coh_bytes_t rlp           = coh_bytes(ask->bytes.p + h->rlp.at, h->rlp.n);
         coh_header_t header;
         coh_fork_t fork;
-        if (h->found && coh_header_decode(&header, &fork, rlp) == COH_OK &&
-            coh_rpc_filter_may(&s->filter, header.bloom)) {
+        if (!h->found || coh_header_decode(&header, &fork, rlp) != COH_OK) {
+            coh_rpc_fail(call, COH_RPC_SERVER, "header not found"); /* rather than logs left out */
+            return;
+        }
+        if (coh_rpc_filter_may(&s->filter, header.bloom)) {
             s->found[s->found_cnt++] = ask->u.headers.first + i;
         }
     }
