@@ -9,6 +9,8 @@
 typedef struct {
     coh_calls_done_fn *done; /* NULL: nobody waits any more */
     void *arg;
+    uint64_t tag;
+    uint64_t block;
     uint32_t shard;
 } asked_t;
 
@@ -42,7 +44,8 @@ coh_err_t coh_calls_begin(coh_calls_t *cs,
                           coh_tx_t const *tx,
                           coh_addr_t const *sender,
                           coh_calls_done_fn *done,
-                          void *arg)
+                          void *arg,
+                          uint64_t tag)
 {
     coh_addr_t const *at = tx->is_create ? sender : &tx->to;
     uint32_t shard       = coh_directory_owner(cs->dir, at, coh_directory_bucket(at));
@@ -53,8 +56,8 @@ coh_err_t coh_calls_begin(coh_calls_t *cs,
         return COH_EBUSY;
     }
     asked_t *asked = coh_calloc(1, sizeof(*asked));
-    *asked         = (asked_t){.done = done, .arg = arg, .shard = shard};
-    m->call        = coh_ids_put(&cs->ids, asked);
+    *asked  = (asked_t){.done = done, .arg = arg, .tag = tag, .block = m->block, .shard = shard};
+    m->call = coh_ids_put(&cs->ids, asked);
     cs->inflight[shard]++;
     coh_wire_put_call(cs->outbox(cs->arg, shard), m);
     return COH_OK;
@@ -107,7 +110,7 @@ coh_err_t coh_calls_answer(coh_calls_t *cs, uint32_t shard, coh_msg_call_result_
     asked_t was = *asked;
     free(asked);
     if (was.done != NULL) {
-        was.done(was.arg, m);
+        was.done(was.arg, was.tag, was.block, m);
     }
     return COH_OK;
 }
@@ -120,7 +123,10 @@ void coh_calls_stop(coh_calls_t *cs)
         if (asked != NULL && asked->done != NULL) {
             coh_calls_done_fn *done = asked->done;
             asked->done             = NULL;
-            done(asked->arg, &(coh_msg_call_result_t){.err = COH_CALL_CLOSED});
+            done(asked->arg,
+                 asked->tag,
+                 asked->block,
+                 &(coh_msg_call_result_t){.err = COH_CALL_CLOSED});
         }
     }
 }

@@ -1,8 +1,8 @@
 /* calls.h: calls on the state of a committed block, for whoever answers clients: each goes to the shard that owns what it calls, which executes it (shard/callq.h), and comes back as a
    CALL_RESULT.
 
-   coh_calls_begin ─▶ CALL ─▶ CALL_RESULT ─▶ done(arg, result), exactly once
-                        └─coh_calls_stop─▶ done(arg, CLOSED)
+   coh_calls_begin ─▶ CALL ─▶ CALL_RESULT ─▶ done(arg, tag, block, result), exactly once
+                        └─coh_calls_stop─▶ done(..., CLOSED)
 
    Communication thread only. */
 #ifndef COH_CALLS_H
@@ -18,8 +18,11 @@
 #include "coordinator/ids.h"
 #include "coordinator/lookup.h"
 
-/* result is borrowed for the call; its err is a coh_call_err_t. */
-typedef void coh_calls_done_fn(void *arg, coh_msg_call_result_t const *result);
+/* tag: the caller's own; block: on whose state it ran. result is borrowed for the call; its err is a coh_call_err_t. */
+typedef void coh_calls_done_fn(void *arg,
+                               uint64_t tag,
+                               uint64_t block,
+                               coh_msg_call_result_t const *result);
 
 typedef struct {
     coh_ids_t ids;
@@ -50,7 +53,8 @@ coh_err_t coh_calls_begin(coh_calls_t *cs,
                           coh_tx_t const *tx,
                           coh_addr_t const *sender,
                           coh_calls_done_fn *done,
-                          void *arg);
+                          void *arg,
+                          uint64_t tag);
 
 /* coh_calls_env is the environment of the transactions of the block with header h, by the rules of fork; coh_calls_set_env puts one into m. */
 coh_block_env_t coh_calls_env(coh_genesis_t const *genesis, coh_header_t const *h, coh_fork_t fork);

@@ -301,17 +301,10 @@ static void op_state(void *arg, uint64_t ticket, coh_op_state_request_t const *r
     }
 }
 
-/* A client's call under way. */
-typedef struct {
-    coh_coordinator_t *c;
-    uint64_t ticket;
-    uint64_t block;
-} client_call_t;
-
-static void on_call(void *arg, coh_msg_call_result_t const *r)
+static void on_call(void *arg, uint64_t ticket, uint64_t block, coh_msg_call_result_t const *r)
 {
-    client_call_t call        = *(client_call_t *)arg;
-    coh_op_execute_answer_t m = {.block       = call.block,
+    coh_coordinator_t *c      = arg;
+    coh_op_execute_answer_t m = {.block       = block,
                                  .err         = r->err,
                                  .verdict     = r->verdict,
                                  .status      = r->status,
@@ -327,9 +320,8 @@ static void on_call(void *arg, coh_msg_call_result_t const *r)
     }
     m.traces.v   = traces;
     m.traces.cnt = r->traces.cnt;
-    coh_gateway_answer_execute(call.c->gateway, call.ticket, &m);
+    coh_gateway_answer_execute(c->gateway, ticket, &m);
     free(traces);
-    free(arg);
 }
 
 static void alter_env(coh_block_env_t *env, coh_op_execute_request_t const *req)
@@ -378,12 +370,7 @@ static coh_err_t begin_call(coh_coordinator_t *c,
                         .overrides   = {.v = accounts, .cnt = req->accounts.cnt},
                         .slots       = {.v = slots, .cnt = req->slots.cnt}};
     coh_calls_set_env(&m, &env);
-    client_call_t *call = coh_calloc(1, sizeof(*call));
-    *call               = (client_call_t){.c = c, .ticket = ticket, .block = m.block};
-    coh_err_t rc        = coh_calls_begin(&c->calls, &m, tx, &req->from, on_call, call);
-    if (rc != COH_OK) {
-        free(call);
-    }
+    coh_err_t rc = coh_calls_begin(&c->calls, &m, tx, &req->from, on_call, c, ticket);
     free(accounts);
     free(slots);
     return rc;
