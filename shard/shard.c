@@ -32,6 +32,8 @@
 /* Gas of reading something for the first time in a transaction (EIP-2929). */
 #define TOUCH_GAS UINT64_C(2100)
 #define STATS_US  UINT64_C(1000000)
+/* Every so many pieces of work, of which each is about a millisecond, a worker begins with a slice of a call. */
+#define CALL_TURN 8u
 
 typedef enum {
     SHARD_NEW,
@@ -91,6 +93,11 @@ typedef struct {
     bool tries_done;
 } slot_t;
 
+/* Pieces of work that a worker has looked for; its own. */
+typedef struct {
+    COH_ALIGNED(COH_CACHE_LINE) uint32_t cnt;
+} turn_t;
+
 struct coh_shard {
     coh_node_t node;
     coh_config_t const *config;
@@ -111,6 +118,7 @@ struct coh_shard {
     coh_queries_t *queries;
     coh_reads_t *reads;
     coh_callq_t *calls;
+    turn_t *turns; /* by worker */
     coh_recoverq_t *recoverq;
     coh_wire_reader_t *reader;
     coh_wire_reader_t *kept_reader;
@@ -1384,10 +1392,17 @@ static bool shard_on_tick(coh_node_t *node)
 static bool shard_work(coh_node_t *node, uint32_t worker)
 {
     coh_shard_t *s = shard_of(node);
+    uint32_t turn  = s->turns[worker].cnt++;
+    /* Calls get a slice now and then, however much there is to do, and half of what blocks leave. */
+    if (turn % CALL_TURN == 0 && coh_callq_work(s->calls)) {
+        return true;
+    }
     /* What blocks wait for comes first. */
-    return coh_tries_work(s->tries) || coh_executor_work(s->ex, worker) ||
-           coh_flush_work(s->flush) || coh_recoverq_work(s->recoverq) ||
-           coh_callq_work(s->calls);
+    if (coh_tries_work(s->tries) || coh_executor_work(s->ex, worker) || coh_flush_work(s->flush)) {
+        return true;
+    }
+    return turn % 2 == 0 ? coh_callq_work(s->calls) || coh_recoverq_work(s->recoverq)
+                         : coh_recoverq_work(s->recoverq) || coh_callq_work(s->calls);
 }
 
 /* A shard ends when the coordinator says so: a signal reaches all ranks, and rank 0 sees to the rest. */
@@ -1432,6 +1447,7 @@ static void shard_free(coh_node_t *node)
     coh_tries_free(s->tries);
     coh_queries_free(s->queries);
     coh_callq_free(s->calls);
+    free(s->turns);
     coh_reads_free(s->reads);
     coh_recoverq_free(s->recoverq);
     coh_codes_free(s->codes);
@@ -1493,13 +1509,16 @@ coh_err_t coh_shard_new(coh_shard_t **out,
         coh_mvstore_new(config->state_cache_entries, seed, env->rank, env->rank_cnt, env->metrics);
     s->past = coh_past_new(config->state_past_blocks, config->state_past_bytes, coh_mix64(seed));
     coh_mv_set_past(s->mv, s->past);
-    s->codes    = coh_codes_new(config->state_code_cache_bytes);
-    s->ex       = coh_executor_new(s->mv, s->codes, env, &s->directory, worker_cnt, scheduler);
-    s->flush    = coh_flush_new(s->mv, s->codes, env);
-    s->queries  = coh_queries_new(s->mv, s->past, s->codes, env);
-    s->reads    = coh_reads_new(s->mv, s->past, s->codes, env, TAG_READS);
-    s->tries    = coh_tries_new(kv, env, config->state_trie_cache_bytes, coh_mix64(seed));
-    s->calls    = coh_callq_new(config, env, &s->directory, s->past, s->reads, coh_mix64(seed + 1));
+    s->codes   = coh_codes_new(config->state_code_cache_bytes);
+    s->ex      = coh_executor_new(s->mv, s->codes, env, &s->directory, worker_cnt, scheduler);
+    s->flush   = coh_flush_new(s->mv, s->codes, env);
+    s->queries = coh_queries_new(s->mv, s->past, s->codes, env);
+    s->reads   = coh_reads_new(s->mv, s->past, s->codes, env, TAG_READS);
+    s->tries   = coh_tries_new(kv, env, config->state_trie_cache_bytes, coh_mix64(seed));
+    s->calls   = coh_callq_new(config, env, &s->directory, s->past, s->reads, coh_mix64(seed + 1));
+    s->turns   = aligned_alloc(COH_CACHE_LINE, worker_cnt * sizeof(*s->turns));
+    COH_ASSERT(s->turns != NULL);
+    memset(s->turns, 0, worker_cnt * sizeof(*s->turns));
     s->recoverq = coh_recoverq_new(config->client_inflight_tx_max, env->metrics, recovered_one, s);
     s->reader   = coh_wire_reader_new();
     s->kept_reader = coh_wire_reader_new();
