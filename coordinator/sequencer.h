@@ -67,14 +67,14 @@ coh_block_env_t coh_sequencer_env(coh_sequencer_rules_t const *rules,
 
 /* coh_sequencer_asks_exact_fees tells whether each transaction of a block with tx in it must write its
    tip to the coinbase, so that whoever reads what the coinbase has reads the right amount: the
-   sender if it is the coinbase, and any code. Before EIP-161 the coinbase also has to exist from the
-   first transaction on. */
+   sender if it is the coinbase, and any code. Before Byzantium each receipt holds the state root
+   after its transaction (EIP-658), with the tips so far. */
 static inline bool coh_sequencer_asks_exact_fees(coh_block_env_t const *env,
                                                  coh_tx_t const *tx,
                                                  coh_addr_t const *sender)
 {
     return coh_tx_may_run_code(tx) || coh_addr_eq(sender, &env->coinbase) ||
-           env->fork < COH_FORK_SPURIOUS;
+           env->fork < COH_FORK_BYZANTIUM;
 }
 
 /* coh_sequencer_is_due tells whether a block is to be built now: tx_max transactions are ready, or
