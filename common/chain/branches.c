@@ -5,6 +5,7 @@
 #include "common/base/alloc.h"
 #include "common/base/arena.h"
 #include "common/base/assert.h"
+#include "common/chain/line.h"
 
 #define TABLE_MIN         64u
 #define BLOCK_HASH_WINDOW 256u
@@ -179,14 +180,17 @@ void coh_branches_free(coh_branches_t *b)
 
 /* ---- Import ---------------------------------------------------------------------------------------------------------------------- */
 
-static coh_block_err_t check_ommers(coh_branches_t *b, coh_block_t const *block, node_t *parent)
+static coh_block_err_t check(coh_branches_t *b,
+                             coh_rules_t *rules,
+                             coh_block_t const *block,
+                             node_t *parent)
 {
     coh_ancestor_t const *ancestors[COH_OMMER_GENERATION_MAX];
     size_t cnt = 0;
     for (node_t *n = parent; n != NULL && cnt < COH_CNT(ancestors); n = n->parent) {
         ancestors[cnt++] = &n->self;
     }
-    return coh_ommers_check(&b->fault, block, &b->config.schedule, ancestors, cnt);
+    return coh_block_check(&b->fault, rules, block, &b->config.schedule, ancestors, cnt);
 }
 
 static void become_head(coh_branches_t *b, node_t *node, coh_fork_t fork)
@@ -236,17 +240,9 @@ coh_block_fault_t const *coh_branches_import(coh_branches_t *b, coh_bytes_t raw)
     if (parent == NULL) {
         return refuse(b, COH_BLOCK_UNKNOWN_PARENT);
     }
-    coh_rules_t rules = rules_of(b, &block.header, parent);
-    coh_block_err_t err =
-        coh_header_check(&block.header, block.header_fork, &parent->self.self, &rules);
-    if (err == COH_BLOCK_OK) {
-        err = coh_body_check(&block, &rules);
-    }
-    if (err == COH_BLOCK_OK && rules.fork < COH_FORK_PARIS) {
-        err = check_ommers(b, &block, parent);
-    }
-    if (err != COH_BLOCK_OK) {
-        return refuse(b, err);
+    coh_rules_t rules;
+    if (check(b, &rules, &block, parent) != COH_BLOCK_OK) {
+        return &b->fault;
     }
     go_to(b, parent);
     coh_block_fault_t const *fault = execute(b, &block, &rules);

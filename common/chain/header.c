@@ -98,7 +98,8 @@ coh_block_err_t coh_header_check(coh_header_t const *h,
     if (parent->header.number == UINT64_MAX || h->number != parent->header.number + 1) {
         return COH_BLOCK_NUMBER;
     }
-    if (h->timestamp <= parent->header.timestamp) {
+    if (h->timestamp < parent->header.timestamp ||
+        (h->timestamp == parent->header.timestamp && !rules->equal_times)) {
         return COH_BLOCK_TIMESTAMP;
     }
     if (shape != shape_of(rules->fork)) {

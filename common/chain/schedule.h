@@ -21,6 +21,7 @@ typedef struct {
     uint64_t blob_at[COH_BLOB_STEP_CNT]; /* Unix times; those of forks are ignored */
     coh_blob_params_t blob_params[COH_BLOB_STEP_CNT];
     coh_addr_t deposit_addr; /* whose logs are deposits (EIP-6110) */
+    bool equal_times;        /* as in coh_rules_t, of all blocks */
 } coh_schedule_t;
 
 /* The rules of one block. */
@@ -32,6 +33,8 @@ typedef struct {
     bool dao_moves; /* the block has the DAO's state change */
     bool dao_extra; /* it is one of the ten whose extra data is given */
     coh_addr_t deposit_addr;
+    /* A block may have its parent's timestamp: in chains that Cohort produced, where several blocks come within a second. Ethereum does not allow it. */
+    bool equal_times;
 } coh_rules_t;
 
 /* coh_schedule_init makes one of a chain where fork holds from the beginning, and nothing comes after it: no DAO, mainnet's deposit contract,

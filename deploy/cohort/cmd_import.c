@@ -1,4 +1,4 @@
-/* cohort import: replays recorded blocks of real networks through an embedded cluster and holds the result against the recording. */
+/* cohort import: replays recorded blocks of real networks, or an exported chain, through an embedded cluster and holds the result against the recording or the headers. */
 #include <dirent.h>
 #include <ftw.h>
 #include <inttypes.h>
@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include "common/base/alloc.h"
+#include "common/base/hex.h"
 #include "common/obs/log.h"
 #include "deploy/cohort/args.h"
 #include "deploy/cohort/cmd.h"
+#include "deploy/cohort/import_chain.h"
 #include "deploy/cohort/import_cluster.h"
 #include "deploy/cohort/realblock_import.h"
 
@@ -19,6 +21,8 @@ typedef struct {
     coh_config_t config;
     bool json;
     bool all;
+    bool equal_times;
+    char const *rlp; /* NULL: recorded blocks */
     uint64_t passed;
     uint64_t failed;
     uint64_t others; /* not executed: nothing in them */
@@ -289,12 +293,105 @@ static void import_file(import_t *im, char const *path)
     coh_buf_free(&why);
 }
 
+/* ---- A chain ---------------------------------------------------------------------------------------------------------------- */
+
+static void print_chain(import_t const *im, coh_import_chain_outcome_t const *out)
+{
+    bool valid    = out->fault.err == COH_BLOCK_OK;
+    coh_buf_t why = COH_BUF_INIT;
+    char hash[65];
+    coh_hex_encode(hash, out->hash.b, sizeof(out->hash.b));
+    if (!valid) {
+        coh_block_fault_put(&why, &out->fault);
+    }
+    if (im->json) {
+        printf("{\"result\":\"%s\",\"imported\":%" PRIu64 ",\"skipped\":%" PRIu64
+               ",\"txs\":%" PRIu64 ",\"gas\":%" PRIu64 ",\"head\":%" PRIu64
+               ",\"hash\":\"0x%s\",\"shards\":%" PRIu64 ",\"threads\":%" PRIu64 ",\"us\":%" PRIu64,
+               valid ? "passed" : "FAILED",
+               out->imported_cnt,
+               out->skipped_cnt,
+               out->tx_cnt,
+               out->gas,
+               out->head,
+               hash,
+               im->config.node_shards,
+               im->config.node_threads,
+               out->elapsed_us);
+        if (!valid) {
+            printf(",\"block\":%" PRIu64 ",\"reason\":\"%.*s\"",
+                   out->fault_number,
+                   (int)why.n,
+                   (char const *)why.p);
+        }
+        printf("}\n");
+    } else {
+        if (!valid) {
+            printf("block %" PRIu64 " is invalid: %.*s\n",
+                   out->fault_number,
+                   (int)why.n,
+                   (char const *)why.p);
+        }
+        printf("%" PRIu64 " blocks imported (%" PRIu64 " transactions, %" PRIu64
+               " gas) in %.1f s, %" PRIu64 " were there; head %" PRIu64 " 0x%s; %" PRIu64
+               " shards x %" PRIu64 " threads\n",
+               out->imported_cnt,
+               out->tx_cnt,
+               out->gas,
+               (double)out->elapsed_us / 1e6,
+               out->skipped_cnt,
+               out->head,
+               hash,
+               im->config.node_shards,
+               im->config.node_threads);
+    }
+    coh_buf_free(&why);
+}
+
+static int import_chain(import_t *im)
+{
+    coh_import_chain_options_t const options = {.config         = &im->config,
+                                                .rlp_path       = im->rlp,
+                                                .equal_times    = im->equal_times,
+                                                .shows_progress = true};
+    coh_import_chain_outcome_t out;
+    coh_buf_t text    = COH_BUF_INIT;
+    bool is_temporary = im->config.node_data[0] == '\0';
+    if (is_temporary) {
+        char dir[PATH_MAX];
+        if (!make_dir(im, dir) || coh_config_set(&im->config, "node-data", dir, &text) != COH_OK) {
+            (void)fprintf(stderr, "cohort import: cannot make a folder for the stores\n");
+            coh_buf_free(&text);
+            return COH_EXIT_FAILED;
+        }
+    }
+    coh_err_t err = coh_import_chain_run(&out, &options, &text);
+    if (err != COH_OK) {
+        (void)fprintf(stderr, "cohort import: %.*s\n", (int)text.n, (char const *)text.p);
+    } else {
+        print_chain(im, &out);
+    }
+    if (is_temporary) {
+        (void)nftw(im->config.node_data, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    }
+    coh_buf_free(&text);
+    return err == COH_OK && out.fault.err == COH_BLOCK_OK ? COH_EXIT_OK : COH_EXIT_FAILED;
+}
+
 int coh_cmd_import(int argc, char **argv)
 {
     static import_t im;
     coh_arg_t const args[] = {
         COH_ARG_FLAG_ROW("json", &im.json, "one line of JSON for each block"),
         COH_ARG_FLAG_ROW("all", &im.all, "count blocks that are skipped as failures"),
+        COH_ARG_STR_ROW("rlp",
+                        "FILE",
+                        &im.rlp,
+                        "import this exported chain instead, on the chain of --genesis"),
+        COH_ARG_FLAG_ROW("equal-times",
+                         &im.equal_times,
+                         "with --rlp: blocks may have their parent's timestamp, as in chains that "
+                         "Cohort produced"),
     };
     coh_command_t const command = {
         .name     = "import",
@@ -308,9 +405,15 @@ int coh_cmd_import(int argc, char **argv)
                  "runs also every balance and nonce is what the "
                  "transactions themselves add up to. Blocks without transactions "
                  "are named and skipped. Exits with 0 if at least one block "
-                 "was executed and none failed. With --data the stores are kept there.",
+                 "was executed and none failed. With --data the stores are kept there. "
+                 "With --rlp the blocks of an exported chain (concatenated RLP, as geth's export "
+                 "writes them) are validated and executed instead, every header field compared, up "
+                 "to the first invalid block, which is named; with --data they go into that data "
+                 "directory, behind the blocks that it holds already.",
         .examples = "  cohort import realblocks/mainnet-930196.json\n"
-                    "  cohort import --shards 8 --threads 2 realblocks\n",
+                    "  cohort import --shards 8 --threads 2 realblocks\n"
+                    "  cohort import --rlp chain.rlp --genesis genesis.json --data ./data --shards "
+                    "3\n",
         .args     = args,
         .arg_cnt  = COH_CNT(args),
     };
@@ -319,8 +422,15 @@ int coh_cmd_import(int argc, char **argv)
     if (at < 0) {
         return exit_code;
     }
-    if (at == argc) {
-        (void)fprintf(stderr, "cohort import: no files; 'cohort import --help' explains\n");
+    if ((at == argc) == (im.rlp == NULL)) {
+        (void)fprintf(stderr,
+                      "cohort import: %s; 'cohort import --help' explains\n",
+                      im.rlp == NULL ? "no files" : "files beside --rlp");
+        return COH_EXIT_USAGE;
+    }
+    if (im.rlp == NULL && im.equal_times) {
+        (void)fprintf(
+            stderr, "cohort import: --equal-times needs --rlp; 'cohort import --help' explains\n");
         return COH_EXIT_USAGE;
     }
     /* The table is the news; of the log only what went wrong. */
@@ -330,6 +440,9 @@ int coh_cmd_import(int argc, char **argv)
     if (coh_log_init(im.config.log_level, im.config.log_file) != COH_OK) {
         (void)fprintf(stderr, "cohort import: cannot log to %s\n", im.config.log_file);
         return COH_EXIT_FAILED;
+    }
+    if (im.rlp != NULL) {
+        return import_chain(&im);
     }
     paths_t paths = {0};
     for (int i = at; i < argc; i++) {
