@@ -66,43 +66,55 @@ skip() {
 command -v podman podman-compose buildah >/dev/null || skip "no podman, buildah or podman-compose (deploy/setup.sh --containers)"
 unshare --mount --net --pid --fork --mount-proc true 2>/dev/null || skip "namespaces are not allowed"
 
-base=docker.io/library/debian:bookworm-slim
-if ! "$podman" image exists $base; then
-    echo "making a base with debootstrap"
-    mirror=$(sed -n 's/^URIs: *//p;s/^deb \(http[^ ]*\) .*/\1/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
-    nice debootstrap --variant=minbase bookworm "$work/base" "${mirror:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 ||
-        fail "debootstrap: $(tail -n 3 "$work/debootstrap.log")"
-    tar -C "$work/base" -c . | "$podman" import - $base >/dev/null 2>&1
-    rm -rf "$work/base"
-fi
-started=$SECONDS
-nice "$podman" build --format docker --network=host -f deploy/Containerfile -t localhost/cohort-test --build-arg VERSION=test \
-    --build-arg "REVISION=$(git rev-parse HEAD)" . >"$work/build.log" 2>&1 || {
-    tail -n 30 "$work/build.log" >&2
-    fail "the image cannot be built"
+# ---- The image, and what is in it: first, and outside of the namespace that the cluster gets ----
+
+make_image() {
+    local base found label mirror started
+    base=docker.io/library/debian:bookworm-slim
+    if ! "$podman" image exists $base; then
+        echo "making a base with debootstrap"
+        mirror=$(sed -n 's/^URIs: *//p;s/^deb \(http[^ ]*\) .*/\1/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
+        nice debootstrap --variant=minbase bookworm "$work/base" "${mirror:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 ||
+            fail "debootstrap: $(tail -n 3 "$work/debootstrap.log")"
+        tar -C "$work/base" -c . | "$podman" import - $base >/dev/null 2>&1
+        rm -rf "$work/base"
+    fi
+    started=$SECONDS
+    nice "$podman" build --format docker --network=host -f deploy/Containerfile -t localhost/cohort-test --build-arg VERSION=test \
+        --build-arg "REVISION=$(git rev-parse HEAD)" . >"$work/build.log" 2>&1 || {
+        tail -n 30 "$work/build.log" >&2
+        fail "the image cannot be built"
+    }
+    size() { "$podman" image inspect --format '{{.Size}}' "$1"; }
+    echo "image built in $((SECONDS - started)) s: $(($(size localhost/cohort-test) / 1000000)) MB, of which its base is $(($(size $base) / 1000000)) MB"
+
+    inside() { "$podman" run --rm --network=none --entrypoint /bin/bash localhost/cohort-test -c "$1"; }
+    [ "$("$podman" image inspect --format '{{.Config.User}}' localhost/cohort-test)" = cohort ] || fail "the image's user is not cohort"
+    for label in title version revision base.name; do
+        [ -n "$("$podman" image inspect --format "{{index .Config.Labels \"org.opencontainers.image.$label\"}}" localhost/cohort-test)" ] || fail "no label $label"
+    done
+    found=$("$podman" run --rm --user 0 --network=none --entrypoint /usr/bin/find localhost/cohort-test / -xdev -type f \( -perm /6000 -o -perm -0002 \))
+    [ -z "$found" ] || fail "setuid, setgid or world-writable files: $found"
+    found=$("$podman" run --rm --user 0 --network=none --entrypoint /usr/bin/find localhost/cohort-test / -xdev -type d -perm -0002 ! -perm -1000)
+    [ -z "$found" ] || fail "world-writable folders: $found"
+    # shellcheck disable=SC2016
+    found=$(inside 'command -v gcc cc make cmake ninja git npm node || true')
+    [ -z "$found" ] || fail "build tools: $found"
+    inside 'ls /etc/ssh/ssh_host_* 2>/dev/null' && fail "the image holds ssh host keys"
+    inside 'cohort version' >/dev/null || fail "the program does not run"
 }
-size() { "$podman" image inspect --format '{{.Size}}' "$1"; }
-echo "image built in $((SECONDS - started)) s: $(($(size localhost/cohort-test) / 1000000)) MB, of which its base is $(($(size $base) / 1000000)) MB"
 
-# ---- What is in it ----
-
-inside() { "$podman" run --rm --network=none --entrypoint /bin/bash localhost/cohort-test -c "$1"; }
-[ "$("$podman" image inspect --format '{{.Config.User}}' localhost/cohort-test)" = cohort ] || fail "the image's user is not cohort"
-for label in title version revision base.name; do
-    [ -n "$("$podman" image inspect --format "{{index .Config.Labels \"org.opencontainers.image.$label\"}}" localhost/cohort-test)" ] || fail "no label $label"
-done
-found=$("$podman" run --rm --user 0 --network=none --entrypoint /usr/bin/find localhost/cohort-test / -xdev -type f \( -perm /6000 -o -perm -0002 \))
-[ -z "$found" ] || fail "setuid, setgid or world-writable files: $found"
-found=$("$podman" run --rm --user 0 --network=none --entrypoint /usr/bin/find localhost/cohort-test / -xdev -type d -perm -0002 ! -perm -1000)
-[ -z "$found" ] || fail "world-writable folders: $found"
-# shellcheck disable=SC2016
-found=$(inside 'command -v gcc cc make cmake ninja git npm node || true')
-[ -z "$found" ] || fail "build tools: $found"
-inside 'ls /etc/ssh/ssh_host_* 2>/dev/null' && fail "the image holds ssh host keys"
-inside 'cohort version' >/dev/null || fail "the program does not run"
+if [ "${2-}" != --cluster ]; then
+    make_image
+    # What podman does to network, firewall and mounts ends with this namespace.
+    rc=0
+    unshare --net --mount --propagation private "$0" "$build" --cluster || rc=$?
+    exit $rc
+fi
 
 # ---- A cluster ----
 
+ip link set lo up
 mkdir -p "$work/deploy"
 # No ports of the machine: the test talks to the coordinator's address.
 sed -e '/^    ports:/d' -e '/^      - 127\.0\.0\.1:/d' deploy/compose.yaml >"$work/deploy/compose.yaml"
