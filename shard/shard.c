@@ -91,6 +91,8 @@ typedef struct {
     size_t redo_bytes;
     bool redo_done, redo_ok;
     bool tries_done;
+    uint64_t settled_us;
+    uint64_t settled_exec_us; /* executing_us then */
 } slot_t;
 
 /* Pieces of work that a worker has looked for; its own. */
@@ -132,6 +134,8 @@ struct coh_shard {
 
     bool executing;
     uint64_t exec_block;
+    uint64_t exec_since_us;
+    uint64_t exec_us; /* time that blocks executed so far, the present one aside */
     coh_addr_t exec_coinbase;
     coh_fork_t exec_fork;
     uint32_t exec_serial;
@@ -657,6 +661,7 @@ static bool try_begin(coh_shard_t *s)
         return true;
     }
     s->executing     = true;
+    s->exec_since_us = s->env->mono_us(s->env);
     s->exec_block    = k->block;
     s->exec_coinbase = m.u.block.coinbase;
     s->exec_fork     = (coh_fork_t)m.u.block.fork;
@@ -882,6 +887,18 @@ static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, co
     }
 }
 
+static void end_executing(coh_shard_t *s)
+{
+    s->executing = false;
+    s->exec_us += s->env->mono_us(s->env) - s->exec_since_us;
+}
+
+/* Time that blocks executed up to now. */
+static uint64_t executing_us(coh_shard_t const *s, uint64_t now_us)
+{
+    return s->exec_us + (s->executing ? now_us - s->exec_since_us : 0);
+}
+
 static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
 {
     /* Once reported idle, the block stays so: only another shard's message could change it, and settlement excludes those. (A
@@ -908,7 +925,9 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
         slot->trail_cnt = coh_mv_trail(s->mv, &slot->trail);
     }
     coh_mv_settle(s->mv, &slot->diff, coinbase, &m->coinbase_credit);
-    s->executing = false;
+    end_executing(s);
+    slot->settled_us      = s->env->mono_us(s->env);
+    slot->settled_exec_us = s->exec_us;
     for (size_t i = 0; i < slot->diff.cnt; i++) {
         if (slot->diff.v[i].new_code) {
             coh_codes_pin(s->codes, &slot->codes, &slot->diff.v[i].value.code_hash);
@@ -979,7 +998,7 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
         coh_executor_end(s->ex);
         coh_mv_discard_block(s->mv);
         coh_codes_drop_waiters(s->codes);
-        s->executing = false;
+        end_executing(s);
     }
     uint32_t prepared  = s->part.cnt;
     uint32_t discarded = 0;
@@ -1052,6 +1071,12 @@ static void on_tries_updated(coh_shard_t *s, coh_tries_done_t const *done)
     }
     put_nodes(&slot->nodes, done->block, done->nodes, done->node_cnt);
     slot->tries_done = true;
+    uint64_t now_us  = s->env->mono_us(s->env);
+    coh_metric_observe(s->env->metrics, COH_M_tries_root_latency, now_us - slot->settled_us);
+    coh_metric_add(s->env->metrics, COH_M_tries_busy, (now_us - slot->settled_us) * 1000);
+    coh_metric_add(s->env->metrics,
+                   COH_M_tries_overlap,
+                   (executing_us(s, now_us) - slot->settled_exec_us) * 1000);
     maybe_vote(s, done->block);
 }
 

@@ -323,5 +323,7 @@ static int by_key(void const *a, void const *b)
 
 void coh_store_sort_items(coh_mv_item_t *items, size_t cnt)
 {
-    qsort(items, cnt, sizeof(*items), by_key);
+    if (cnt != 0) {
+        qsort(items, cnt, sizeof(*items), by_key);
+    }
 }

@@ -215,10 +215,6 @@ static void list_accounts(update_t *u, coh_mv_item_t const *items, size_t cnt)
 /* Narrows the account's slots to those of its present generation. That of an account that did not change itself is the highest: others cannot have been written. */
 static void pick_generation(account_t *a)
 {
-    if (a->item != NULL && (a->item->value.flags & COH_ACCOUNT_EXISTS) == 0) {
-        a->slot_cnt = 0;
-        return;
-    }
     uint64_t generation = a->item != NULL ? a->item->value.generation
                                           : a->slots[a->slot_cnt - 1].item->key.generation;
     while (a->slot_cnt != 0 && a->slots->item->key.generation < generation) {

@@ -25,7 +25,6 @@ typedef struct job {
     struct job *next;
     job_kind_t kind;
     bool is_aborted;      /* UPDATE: to be undone when it has run */
-    uint64_t queued_us;   /* UPDATE */
     coh_mv_item_t *items; /* owned; UPDATE, LOAD */
     coh_mv_step_t *trail; /* owned; UPDATE */
     size_t trail_cnt;
@@ -190,7 +189,6 @@ void coh_tries_update(coh_tries_t *t,
     job->cnt           = cnt;
     job->trail         = trail;
     job->trail_cnt     = trail_cnt;
-    job->queued_us     = t->env->mono_us(t->env);
     jobs_push(&t->updates, job);
     pump(t);
 }
@@ -299,8 +297,6 @@ static bool finish(coh_tries_t *t, job_t *job, coh_tries_done_t *done)
             (void)push_undo(t);
             return false;
         }
-        coh_metric_observe(
-            t->env->metrics, COH_M_tries_root_latency, t->env->mono_us(t->env) - job->queued_us);
     }
     if (job->kind == JOB_WRITTEN) {
         return false;

@@ -80,6 +80,7 @@ static struct {
     {"order", "order into blocks", COH_M_coordinator_cpu_order},
     {"execute", "execute, publish", COH_M_executor_cpu},
     {"prepare", "prepare (redo records)", COH_M_participant_cpu_prepare},
+    {"tries", "tries, state root", COH_M_tries_cpu},
     {"seal", "seal, receipts, decide", COH_M_coordinator_cpu_seal},
     {"disk", "disk threads", COH_M_disk_cpu},
 };
@@ -213,6 +214,18 @@ void coh_bench_report_text(coh_buf_t *out, coh_bench_report_t const *r)
                    "retractions",
                    coh_bench_group(a, (uint64_t)total(r, COH_M_mvstore_retraction)),
                    ratio(total(r, COH_M_executor_incarnation), total(r, COH_M_executor_tx)));
+    double changed = total(r, COH_M_tries_account) + total(r, COH_M_tries_slot);
+    double busy    = total(r, COH_M_tries_busy);
+    coh_buf_printf(out,
+                   ROW "%.2f accounts and slots changed a transaction, %.2f core-us each\n",
+                   "state roots",
+                   changed / f.tx_cnt,
+                   ratio(total(r, COH_M_tries_cpu) / 1e3, changed));
+    coh_buf_printf(out,
+                   ROW "%.1f ms after settlement; %.0f %% of that while the next block executed\n",
+                   "",
+                   ratio(busy / 1e6, total(r, COH_M_participant_vote_yes)),
+                   100.0 * ratio(total(r, COH_M_tries_overlap), busy));
     coh_buf_printf(out,
                    ROW "%.0f bytes, %.4f messages a transaction\n",
                    "between ranks",
