@@ -78,6 +78,7 @@ static void end_flight(coh_flight_t *f)
     for (uint32_t i = 0; i < f->step_cnt; i++) {
         coh_buf_free(&f->steps[i].output);
     }
+    coh_buf_free(&f->step_bytes);
     free(f->txs);
     free(f->homed_cnt);
     free(f->has_redo);
@@ -109,21 +110,36 @@ static coh_sequencer_parent_t next_parent(coh_coordinator_t *c)
 {
     coh_flight_t const *f = flight_at(c, c->commit.next - 1);
     if (f != NULL) {
-        return (coh_sequencer_parent_t){
-            .number    = f->env.number,
-            .timestamp = f->env.timestamp,
-            .gas_limit = f->env.gas_limit,
-            .gas_used  = f->gas_used,
-            .base_fee  = f->env.base_fee,
+        coh_sequencer_parent_t parent = {
+            .number          = f->env.number,
+            .timestamp       = f->env.timestamp,
+            .gas_limit       = f->env.gas_limit,
+            .gas_used        = f->gas_used,
+            .base_fee        = f->env.base_fee,
+            .excess_blob_gas = f->env.excess_blob_gas,
         };
+        if (f->env.fork < COH_FORK_PARIS) {
+            parent.difficulty = f->env.prev_randao;
+        }
+        if (f->import != NULL && f->import->compares) {
+            coh_header_t const *given = &f->import->expect.header;
+            parent.has_ommers         = !coh_hash_eq(&given->ommers_hash, &COH_EMPTY_LIST_HASH);
+            parent.excess_blob_gas    = given->excess_blob_gas;
+            parent.blob_gas_used      = given->blob_gas_used;
+        }
+        return parent;
     }
     coh_header_t const *h = &coh_chain_head(c->chain)->header;
     return (coh_sequencer_parent_t){
-        .number    = h->number,
-        .timestamp = h->timestamp,
-        .gas_limit = h->gas_limit,
-        .gas_used  = h->gas_used,
-        .base_fee  = h->base_fee,
+        .number          = h->number,
+        .timestamp       = h->timestamp,
+        .gas_limit       = h->gas_limit,
+        .gas_used        = h->gas_used,
+        .base_fee        = h->base_fee,
+        .difficulty      = h->difficulty,
+        .has_ommers      = !coh_hash_eq(&h->ommers_hash, &COH_EMPTY_LIST_HASH),
+        .excess_blob_gas = h->excess_blob_gas,
+        .blob_gas_used   = h->blob_gas_used,
     };
 }
 
@@ -186,11 +202,11 @@ static void assign_step_homes(coh_coordinator_t *c, coh_flight_t *f)
         coh_step_t step;
         coh_err_t err = coh_step_decode(&step, t->raw);
         COH_ASSERT(err == COH_OK); /* checked when it came */
-        coh_addr_t const *at = step.kind == COH_STEP_CALL ? &step.to : &COH_SYSTEM_ADDR;
+        coh_addr_t const *at = coh_step_calls(&step) ? &step.to : &COH_SYSTEM_ADDR;
         t->home = (uint16_t)coh_directory_owner(&c->recovery.dir, at, coh_directory_bucket(at));
         f->homed_cnt[t->home]++;
-        f->env.fees_exact |=
-            i >= f->before_cnt && step.kind == COH_STEP_CALL; /* it may look at the coinbase */
+        /* It may look at the coinbase. In production it does not: produce.h. */
+        f->env.fees_exact |= f->import != NULL && i >= f->before_cnt && step.kind == COH_STEP_CALL;
     }
 }
 
@@ -313,7 +329,9 @@ static void launch_import(coh_coordinator_t *c)
     f->step_cnt   = im->step_cnt;
     f->before_cnt = im->before_cnt;
     for (uint32_t i = 0; i < im->step_cnt; i++) {
-        f->steps[i] = (coh_block_step_t){.raw = im->steps[i]};
+        f->steps[i] = (coh_block_step_t){.raw          = im->steps[i],
+                                         .use          = im->expect.step_use[i],
+                                         .request_type = im->expect.request_type[i]};
     }
     launch(c, f);
 }
@@ -360,6 +378,8 @@ static bool launch_pooled(coh_coordinator_t *c)
         f->txs[i] =
             (coh_block_tx_t){.tx = &t->tx, .hash = &t->hash, .sender = &t->sender, .pooled = t};
     }
+    f->step_cnt =
+        coh_produce_steps(f->steps, &f->before_cnt, &f->step_bytes, &c->schedule, &f->env);
     launch(c, f);
     return true;
 }
@@ -421,6 +441,24 @@ static void seal(coh_coordinator_t *c, coh_flight_t *f)
     }
     coh_state_roots_apply(c->roots, &root, &f->nodes);
     f->sealed = coh_seal(&f->env, coh_chain_head(c->chain), f->txs, f->tx_cnt, &root, &c->seal);
+}
+
+/* seal_produced seals a block of the pool's. False: its steps or logs make it invalid, and fault says why. That takes a genesis with such contracts. */
+static bool seal_produced(coh_coordinator_t *c, coh_flight_t *f)
+{
+    coh_hash_t requests;
+    uint64_t start = coh_clock_thread_cpu_ns();
+    seal(c, f);
+    if (f->env.fork >= COH_FORK_PRAGUE) {
+        f->fault.err = coh_import_hash_requests(
+            &requests, f->sealed, f->steps, f->step_cnt, &c->schedule.deposit_addr);
+        if (f->fault.err != COH_BLOCK_OK) {
+            return false;
+        }
+        coh_sealed_set_requests(f->sealed, &requests);
+    }
+    coh_metric_add(c->metrics, COH_M_coordinator_cpu_seal, coh_clock_thread_cpu_ns() - start);
+    return true;
 }
 
 /* judge_import seals an imported block that is to be compared with its header. False: it is invalid, and fault says why. */
@@ -685,6 +723,8 @@ static void carry_out(coh_coordinator_t *c, coh_commit_action_t const *a)
                  &(coh_commit_event_t){.kind = COH_COMMIT_EV_INVALID, .block = a->block},
                  0,
                  "import");
+        } else if (f->import == NULL && !seal_produced(c, f)) {
+            fail(c, "block %" PRIu64 ": %s", a->block, coh_block_err_str(f->fault.err));
         } else {
             uint64_t start = coh_clock_thread_cpu_ns();
             write_decision(c, f);
@@ -1342,6 +1382,7 @@ static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
     coh_config_t const *cfg = c->config;
     c->chain                = c->recovery.chain;
     c->genesis_block        = coh_seal_genesis(c->genesis);
+    c->schedule             = coh_produce_schedule(c->genesis);
     c->last_redo            = c->recovery.last_redo;
     c->roots                = coh_state_roots_new();
     c->reader               = coh_wire_reader_new();

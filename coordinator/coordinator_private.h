@@ -14,6 +14,7 @@
 #include "coordinator/import.h"
 #include "coordinator/lookup.h"
 #include "coordinator/pool.h"
+#include "coordinator/produce.h"
 #include "coordinator/recovery.h"
 #include "coordinator/sequencer.h"
 #include "coordinator/settle.h"
@@ -58,6 +59,7 @@ typedef struct {
     uint32_t
         before_cnt; /* of the steps: those come first in the block's order, then the transactions, then the other steps */
     coh_block_step_t steps[COH_STEP_CNT_MAX];
+    coh_buf_t step_bytes; /* in production: what steps borrow from */
     bool has_logs;
     uint32_t *homed_cnt;      /* owned; by shard */
     uint8_t *has_redo;        /* owned; by shard */
@@ -102,6 +104,7 @@ struct coh_coordinator {
     coh_env_t *env;
     coh_metrics_t *metrics;
     coh_sequencer_rules_t rules;
+    coh_schedule_t schedule;       /* of produced blocks */
     bool home_random, home_callee; /* placement.home */
     uint64_t home_seed;
     uint32_t shard_cnt;

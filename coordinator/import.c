@@ -111,31 +111,44 @@ void coh_import_finish(coh_import_t *im,
     coh_import_free(im);
 }
 
-/* The hash of the requests (EIP-7685) of a block since Prague. */
-static coh_block_err_t hash_requests(coh_hash_t *out,
-                                     coh_import_t const *im,
-                                     coh_sealed_t const *sealed,
-                                     coh_block_step_t const *steps,
-                                     coh_requests_t *requests)
+static coh_block_err_t add_requests(coh_requests_t *requests,
+                                    coh_sealed_t const *sealed,
+                                    coh_block_step_t const *steps,
+                                    uint32_t step_cnt,
+                                    coh_addr_t const *deposit_addr)
 {
-    coh_import_expect_t const *want = &im->expect;
-    for (uint32_t i = 0; i < sealed->tx_cnt; i++) {
-        if (!coh_requests_add_deposits(requests, coh_sealed_logs(sealed, i), &want->deposit_addr)) {
+    for (uint32_t i = 0; sealed->logs != NULL && i < sealed->tx_cnt; i++) {
+        if (!coh_requests_add_deposits(requests, coh_sealed_logs(sealed, i), deposit_addr)) {
             return COH_BLOCK_DEPOSIT_LAYOUT;
         }
     }
-    for (uint32_t i = 0; i < im->step_cnt; i++) {
-        if (want->step_use[i] != COH_STEPS_REQUESTS) {
+    for (uint32_t i = 0; i < step_cnt; i++) {
+        if (steps[i].use != COH_STEPS_REQUESTS) {
             continue;
         }
         if (steps[i].result != COH_STEP_RAN) { /* EIP-7002, EIP-7251 */
             return steps[i].result == COH_STEP_NO_CODE ? COH_BLOCK_SYSTEM_NO_CODE
                                                        : COH_BLOCK_SYSTEM_FAILED;
         }
-        coh_requests_add(requests, want->request_type[i], coh_buf_bytes(&steps[i].output));
+        coh_requests_add(requests, steps[i].request_type, coh_buf_bytes(&steps[i].output));
     }
-    coh_requests_hash_all(out, requests);
     return COH_BLOCK_OK;
+}
+
+coh_block_err_t coh_import_hash_requests(coh_hash_t *out,
+                                         coh_sealed_t const *sealed,
+                                         coh_block_step_t const *steps,
+                                         uint32_t step_cnt,
+                                         coh_addr_t const *deposit_addr)
+{
+    coh_requests_t requests;
+    coh_requests_init(&requests);
+    coh_block_err_t err = add_requests(&requests, sealed, steps, step_cnt, deposit_addr);
+    if (err == COH_BLOCK_OK) {
+        coh_requests_hash_all(out, &requests);
+    }
+    coh_requests_fini(&requests);
+    return err;
 }
 
 coh_block_err_t coh_import_compare(coh_import_t const *im,
@@ -150,10 +163,8 @@ coh_block_err_t coh_import_compare(coh_import_t const *im,
                              .state_root    = h->state_root};
     memcpy(sums.bloom, h->bloom, sizeof(sums.bloom));
     if (im->env.fork >= COH_FORK_PRAGUE) {
-        coh_requests_t requests;
-        coh_requests_init(&requests);
-        coh_block_err_t err = hash_requests(&sums.requests_hash, im, sealed, steps, &requests);
-        coh_requests_fini(&requests);
+        coh_block_err_t err = coh_import_hash_requests(
+            &sums.requests_hash, sealed, steps, im->step_cnt, &im->expect.deposit_addr);
         if (err != COH_BLOCK_OK) {
             return err;
         }

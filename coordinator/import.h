@@ -90,6 +90,14 @@ void coh_import_finish(coh_import_t *im,
                        coh_block_fault_t const *fault,
                        struct coh_sealed const *sealed);
 
+/* coh_import_hash_requests computes the hash of a block's requests (EIP-7685, since Prague), out of its logs and of what its steps returned, given or produced.
+   Returns: COH_BLOCK_OK; else what makes the block invalid */
+coh_block_err_t coh_import_hash_requests(coh_hash_t *out,
+                                         struct coh_sealed const *sealed,
+                                         struct coh_block_step const *steps,
+                                         uint32_t step_cnt,
+                                         coh_addr_t const *deposit_addr);
+
 /* coh_import_compare holds what came of a block that compares against its header. sealed: the header that Cohort would make; steps: of the block. */
 coh_block_err_t coh_import_compare(coh_import_t const *im,
                                    struct coh_sealed const *sealed,

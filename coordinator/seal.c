@@ -211,6 +211,7 @@ static void put_env(coh_header_t *h, coh_block_env_t const *env)
                                .extra_sz         = sizeof(extra) - 1,
                                .base_fee         = env->base_fee,
                                .withdrawals_root = COH_EMPTY_TRIE_ROOT,
+                               .excess_blob_gas  = env->excess_blob_gas,
                                .requests_hash    = COH_EMPTY_REQUESTS_HASH,
     };
     memcpy(h->extra, extra, sizeof(extra) - 1);
@@ -288,6 +289,21 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
     return sealed;
 }
 
+static void encode_header(coh_sealed_t *sealed, coh_fork_t shape)
+{
+    coh_buf_clear(&sealed->header_rlp);
+    coh_header_encode(&sealed->header_rlp, &sealed->header, shape);
+    coh_keccak256(&sealed->hash, sealed->header_rlp.p, sealed->header_rlp.n);
+}
+
+void coh_sealed_set_requests(coh_sealed_t *sealed, coh_hash_t const *hash)
+{
+    if (!coh_hash_eq(&sealed->header.requests_hash, hash)) {
+        sealed->header.requests_hash = *hash;
+        encode_header(sealed, sealed->fork);
+    }
+}
+
 void coh_sealed_adopt(coh_sealed_t *sealed,
                       coh_header_t const *header,
                       coh_fork_t shape,
@@ -295,9 +311,7 @@ void coh_sealed_adopt(coh_sealed_t *sealed,
 {
     coh_buf_put(&sealed->extra, extra.p, extra.n);
     sealed->header = *header;
-    coh_buf_clear(&sealed->header_rlp);
-    coh_header_encode(&sealed->header_rlp, header, shape);
-    coh_keccak256(&sealed->hash, sealed->header_rlp.p, sealed->header_rlp.n);
+    encode_header(sealed, shape);
 }
 
 coh_sealed_t *coh_seal_genesis(coh_genesis_t const *genesis)

@@ -2,13 +2,14 @@
    those the header, whose hash names the block.
 
    Header fields are Ethereum's, by fork (common/codec/block.h), with what Cohort has no use for at its neutral value: no ommers, nonce 0,
-   extra "cohort", empty withdrawals and requests, blob gas 0, parent beacon root 0. So are the roots: of the signed transactions, of the receipts (EIP-2718, EIP-658), and of
+   extra "cohort", empty withdrawals, blob gas 0, parent beacon root 0. So are the roots: of the signed transactions, of the receipts (EIP-2718, EIP-658), and of
    the state, which the tries of the shards lead to (common/trie/roots.h). */
 #ifndef COH_SEAL_H
 #define COH_SEAL_H
 
 #include <stdatomic.h>
 
+#include "common/chain/steps.h"
 #include "common/client/ops.h"
 #include "common/codec/block.h"
 #include "common/codec/step.h"
@@ -35,11 +36,13 @@ typedef struct {
 
 /* A step of a block under way, and what came of it. */
 typedef struct coh_block_step {
-    coh_bytes_t raw; /* borrowed from the flight's step_bytes */
+    coh_bytes_t raw; /* borrowed from the import or the flight */
     uint16_t home;
     bool reported;
     coh_step_result_t result;
     coh_buf_t output;
+    coh_steps_use_t use; /* what the result means... */
+    uint8_t request_type;
 } coh_block_step_t;
 
 /* A block with its receipts. It does not change once made, and may be shared between threads by references: the last one that is given back frees it. */
@@ -85,6 +88,9 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
                        uint32_t cnt,
                        coh_hash_t const *state_root,
                        coh_buf_t *scratch);
+
+/* coh_sealed_set_requests sets the hash of the block's requests (since Prague). Before anybody else refers to sealed. */
+void coh_sealed_set_requests(coh_sealed_t *sealed, coh_hash_t const *hash);
 
 /* coh_sealed_adopt puts the given header in the place of the one that Cohort made, from which it differs at most in what execution does not compute. Before anybody else
    refers to sealed. */

@@ -4,15 +4,33 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/codec/blob.h"
+#include "common/codec/body.h"
+#include "common/codec/difficulty.h"
 
 /* EIP-1559: base fee of the first block of London. */
-#define INITIAL_BASE_FEE UINT64_C(1000000000)
+#define INITIAL_BASE_FEE  UINT64_C(1000000000)
+#define ELASTICITY        2u
+#define GAS_LIMIT_DIVISOR 1024u
+/* Of a block beside its transactions, in octets: header, list headers; and of each transaction, which is a string (EIP-2718). */
+#define FRAME_BYTES    4096u
+#define TX_FRAME_BYTES 9u
 
 void coh_draft_free(coh_draft_t *draft)
 {
     free(draft->txs);
     free(draft->drops);
     *draft = (coh_draft_t){0};
+}
+
+/* The gas limit of rules, or as near to it as one step from the parent's may come (Yellow Paper
+   4.4.4; EIP-1559 doubles the parent's at London). */
+static uint64_t next_gas_limit(uint64_t want, uint64_t parent, bool doubles)
+{
+    uint64_t from = doubles ? parent * ELASTICITY : parent;
+    uint64_t step = from / GAS_LIMIT_DIVISOR;
+    step -= step > 0;
+    return want > from ? COH_MIN(want, from + step) : COH_MAX(want, from - step);
 }
 
 coh_block_env_t coh_sequencer_env(coh_sequencer_rules_t const *rules,
@@ -22,22 +40,34 @@ coh_block_env_t coh_sequencer_env(coh_sequencer_rules_t const *rules,
     coh_block_env_t env = {
         .number    = parent->number + 1,
         .timestamp = COH_MAX(parent->timestamp, now_s),
-        .gas_limit = rules->gas_limit,
         .chain_id  = rules->genesis->chain_id,
         .coinbase  = rules->coinbase,
     };
-    env.fork = coh_genesis_fork(rules->genesis, env.number, env.timestamp);
-    if (env.fork >= COH_FORK_CANCUN) { /* blobs are not taken from clients: there is no excess */
-        coh_blob_params_t blobs = coh_genesis_blob_params(rules->genesis, env.timestamp);
-        env.blob_max            = blobs.max;
-        env.blob_base_fee       = coh_blob_base_fee(0, blobs.update_fraction);
+    coh_fork_t below = coh_genesis_fork(rules->genesis, parent->number, parent->timestamp);
+    env.fork         = coh_genesis_fork(rules->genesis, env.number, env.timestamp);
+    bool is_london   = env.fork >= COH_FORK_LONDON && below < COH_FORK_LONDON;
+    env.gas_limit    = next_gas_limit(rules->gas_limit, parent->gas_limit, is_london);
+    if (env.fork >=
+        COH_FORK_CANCUN) { /* blobs are not taken from clients; imported blocks have them */
+        coh_blob_params_t blobs        = coh_genesis_blob_params(rules->genesis, env.timestamp);
+        coh_blob_parent_t const before = {.excess_blob_gas = parent->excess_blob_gas,
+                                          .blob_gas_used   = parent->blob_gas_used,
+                                          .base_fee        = parent->base_fee};
+        env.blob_max                   = blobs.max;
+        env.excess_blob_gas            = coh_blob_next_excess(&before, env.fork, &blobs);
+        env.blob_base_fee = coh_blob_base_fee(env.excess_blob_gas, blobs.update_fraction);
     }
     if (env.fork >= COH_FORK_LONDON) {
-        coh_fork_t below = coh_genesis_fork(rules->genesis, parent->number, parent->timestamp);
         env.base_fee =
-            below >= COH_FORK_LONDON
-                ? coh_base_fee_next(&parent->base_fee, parent->gas_used, parent->gas_limit)
-                : coh_u256(INITIAL_BASE_FEE);
+            is_london ? coh_u256(INITIAL_BASE_FEE)
+                      : coh_base_fee_next(&parent->base_fee, parent->gas_used, parent->gas_limit);
+    }
+    if (env.fork < COH_FORK_PARIS) {
+        coh_difficulty_parent_t const before = {.difficulty = parent->difficulty,
+                                                .timestamp  = parent->timestamp,
+                                                .has_ommers = parent->has_ommers};
+        env.prev_randao                      = coh_difficulty_next(
+            &before, env.fork, coh_difficulty_bomb_delay(env.fork), env.number, env.timestamp);
     }
     return env;
 }
@@ -131,7 +161,9 @@ void coh_sequencer_build(coh_draft_t *draft,
     draft->built_us   = now_us;
 
     uint64_t gas_left = draft->env.gas_limit;
-    bool exhausted    = false;
+    size_t bytes_left =
+        draft->env.fork >= COH_FORK_OSAKA ? COH_BLOCK_RLP_MAX - FRAME_BYTES : SIZE_MAX;
+    bool exhausted = false;
     coh_pool_take_begin(pool, &draft->env.base_fee);
     while (draft->tx_cnt < rules->tx_max) {
         coh_pool_tx_t *tx = coh_pool_take(pool);
@@ -144,11 +176,13 @@ void coh_sequencer_build(coh_draft_t *draft,
             drop(draft, pool, tx, reason);
             continue;
         }
-        if (tx->tx.gas_limit > gas_left) {
+        size_t bytes = tx->tx.raw.n + TX_FRAME_BYTES;
+        if (tx->tx.gas_limit > gas_left || bytes > bytes_left) {
             coh_pool_untake(pool, tx);
             break;
         }
         gas_left -= tx->tx.gas_limit;
+        bytes_left -= bytes;
         draft->env.fees_exact |= coh_sequencer_asks_exact_fees(&draft->env, &tx->tx, &tx->sender);
         draft->txs[draft->tx_cnt++] = tx;
     }

@@ -3,7 +3,8 @@
    the same pool and the same arguments give the same draft.
 
    A transaction fits if its gas limit is within what those before it leave of the block's gas
-   limit, at worst: none uses more than its own. So a block never uses more than its limit, and
+   limit, at worst: none uses more than its own. Since Osaka the block's octets are bounded too
+   (EIP-7934). So a block never uses more than its limit, and
    where one uses less than it might have, what would have fitted goes into the next.
 
    The rules of the block's fork are applied again to transactions that were admitted under another
@@ -32,6 +33,10 @@ typedef struct {
     uint64_t gas_limit;
     uint64_t gas_used;
     coh_u256_t base_fee;
+    coh_u256_t difficulty;    /* before Paris */
+    bool has_ommers;          /* likewise */
+    uint64_t excess_blob_gas; /* since Cancun, else 0 */
+    uint64_t blob_gas_used;   /* likewise */
 } coh_sequencer_parent_t;
 
 /* A transaction that the block's fork made invalid. */
@@ -60,7 +65,8 @@ void coh_draft_free(coh_draft_t *draft);
 
 /* coh_sequencer_env is the environment of the block on top of parent at Unix time now_s: number,
    timestamp (blocks may be less than a second apart: equal to the parent's then, never below),
-   fork, base fee (EIP-1559). fees_exact is false. */
+   fork, base fee (EIP-1559), gas limit (as the rules have it, or as near as it may be to the
+   parent's), difficulty, excess blob gas. fees_exact is false. */
 coh_block_env_t coh_sequencer_env(coh_sequencer_rules_t const *rules,
                                   coh_sequencer_parent_t const *parent,
                                   uint64_t now_s);

@@ -1093,7 +1093,7 @@ static coh_err_t decode(tx_t *tx, coh_rec_block_tx_t const *in, coh_bytes_t raw,
         COH_TRY(coh_step_decode(&tx->step, raw));
         tx->is_step = true;
         tx->sender  = COH_SYSTEM_ADDR; /* so a home's steps are one chain */
-        tx->to      = tx->step.kind == COH_STEP_CALL ? tx->step.to : COH_SYSTEM_ADDR;
+        tx->to      = coh_step_calls(&tx->step) ? tx->step.to : COH_SYSTEM_ADDR;
         return COH_OK;
     }
     if (coh_tx_decode(&tx->tx, raw) != COH_TX_OK) {

@@ -1,6 +1,8 @@
 #include "common/chain/replay.h"
 
 #include "common/base/assert.h"
+#include "common/chain/steps.h"
+#include "common/crypto/keccak.h"
 
 void coh_replay_schedule(coh_schedule_t *out, coh_genesis_t const *genesis)
 {
@@ -14,6 +16,49 @@ void coh_replay_schedule(coh_schedule_t *out, coh_genesis_t const *genesis)
         }
         if (step >= COH_BLOB_BPO1 && genesis->blob_params[step].max != 0) {
             out->blob_at[step] = genesis->bpo_at[step - COH_BLOB_BPO1];
+        }
+    }
+}
+
+/* The code at addr; empty: none. */
+static coh_bytes_t code_at(coh_genesis_t const *genesis, coh_addr_t const *addr)
+{
+    size_t low = 0;
+    size_t end = genesis->alloc_cnt;
+    while (low < end) {
+        size_t mid = low + (end - low) / 2;
+        int order  = memcmp(genesis->alloc[mid].addr.b, addr->b, sizeof(addr->b));
+        if (order == 0) {
+            return genesis->alloc[mid].code;
+        }
+        low = order < 0 ? mid + 1 : low;
+        end = order < 0 ? end : mid;
+    }
+    return (coh_bytes_t){0};
+}
+
+void coh_replay_produced(coh_schedule_t *schedule, coh_genesis_t const *genesis)
+{
+    /* keccak256 of the code in EIP-7002 and in EIP-7251; zero: any */
+    static coh_hash_t const codes[COH_SYSTEM_CNT] = {
+        [COH_SYSTEM_WITHDRAWALS]    = {{0x03, 0x45, 0xa3, 0x65, 0xd2, 0xf4, 0xc5, 0x97,
+                                        0x5b, 0x9f, 0x15, 0x99, 0xab, 0xe0, 0xa2, 0xee,
+                                        0x76, 0xb7, 0xa3, 0xa7, 0x31, 0xbc, 0x68, 0x78,
+                                        0x1b, 0xd0, 0x4c, 0x84, 0xe4, 0x85, 0x8f, 0x50}},
+        [COH_SYSTEM_CONSOLIDATIONS] = {{0x78, 0xc6, 0xcb, 0x52, 0x02, 0x68, 0x52, 0x28,
+                                        0xbb, 0xcb, 0xfb, 0x99, 0x2b, 0x1c, 0x4e, 0x11,
+                                        0x6c, 0x7e, 0xc5, 0xef, 0x11, 0xe2, 0x5b, 0x8e,
+                                        0x92, 0x71, 0x6c, 0xfc, 0x62, 0x8d, 0xdd, 0x60}},
+    };
+    static coh_hash_t const any;
+    schedule->equal_times = true;
+    schedule->steps_off   = 0;
+    for (int i = 0; i < COH_SYSTEM_CNT; i++) {
+        coh_bytes_t code = code_at(genesis, &COH_SYSTEM_CONTRACTS[i]);
+        coh_hash_t hash;
+        coh_keccak256(&hash, code.p, code.n);
+        if (code.n == 0 || (!coh_hash_eq(&codes[i], &any) && !coh_hash_eq(&codes[i], &hash))) {
+            schedule->steps_off |= (uint8_t)(1u << i);
         }
     }
 }

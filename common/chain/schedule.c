@@ -88,5 +88,6 @@ coh_rules_t coh_schedule_rules(coh_schedule_t const *s,
                          .dao_moves  = number == s->dao_at,
                          .dao_extra  = number >= s->dao_at && number - s->dao_at < DAO_EXTRA_BLOCKS,
                          .deposit_addr = s->deposit_addr,
-                         .equal_times  = s->equal_times};
+                         .equal_times  = s->equal_times,
+                         .steps_off    = s->steps_off};
 }

@@ -21,7 +21,8 @@ typedef struct {
     uint64_t blob_at[COH_BLOB_STEP_CNT]; /* Unix times; those of forks are ignored */
     coh_blob_params_t blob_params[COH_BLOB_STEP_CNT];
     coh_addr_t deposit_addr; /* whose logs are deposits (EIP-6110) */
-    bool equal_times;        /* as in coh_rules_t, of all blocks */
+    bool equal_times;        /* these two as in coh_rules_t, of all blocks */
+    uint8_t steps_off;
 } coh_schedule_t;
 
 /* The rules of one block. */
@@ -35,6 +36,8 @@ typedef struct {
     coh_addr_t deposit_addr;
     /* A block may have its parent's timestamp: in chains that Cohort produced, where several blocks come within a second. Ethereum does not allow it. */
     bool equal_times;
+    uint8_t
+        steps_off; /* by coh_system_t: contracts that the system does not call; of blocks that Cohort produces: see coh_replay_produced */
 } coh_rules_t;
 
 /* coh_schedule_init makes one of a chain where fork holds from the beginning, and nothing comes after it: no DAO, mainnet's deposit contract,

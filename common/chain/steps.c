@@ -10,18 +10,16 @@ enum { OMMER_DEPTH_MAX = 8, NEPHEW_DIVISOR = 32 };
 /* EIP-7685 types */
 enum { REQUEST_WITHDRAWAL = 1, REQUEST_CONSOLIDATION = 2 };
 
-static coh_addr_t const beacon_roots   = {{0x00, 0x0f, 0x3d, 0xf6, 0xd7, 0x32, 0x80,
-                                           0x7e, 0xf1, 0x31, 0x9f, 0xb7, 0xb8, 0xbb,
-                                           0x85, 0x22, 0xd0, 0xbe, 0xac, 0x02}}; /* EIP-4788 */
-static coh_addr_t const history        = {{0x00, 0x00, 0xf9, 0x08, 0x27, 0xf1, 0xc5,
-                                           0x3a, 0x10, 0xcb, 0x7a, 0x02, 0x33, 0x5b,
-                                           0x17, 0x53, 0x20, 0x00, 0x29, 0x35}}; /* EIP-2935 */
-static coh_addr_t const withdrawals    = {{0x00, 0x00, 0x09, 0x61, 0xef, 0x48, 0x0e,
-                                           0xb5, 0x5e, 0x80, 0xd1, 0x9a, 0xd8, 0x35,
-                                           0x79, 0xa6, 0x4c, 0x00, 0x70, 0x02}}; /* EIP-7002 */
-static coh_addr_t const consolidations = {{0x00, 0x00, 0xbb, 0xdd, 0xc7, 0xce, 0x48,
-                                           0x86, 0x42, 0xfb, 0x57, 0x9f, 0x8b, 0x00,
-                                           0xf3, 0xa5, 0x90, 0x00, 0x72, 0x51}}; /* EIP-7251 */
+coh_addr_t const COH_SYSTEM_CONTRACTS[COH_SYSTEM_CNT] = {
+    [COH_SYSTEM_BEACON_ROOTS]   = {{0x00, 0x0f, 0x3d, 0xf6, 0xd7, 0x32, 0x80, 0x7e, 0xf1, 0x31,
+                                    0x9f, 0xb7, 0xb8, 0xbb, 0x85, 0x22, 0xd0, 0xbe, 0xac, 0x02}},
+    [COH_SYSTEM_HISTORY]        = {{0x00, 0x00, 0xf9, 0x08, 0x27, 0xf1, 0xc5, 0x3a, 0x10, 0xcb,
+                                    0x7a, 0x02, 0x33, 0x5b, 0x17, 0x53, 0x20, 0x00, 0x29, 0x35}},
+    [COH_SYSTEM_WITHDRAWALS]    = {{0x00, 0x00, 0x09, 0x61, 0xef, 0x48, 0x0e, 0xb5, 0x5e, 0x80,
+                                    0xd1, 0x9a, 0xd8, 0x35, 0x79, 0xa6, 0x4c, 0x00, 0x70, 0x02}},
+    [COH_SYSTEM_CONSOLIDATIONS] = {{0x00, 0x00, 0xbb, 0xdd, 0xc7, 0xce, 0x48, 0x86, 0x42, 0xfb,
+                                    0x57, 0x9f, 0x8b, 0x00, 0xf3, 0xa5, 0x90, 0x00, 0x72, 0x51}},
+};
 
 static void add(coh_steps_t *out, coh_step_t step)
 {
@@ -29,16 +27,34 @@ static void add(coh_steps_t *out, coh_step_t step)
     out->steps[out->cnt++] = step;
 }
 
-static void add_call(coh_steps_t *out, coh_addr_t const *to, coh_bytes_t data)
+static bool is_off(coh_rules_t const *rules, coh_system_t contract)
 {
-    add(out, (coh_step_t){.kind = COH_STEP_CALL, .to = *to, .data = data});
+    return (rules->steps_off >> contract & 1) != 0;
 }
 
-static void add_requests(coh_steps_t *out, coh_addr_t const *to, uint8_t type)
+static void add_call(coh_steps_t *out,
+                     coh_rules_t const *rules,
+                     coh_system_t contract,
+                     coh_bytes_t data)
 {
+    if (!is_off(rules, contract)) {
+        add(out,
+            (coh_step_t){
+                .kind = COH_STEP_CALL, .to = COH_SYSTEM_CONTRACTS[contract], .data = data});
+    }
+}
+
+static void add_requests(coh_steps_t *out,
+                         coh_rules_t const *rules,
+                         coh_system_t contract,
+                         uint8_t type)
+{
+    if (is_off(rules, contract)) {
+        return;
+    }
     out->use[out->cnt]          = COH_STEPS_REQUESTS;
     out->request_type[out->cnt] = type;
-    add_call(out, to, (coh_bytes_t){0});
+    add_call(out, rules, contract, (coh_bytes_t){0});
 }
 
 void coh_steps_before(coh_steps_t *out, coh_block_t const *block, coh_rules_t const *rules)
@@ -49,10 +65,10 @@ void coh_steps_before(coh_steps_t *out, coh_block_t const *block, coh_rules_t co
         add(out, (coh_step_t){.kind = COH_STEP_DAO});
     }
     if (rules->fork >= COH_FORK_CANCUN) {
-        add_call(out, &beacon_roots, coh_bytes(h->parent_beacon_root.b, 32));
+        add_call(out, rules, COH_SYSTEM_BEACON_ROOTS, coh_bytes(h->parent_beacon_root.b, 32));
     }
     if (rules->fork >= COH_FORK_PRAGUE) {
-        add_call(out, &history, coh_bytes(h->parent_hash.b, 32));
+        add_call(out, rules, COH_SYSTEM_HISTORY, coh_bytes(h->parent_hash.b, 32));
     }
 }
 
@@ -115,7 +131,7 @@ void coh_steps_after(coh_steps_t *out,
         add(out, (coh_step_t){.kind = COH_STEP_CREDIT, .list = coh_buf_bytes(list)});
     }
     if (rules->fork >= COH_FORK_PRAGUE) {
-        add_requests(out, &withdrawals, REQUEST_WITHDRAWAL);
-        add_requests(out, &consolidations, REQUEST_CONSOLIDATION);
+        add_requests(out, rules, COH_SYSTEM_WITHDRAWALS, REQUEST_WITHDRAWAL);
+        add_requests(out, rules, COH_SYSTEM_CONSOLIDATIONS, REQUEST_CONSOLIDATION);
     }
 }

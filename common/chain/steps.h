@@ -22,6 +22,17 @@ typedef struct {
     uint8_t request_type[COH_STEPS_MAX];
 } coh_steps_t;
 
+/* The contracts that the system calls, as bits of coh_rules_t's steps_off. */
+typedef enum {
+    COH_SYSTEM_BEACON_ROOTS,   /* EIP-4788 */
+    COH_SYSTEM_HISTORY,        /* EIP-2935 */
+    COH_SYSTEM_WITHDRAWALS,    /* EIP-7002 */
+    COH_SYSTEM_CONSOLIDATIONS, /* EIP-7251 */
+    COH_SYSTEM_CNT
+} coh_system_t;
+
+extern coh_addr_t const COH_SYSTEM_CONTRACTS[COH_SYSTEM_CNT];
+
 /* coh_steps_before and coh_steps_after list them. What steps point to is in block, and of credits in list (the caller's; replaced), and lives as long. */
 void coh_steps_before(coh_steps_t *out, coh_block_t const *block, coh_rules_t const *rules);
 void coh_steps_after(coh_steps_t *out,

@@ -43,8 +43,10 @@ void coh_step_put(coh_buf_t *out, coh_step_t const *step)
 {
     size_t at = out->n;
     coh_rlp_put_u64(out, step->kind);
-    if (step->kind == COH_STEP_CALL) {
+    if (coh_step_calls(step)) {
         coh_rlp_put_string(out, step->to.b, sizeof(step->to.b));
+    }
+    if (step->kind == COH_STEP_CALL) {
         coh_rlp_put_string(out, step->data.p, step->data.n);
     } else if (step->kind == COH_STEP_CREDIT) {
         coh_rlp_put_list_header(out, step->list.n);
@@ -82,8 +84,10 @@ coh_err_t coh_step_decode(coh_step_t *out, coh_bytes_t in)
         return COH_EMALFORMED;
     }
     out->kind = (coh_step_kind_t)kind;
-    if (out->kind == COH_STEP_CALL) {
+    if (coh_step_calls(out)) {
         COH_TRY(coh_rlp_fixed(&r, out->to.b, sizeof(out->to.b)));
+    }
+    if (out->kind == COH_STEP_CALL) {
         COH_TRY(coh_rlp_string(&r, &out->data));
     } else if (out->kind == COH_STEP_CREDIT) {
         COH_TRY(read_credits(&r, out));

@@ -17,6 +17,8 @@ typedef enum {
         0, /* the system calls a contract: no fee, no nonce, no value, and no gas of the block's */
     COH_STEP_CREDIT = 1, /* accounts get ether out of nothing */
     COH_STEP_DAO    = 2, /* the balances of the DAO and its children go to the refund contract */
+    COH_STEP_CALL_PARENT =
+        3, /* a CALL whose data is the hash of the block before: for blocks that are sent before that is known */
     COH_STEP_KIND_CNT
 } coh_step_kind_t;
 
@@ -36,7 +38,7 @@ typedef enum {
 
 typedef struct {
     coh_step_kind_t kind;
-    coh_addr_t to;    /* CALL */
+    coh_addr_t to;    /* CALL, CALL_PARENT */
     coh_bytes_t data; /* CALL */
     coh_bytes_t
         list; /* CREDIT: payload of the RLP list of credits, in their order; an address may come again */
@@ -49,13 +51,19 @@ extern coh_addr_t const COH_SYSTEM_ADDR;
 extern coh_addr_t const COH_DAO_REFUND_ADDR;
 extern coh_addr_t const COH_DAO_ACCOUNTS[COH_DAO_ACCOUNT_CNT];
 
+/* True if the step is a call by the system. */
+static inline bool coh_step_calls(coh_step_t const *step)
+{
+    return step->kind == COH_STEP_CALL || step->kind == COH_STEP_CALL_PARENT;
+}
+
 /* coh_step_put_credit appends a credit to what will be a step's list; amount is in wei and may be 0, which touches the account (EIP-161). */
 void coh_step_put_credit(coh_buf_t *list, coh_addr_t const *addr, coh_u256_t const *amount);
 /* A cursor over the list of a decoded step, and its next credit; false at the end. */
 coh_rlp_t coh_step_credit_iter(coh_step_t const *step);
 bool coh_step_credit_next(coh_rlp_t *list, coh_addr_t *addr, coh_u256_t *amount);
 
-/* coh_step_put appends the RLP form: [kind, to, data], [kind, [[address, amount], ...]], [kind]. */
+/* coh_step_put appends the RLP form: [kind, to, data], [kind, [[address, amount], ...]], [kind], [kind, to]. */
 void coh_step_put(coh_buf_t *out, coh_step_t const *step);
 /* coh_step_decode reads one that fills in (borrowed), strictly: only what coh_step_put makes.
    Returns: COH_OK; COH_EMALFORMED, COH_ETRUNCATED */

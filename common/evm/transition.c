@@ -28,7 +28,9 @@ struct coh_transition {
     stage_t stage;
     coh_block_env_t const *block;
     coh_tx_t const *tx;
-    coh_step_t const *step; /* of which either is in use */
+    coh_step_t const *step;
+    coh_hash_t parent_hash;
+        /* data of the step, if that is CALL_PARENT */ /* of which either is in use */
     coh_addr_t sender_addr;
     coh_account_t *sender;
     uint64_t intrinsic;
@@ -428,7 +430,7 @@ static void settle(coh_transition_t *t)
 /* Steps */
 
 /* Begins the system's call, if there is code to be called. */
-static coh_view_status_t begin_call(coh_transition_t *t)
+static coh_view_status_t begin_call(coh_transition_t *t, coh_bytes_t data)
 {
     coh_state_t *s   = &t->state;
     coh_account_t *a = coh_state_account(s, &t->step->to);
@@ -443,10 +445,21 @@ static coh_view_status_t begin_call(coh_transition_t *t)
     coh_state_set_flags(s, a, COH_ACCT_WARM);
     t->env                      = (coh_evm_env_t){.block = t->block, .origin = COH_SYSTEM_ADDR};
     coh_evm_message_t const msg = {
-        .sender = COH_SYSTEM_ADDR, .to = t->step->to, .gas = COH_STEP_GAS, .input = t->step->data};
+        .sender = COH_SYSTEM_ADDR, .to = t->step->to, .gas = COH_STEP_GAS, .input = data};
     coh_evm_begin(t->evm, &t->env, s, &msg);
     t->stage = STAGE_STEP_CALL;
     return COH_VIEW_OK;
+}
+
+/* The call whose data is the parent's hash. */
+static coh_view_status_t begin_parent_call(coh_transition_t *t)
+{
+    coh_u256_t hash;
+    if (coh_state_block_hash(&t->state, &hash, t->block->number - 1) == COH_VIEW_NEED) {
+        return COH_VIEW_NEED;
+    }
+    coh_u256_to_be(t->parent_hash.b, &hash);
+    return begin_call(t, coh_bytes(t->parent_hash.b, sizeof(t->parent_hash.b)));
 }
 
 /* Whom a withdrawal or reward reaches is touched (EIP-161; EIP-4895: amounts of 0 too); before that rule it comes to exist. */
@@ -487,7 +500,8 @@ static coh_view_status_t move_dao(coh_transition_t *t)
 static coh_view_status_t do_step(coh_transition_t *t)
 {
     switch (t->step->kind) {
-    case COH_STEP_CALL: return begin_call(t);
+    case COH_STEP_CALL: return begin_call(t, t->step->data);
+    case COH_STEP_CALL_PARENT: return begin_parent_call(t);
     case COH_STEP_CREDIT: credit(t); break;
     default:
         COH_ASSERT(t->step->kind == COH_STEP_DAO);

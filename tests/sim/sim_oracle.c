@@ -6,6 +6,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/hex.h"
+#include "common/codec/step.h"
 #include "common/crypto/keccak.h"
 #include "common/wire/wire.h"
 #include "tests/sim/sim_disk.h"
@@ -171,6 +172,20 @@ static bool has_decision(sim_oracle_t *oracle, uint64_t number)
         sim_disk_of(oracle->sim, 0), COH_KV_BLOCKS, coh_bytes(key, sizeof(key)));
 }
 
+/* Before the Merge a block ends with two ether for its coinbase (EIP-1234). */
+static void apply_reward(sim_oracle_t *oracle, block_t *block, sim_oracle_tx_t *step)
+{
+    coh_u256_t const reward = coh_u256(UINT64_C(2000000000000000000));
+    coh_ref_account_t *to   = coh_ref_account(&block->after, &block->env.coinbase);
+    (void)coh_u256_add(&to->balance, &to->balance, &reward);
+    (void)coh_u256_add(&oracle->supply, &oracle->supply, &reward);
+    step->outcome.verdict = COH_TX_ERR_CNT; /* in no block's list */
+    if (!step->voted || step->status != COH_STEP_RAN) {
+        sim_fail(
+            oracle->sim, "block %" PRIu64 ": its reward was not reported as paid", block->number);
+    }
+}
+
 /* Executes block as the next of the chain, and compares what the homes reported. */
 static void commit(sim_oracle_t *oracle, block_t *block)
 {
@@ -203,8 +218,12 @@ static void commit(sim_oracle_t *oracle, block_t *block)
     oracle->head     = block->number;
     for (uint32_t i = 0; i < block->tx_cnt; i++) {
         sim_oracle_tx_t *tx = &block->txs[i];
-        tx->outcome         = coh_ref_apply(&block->after, &block->env, &tx->tx, &tx->sender);
-        bool included       = tx->outcome.verdict == COH_TX_OK;
+        if (tx->is_reward) {
+            apply_reward(oracle, block, tx);
+            continue;
+        }
+        tx->outcome   = coh_ref_apply(&block->after, &block->env, &tx->tx, &tx->sender);
+        bool included = tx->outcome.verdict == COH_TX_OK;
         if (!tx->voted) {
             sim_fail(sim,
                      "block %" PRIu64 " transaction %u: committed without a report of its home",
@@ -314,7 +333,17 @@ static void on_block(sim_oracle_t *oracle, uint32_t dst, coh_msg_block_t const *
             return;
         }
         sim_oracle_tx_t *tx = &block->txs[rec->tx_idx];
-        uint8_t *raw        = coh_calloc(rec->raw.n + 1, 1);
+        if (rec->is_step != 0) {
+            if (block->env.fork >= COH_FORK_PARIS || rec->tx_idx + 1 != block->tx_cnt) {
+                sim_fail(sim, "block %" PRIu64 " has a step that it should not have", msg->number);
+                return;
+            }
+            tx->is_reward = true;
+            tx->home      = dst;
+            block->seen_cnt++;
+            continue;
+        }
+        uint8_t *raw = coh_calloc(rec->raw.n + 1, 1);
         memcpy(raw, rec->raw.p, rec->raw.n);
         coh_tx_err_t err = coh_tx_decode(&tx->tx, coh_bytes(raw, rec->raw.n));
         tx->tx.raw       = coh_bytes(raw, rec->raw.n);

@@ -26,7 +26,9 @@ typedef struct {
     coh_hash_t hash;
     coh_addr_t sender;
     uint32_t home; /* rank */
-    bool voted;    /* its home has reported on it: */
+    bool
+        is_reward; /* instead of a transaction: the step that a produced block ends with before the Merge */
+    bool voted; /* its home has reported on it: */
     uint32_t verdict;
     uint32_t status;
     uint64_t gas_used;

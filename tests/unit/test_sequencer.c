@@ -170,7 +170,9 @@ static void sequencer_gas_limit_must_fit_in_what_is_left(void **state)
     (void)state;
     world_t w;
     world_init(&w);
-    w.rules.gas_limit = 100000;
+    w.rules.gas_limit  = 100000;
+    w.parent.gas_limit = w.rules.gas_limit;
+    w.parent.gas_used  = w.rules.gas_limit / 2;
     /* Before the third, 48000 are left. */
     ADD(&w, 1, 0, 31000, 20 * GWEI, 0, 1);
     ADD(&w, 2, 0, 21000, 20 * GWEI, 0, 2);
@@ -191,7 +193,9 @@ static void sequencer_takes_what_just_fits(void **state)
     (void)state;
     world_t w;
     world_init(&w);
-    w.rules.gas_limit = 100000;
+    w.rules.gas_limit  = 100000;
+    w.parent.gas_limit = w.rules.gas_limit;
+    w.parent.gas_used  = w.rules.gas_limit / 2;
     ADD(&w, 1, 0, 37000, 20 * GWEI, 0, 1);
     ADD(&w, 2, 0, 42000, 20 * GWEI, 0, 2);
     ADD(&w, 3, 0, 21000, 20 * GWEI, 0, 3);
@@ -207,7 +211,9 @@ static void sequencer_leaves_each_all_of_its_gas(void **state)
     (void)state;
     world_t w;
     world_init(&w);
-    w.rules.gas_limit = 100000;
+    w.rules.gas_limit  = 100000;
+    w.parent.gas_limit = w.rules.gas_limit;
+    w.parent.gas_used  = w.rules.gas_limit / 2;
     ADD_CREATE(&w, 1, 0, 79000, 20 * GWEI, 0, 1);
     ADD(&w, 2, 0, 21000, 20 * GWEI, 0, 2);
     ADD(&w, 3, 0, 21000, 20 * GWEI, 0, 3); /* would fit if the first used 53000 */
@@ -245,8 +251,10 @@ static void sequencer_applies_the_rules_of_a_fork_that_came_meanwhile(void **sta
     world_init(&w);
     ADD(&w, 1, 0, 60999, 20 * GWEI, 1000, 1);
     ADD(&w, 2, 0, 80000, 20 * GWEI, 1000, 2);
-    w.rules.gas_limit = 141000;
-    w.rules.tx_max    = 2;
+    w.rules.gas_limit  = 141000;
+    w.parent.gas_limit = w.rules.gas_limit;
+    w.parent.gas_used  = w.rules.gas_limit / 2;
+    w.rules.tx_max     = 2;
     coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, PRAGUE_AT - 1, 50);
     assert_int_equal(w.draft.env.fork, COH_FORK_CANCUN);
     assert_int_equal(w.draft.tx_cnt, 2);

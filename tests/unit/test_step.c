@@ -199,6 +199,37 @@ static void step_system_calls_a_contract(void **state)
     }
 }
 
+static void number_as_hash(void *arg, coh_u256_t *out, uint64_t number)
+{
+    (void)arg;
+    *out = coh_u256(1000 + number);
+}
+
+/* A call whose data is the hash of the block before (EIP-2935, where that is not known yet). */
+static void step_calls_with_the_parents_hash(void **state)
+{
+    (void)state;
+    coh_buf_t raw = COH_BUF_INIT;
+    coh_step_put(&raw, &(coh_step_t){.kind = COH_STEP_CALL_PARENT, .to = contract});
+    assert_int_equal(raw.n, 1 + 1 + 21);
+    coh_step_t step;
+    decode_ok(&step, &raw);
+    assert_int_equal(step.kind, COH_STEP_CALL_PARENT);
+    assert_true(coh_addr_eq(&step.to, &contract));
+    world_t w;
+    open_world(&w, COH_FORK_PRAGUE);
+    w.block.number = 77;
+    coh_memview_set_block_hash(w.mv, number_as_hash, NULL);
+    put(&w, contract, 1, 0, "0 CALLDATALOAD 3 SSTORE CALLDATASIZE 4 SSTORE CALLER 5 SSTORE");
+    run(&w, &step, COH_STEP_RAN, 3);
+    coh_memview_apply(w.mv, w.out);
+    slot_is(&w, 3, coh_u256(1076));
+    slot_is(&w, 4, coh_u256(32));
+    slot_is(&w, 5, coh_u256_from_addr(&COH_SYSTEM_ADDR));
+    close_world(&w);
+    coh_buf_free(&raw);
+}
+
 static void step_call_says_how_it_went(void **state)
 {
     (void)state;
@@ -326,6 +357,7 @@ int main(void)
         cmocka_unit_test(step_encodes_and_decodes),
         cmocka_unit_test(step_decodes_nothing_else),
         cmocka_unit_test(step_system_calls_a_contract),
+        cmocka_unit_test(step_calls_with_the_parents_hash),
         cmocka_unit_test(step_call_says_how_it_went),
         cmocka_unit_test(step_credits_by_fork),
         cmocka_unit_test(step_credits_only_touch_what_has_code),
