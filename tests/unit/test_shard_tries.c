@@ -302,7 +302,7 @@ static void give(world_t *w)
         changes_t const *c   = &w->log[w->given % PAST];
         coh_mv_item_t *items = coh_calloc(c->cnt, sizeof(*items));
         memcpy(items, c->v, c->cnt * sizeof(*items));
-        coh_tries_update(w->tries, w->given, items, c->cnt);
+        coh_tries_update(w->tries, w->given, items, c->cnt, NULL, 0);
     }
 }
 
