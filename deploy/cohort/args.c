@@ -134,7 +134,9 @@ static char const *nearest_option(parser_t const *p, char const *name, size_t le
             len >= 4 && option_len > len &&
             (strncmp(option, name, len) == 0 || strncmp(option + option_len - len, name, len) == 0);
         size_t distance = part ? 1 : edit_distance(name, len, option);
-        if (distance < best_distance) {
+        /* of equally near ones the shorter */
+        if (distance < best_distance ||
+            (distance == best_distance && best != NULL && option_len < strlen(best))) {
             best_distance = distance;
             best          = option;
         }

@@ -70,20 +70,6 @@ static coh_err_t set_network(void *dst, char const *value, coh_buf_t *err_text)
     return COH_OK;
 }
 
-static coh_err_t set_loop(void *dst, char const *value, coh_buf_t *err_text)
-{
-    coh_evm_loop_t *loop = dst;
-    if (strcmp(value, "fast") == 0) {
-        *loop = COH_EVM_FAST;
-    } else if (strcmp(value, "switch") == 0) {
-        *loop = COH_EVM_SWITCH;
-    } else {
-        coh_buf_printf(err_text, "expected fast or switch");
-        return COH_EINVAL;
-    }
-    return COH_OK;
-}
-
 int coh_cmd_blocktest(int argc, char **argv)
 {
     static blocktest_t all;
@@ -113,7 +99,7 @@ int coh_cmd_blocktest(int argc, char **argv)
                          "resume and come to the same"),
         COH_ARG_CALL_ROW("loop",
                          "NAME",
-                         set_loop,
+                         coh_vector_set_loop,
                          &all.options.loop,
                          "interpreter: fast, or switch, which checks each instruction by itself"),
         COH_ARG_FLAG_ROW("incremental",

@@ -83,20 +83,6 @@ static coh_err_t set_fork(void *dst, char const *value, coh_buf_t *err_text)
     return COH_OK;
 }
 
-static coh_err_t set_loop(void *dst, char const *value, coh_buf_t *err_text)
-{
-    coh_evm_loop_t *loop = dst;
-    if (strcmp(value, "fast") == 0) {
-        *loop = COH_EVM_FAST;
-    } else if (strcmp(value, "switch") == 0) {
-        *loop = COH_EVM_SWITCH;
-    } else {
-        coh_buf_printf(err_text, "expected fast or switch");
-        return COH_EINVAL;
-    }
-    return COH_OK;
-}
-
 int coh_cmd_statetest(int argc, char **argv)
 {
     static statetest_t all;
@@ -134,7 +120,7 @@ int coh_cmd_statetest(int argc, char **argv)
                               "resume and come to the same"),
              COH_ARG_CALL_ROW("loop",
                          "NAME",
-                         set_loop,
+                         coh_vector_set_loop,
                          &all.options.loop,
                          "interpreter: fast, or switch, which checks each instruction by itself"),
              COH_VECTOR_LAYOUT_ROWS(layout),

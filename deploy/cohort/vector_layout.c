@@ -2,7 +2,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "common/evm/evm.h"
 #include "shard/sched.h"
 
 #define RANDOM_SZ 40u
@@ -33,6 +35,20 @@ coh_err_t coh_vector_layout_set_placement(void *dst, char const *value, coh_buf_
         return COH_EINVAL;
     }
     layout->has_placement = true;
+    return COH_OK;
+}
+
+coh_err_t coh_vector_set_loop(void *dst, char const *value, coh_buf_t *err_text)
+{
+    coh_evm_loop_t *loop = dst;
+    if (strcmp(value, "fast") == 0) {
+        *loop = COH_EVM_FAST;
+    } else if (strcmp(value, "switch") == 0) {
+        *loop = COH_EVM_SWITCH;
+    } else {
+        coh_buf_printf(err_text, "expected fast or switch");
+        return COH_EINVAL;
+    }
     return COH_OK;
 }
 

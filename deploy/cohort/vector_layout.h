@@ -1,4 +1,4 @@
-/* vector_layout.h: in which cluster official tests are executed, as the command line says it: --shards, --threads, --scheduler, --placement. */
+/* vector_layout.h: how official tests are executed, as the command line says it: --loop; and in which cluster: --shards, --threads, --scheduler, --placement. */
 #ifndef COH_VECTOR_LAYOUT_H
 #define COH_VECTOR_LAYOUT_H
 
@@ -19,21 +19,23 @@ bool coh_vector_layout_is_set(coh_vector_layout_t const *layout);
 coh_err_t coh_vector_layout_set_scheduler(void *dst, char const *value, coh_buf_t *err_text);
 coh_err_t coh_vector_layout_set_placement(void *dst, char const *value, coh_buf_t *err_text);
 
+/* The same for an interpreter's loop, a coh_evm_loop_t. */
+coh_err_t coh_vector_set_loop(void *dst, char const *value, coh_buf_t *err_text);
+
 /* The rows of a command's options. */
-#define COH_VECTOR_LAYOUT_ROWS(layout)                                                          \
-    COH_ARG_U64_ROW(                                                                            \
-        "shards", "K", &(layout)->shards, 1, 1024, "run each case in a cluster of K shards"),   \
-        COH_ARG_U64_ROW(                                                                        \
-            "threads", "T", &(layout)->threads, 1, 256, "with T worker threads each"),          \
-        COH_ARG_CALL_ROW("scheduler",                                                           \
-                         "NAME",                                                                \
-                         coh_vector_layout_set_scheduler,                                       \
-                         &(layout)->scheduler,                                                  \
-                         "and this scheduler: optimistic, locking or sequential"),              \
-        COH_ARG_CALL_ROW("placement",                                                           \
-                         "random:SEED",                                                         \
-                         coh_vector_layout_set_placement,                                       \
-                         layout,                                                                \
+#define COH_VECTOR_LAYOUT_ROWS(layout)                                                             \
+    COH_ARG_U64_ROW(                                                                               \
+        "shards", "K", &(layout)->shards, 1, 1024, "run each case in a cluster of K shards"),      \
+        COH_ARG_U64_ROW("threads", "T", &(layout)->threads, 1, 256, "with T worker threads each"), \
+        COH_ARG_CALL_ROW("scheduler",                                                              \
+                         "NAME",                                                                   \
+                         coh_vector_layout_set_scheduler,                                          \
+                         &(layout)->scheduler,                                                     \
+                         "and this scheduler: optimistic, locking or sequential"),                 \
+        COH_ARG_CALL_ROW("placement",                                                              \
+                         "random:SEED",                                                            \
+                         coh_vector_layout_set_placement,                                          \
+                         layout,                                                                   \
                          "and accounts placed by this seed")
 
 /* coh_vector_layout_put appends the options that say the same. */
