@@ -111,17 +111,21 @@ uint64_t coh_chain_store_head(coh_chain_store_t const *store) { return store->he
 
 /* ---- Headers --------------------------------------------------------------------------------------------------------------------- */
 
-coh_err_t coh_chain_store_hash(coh_chain_store_t const *store, coh_hash_t *out, uint64_t number)
+coh_err_t coh_chain_store_header(coh_chain_store_t const *store, coh_buf_t *out, uint64_t number)
 {
     uint8_t key[COH_DECISION_KEY_SZ];
+    coh_decision_key(key, number);
+    return store->kv->ops->get(store->kv, COH_KV_HEADERS, coh_bytes(key, sizeof(key)), out);
+}
+
+coh_err_t coh_chain_store_hash(coh_chain_store_t const *store, coh_hash_t *out, uint64_t number)
+{
     coh_buf_t value = COH_BUF_INIT;
     if (number == store->genesis.number) {
         *out = store->genesis.hash;
         return COH_OK;
     }
-    coh_decision_key(key, number);
-    coh_err_t err =
-        store->kv->ops->get(store->kv, COH_KV_HEADERS, coh_bytes(key, sizeof(key)), &value);
+    coh_err_t err = coh_chain_store_header(store, &value, number);
     if (err == COH_OK && value.n < sizeof(*out)) {
         err = COH_ECORRUPT;
     }

@@ -26,6 +26,8 @@ coh_kv_t *coh_chain_store_kv(coh_chain_store_t *store);
 uint64_t coh_chain_store_head(coh_chain_store_t const *store);
 /* The hash of block number, which may be the genesis'. COH_ENOTFOUND, COH_ECORRUPT, COH_EIO */
 coh_err_t coh_chain_store_hash(coh_chain_store_t const *store, coh_hash_t *out, uint64_t number);
+/* The entry of a block behind the genesis in table HEADERS, appended: its hash, its header. COH_ENOTFOUND, COH_EIO */
+coh_err_t coh_chain_store_header(coh_chain_store_t const *store, coh_buf_t *out, uint64_t number);
 /* coh_chain_store_line begins line at the head, so that it can go on there. Cost: reads the headers of all blocks.
    Returns: COH_OK; COH_ECORRUPT, COH_EIO with err_text */
 coh_err_t coh_chain_store_line(coh_chain_store_t const *store,

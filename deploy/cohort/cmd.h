@@ -9,6 +9,8 @@
     X(node, "run a cluster: the ranks of mpirun, or coordinator and shards in one process") \
     X(bench, "put load on a running or an embedded cluster and measure it")                 \
     X(import, "replay signed transactions or blocks and check the result")                  \
+    X(export, "write the blocks of a data directory as an RLP chain")                       \
+    X(verify, "re-execute the blocks of a data directory and compare all that is stored")   \
     X(statetest, "run official Ethereum state tests")                                       \
     X(blocktest, "run official Ethereum blockchain tests")                                  \
     X(check, "walk a data directory and say what is wrong with it")                         \

@@ -21,7 +21,7 @@ typedef struct {
     coh_config_t config;
     bool json;
     bool all;
-    bool equal_times;
+    bool produced;
     char const *rlp; /* NULL: recorded blocks */
     uint64_t passed;
     uint64_t failed;
@@ -352,7 +352,7 @@ static int import_chain(import_t *im)
 {
     coh_import_chain_options_t const options = {.config         = &im->config,
                                                 .rlp_path       = im->rlp,
-                                                .equal_times    = im->equal_times,
+                                                .produced       = im->produced,
                                                 .shows_progress = true};
     coh_import_chain_outcome_t out;
     coh_buf_t text    = COH_BUF_INIT;
@@ -388,10 +388,10 @@ int coh_cmd_import(int argc, char **argv)
                         "FILE",
                         &im.rlp,
                         "import this exported chain instead, on the chain of --genesis"),
-        COH_ARG_FLAG_ROW("equal-times",
-                         &im.equal_times,
-                         "with --rlp: blocks may have their parent's timestamp, as in chains that "
-                         "Cohort produced"),
+        COH_ARG_FLAG_ROW("produced",
+                         &im.produced,
+                         "with --rlp: a chain that Cohort produced; blocks may have their parent's "
+                         "timestamp, and system contracts that the genesis lacks are not called"),
     };
     coh_command_t const command = {
         .name     = "import",
@@ -428,9 +428,9 @@ int coh_cmd_import(int argc, char **argv)
                       im.rlp == NULL ? "no files" : "files beside --rlp");
         return COH_EXIT_USAGE;
     }
-    if (im.rlp == NULL && im.equal_times) {
-        (void)fprintf(
-            stderr, "cohort import: --equal-times needs --rlp; 'cohort import --help' explains\n");
+    if (im.rlp == NULL && im.produced) {
+        (void)fprintf(stderr,
+                      "cohort import: --produced needs --rlp; 'cohort import --help' explains\n");
         return COH_EXIT_USAGE;
     }
     /* The table is the news; of the log only what went wrong. */

@@ -150,7 +150,9 @@ static coh_err_t find_start(import_t *im, coh_buf_t *err_text)
         COH_TRY(coh_genesis_load(&own, genesis_path, err_text));
     }
     coh_replay_schedule(&schedule, genesis);
-    schedule.equal_times = im->options->equal_times;
+    if (im->options->produced) {
+        coh_replay_produced(&schedule, genesis);
+    }
     if (store != NULL) {
         err = coh_chain_store_line(store, &im->line, &schedule, err_text);
     } else {
@@ -237,6 +239,9 @@ static bool prepare(import_t *im)
     if (err != COH_OK) {
         fail(im, err, "a step has more octets than one may have");
         return false;
+    }
+    if (im->options->produced && im->block.ommer_cnt == 0 && im->block.withdrawal_cnt == 0) {
+        im->import.expect.extra = (coh_bytes_t){0}; /* stored as it was where it was produced */
     }
     return true;
 }

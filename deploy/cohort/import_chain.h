@@ -11,7 +11,7 @@ typedef struct {
     coh_config_t const
         *config; /* with node-data: a directory that may hold blocks already, and node-genesis */
     char const *rlp_path;
-    bool equal_times;    /* see coh_rules_t */
+    bool produced;       /* blocks are under the rules of coh_replay_produced */
     bool shows_progress; /* each few seconds, on standard error */
 } coh_import_chain_options_t;
 

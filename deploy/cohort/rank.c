@@ -13,6 +13,7 @@
 #include "coordinator/gateway/gateway_http.h"
 #include "coordinator/gateway/gateway_nn.h"
 #include "deploy/cohort/datadir.h"
+#include "deploy/cohort/verifier.h"
 #include "shard/shard.h"
 
 /* How often the status page is written anew. */
@@ -40,10 +41,11 @@ struct coh_rank {
     coh_shard_t *shard;
     coh_page_t *status_page;
     coh_httpd_t *httpd;
-    uint64_t status_us;     /* communication thread: next writing of the page */
-    uint64_t disk_us;       /* communication thread: next look at the file system */
-    _Atomic bool ready;     /* shown by /readyz */
-    _Atomic bool was_ready; /* once true, stays so */
+    uint64_t status_us;       /* communication thread: next writing of the page */
+    uint64_t disk_us;         /* communication thread: next look at the file system */
+    coh_verifier_t *verifier; /* rank 0, if configured */
+    _Atomic bool ready;       /* shown by /readyz */
+    _Atomic bool was_ready;   /* once true, stays so */
 };
 
 /* ---- What is shown ---- */
@@ -127,6 +129,9 @@ static bool show(void *arg, uint64_t now_us)
     if (now_us >= rank->disk_us) {
         rank->disk_us = now_us + DISK_US;
         measure_disk(rank);
+    }
+    if (rank->verifier != NULL) {
+        coh_verifier_note(rank->verifier, coh_coordinator_head(rank->coordinator));
     }
     if (rank->httpd != NULL && now_us >= rank->status_us) {
         rank->status_us = now_us + STATUS_US;
@@ -243,6 +248,10 @@ static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
     COH_TRY(coh_coordinator_new(
         &rank->coordinator, config, rank->genesis, env, rank->kv, sink, err_text));
     coh_runtime_set_node(rank->runtime, coh_coordinator_node(rank->coordinator));
+    if (config->node_verify_every != 0) {
+        rank->verifier =
+            coh_verifier_start(rank->genesis, rank->kv, rank->metrics, config->node_verify_every);
+    }
     if (rank->gateway != NULL) {
         coh_runtime_source_t source = {
             .poll = poll_gateway, .arg = rank, .fd = coh_gateway_nn_fd(rank->gateway)};
@@ -366,6 +375,7 @@ coh_metrics_t *coh_rank_metrics(coh_rank_t *rank) { return rank->metrics; }
 
 void coh_rank_close(coh_rank_t *rank)
 {
+    coh_verifier_stop(rank->verifier);
     coh_httpd_stop(rank->httpd);
     if (rank->status_page != NULL) {
         coh_page_free(rank->status_page);
