@@ -1,6 +1,6 @@
-/* Official blockchain tests through the sequential reference: all cases of our own (folder own_blocks: under each fork two branches of blocks as npm's @ethereumjs/vm
+/* Official blockchain tests through the sequential reference and through clusters: all cases of our own (folder own_blocks: under each fork two branches of blocks as npm's @ethereumjs/vm
    10.1.3 makes them, and blocks that differ from a valid one in one thing), straight, resumed at each first read, in both loops of the interpreter, with rebuilt and with
-   incremental roots; then files of the published suites, drawn at random, or, with COHORT_TEST_LONG, all of them in all ways. Cases that
+   incremental roots, and in clusters of one and of three shards; then files of the published suites, drawn at random, or, with COHORT_TEST_LONG, all of them in all ways. Cases that
    are wrong in one place show that the runner would notice. */
 #include <inttypes.h>
 #include <setjmp.h>
@@ -16,6 +16,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/rng.h"
+#include "common/obs/log.h"
 #include "deploy/cohort/blocktest_run.h"
 #include "tests/support/data.h"
 
@@ -30,6 +31,8 @@ static coh_blocktest_options_t const modes[] = {
     {.loop = COH_EVM_FAST, .incremental = true},
     {.loop = COH_EVM_SWITCH, .stutter = true},
     {.loop = COH_EVM_FAST, .stutter = true, .incremental = true},
+    {.layout = {.shards = 1, .threads = 1}},
+    {.layout = {.shards = 3, .threads = 2, .has_placement = true, .placement_seed = 20261126}},
 };
 
 typedef struct {
@@ -46,7 +49,9 @@ static void run_file(totals_t *totals, char const *path, coh_blocktest_options_t
     coh_blocktest_select_t const all = {.network = NULL};
     coh_blocktest_file_t file;
     coh_buf_t err_text             = COH_BUF_INIT;
-    coh_blocktest_engine_t *engine = coh_blocktest_sequential(options);
+    coh_blocktest_engine_t *engine = coh_vector_layout_is_set(&options->layout)
+                                         ? coh_blocktest_clustered(options)
+                                         : coh_blocktest_sequential(options);
     if (coh_blocktest_load(&file, path, &all, &err_text) != COH_OK) {
         coh_buf_printf(&totals->why, "%s: %.*s\n", path, (int)err_text.n, (char const *)err_text.p);
         totals->failed++;
@@ -219,6 +224,8 @@ static void blocktests_run_as_a_command(void **state)
     expect_program("--fork Cancun --json '" OWN "'", 0, "\"validBlocks\":5,\"invalidBlocks\":0,");
     expect_program(
         "--filter 'chain_(London|Osaka)$' --stutter --jobs 1 '" OWN "'", 0, "2 cases passed");
+    expect_program("--shards 2 --scheduler locking --fork Prague '" OWN "'", 0, "1 cases passed");
+    expect_program("--shards 2 --stutter '" OWN "'", 2, "are for execution outside a cluster");
     expect_program("--fork Nowhere '" OWN "'", 2, "expected a name as tests have it");
     expect_program("--fork BPO1 '" OWN "'", 2, "no case was selected");
     expect_program("/nonexistent", 2, "cannot read /nonexistent");
@@ -318,6 +325,7 @@ static void blocktests_published_pass(void **state)
 
 int main(void)
 {
+    (void)coh_log_init("error", ""); /* the ranks of clusters have much to say */
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(blocktests_networks_are_known),
         cmocka_unit_test(blocktests_of_our_own_pass),
