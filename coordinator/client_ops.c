@@ -452,6 +452,11 @@ static void op_receipt(void *arg, uint64_t ticket, coh_op_receipt_request_t cons
     }
 }
 
+static void op_get_proof(void *arg, uint64_t ticket, coh_op_get_proof_request_t const *req)
+{
+    coh_co_get_proof(arg, ticket, req);
+}
+
 static void op_head(void *arg, uint64_t ticket, coh_op_head_request_t const *req)
 {
     (void)req;

@@ -439,7 +439,7 @@ static void seal(coh_coordinator_t *c, coh_flight_t *f)
     if (f->env.fork < COH_FORK_BYZANTIUM) {
         set_roots(c, f);
     }
-    coh_state_roots_apply(c->roots, &root, &f->nodes);
+    coh_state_roots_apply(c->roots, f->env.number, &root, &f->nodes);
     f->sealed = coh_seal(&f->env, coh_chain_head(c->chain), f->txs, f->tx_cnt, &root, &c->seal);
 }
 
@@ -823,7 +823,7 @@ static bool check_state(coh_coordinator_t *c)
 {
     coh_header_t const *head = &coh_chain_head(c->chain)->header;
     coh_hash_t root;
-    coh_state_roots_apply(c->roots, &root, &c->start_nodes);
+    coh_state_roots_start(c->roots, head->number, &root, &c->start_nodes);
     coh_bucket_nodes_free(&c->start_nodes);
     if (coh_hash_eq(&root, &head->state_root)) {
         return true;
@@ -1136,6 +1136,11 @@ static void dispatch(coh_coordinator_t *c, uint32_t shard, coh_msg_t const *m)
             fail_rank(c, shard + 1, name, "not asked for");
         }
         break;
+    case COH_MSG_PROOF:
+        if (coh_co_on_proof(c, shard, &m->u.proof) != COH_OK) {
+            fail_rank(c, shard + 1, name, "not asked for");
+        }
+        break;
     case COH_MSG_RECOVERED:
         if (coh_admission_recovered(c->admission, shard, &m->u.recovered) != COH_OK) {
             fail_rank(c, shard + 1, name, "not asked for");
@@ -1300,6 +1305,7 @@ static void free_coordinator(coh_coordinator_t *c)
     coh_admission_free(c->admission);
     coh_lookups_fini(&c->lookups);
     coh_calls_fini(&c->calls);
+    coh_co_free_proofs(c);
     for (uint32_t i = 0; i < COH_COMMIT_WINDOW; i++) {
         end_flight(&c->flights[i]);
     }
@@ -1384,9 +1390,9 @@ static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
     c->genesis_block        = coh_seal_genesis(c->genesis);
     c->schedule             = coh_produce_schedule(c->genesis);
     c->last_redo            = c->recovery.last_redo;
-    c->roots                = coh_state_roots_new();
-    c->reader               = coh_wire_reader_new();
-    c->peers                = coh_calloc(c->shard_cnt, sizeof(*c->peers));
+    c->roots  = coh_state_roots_new(cfg->state_history_blocks, cfg->state_history_bytes);
+    c->reader = coh_wire_reader_new();
+    c->peers  = coh_calloc(c->shard_cnt, sizeof(*c->peers));
     for (uint32_t s = 0; s < c->shard_cnt; s++) {
         c->peers[s].idle.effects = coh_calloc(c->shard_cnt, sizeof(uint64_t));
     }

@@ -26,6 +26,8 @@
 #define COH_ABORTS_MAX 3u
 /* Reads of old blocks and index entries for clients, at a time: each brings a whole decision record. */
 #define COH_DISK_QUERIES_MAX 64u
+/* Proofs under way, at a time. */
+#define COH_PROOFS_MAX 64u
 
 /* WAITING ─last HELLO, identity durable─▶ RECOVERING ─last READY─▶ RUNNING ─stop─▶ DRAINING ─quiet, index written─▶ STOPPING ─last STOPPED─▶ STOPPED
    Any ─▶ FAILED. A stop before RUNNING is remembered until then. */
@@ -126,6 +128,7 @@ struct coh_coordinator {
     uint32_t disk_queries;
     coh_asks_t asks;
     coh_sealed_t *genesis_block; /* owned */
+    coh_ids_t proofs; /* under way */
 
     coh_settle_t settle; /* of the executing block */
     coh_commit_t commit;
@@ -153,6 +156,12 @@ coh_buf_t *coh_co_outbox(void *c, uint32_t shard);
 coh_block_env_t coh_co_next_env(coh_coordinator_t *c);
 
 extern coh_gateway_backend_t const coh_co_backend;
+
+/* coh_co_get_proof asks the owner of an account for a proof; coh_co_on_proof continues its answer to the state root, and answers the client. COH_EPROTO if
+   shard was not asked. coh_co_free_proofs forgets those under way. */
+void coh_co_get_proof(coh_coordinator_t *c, uint64_t ticket, coh_op_get_proof_request_t const *req);
+coh_err_t coh_co_on_proof(coh_coordinator_t *c, uint32_t shard, coh_msg_proof_t const *m);
+void coh_co_free_proofs(coh_coordinator_t *c);
 
 /* coh_co_disk_query_done goes on with a client's question whose read is back; takes req. */
 void coh_co_disk_query_done(coh_coordinator_t *c, coh_disk_req_t *req);

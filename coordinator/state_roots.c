@@ -5,10 +5,26 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 
+/* What leads back from a block to the one before: for coh_roots_revert. */
+typedef struct {
+    coh_buf_t undo;
+} step_t;
+
 struct coh_state_roots {
     coh_roots_t *top;
-    coh_buf_t undo; /* of the last apply */
+    uint64_t history_blocks;
+    size_t history_bytes;
+    uint64_t last;  /* block */
+    uint64_t first; /* the lowest that can be gone back to */
+    step_t *steps;  /* of blocks first+1..last, by number modulo step_cap */
+    size_t step_cap;
+    size_t bytes;
 };
+
+static step_t *step_of(coh_state_roots_t const *roots, uint64_t block)
+{
+    return &roots->steps[block % roots->step_cap];
+}
 
 void coh_bucket_nodes_free(coh_bucket_nodes_t *nodes)
 {
@@ -96,38 +112,108 @@ coh_err_t coh_root_trail_add(coh_root_trail_t *trail,
     return COH_OK;
 }
 
-coh_state_roots_t *coh_state_roots_new(void)
+coh_state_roots_t *coh_state_roots_new(uint64_t history_blocks, size_t history_bytes)
 {
     coh_state_roots_t *roots = coh_calloc(1, sizeof(*roots));
     roots->top               = coh_roots_new();
+    roots->history_blocks    = COH_MAX(history_blocks, UINT64_C(1)); /* for a revert */
+    roots->history_bytes     = history_bytes;
+    roots->step_cap          = roots->history_blocks + 1;
+    roots->steps             = coh_calloc(roots->step_cap, sizeof(*roots->steps));
     return roots;
 }
 
 void coh_state_roots_free(coh_state_roots_t *roots)
 {
     if (roots != NULL) {
+        for (size_t i = 0; i < roots->step_cap; i++) {
+            coh_buf_free(&roots->steps[i].undo);
+        }
+        free(roots->steps);
         coh_roots_free(roots->top);
-        coh_buf_free(&roots->undo);
         free(roots);
     }
 }
 
-void coh_state_roots_apply(coh_state_roots_t *roots,
+void coh_state_roots_start(coh_state_roots_t *roots,
+                           uint64_t head,
                            coh_hash_t *root,
                            coh_bucket_nodes_t const *nodes)
 {
-    coh_buf_clear(&roots->undo);
     for (size_t i = 0; i < nodes->cnt; i++) {
-        coh_roots_put(roots->top, nodes->buckets[i], &nodes->v[i], &roots->undo);
+        coh_roots_put(roots->top, nodes->buckets[i], &nodes->v[i], NULL);
     }
     coh_roots_compute(roots->top, root);
+    roots->first = roots->last = head;
+}
+
+static void forget_first(coh_state_roots_t *roots)
+{
+    step_t *step = step_of(roots, ++roots->first);
+    roots->bytes -= step->undo.cap;
+    coh_buf_free(&step->undo);
+}
+
+void coh_state_roots_apply(coh_state_roots_t *roots,
+                           uint64_t block,
+                           coh_hash_t *root,
+                           coh_bucket_nodes_t const *nodes)
+{
+    COH_ASSERT(block == roots->last + 1);
+    if (block - roots->first > roots->history_blocks) {
+        forget_first(roots);
+    }
+    step_t *step = step_of(roots, block);
+    for (size_t i = 0; i < nodes->cnt; i++) {
+        coh_roots_put(roots->top, nodes->buckets[i], &nodes->v[i], &step->undo);
+    }
+    coh_roots_compute(roots->top, root);
+    roots->last = block;
+    roots->bytes += step->undo.cap;
+    while (roots->bytes > roots->history_bytes && roots->first + 1 < roots->last) {
+        forget_first(roots);
+    }
 }
 
 void coh_state_roots_revert(coh_state_roots_t *roots)
 {
-    coh_err_t rc = coh_roots_revert(roots->top, coh_buf_bytes(&roots->undo));
+    step_t *step = step_of(roots, roots->last);
+    coh_err_t rc = coh_roots_revert(roots->top, coh_buf_bytes(&step->undo));
     COH_ASSERT(rc == COH_OK); /* we wrote it */
-    coh_buf_clear(&roots->undo);
+    roots->bytes -= step->undo.cap;
+    coh_buf_free(&step->undo);
+    roots->last--;
+}
+
+/* Nodes of a proof within a bucket, and those above. */
+#define IN_BUCKET_MAX (COH_PROOF_NODE_MAX - 3u)
+
+coh_err_t coh_state_roots_prove(coh_state_roots_t const *roots,
+                                uint64_t block,
+                                coh_hash_t *root,
+                                coh_proof_t *out,
+                                coh_bytes_t *value,
+                                coh_proof_t const *in_bucket,
+                                coh_hash_t const *key)
+{
+    if (block < roots->first || block > roots->last) {
+        return COH_ENOTFOUND;
+    }
+    coh_roots_t *top = coh_roots_copy(roots->top);
+    for (uint64_t b = roots->last; b > block; b--) {
+        coh_err_t rc = coh_roots_revert(top, coh_buf_bytes(&step_of(roots, b)->undo));
+        COH_ASSERT(rc == COH_OK); /* we wrote it */
+    }
+    coh_roots_compute(top, root);
+    uint32_t bucket = (uint32_t)key->b[0] << 4 | key->b[1] >> 4;
+    bool is_empty   = coh_roots_get(top, bucket)->kind == COH_NODE_EMPTY;
+    coh_err_t rc    = COH_EMISMATCH;
+    if (is_empty == (in_bucket->cnt == 0) && in_bucket->cnt <= IN_BUCKET_MAX) {
+        coh_roots_prove(top, out, in_bucket, key);
+        rc = coh_proof_verify(value, out, root, key);
+    }
+    coh_roots_free(top);
+    return rc;
 }
 
 /* Of one transaction the order of buckets does not matter. */

@@ -46,12 +46,19 @@ coh_err_t coh_root_trail_add(coh_root_trail_t *trail,
 
 typedef struct coh_state_roots coh_state_roots_t;
 
-/* coh_state_roots_new begins with an empty state. About 1.5 MB. */
-coh_state_roots_t *coh_state_roots_new(void);
+/* coh_state_roots_new begins with an empty state before block number. What leads back to the last blocks is kept: of history_blocks, as long as it takes no more than
+   history_bytes. About 1.5 MB besides. */
+coh_state_roots_t *coh_state_roots_new(uint64_t history_blocks, size_t history_bytes);
 void coh_state_roots_free(coh_state_roots_t *roots);
 
-/* coh_state_roots_apply puts nodes and computes the root. Cost: see coh_roots_compute */
+/* coh_state_roots_start sets the state of block head, the first one known. */
+void coh_state_roots_start(coh_state_roots_t *roots,
+                           uint64_t head,
+                           coh_hash_t *root,
+                           coh_bucket_nodes_t const *nodes);
+/* coh_state_roots_apply puts what block, the next one, changed, and computes its root. Cost: see coh_roots_compute */
 void coh_state_roots_apply(coh_state_roots_t *roots,
+                           uint64_t block,
                            coh_hash_t *root,
                            coh_bucket_nodes_t const *nodes);
 /* coh_state_roots_follow computes the root after each of order_cnt transactions and steps, on top of what was applied so far, which stays as it is. Sorts trail. */
@@ -61,5 +68,17 @@ void coh_state_roots_follow(coh_state_roots_t const *roots,
                             coh_root_trail_t *trail);
 /* coh_state_roots_revert takes the last apply back: its block is not to be. */
 void coh_state_roots_revert(coh_state_roots_t *roots);
+
+/* coh_state_roots_prove makes of a proof within key's bucket, as of block, one from that block's state root on.
+   Out:     value  of key, borrowed from out; empty: there is none
+   Returns: COH_OK; COH_ENOTFOUND the block is not kept (any more); COH_EMISMATCH the proof, which came from another rank, is none
+   Cost:    a copy of the top, and the blocks since taken back */
+coh_err_t coh_state_roots_prove(coh_state_roots_t const *roots,
+                                uint64_t block,
+                                coh_hash_t *root,
+                                coh_proof_t *out,
+                                coh_bytes_t *value,
+                                coh_proof_t const *in_bucket,
+                                coh_hash_t const *key);
 
 #endif

@@ -34,6 +34,8 @@
 #define STATS_US  UINT64_C(1000000)
 /* Every so many pieces of work, of which each is about a millisecond, a worker begins with a slice of a call. */
 #define CALL_TURN 8u
+/* Slots in one PROVE. */
+#define PROVE_SLOTS_MAX 1024u
 
 typedef enum {
     SHARD_NEW,
@@ -202,6 +204,7 @@ static void send_hello(coh_shard_t *s)
 
 static void send_ready(coh_shard_t *s)
 {
+    coh_tries_start(s->tries, s->part.committed);
     coh_wire_put_ready(to_coordinator(s), &(coh_msg_ready_t){.head = s->part.committed});
     s->state = SHARD_RUNNING;
     COH_LOG_INF("shard", "ready", "head=%" PRIu64, s->part.committed);
@@ -1059,6 +1062,37 @@ static void abort_step(coh_shard_t *s)
     }
 }
 
+/* ---- proofs ---- */
+
+static coh_err_t on_prove(coh_shard_t *s, coh_msg_prove_t const *m)
+{
+    if (s->state != SHARD_RUNNING || m->block > s->part.committed ||
+        m->slots.cnt > PROVE_SLOTS_MAX) {
+        return COH_EPROTO;
+    }
+    coh_u256_t slots[PROVE_SLOTS_MAX];
+    for (uint32_t i = 0; i < m->slots.cnt; i++) {
+        slots[i] = m->slots.v[i].slot;
+    }
+    coh_tries_prove(s->tries, m->query, m->block, &m->addr, slots, m->slots.cnt);
+    return COH_OK;
+}
+
+static void send_proof(coh_shard_t *s, coh_tries_done_t const *done)
+{
+    coh_trie_proof_t const *p  = &done->proof;
+    coh_rec_slot_proof_t *recs = coh_calloc(p->slot_cnt + 1, sizeof(*recs));
+    for (size_t i = 0; i < p->slot_cnt; i++) {
+        recs[i] = (coh_rec_slot_proof_t){.nodes = coh_buf_bytes(&p->slots[i].nodes)};
+    }
+    uint32_t failed   = done->err == COH_OK ? 0 : done->err == COH_ENOTFOUND ? 1 : 2;
+    coh_msg_proof_t m = {.query = done->query, .failed = failed, .nodes = coh_buf_bytes(&p->nodes)};
+    m.slots.v         = recs;
+    m.slots.cnt       = (uint32_t)p->slot_cnt;
+    coh_wire_put_proof(to_coordinator(s), &m);
+    free(recs);
+}
+
 /* ---- what the tries have done ---- */
 
 static void on_tries_updated(coh_shard_t *s, coh_tries_done_t const *done)
@@ -1100,12 +1134,15 @@ static bool poll_tries(coh_shard_t *s)
     bool did = false;
     while (s->state != SHARD_FAILED && coh_tries_poll(s->tries, &done)) {
         did = true;
-        if (done.err != COH_OK) {
+        if (done.kind == COH_TRIES_PROVED) {
+            send_proof(s, &done);
+        } else if (done.err != COH_OK) {
             fail(s, "%.*s", (int)done.text.n, (char const *)done.text.p);
         } else {
             switch (done.kind) {
             case COH_TRIES_UPDATED: on_tries_updated(s, &done); break;
             case COH_TRIES_UNDONE: abort_step(s); break;
+            case COH_TRIES_PROVED: break; /* above */
             case COH_TRIES_TAKEN: on_tries_taken(s, &done); break;
             case COH_TRIES_LOADED:
                 s->tries_done = true;
@@ -1213,6 +1250,7 @@ static coh_err_t on_coordinator_message(coh_shard_t *s, coh_msg_t const *m)
     case COH_MSG_QUERY: return coh_queries_add(s->queries, &m->u.query);
     case COH_MSG_CALL:
         return s->state == SHARD_RUNNING ? coh_callq_add(s->calls, &m->u.call) : COH_EPROTO;
+    case COH_MSG_PROVE: return on_prove(s, &m->u.prove);
     case COH_MSG_RECOVER: return on_recover(s, &m->u.recover);
     case COH_MSG_STOP: return on_stop(s);
     default: return COH_EPROTO;
@@ -1539,7 +1577,12 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     s->flush   = coh_flush_new(s->mv, s->codes, env);
     s->queries = coh_queries_new(s->mv, s->past, s->codes, env);
     s->reads   = coh_reads_new(s->mv, s->past, s->codes, env, TAG_READS);
-    s->tries   = coh_tries_new(kv, env, config->state_trie_cache_bytes, coh_mix64(seed));
+    s->tries   = coh_tries_new(kv,
+                             env,
+                             &(coh_tries_limits_t){.cache_bytes    = config->state_trie_cache_bytes,
+                                                     .history_blocks = config->state_history_blocks,
+                                                     .history_bytes  = config->state_history_bytes},
+                             coh_mix64(seed));
     s->calls   = coh_callq_new(config, env, &s->directory, s->past, s->reads, coh_mix64(seed + 1));
     s->turns   = aligned_alloc(COH_CACHE_LINE, worker_cnt * sizeof(*s->turns));
     COH_ASSERT(s->turns != NULL);

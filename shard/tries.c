@@ -9,17 +9,38 @@
 #include "common/base/clock.h"
 #include "common/base/hex.h"
 #include "common/trie/history.h"
+#include "shard/store.h"
 
 /* Below this many octets of changed pages a batch is cheaper than a file to ingest. */
 #define INGEST_BYTES_MIN ((size_t)4 << 20)
 
-typedef enum { JOB_UPDATE, JOB_LOAD, JOB_UNDO, JOB_TAKE, JOB_WRITTEN, JOB_NODES } job_kind_t;
+typedef enum {
+    JOB_UPDATE,
+    JOB_LOAD,
+    JOB_UNDO,
+    JOB_TAKE,
+    JOB_WRITTEN,
+    JOB_NODES,
+    JOB_PROVE
+} job_kind_t;
 
 /* An applied block. */
 typedef struct {
     uint64_t block;
     coh_buf_t record; /* history.h */
 } applied_t;
+
+typedef struct {
+    applied_t *v; /* owned; ascending */
+    size_t cnt, cap;
+} applied_list_t;
+
+/* A wipe that the flat tables may not show yet. */
+typedef struct {
+    uint64_t block;
+    coh_addr_t addr;
+    uint32_t generation; /* the new one */
+} wipe_t;
 
 typedef struct job {
     struct job *next;
@@ -33,6 +54,11 @@ typedef struct job {
     applied_t applied; /* UPDATE: out */
     applied_t *undo;   /* owned; UNDO: the last block first */
     size_t undo_cnt;
+    uint64_t prove_block; /* PROVE: this and the next */
+    coh_addr_t addr;
+    uint32_t generation;  /* of the last wipe not flushed; 0: none */
+    coh_bytes_t *records; /* owned; borrowed from the blocks kept, oldest first */
+    size_t record_cnt;
     coh_tries_done_t done; /* out */
 } job_t;
 
@@ -45,18 +71,56 @@ enum { IDLE, QUEUED, RUNNING, DONE };
 
 struct coh_tries {
     coh_env_t *env;
+    coh_kv_t *kv;
+    coh_tries_limits_t limits;
     coh_mpt_t *mpt;      /* the running job's; else the communication thread's */
     coh_arena_t scratch; /* the running job's */
     jobs_t first;        /* what goes before updates */
     jobs_t updates;
+    jobs_t proofs; /* take turns with updates */
+    bool proof_next;
     job_t *current;
     _Atomic int
         state; /* of current: who stores hands over all that it has written before (sequentially consistent) */
     bool held;
     uint64_t undo_from;
-    applied_t *applied; /* undecided; ascending */
-    size_t applied_cnt, applied_cap;
+    applied_list_t applied; /* undecided */
+    applied_list_t history; /* committed, the last ones */
+    size_t history_bytes;
+    uint64_t history_from; /* the lowest block whose state can be gone back to */
+    uint64_t taken_block;  /* of the last take */
+    uint64_t committed;
+    wipe_t *wipes; /* owned; by block */
+    size_t wipe_cnt, wipe_cap;
 };
+
+/* ---- lists ---- */
+
+static void list_push(applied_list_t *list, applied_t const *block)
+{
+    if (list->cnt == list->cap) {
+        list->cap = list->cap * 2 + 4;
+        list->v   = coh_realloc(list->v, list->cap * sizeof(*list->v));
+    }
+    list->v[list->cnt++] = *block;
+}
+
+/* Removes the first cnt, whose records are somebody else's now. */
+static void list_shift(applied_list_t *list, size_t cnt)
+{
+    list->cnt -= cnt;
+    if (cnt != 0 && list->cnt != 0) {
+        memmove(list->v, list->v + cnt, list->cnt * sizeof(*list->v));
+    }
+}
+
+static void list_free(applied_list_t *list)
+{
+    for (size_t i = 0; i < list->cnt; i++) {
+        coh_buf_free(&list->v[i].record);
+    }
+    free(list->v);
+}
 
 static void jobs_init(jobs_t *jobs)
 {
@@ -94,6 +158,7 @@ void coh_tries_done_free(coh_tries_done_t *done)
     coh_buf_free(&done->text);
     free(done->nodes);
     free(done->trail);
+    coh_trie_proof_free(&done->proof);
     coh_kv_batch_free(&done->pages);
     *done = (coh_tries_done_t){0};
 }
@@ -107,6 +172,7 @@ static void job_free(job_t *job)
             coh_buf_free(&job->undo[i].record);
         }
         free(job->undo);
+        free(job->records);
         free(job->items);
         free(job->trail);
         free(job->buckets);
@@ -114,19 +180,32 @@ static void job_free(job_t *job)
     }
 }
 
-coh_tries_t *coh_tries_new(coh_kv_t *kv, coh_env_t *env, size_t cache_bytes, uint64_t seed)
+coh_tries_t *coh_tries_new(coh_kv_t *kv,
+                           coh_env_t *env,
+                           coh_tries_limits_t const *limits,
+                           uint64_t seed)
 {
     coh_tries_t *t          = coh_calloc(1, sizeof(*t));
     coh_mpt_config_t config = {.kv              = kv,
                                .table           = COH_KV_TRIE,
-                               .cache_bytes     = cache_bytes / 2,
-                               .dirty_bytes_max = cache_bytes / 2,
+                               .cache_bytes     = limits->cache_bytes / 2,
+                               .dirty_bytes_max = limits->cache_bytes / 2,
                                .seed            = seed};
     t->env                  = env;
+    t->kv                   = kv;
+    t->limits               = *limits;
     t->mpt                  = coh_mpt_new(&config);
     jobs_init(&t->first);
     jobs_init(&t->updates);
+    jobs_init(&t->proofs);
     return t;
+}
+
+static void jobs_free(jobs_t *jobs)
+{
+    while (jobs->first != NULL) {
+        job_free(jobs_pop(jobs));
+    }
 }
 
 void coh_tries_free(coh_tries_t *t)
@@ -134,17 +213,13 @@ void coh_tries_free(coh_tries_t *t)
     if (t == NULL) {
         return;
     }
-    while (t->first.first != NULL) {
-        job_free(jobs_pop(&t->first));
-    }
-    while (t->updates.first != NULL) {
-        job_free(jobs_pop(&t->updates));
-    }
+    jobs_free(&t->first);
+    jobs_free(&t->updates);
+    jobs_free(&t->proofs);
     job_free(t->current);
-    for (size_t i = 0; i < t->applied_cnt; i++) {
-        coh_buf_free(&t->applied[i].record);
-    }
-    free(t->applied);
+    list_free(&t->applied);
+    list_free(&t->history);
+    free(t->wipes);
     coh_mpt_free(t->mpt);
     coh_arena_free(&t->scratch);
     free(t);
@@ -152,16 +227,44 @@ void coh_tries_free(coh_tries_t *t)
 
 /* ---- the communication thread ---- */
 
+/* Lists the records that lead from the present back to the job's block. What the tries are now follows from the blocks applied: nothing is being undone. */
+static void list_records(coh_tries_t const *t, job_t *job)
+{
+    applied_list_t const *lists[] = {&t->history, &t->applied};
+    job->records = coh_calloc(t->history.cnt + t->applied.cnt + 1, sizeof(*job->records));
+    for (size_t k = 0; k < COH_CNT(lists); k++) {
+        for (size_t i = 0; i < lists[k]->cnt; i++) {
+            if (lists[k]->v[i].block > job->prove_block) {
+                job->records[job->record_cnt++] = coh_buf_bytes(&lists[k]->v[i].record);
+            }
+        }
+    }
+    if (job->prove_block < t->history_from) {
+        job->done.err = COH_ENOTFOUND;
+    }
+    for (size_t i = 0; i < t->wipe_cnt; i++) {
+        if (coh_addr_eq(&t->wipes[i].addr, &job->addr)) {
+            job->generation = COH_MAX(job->generation, t->wipes[i].generation);
+        }
+    }
+}
+
 /* Hands the next job to the workers, if its turn has come. */
 static void pump(coh_tries_t *t)
 {
     if (t->current != NULL) {
         return;
     }
+    bool may_update = t->updates.first != NULL && !t->held && !coh_mpt_is_full(t->mpt);
     if (t->first.first != NULL) {
         t->current = jobs_pop(&t->first);
-    } else if (t->updates.first != NULL && !t->held && !coh_mpt_is_full(t->mpt)) {
-        t->current = jobs_pop(&t->updates);
+    } else if (t->proofs.first != NULL && (t->proof_next || !may_update)) {
+        t->current    = jobs_pop(&t->proofs);
+        t->proof_next = false;
+        list_records(t, t->current);
+    } else if (may_update) {
+        t->current    = jobs_pop(&t->updates);
+        t->proof_next = true;
     } else {
         return;
     }
@@ -189,6 +292,16 @@ void coh_tries_update(coh_tries_t *t,
     job->cnt           = cnt;
     job->trail         = trail;
     job->trail_cnt     = trail_cnt;
+    for (size_t i = 0; i < cnt; i++) {
+        if (items[i].wiped) {
+            if (t->wipe_cnt == t->wipe_cap) {
+                t->wipe_cap = t->wipe_cap * 2 + 16;
+                t->wipes    = coh_realloc(t->wipes, t->wipe_cap * sizeof(*t->wipes));
+            }
+            t->wipes[t->wipe_cnt++] = (wipe_t){
+                .block = block, .addr = items[i].key.addr, .generation = items[i].value.generation};
+        }
+    }
     jobs_push(&t->updates, job);
     pump(t);
 }
@@ -213,29 +326,77 @@ void coh_tries_ask_nodes(coh_tries_t *t, coh_directory_t const *dir, uint32_t sh
     push_first(t, job);
 }
 
+void coh_tries_prove(coh_tries_t *t,
+                     uint64_t query,
+                     uint64_t block,
+                     coh_addr_t const *addr,
+                     coh_u256_t const *slots,
+                     size_t slot_cnt)
+{
+    job_t *job              = job_new(JOB_PROVE);
+    coh_trie_proof_t *proof = &job->done.proof;
+    job->done.query         = query;
+    job->prove_block        = block;
+    job->addr               = *addr;
+    proof->slots            = coh_calloc(slot_cnt + 1, sizeof(*proof->slots));
+    proof->slot_cnt         = slot_cnt;
+    for (size_t i = 0; i < slot_cnt; i++) {
+        proof->slots[i].slot = slots[i];
+    }
+    jobs_push(&t->proofs, job);
+    pump(t);
+}
+
+void coh_tries_start(coh_tries_t *t, uint64_t head)
+{
+    t->history_from = head;
+    t->committed    = head;
+}
+
+/* Lets the oldest blocks go; not while a proof may be made from their records. */
+static void trim_history(coh_tries_t *t)
+{
+    if (t->current != NULL && t->current->kind == JOB_PROVE) {
+        return;
+    }
+    size_t cnt = 0;
+    while (cnt < t->history.cnt &&
+           (t->committed - t->history.v[cnt].block >= t->limits.history_blocks ||
+            t->history_bytes > t->limits.history_bytes)) {
+        applied_t *block = &t->history.v[cnt++];
+        t->history_bytes -= block->record.cap;
+        t->history_from = block->block;
+        coh_buf_free(&block->record);
+    }
+    list_shift(&t->history, cnt);
+}
+
 void coh_tries_commit(coh_tries_t *t, uint64_t block)
 {
-    if (t->applied_cnt != 0 && t->applied[0].block == block) {
-        coh_buf_free(&t->applied[0].record);
-        t->applied_cnt--;
-        memmove(t->applied, t->applied + 1, t->applied_cnt * sizeof(*t->applied));
+    t->committed = block;
+    if (t->applied.cnt != 0 && t->applied.v[0].block == block) {
+        t->history_bytes += t->applied.v[0].record.cap;
+        list_push(&t->history, &t->applied.v[0]);
+        list_shift(&t->applied, 1);
     }
+    trim_history(t);
 }
 
 /* Queues the undoing of what has been applied from undo_from on; false if there is nothing. */
 static bool push_undo(coh_tries_t *t)
 {
-    size_t kept = t->applied_cnt;
-    while (kept != 0 && t->applied[kept - 1].block >= t->undo_from) {
+    applied_list_t *list = &t->applied;
+    size_t kept          = list->cnt;
+    while (kept != 0 && list->v[kept - 1].block >= t->undo_from) {
         kept--;
     }
-    if (kept == t->applied_cnt) {
+    if (kept == list->cnt) {
         return false;
     }
     job_t *job = job_new(JOB_UNDO);
-    job->undo  = coh_calloc(t->applied_cnt - kept, sizeof(*job->undo));
-    while (t->applied_cnt > kept) {
-        job->undo[job->undo_cnt++] = t->applied[--t->applied_cnt];
+    job->undo  = coh_calloc(list->cnt - kept, sizeof(*job->undo));
+    while (list->cnt > kept) {
+        job->undo[job->undo_cnt++] = list->v[--list->cnt];
     }
     push_first(t, job);
     return true;
@@ -252,6 +413,9 @@ bool coh_tries_abort(coh_tries_t *t, uint64_t block)
         } else {
             job_free(job);
         }
+    }
+    while (t->wipe_cnt != 0 && t->wipes[t->wipe_cnt - 1].block >= block) {
+        t->wipe_cnt--;
     }
     t->undo_from = block;
     if (t->current != NULL && t->current->kind == JOB_UPDATE &&
@@ -271,28 +435,36 @@ void coh_tries_hold(coh_tries_t *t) { t->held = true; }
 
 bool coh_tries_is_committed(coh_tries_t const *t)
 {
-    return t->current == NULL && t->first.first == NULL && t->applied_cnt == 0;
+    return t->current == NULL && t->first.first == NULL && t->applied.cnt == 0;
 }
 
 void coh_tries_take(coh_tries_t *t)
 {
     COH_ASSERT(coh_tries_is_committed(t));
-    t->held = false;
+    t->held        = false;
+    t->taken_block = t->committed;
     push_first(t, job_new(JOB_TAKE));
 }
 
-void coh_tries_written(coh_tries_t *t) { push_first(t, job_new(JOB_WRITTEN)); }
+void coh_tries_written(coh_tries_t *t)
+{
+    size_t cnt = 0; /* wipes that the flat tables show now */
+    while (cnt < t->wipe_cnt && t->wipes[cnt].block <= t->taken_block) {
+        cnt++;
+    }
+    t->wipe_cnt -= cnt;
+    if (t->wipe_cnt != 0) {
+        memmove(t->wipes, t->wipes + cnt, t->wipe_cnt * sizeof(*t->wipes));
+    }
+    push_first(t, job_new(JOB_WRITTEN));
+}
 
 /* Takes a finished job; false if its result is nobody's business. */
 static bool finish(coh_tries_t *t, job_t *job, coh_tries_done_t *done)
 {
     if (job->kind == JOB_UPDATE && job->done.err == COH_OK) {
-        if (t->applied_cnt == t->applied_cap) {
-            t->applied_cap = t->applied_cap * 2 + 4;
-            t->applied     = coh_realloc(t->applied, t->applied_cap * sizeof(*t->applied));
-        }
-        t->applied[t->applied_cnt++] = job->applied;
-        job->applied.record          = COH_BUF_INIT;
+        list_push(&t->applied, &job->applied);
+        job->applied.record = COH_BUF_INIT;
         if (job->is_aborted) {
             (void)push_undo(t);
             return false;
@@ -416,6 +588,29 @@ static coh_err_t list_nodes(coh_tries_t *t, job_t *job)
     return rc;
 }
 
+/* The highest generation that the account can have had: of a wipe that is not flushed, or what the flat table says. */
+static coh_err_t find_generation(coh_tries_t *t, job_t *job)
+{
+    coh_buf_t flat = COH_BUF_INIT;
+    coh_err_t rc =
+        t->kv->ops->get(t->kv, COH_KV_ACCOUNTS, coh_bytes(job->addr.b, sizeof(job->addr.b)), &flat);
+    coh_value_t value = {0};
+    if (rc == COH_OK) {
+        rc = coh_store_get_value(&value, COH_KEY_ACCOUNT, coh_buf_bytes(&flat));
+    }
+    coh_buf_free(&flat);
+    job->generation = COH_MAX(job->generation, value.generation);
+    return rc == COH_ENOTFOUND ? COH_OK : rc;
+}
+
+static coh_err_t prove(coh_tries_t *t, job_t *job)
+{
+    COH_TRY(job->done.err);
+    COH_TRY(find_generation(t, job));
+    return coh_trie_prove(
+        t->mpt, &job->done.proof, &job->addr, job->generation, job->records, job->record_cnt);
+}
+
 static void take(coh_tries_t *t, job_t *job)
 {
     coh_mpt_stats_t stats;
@@ -456,8 +651,12 @@ bool coh_tries_work(coh_tries_t *t)
         job->done.kind = COH_TRIES_NODES;
         rc             = list_nodes(t, job);
         break;
+    case JOB_PROVE:
+        job->done.kind = COH_TRIES_PROVED;
+        rc             = prove(t, job);
+        break;
     }
-    if (rc != COH_OK) {
+    if (rc != COH_OK && job->kind != JOB_PROVE) {
         tell_fault(&job->done.text, coh_mpt_fault(t->mpt), rc);
     }
     job->done.err = rc;

@@ -9,12 +9,15 @@
    a flush updates are held until no applied block is undecided; then the changed pages are taken, and updates go on while they are written. The same happens when
    pages that wait for a flush take too much memory (coh_tries_is_full): blocks wait, nothing fails.
 
+   The undo records of the last blocks stay after their decision, bounded in number and octets: proofs of recent states are made with them.
+
    Threads: coh_tries_work from any worker, everything else from the communication thread. */
 #ifndef COH_TRIES_H
 #define COH_TRIES_H
 
 #include "common/node/env.h"
 #include "common/state/directory.h"
+#include "shard/trie_proof.h"
 #include "shard/trie_update.h"
 
 typedef struct coh_tries coh_tries_t;
@@ -24,7 +27,8 @@ typedef enum {
     COH_TRIES_LOADED,
     COH_TRIES_UNDONE, /* what coh_tries_abort asked for */
     COH_TRIES_TAKEN,  /* pages: what is to be written */
-    COH_TRIES_NODES   /* nodes: of all buckets that are not empty */
+    COH_TRIES_NODES,  /* nodes: of all buckets that are not empty */
+    COH_TRIES_PROVED, /* proof; its failure is the asker's alone: COH_ENOTFOUND that state is not kept (any more) */
 } coh_tries_kind_t;
 
 /* What stands at the root of a bucket after a transaction that changed it. */
@@ -45,14 +49,24 @@ typedef struct {
     coh_trail_node_t *
         trail; /* owned; UPDATED with a trail: of the buckets that each transaction changed; ascending by transaction, then by bucket */
     size_t trail_cnt;
-    coh_kv_batch_t pages; /* owned; sorted by key */
-    bool ingest;          /* pages are puts only, and many */
+    coh_kv_batch_t pages;   /* owned; sorted by key */
+    bool ingest;            /* pages are puts only, and many */
+    uint64_t query;         /* PROVED: the caller's own */
+    coh_trie_proof_t proof; /* owned */
 } coh_tries_done_t;
 
 void coh_tries_done_free(coh_tries_done_t *done);
 
-/* cache_bytes: memory for pages; half of it for those that wait for a flush. */
-coh_tries_t *coh_tries_new(coh_kv_t *kv, coh_env_t *env, size_t cache_bytes, uint64_t seed);
+typedef struct {
+    size_t cache_bytes;      /* memory for pages; half of it for those that wait for a flush */
+    uint64_t history_blocks; /* committed blocks whose undo records are kept... */
+    size_t history_bytes;    /* ...and octets that these may take */
+} coh_tries_limits_t;
+
+coh_tries_t *coh_tries_new(coh_kv_t *kv,
+                           coh_env_t *env,
+                           coh_tries_limits_t const *limits,
+                           uint64_t seed);
 void coh_tries_free(coh_tries_t *t);
 
 /* coh_tries_update queues what a settled block changed; blocks in order.
@@ -63,6 +77,8 @@ void coh_tries_update(coh_tries_t *t,
                       size_t cnt,
                       coh_mv_step_t *trail,
                       size_t trail_cnt);
+/* coh_tries_start: the tries are as of block head; states before it are not kept. */
+void coh_tries_start(coh_tries_t *t, uint64_t head);
 /* coh_tries_commit: a block is decided. Of one without changes nothing is known here. */
 void coh_tries_commit(coh_tries_t *t, uint64_t block);
 /* coh_tries_abort takes back block and all above. False: that is done already; true: it will be when UNDONE is polled. */
@@ -72,6 +88,14 @@ bool coh_tries_abort(coh_tries_t *t, uint64_t block);
 void coh_tries_load(coh_tries_t *t, coh_mv_item_t *items, size_t cnt);
 /* coh_tries_ask_nodes: answered by NODES. */
 void coh_tries_ask_nodes(coh_tries_t *t, coh_directory_t const *dir, uint32_t shard);
+
+/* coh_tries_prove asks for proofs as of block, which is committed. Answered by PROVED. In: slots  copied */
+void coh_tries_prove(coh_tries_t *t,
+                     uint64_t query,
+                     uint64_t block,
+                     coh_addr_t const *addr,
+                     coh_u256_t const *slots,
+                     size_t slot_cnt);
 
 /* coh_tries_is_full: a flush is needed before updates go on. */
 bool coh_tries_is_full(coh_tries_t const *t);

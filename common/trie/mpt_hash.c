@@ -44,14 +44,17 @@ static coh_mpt_hash_node_t *add(coh_mpt_hasher_t *h, uint32_t kind, size_t from)
     return node;
 }
 
-static void add_leaf(coh_mpt_hasher_t *h, size_t from, uint8_t const *pair, coh_ref_t *dest)
+static void add_leaf(coh_mpt_hasher_t *h, size_t from, uint8_t const *pair, coh_mpt_ref_t *dest)
 {
     coh_mpt_hash_node_t *node = add(h, LEAF, from);
     node->key                 = pair;
     node->dest                = dest;
 }
 
-static void add_branch(coh_mpt_hasher_t *h, size_t from, coh_ref_t const *children, coh_ref_t *dest)
+static void add_branch(coh_mpt_hasher_t *h,
+                       size_t from,
+                       coh_mpt_ref_t const *children,
+                       coh_mpt_ref_t *dest)
 {
     coh_mpt_hash_node_t *node = add(h, BRANCH, from);
     node->src                 = children;
@@ -62,8 +65,8 @@ static void add_extension(coh_mpt_hasher_t *h,
                           size_t from,
                           size_t to,
                           uint8_t const *key,
-                          coh_ref_t const *child,
-                          coh_ref_t *dest)
+                          coh_mpt_ref_t const *child,
+                          coh_mpt_ref_t *dest)
 {
     coh_mpt_hash_node_t *node = add(h, EXTENSION, from);
     node->to                  = (uint8_t)to;
@@ -73,7 +76,7 @@ static void add_extension(coh_mpt_hasher_t *h,
 }
 
 /* Adds what stands at depth over the pairs lo..hi, which agree in depth nibbles. */
-static void add_range(coh_mpt_hasher_t *h, size_t lo, size_t hi, size_t depth, coh_ref_t *dest)
+static void add_range(coh_mpt_hasher_t *h, size_t lo, size_t hi, size_t depth, coh_mpt_ref_t *dest)
 {
     if (hi - lo == 1) {
         add_leaf(h, depth, h->index[lo], dest);
@@ -82,7 +85,7 @@ static void add_range(coh_mpt_hasher_t *h, size_t lo, size_t hi, size_t depth, c
     uint8_t const *key = coh_mpt_pair_key(h->index[lo]);
     size_t fork = coh_nibbles_fork(key, coh_mpt_pair_key(h->index[hi - 1]), depth, COH_DEPTH_MAX);
     COH_ASSERT(fork < COH_DEPTH_MAX);
-    coh_ref_t *refs = coh_arena_alloc(&h->arena, (COH_NODE_CHILD_CNT + 1) * sizeof(*refs));
+    coh_mpt_ref_t *refs = coh_arena_alloc(&h->arena, (COH_NODE_CHILD_CNT + 1) * sizeof(*refs));
     for (uint32_t i = 0; i < COH_NODE_CHILD_CNT; i++) {
         refs[i].n = 0;
     }
@@ -96,7 +99,7 @@ static void add_range(coh_mpt_hasher_t *h, size_t lo, size_t hi, size_t depth, c
         lo = end;
     }
     if (fork > depth) {
-        coh_ref_t *branch = &refs[COH_NODE_CHILD_CNT];
+        coh_mpt_ref_t *branch = &refs[COH_NODE_CHILD_CNT];
         add_extension(h, depth, fork, key, branch, dest);
         dest = branch;
     }
@@ -117,7 +120,7 @@ static void index_pairs(coh_mpt_hasher_t *h, coh_mpt_page_t const *page)
     COH_ASSERT(pair == page->pairs + page->bytes);
 }
 
-static void hash_pairs(coh_mpt_hasher_t *h, coh_mpt_page_t *page, coh_ref_t *dest)
+static void hash_pairs(coh_mpt_hasher_t *h, coh_mpt_page_t *page, coh_mpt_ref_t *dest)
 {
     if (page->cnt == 0) {
         page->fork = COH_DEPTH_MAX;
@@ -162,7 +165,7 @@ static void hash_pairs(coh_mpt_hasher_t *h, coh_mpt_page_t *page, coh_ref_t *des
     add_branch(h, fork, page->refs, dest);
 }
 
-void coh_mpt_hash_inner(coh_mpt_hasher_t *h, coh_mpt_page_t const *page, coh_ref_t *dest)
+void coh_mpt_hash_inner(coh_mpt_hasher_t *h, coh_mpt_page_t const *page, coh_mpt_ref_t *dest)
 {
     if (page->fork == page->depth) {
         add_branch(h, page->depth, page->refs, dest);
@@ -171,7 +174,7 @@ void coh_mpt_hash_inner(coh_mpt_hasher_t *h, coh_mpt_page_t const *page, coh_ref
     }
 }
 
-void coh_mpt_hash_page(coh_mpt_hasher_t *h, coh_mpt_page_t *page, coh_ref_t *dest)
+void coh_mpt_hash_page(coh_mpt_hasher_t *h, coh_mpt_page_t *page, coh_mpt_ref_t *dest)
 {
     if (page->inner == NULL) {
         hash_pairs(h, page, dest);
@@ -189,8 +192,8 @@ void coh_mpt_hash_page(coh_mpt_hasher_t *h, coh_mpt_page_t *page, coh_ref_t *des
     /* No branch here: the path leads on to that of the child, whose reference is copied once it is known. */
     coh_mpt_page_t const *child = page->inner->child[slot];
     COH_ASSERT(child != NULL && child->fork < COH_DEPTH_MAX);
-    coh_ref_t const *src = child->fork == child->depth ? &page->refs[slot] : &child->fork_ref;
-    page->fork           = child->fork;
+    coh_mpt_ref_t const *src = child->fork == child->depth ? &page->refs[slot] : &child->fork_ref;
+    page->fork               = child->fork;
     memcpy(page->path, child->path, sizeof(page->path));
     add_extension(h, page->depth, page->fork, page->path, src, dest);
     coh_mpt_hash_node_t *copy = add(h, COPY, page->depth);
@@ -213,7 +216,7 @@ static void run_level(coh_mpt_hasher_t *h, uint32_t at)
 {
     coh_bytes_t in[CHUNK];
     coh_hash_t out[CHUNK];
-    coh_ref_t *dest[CHUNK];
+    coh_mpt_ref_t *dest[CHUNK];
     while (at != NONE) {
         size_t cnt = 0;
         while (at != NONE && cnt < CHUNK) {

@@ -17,7 +17,7 @@ enum { KIND_PAIRS = 1, KIND_INNER = 2, CHECKSUM_SZ = 8 };
 
 /* ---- Stored pages ---- */
 
-static uint8_t *put_stored_ref(uint8_t *at, coh_ref_t const *ref)
+static uint8_t *put_stored_ref(uint8_t *at, coh_mpt_ref_t const *ref)
 {
     *at++ = ref->n;
     memcpy(at, ref->b, ref->n);
@@ -96,7 +96,7 @@ static bool read_pairs(coh_mpt_page_t *page, uint8_t const *at, uint8_t const *e
     return true;
 }
 
-static uint8_t const *read_stored_ref(coh_ref_t *out, uint8_t const *at, uint8_t const *end)
+static uint8_t const *read_stored_ref(coh_mpt_ref_t *out, uint8_t const *at, uint8_t const *end)
 {
     if (at == end || at[0] == 0 || at[0] > sizeof(out->b) ||
         (size_t)(end - at) < (size_t)1 + at[0]) {
@@ -108,7 +108,7 @@ static uint8_t const *read_stored_ref(coh_ref_t *out, uint8_t const *at, uint8_t
 }
 
 /* The reference of the node at depth over the branch at page->fork, whose reference is fork_ref. */
-static void chain_ref(coh_ref_t *out, coh_mpt_page_t const *page, size_t depth)
+static void chain_ref(coh_mpt_ref_t *out, coh_mpt_page_t const *page, size_t depth)
 {
     if (page->fork == depth) {
         *out = page->fork_ref;
@@ -119,7 +119,7 @@ static void chain_ref(coh_ref_t *out, coh_mpt_page_t const *page, size_t depth)
         out, rlp, coh_node_put_extension(rlp, page->path, depth, page->fork, &page->fork_ref));
 }
 
-static bool ref_eq(coh_ref_t const *a, coh_ref_t const *b)
+static bool ref_eq(coh_mpt_ref_t const *a, coh_mpt_ref_t const *b)
 {
     return a->n == b->n && memcmp(a->b, b->b, a->n) == 0;
 }
@@ -163,7 +163,7 @@ static bool read_inner(coh_mpt_page_t *page, uint8_t const *at, uint8_t const *e
         }
     }
     if (is_chain) {
-        coh_ref_t below;
+        coh_mpt_ref_t below;
         uint32_t slot = coh_nibble(page->path, page->depth);
         chain_ref(&below, page, (size_t)page->depth + 1);
         if (bitmap != 1u << slot || !ref_eq(&below, &page->refs[slot])) {

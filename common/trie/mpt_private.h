@@ -42,9 +42,10 @@ struct coh_mpt_page {
     uint8_t slot;     /* in parent */
     uint8_t resident; /* children in memory */
     uint8_t path[32]; /* depth nibbles; if fork is deeper, fork nibbles */
-    coh_ref_t
+    coh_mpt_ref_t
         fork_ref; /* reference of that branch, if fork is below depth (else the parent has it) */
-    coh_ref_t refs[COH_NODE_CHILD_CNT]; /* children of that branch; of an inner page, of depth */
+    coh_mpt_ref_t
+        refs[COH_NODE_CHILD_CNT]; /* children of that branch; of an inner page, of depth */
 };
 
 typedef struct {
@@ -58,7 +59,7 @@ struct coh_mpt_trie {
     coh_mpt_trie_t *fifo_prev; /* among tries with something to flush */
     coh_mpt_trie_t *fifo_next;
     coh_mpt_page_t *root; /* NULL only while being loaded */
-    coh_ref_t ref;        /* of the node at the root */
+    coh_mpt_ref_t ref;    /* of the node at the root */
     bool is_dirty;        /* in the fifo */
     uint64_t dirty_since; /* block */
     coh_mpt_list_t dirty;
@@ -67,9 +68,9 @@ struct coh_mpt_trie {
 
 /* Nodes to hash, by the depth at which they begin. dest receives the reference; a node below must be added before the batch runs, in any order. */
 typedef struct {
-    coh_ref_t *dest;
-    coh_ref_t const *src; /* BRANCH: the sixteen children; EXTENSION, COPY: one */
-    uint8_t const *key;   /* LEAF: a pair; EXTENSION: a key */
+    coh_mpt_ref_t *dest;
+    coh_mpt_ref_t const *src; /* BRANCH: the sixteen children; EXTENSION, COPY: one */
+    uint8_t const *key;       /* LEAF: a pair; EXTENSION: a key */
     uint32_t next;
     uint8_t kind;
     uint8_t from;
@@ -92,9 +93,9 @@ void coh_mpt_hasher_init(coh_mpt_hasher_t *h);
 void coh_mpt_hasher_fini(coh_mpt_hasher_t *h);
 /* coh_mpt_hash_page adds the stale nodes of a page whose pairs or children have changed, and brings its fork up to date. Pages below come first. An inner page with
    a single child must have that child in memory. */
-void coh_mpt_hash_page(coh_mpt_hasher_t *h, coh_mpt_page_t *page, coh_ref_t *dest);
+void coh_mpt_hash_page(coh_mpt_hasher_t *h, coh_mpt_page_t *page, coh_mpt_ref_t *dest);
 /* coh_mpt_hash_inner adds the top node of an inner page as it was stored. */
-void coh_mpt_hash_inner(coh_mpt_hasher_t *h, coh_mpt_page_t const *page, coh_ref_t *dest);
+void coh_mpt_hash_inner(coh_mpt_hasher_t *h, coh_mpt_page_t const *page, coh_mpt_ref_t *dest);
 /* coh_mpt_hash_run computes all references that were added. */
 void coh_mpt_hash_run(coh_mpt_hasher_t *h);
 
@@ -113,7 +114,7 @@ typedef struct {
     coh_mpt_page_t *parent; /* NULL: the trie's root */
     uint8_t const *key;     /* any that begins with the page's path */
     coh_mpt_page_t *page;   /* out */
-    coh_ref_t ref;          /* out */
+    coh_mpt_ref_t ref;      /* out */
     uint8_t slot;
     uint8_t depth;
 } coh_mpt_load_t;

@@ -47,12 +47,12 @@ static uint8_t *put_list_header(uint8_t *out, size_t n)
     return out;
 }
 
-static size_t ref_sz(coh_ref_t const *ref)
+static size_t ref_sz(coh_mpt_ref_t const *ref)
 {
     return ref->n == 0 || ref->n == HASH_SZ ? (size_t)ref->n + 1 : ref->n;
 }
 
-static uint8_t *put_ref(uint8_t *out, coh_ref_t const *ref)
+static uint8_t *put_ref(uint8_t *out, coh_mpt_ref_t const *ref)
 {
     if (ref->n == 0) {
         *out++ = 0x80;
@@ -85,7 +85,7 @@ size_t coh_node_put_extension(uint8_t out[COH_NODE_LEAF_MAX],
                               uint8_t const *key,
                               size_t from,
                               size_t to,
-                              coh_ref_t const *child)
+                              coh_mpt_ref_t const *child)
 {
     COH_ASSERT(from < to && to <= COH_DEPTH_MAX && child->n != 0);
     uint8_t path[COH_DEPTH_MAX / 2 + 1];
@@ -96,7 +96,8 @@ size_t coh_node_put_extension(uint8_t out[COH_NODE_LEAF_MAX],
     return (size_t)(at - out);
 }
 
-size_t coh_node_put_branch(uint8_t out[COH_NODE_RLP_MAX], coh_ref_t const child[COH_NODE_CHILD_CNT])
+size_t coh_node_put_branch(uint8_t out[COH_NODE_RLP_MAX],
+                           coh_mpt_ref_t const child[COH_NODE_CHILD_CNT])
 {
     size_t payload = 1;
     for (uint32_t i = 0; i < COH_NODE_CHILD_CNT; i++) {
@@ -110,7 +111,7 @@ size_t coh_node_put_branch(uint8_t out[COH_NODE_RLP_MAX], coh_ref_t const child[
     return (size_t)(at - out);
 }
 
-void coh_ref_set(coh_ref_t *out, uint8_t const *rlp, size_t n)
+void coh_ref_set(coh_mpt_ref_t *out, uint8_t const *rlp, size_t n)
 {
     if (n >= HASH_SZ) {
         coh_hash_t hash;
@@ -123,7 +124,7 @@ void coh_ref_set(coh_ref_t *out, uint8_t const *rlp, size_t n)
     out->n = (uint8_t)n;
 }
 
-void coh_node_ref(coh_ref_t *out, coh_mpt_node_t const *node)
+void coh_node_ref(coh_mpt_ref_t *out, coh_mpt_node_t const *node)
 {
     switch ((coh_node_kind_t)node->kind) {
     case COH_NODE_EMPTY: out->n = 0; break;
@@ -205,7 +206,7 @@ void coh_node_lift(coh_mpt_node_t *node, uint32_t nibble)
     }
     uint8_t const first = (uint8_t)(nibble << 4);
     if (node->kind == COH_NODE_BRANCH) {
-        coh_ref_t child;
+        coh_mpt_ref_t child;
         coh_node_ref(&child, node);
         node->n    = (uint8_t)coh_node_put_extension(node->b, &first, 0, 1, &child);
         node->kind = COH_NODE_EXTENSION;
@@ -232,9 +233,9 @@ void coh_node_lift(coh_mpt_node_t *node, uint32_t nibble)
         }
         lifted.n = (uint8_t)coh_node_put_leaf(lifted.b, key, from, payload);
     } else {
-        coh_ref_t child = {0};
-        bool is_hash    = kind == COH_RLP_STRING;
-        child.n         = (uint8_t)(is_hash ? payload.n : item.n);
+        coh_mpt_ref_t child = {0};
+        bool is_hash        = kind == COH_RLP_STRING;
+        child.n             = (uint8_t)(is_hash ? payload.n : item.n);
         memcpy(child.b, is_hash ? payload.p : item.p, child.n);
         lifted.n = (uint8_t)coh_node_put_extension(lifted.b, longer, 0, cnt + 1, &child);
     }

@@ -22,7 +22,7 @@
 typedef struct {
     uint8_t n; /* 0: no child; 32: its hash; fewer: its RLP */
     uint8_t b[32];
-} coh_ref_t;
+} coh_mpt_ref_t;
 
 typedef enum { COH_NODE_EMPTY, COH_NODE_LEAF, COH_NODE_EXTENSION, COH_NODE_BRANCH } coh_node_kind_t;
 
@@ -41,15 +41,15 @@ size_t coh_node_put_extension(uint8_t out[COH_NODE_LEAF_MAX],
                               uint8_t const *key,
                               size_t from,
                               size_t to,
-                              coh_ref_t const *child);
+                              coh_mpt_ref_t const *child);
 size_t coh_node_put_branch(uint8_t out[COH_NODE_RLP_MAX],
-                           coh_ref_t const child[COH_NODE_CHILD_CNT]);
+                           coh_mpt_ref_t const child[COH_NODE_CHILD_CNT]);
 
 /* coh_ref_set makes the reference of a node from its RLP. Cost: a Keccak, if n is 32 or more */
-void coh_ref_set(coh_ref_t *out, uint8_t const *rlp, size_t n);
+void coh_ref_set(coh_mpt_ref_t *out, uint8_t const *rlp, size_t n);
 
 /* coh_node_ref is what a parent would hold of node; n is 0 for an empty one. */
-void coh_node_ref(coh_ref_t *out, coh_mpt_node_t const *node);
+void coh_node_ref(coh_mpt_ref_t *out, coh_mpt_node_t const *node);
 
 /* coh_node_root is the root hash of the trie that consists of node: the keccak256 of its RLP, however short it is. */
 void coh_node_root(coh_hash_t *out, coh_mpt_node_t const *node);

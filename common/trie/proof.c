@@ -55,14 +55,14 @@ static size_t range_fork(uint8_t const *const *pairs, size_t lo, size_t hi, size
         coh_mpt_pair_key(pairs[lo]), coh_mpt_pair_key(pairs[hi - 1]), depth, COH_DEPTH_MAX);
 }
 
-static void range_ref(coh_ref_t *out,
+static void range_ref(coh_mpt_ref_t *out,
                       uint8_t const *const *pairs,
                       size_t lo,
                       size_t hi,
                       size_t depth);
 
 /* The references of the branch at fork over the pairs lo..hi. */
-static void range_refs(coh_ref_t refs[COH_NODE_CHILD_CNT],
+static void range_refs(coh_mpt_ref_t refs[COH_NODE_CHILD_CNT],
                        uint8_t const *const *pairs,
                        size_t lo,
                        size_t hi,
@@ -79,7 +79,7 @@ static void range_refs(coh_ref_t refs[COH_NODE_CHILD_CNT],
 }
 
 /* The reference of what stands at depth over the pairs lo..hi, one node at a time. The depth of the recursion is that of the trie. */
-static void range_ref(coh_ref_t *out,
+static void range_ref(coh_mpt_ref_t *out,
                       uint8_t const *const *pairs,
                       size_t lo,
                       size_t hi,
@@ -92,11 +92,11 @@ static void range_ref(coh_ref_t *out,
         return;
     }
     size_t fork = range_fork(pairs, lo, hi, depth);
-    coh_ref_t refs[COH_NODE_CHILD_CNT];
+    coh_mpt_ref_t refs[COH_NODE_CHILD_CNT];
     range_refs(refs, pairs, lo, hi, fork);
     coh_ref_set(out, rlp, coh_node_put_branch(rlp, refs));
     if (fork > depth) {
-        coh_ref_t branch = *out;
+        coh_mpt_ref_t branch = *out;
         coh_ref_set(out, rlp, coh_node_put_extension(rlp, key, depth, fork, &branch));
     }
 }
@@ -111,14 +111,14 @@ static void prove_range(coh_proof_t *proof,
 {
     uint8_t rlp[COH_NODE_RLP_MAX];
     while (hi - lo > 1) {
-        coh_ref_t refs[COH_NODE_CHILD_CNT];
+        coh_mpt_ref_t refs[COH_NODE_CHILD_CNT];
         uint8_t const *first = coh_mpt_pair_key(pairs[lo]);
         size_t fork          = range_fork(pairs, lo, hi, depth);
         range_refs(refs, pairs, lo, hi, fork);
         size_t n = coh_node_put_branch(rlp, refs);
         if (fork > depth) {
             uint8_t extension[COH_NODE_LEAF_MAX];
-            coh_ref_t branch;
+            coh_mpt_ref_t branch;
             coh_ref_set(&branch, rlp, n);
             emit(proof, extension, coh_node_put_extension(extension, first, depth, fork, &branch));
             if (coh_nibbles_fork(first, key, depth, fork) != fork) {

@@ -16,8 +16,8 @@ static size_t const level_at[LEVEL_CNT + 1] = {0, 4096, 4096 + 256, 4096 + 256 +
 
 struct coh_roots {
     coh_mpt_node_t node[NODE_CNT];
-    coh_ref_t ref[NODE_CNT]; /* of node */
-    bool is_stale[NODE_CNT]; /* ref of a bucket, ref and node of others */
+    coh_mpt_ref_t ref[NODE_CNT]; /* of node */
+    bool is_stale[NODE_CNT];     /* ref of a bucket, ref and node of others */
 };
 
 coh_roots_t *coh_roots_new(void) { return coh_calloc(1, sizeof(coh_roots_t)); }
@@ -122,7 +122,7 @@ static void run(coh_roots_t *roots, chunk_t *chunk)
 {
     coh_keccak256_many(chunk->out, chunk->in, chunk->cnt);
     for (size_t i = 0; i < chunk->cnt; i++) {
-        coh_ref_t *ref       = &roots->ref[chunk->idx[i]];
+        coh_mpt_ref_t *ref   = &roots->ref[chunk->idx[i]];
         coh_mpt_node_t *node = &roots->node[chunk->idx[i]];
         ref->n               = sizeof(coh_hash_t);
         memcpy(ref->b, chunk->out[i].b, sizeof(coh_hash_t));
@@ -139,7 +139,7 @@ static void refresh(coh_roots_t *roots, chunk_t *chunk, size_t level, size_t i)
 {
     size_t at            = level_at[level] + i;
     coh_mpt_node_t *node = &roots->node[at];
-    coh_ref_t *ref       = &roots->ref[at];
+    coh_mpt_ref_t *ref   = &roots->ref[at];
     uint8_t *rlp         = chunk->rlp[chunk->cnt];
     size_t n             = 0;
     if (level > 0) {

@@ -34,7 +34,7 @@ typedef struct node node_t;
 
 struct node {
     kind_t kind;
-    coh_ref_t ref;                     /* REF; of others, once it is known */
+    coh_mpt_ref_t ref;                 /* REF; of others, once it is known */
     coh_hash_t key;                    /* LEAF: the whole key; EXTENSION: as far as `to` */
     size_t to;                         /* EXTENSION: the nibble where its child stands */
     coh_bytes_t value;                 /* LEAF */
@@ -344,7 +344,7 @@ static coh_err_t cut(coh_witness_t *w, node_t **slot, size_t depth, coh_hash_t c
 
 /* ---- Encoding ---- */
 
-static void encode(coh_witness_t *w, coh_ref_t *ref, node_t *n, size_t depth, bool is_root)
+static void encode(coh_witness_t *w, coh_mpt_ref_t *ref, node_t *n, size_t depth, bool is_root)
 {
     if (n->kind == NODE_REF || (n->ref.n != 0 && !is_root)) {
         *ref = n->ref;
@@ -355,11 +355,11 @@ static void encode(coh_witness_t *w, coh_ref_t *ref, node_t *n, size_t depth, bo
     if (n->kind == NODE_LEAF) {
         rlp_n = coh_node_put_leaf(rlp, n->key.b, depth, n->value);
     } else if (n->kind == NODE_EXTENSION) {
-        coh_ref_t child;
+        coh_mpt_ref_t child;
         encode(w, &child, n->child[0], n->to, false);
         rlp_n = coh_node_put_extension(rlp, n->key.b, depth, n->to, &child);
     } else {
-        coh_ref_t child[COH_NODE_CHILD_CNT] = {0};
+        coh_mpt_ref_t child[COH_NODE_CHILD_CNT] = {0};
         for (size_t i = 0; i < COH_NODE_CHILD_CNT; i++) {
             if (n->child[i] != NULL) {
                 encode(w, &child[i], n->child[i], depth + 1, false);
@@ -444,7 +444,7 @@ coh_err_t coh_witness_update(coh_witness_t *w,
         *root = COH_EMPTY_TRIE_ROOT;
         return COH_OK;
     }
-    coh_ref_t ref;
+    coh_mpt_ref_t ref;
     encode(w, &ref, top, 0, true);
     memcpy(root->b, ref.b, HASH_SZ);
     return COH_OK;

@@ -21,6 +21,8 @@
 #define COH_REC_T_KEY           coh_rec_key_t
 #define COH_REC_T_NODE          coh_rec_node_t
 #define COH_REC_T_TRAIL_NODE    coh_rec_trail_node_t
+#define COH_REC_T_SLOT          coh_rec_slot_t
+#define COH_REC_T_SLOT_PROOF    coh_rec_slot_proof_t
 #define COH_REC_T_STATE_VALUE   coh_rec_state_value_t
 #define COH_REC_T_RAW_TX        coh_rec_raw_tx_t
 #define COH_REC_T_RECOVERED_TX  coh_rec_recovered_tx_t

@@ -20,6 +20,8 @@
 #define FRESH_KEY_CNT    8u
 #define IMPORT_QUEUE_MAX 4u
 #define CHECKS_AT_ONCE   16u
+/* Proofs of the head's state among the checks. */
+#define CHECKED_PROOFS 8u
 /* Simulated time in which everything must be done once nothing breaks any more. */
 #define PATIENCE_US (60 * 1000 * MS)
 
@@ -815,6 +817,16 @@ static void ask_block_receipts(history_t *h, uint64_t number)
     send_request(h, request);
 }
 
+static void ask_proof(history_t *h, uint32_t account, uint64_t number)
+{
+    request_t *request             = new_request(h, COH_OP_GET_PROOF);
+    request->first                 = account;
+    request->number                = number;
+    coh_op_get_proof_request_t msg = {.addr = known_account(h, account), .block = number};
+    coh_op_put_get_proof_request(&h->buf, &msg);
+    send_request(h, request);
+}
+
 static void ask_head(history_t *h)
 {
     request_t *request        = new_request(h, COH_OP_HEAD);
@@ -1035,6 +1047,13 @@ static void on_reply(sim_watch_t *watch, uint64_t id, coh_bytes_t data)
         }
         break;
     case COH_OP_HEAD: take_head(h, &request, &answer.u.head); break;
+    case COH_OP_GET_PROOF:
+        if (request.number != UINT64_MAX && answer.u.get_proof.block != request.number) {
+            sim_fail(h->sim, "a proof is of another block than was asked for");
+        }
+        coh_addr_t addr = known_account(h, request.first);
+        sim_oracle_check_proof(h->oracle, &addr, &answer.u.get_proof);
+        break;
     case COH_OP_STATUS: break;
     case COH_OP_EXECUTE: take_execute(h, &request, &answer.u.execute); break;
     case COH_OP_STATE: take_state(h, &request, &answer.u.state); break;
@@ -1099,6 +1118,9 @@ static void load_step(history_t *h)
     } else if (dice < 95) {
         ask_block_receipts(h, draw(rng, h->scenario.genesis.number, head + 1));
     } else if (dice < 97) {
+        uint32_t account = (uint32_t)coh_rng_below(rng, known_account_cnt(h));
+        ask_proof(h, account, coh_rng_percent(rng, 50) ? UINT64_MAX : head);
+    } else if (dice < 98) {
         request_t *request          = new_request(h, COH_OP_STATUS);
         coh_op_status_request_t msg = {0};
         coh_op_put_status_request(&h->buf, &msg);
@@ -1182,6 +1204,8 @@ static bool check_step(history_t *h)
             ask_receipt(h, (uint32_t)(pos - chunk_cnt - 2 * block_cnt));
         } else if (pos == chunk_cnt + 2 * block_cnt + h->tx_cnt) {
             ask_head(h);
+        } else if (pos <= chunk_cnt + 2 * block_cnt + h->tx_cnt + CHECKED_PROOFS) {
+            ask_proof(h, (uint32_t)pos % known_account_cnt(h), UINT64_MAX);
         } else {
             return h->request_cnt == 0;
         }

@@ -6,8 +6,11 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/hex.h"
+#include "common/codec/rlp.h"
 #include "common/codec/step.h"
 #include "common/crypto/keccak.h"
+#include "common/trie/account.h"
+#include "common/trie/proof.h"
 #include "common/wire/wire.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/support/flat_root.h"
@@ -719,6 +722,61 @@ void sim_oracle_check_account(sim_oracle_t *oracle,
                  nonce,
                  should);
     }
+}
+
+/* The value that an RLP list of nodes proves; false if it proves none. */
+static bool proven(coh_buf_t *out,
+                   coh_bytes_t nodes,
+                   coh_hash_t const *root,
+                   coh_addr_t const *addr)
+{
+    coh_proof_t proof = COH_PROOF_INIT;
+    coh_rlp_t reader  = coh_rlp_reader(nodes);
+    coh_rlp_t list;
+    coh_bytes_t item;
+    coh_hash_t key;
+    bool ok = coh_rlp_list(&reader, &list) == COH_OK;
+    while (ok && !coh_rlp_at_end(&list)) {
+        ok = coh_rlp_string(&list, &item) == COH_OK && proof.cnt < COH_PROOF_NODE_MAX;
+        if (ok) {
+            coh_proof_add(&proof, item);
+        }
+    }
+    coh_keccak256(&key, addr->b, sizeof(addr->b));
+    ok = ok && coh_proof_verify(&item, &proof, root, &key) == COH_OK;
+    if (ok) {
+        coh_buf_put(out, item.p, item.n);
+    }
+    coh_proof_free(&proof);
+    return ok;
+}
+
+void sim_oracle_check_proof(sim_oracle_t *oracle,
+                            coh_addr_t const *addr,
+                            coh_op_get_proof_answer_t const *answer)
+{
+    if (answer->block != oracle->base && told_block(oracle, answer->block) == NULL) {
+        return;
+    }
+    coh_ref_t const *state     = sim_oracle_state(oracle, answer->block);
+    coh_ref_account_t const *a = coh_ref_find(state, addr);
+    coh_buf_t value            = COH_BUF_INIT;
+    coh_hash_t root;
+    coh_ref_state_root(&root, state);
+    bool ok = coh_hash_eq(&root, &answer->state_root) && proven(&value, answer->nodes, &root, addr);
+    if (ok && a != NULL && a->exists) {
+        coh_trie_account_t account;
+        ok = coh_trie_account_get(&account, coh_buf_bytes(&value)) == COH_OK &&
+             account.nonce == a->nonce && coh_u256_eq(&account.balance, &a->balance) &&
+             answer->exists == 1 && answer->nonce == a->nonce &&
+             coh_u256_eq(&answer->balance, &a->balance);
+    } else if (ok) {
+        ok = value.n == 0 && answer->exists == 0;
+    }
+    if (!ok) {
+        sim_fail(oracle->sim, "a proof as of block %" PRIu64 " does not hold", answer->block);
+    }
+    coh_buf_free(&value);
 }
 
 void sim_oracle_check_supply(sim_oracle_t *oracle)

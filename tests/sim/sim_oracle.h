@@ -72,6 +72,9 @@ void sim_oracle_check_account(sim_oracle_t *oracle,
                               uint64_t number,
                               coh_addr_t const *addr,
                               coh_op_account_t const *account);
+void sim_oracle_check_proof(sim_oracle_t *oracle,
+                            coh_addr_t const *addr,
+                            coh_op_get_proof_answer_t const *answer);
 void sim_oracle_check_hash(sim_oracle_t *oracle, uint64_t number, coh_hash_t const *hash);
 
 /* sim_oracle_check_supply: nothing was made or lost up to the head. */

@@ -114,6 +114,10 @@ static void answer_request(coh_buf_t *out, coh_op_request_t const *m)
             out, &(coh_op_state_answer_t){.block = m->u.state.block, .values = {&held, 1}});
         break;
     }
+    case COH_OP_GET_PROOF:
+        coh_op_put_get_proof_answer(
+            out, &(coh_op_get_proof_answer_t){.block = m->u.get_proof.block, .exists = 1});
+        break;
     }
 }
 

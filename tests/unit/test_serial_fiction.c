@@ -20,7 +20,11 @@
 #include "common/base/alloc.h"
 #include "common/base/rng.h"
 #include "common/client/ops.h"
+#include "common/codec/block.h"
+#include "common/codec/rlp.h"
+#include "common/crypto/keccak.h"
 #include "common/obs/log.h"
+#include "common/trie/proof.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/seal.h"
 #include "deploy/cohort/runtime.h"
@@ -29,11 +33,14 @@
 #include "tests/support/reference.h"
 #include "tests/support/txgen.h"
 
-#define ACCOUNTS   48u
-#define BLOCKS     10u
-#define BLOCK_TXS  120u
-#define SHARDS_MAX 8u
-#define ETHER      UINT64_C(1000000000000000000)
+#define ACCOUNTS 48u
+#define BLOCKS   10u
+/* Proofs asked for, of the last blocks. */
+#define PROOFS      20u
+#define PROOF_DEPTH 4u
+#define BLOCK_TXS   120u
+#define SHARDS_MAX  8u
+#define ETHER       UINT64_C(1000000000000000000)
 /* Where the creations with this nonce would go, there is an account already. */
 #define TAKEN_NONCE 3u
 
@@ -46,6 +53,7 @@ typedef struct {
     coh_txgen_tx_t const *txs[BLOCK_TXS];
     coh_ref_outcome_t outcomes[BLOCK_TXS];
     coh_hash_t root; /* of the reference's state after it */
+    coh_ref_t after; /* that state */
     uint32_t tx_cnt;
 } block_t;
 
@@ -167,6 +175,7 @@ static int make_input(void **state)
         }
         assert_true(block->tx_cnt > BLOCK_TXS / 2);
         coh_ref_state_root(&block->root, &input.after);
+        coh_ref_copy(&block->after, &input.after);
     }
     assert_true(created_cnt > 0 && failed_cnt > 0);
     return 0;
@@ -178,6 +187,9 @@ static int free_input(void **state)
     coh_txgen_free(input.gen);
     coh_genesis_free(&input.genesis);
     coh_ref_fini(&input.after);
+    for (uint32_t b = 0; b < BLOCKS; b++) {
+        coh_ref_fini(&input.blocks[b].after);
+    }
     return 0;
 }
 
@@ -201,7 +213,7 @@ typedef struct {
     coh_op_reader_t *reader;
     uint32_t handed_cnt;   /* blocks given to the coordinator */
     uint32_t imported_cnt; /* and done */
-    uint32_t asked_cnt;    /* requests: accounts, then the receipts of each block */
+    uint32_t asked_cnt;    /* requests: accounts, then the receipts of each block, then proofs */
     uint32_t answered_cnt;
     uint32_t wrong_cnt;
     char wrong[256]; /* the first difference */
@@ -287,16 +299,91 @@ static void take_receipts(cluster_t *c, uint32_t b, coh_op_block_receipts_answer
     }
 }
 
+/* What proof idx is about: an account of the last block, as of one of the last blocks. */
+static coh_addr_t proof_account(uint32_t idx)
+{
+    return input.after.accounts[(size_t)idx * 7 % input.after.account_cnt].addr;
+}
+
+static uint64_t proof_block(uint32_t idx) { return BLOCKS - idx % PROOF_DEPTH; }
+
+/* The value of key that nodes prove. */
+static bool verify(coh_buf_t *value, coh_bytes_t nodes, coh_hash_t const *root, coh_bytes_t key)
+{
+    coh_proof_t proof = COH_PROOF_INIT;
+    coh_rlp_t reader  = coh_rlp_reader(nodes);
+    coh_rlp_t list;
+    coh_bytes_t item;
+    coh_hash_t hash;
+    bool ok = coh_rlp_list(&reader, &list) == COH_OK;
+    while (ok && !coh_rlp_at_end(&list)) {
+        ok = coh_rlp_string(&list, &item) == COH_OK;
+        coh_proof_add(&proof, item);
+    }
+    coh_keccak256(&hash, key.p, key.n);
+    ok = ok && coh_proof_verify(&item, &proof, root, &hash) == COH_OK;
+    if (ok) {
+        coh_buf_put(value, item.p, item.n);
+    }
+    coh_proof_free(&proof);
+    return ok;
+}
+
+static void take_proof(cluster_t *c, uint32_t idx, coh_op_get_proof_answer_t const *is)
+{
+    uint64_t number            = proof_block(idx);
+    coh_addr_t addr            = proof_account(idx);
+    block_t const *block       = &input.blocks[number - 1];
+    coh_ref_account_t const *a = coh_ref_find(&block->after, &addr);
+    bool exists                = a != NULL && a->exists;
+    uint8_t slot[32]           = {0};
+    coh_buf_t value            = COH_BUF_INIT;
+    coh_buf_t leaf             = COH_BUF_INIT;
+    if (is->block != number || !coh_hash_eq(&is->state_root, &block->root) ||
+        is->exists != exists ||
+        (exists && (is->nonce != a->nonce || !coh_u256_eq(&is->balance, &a->balance))) ||
+        is->slots.cnt != 1 || !coh_u256_is_zero(&is->slots.v[0].value)) {
+        differ(c, "proof %u: another account", idx);
+    }
+    if (exists) {
+        coh_rlp_put_u64(&leaf, a->nonce);
+        coh_rlp_put_u256(&leaf, &a->balance);
+        coh_rlp_put_string(&leaf, COH_EMPTY_TRIE_ROOT.b, 32);
+        coh_rlp_put_string(&leaf, COH_KECCAK_EMPTY.b, 32);
+        coh_rlp_wrap_list(&leaf, 0);
+    }
+    if (!verify(&value, is->nodes, &block->root, coh_bytes(addr.b, sizeof(addr.b))) ||
+        !coh_bytes_eq(coh_buf_bytes(&value), coh_buf_bytes(&leaf))) {
+        differ(c, "proof %u does not prove the account", idx);
+    }
+    coh_buf_clear(&value);
+    if (!verify(&value, is->slots.v[0].nodes, &COH_EMPTY_TRIE_ROOT, coh_bytes(slot, 32)) ||
+        value.n != 0) {
+        differ(c, "proof %u does not prove an empty storage", idx);
+    }
+    coh_buf_free(&value);
+    coh_buf_free(&leaf);
+}
+
+static coh_op_id_t op_of(uint64_t request)
+{
+    return request == 0       ? COH_OP_ACCOUNTS
+           : request > BLOCKS ? COH_OP_GET_PROOF
+                              : COH_OP_BLOCK_RECEIPTS;
+}
+
 static void on_reply(coh_gateway_sink_t *sink, uint64_t request, coh_bytes_t data)
 {
     cluster_t *c = (cluster_t *)sink;
     coh_op_answer_t answer;
-    coh_op_id_t op = request == 0 ? COH_OP_ACCOUNTS : COH_OP_BLOCK_RECEIPTS;
     c->answered_cnt++;
-    if (coh_op_read_answer(c->reader, &answer, op, data) != COH_OK || answer.err != COH_OK) {
+    if (coh_op_read_answer(c->reader, &answer, op_of(request), data) != COH_OK ||
+        answer.err != COH_OK) {
         differ(c, "request %" PRIu64 " was not answered", request);
     } else if (request == 0) {
         take_accounts(c, &answer.u.accounts);
+    } else if (request > BLOCKS) {
+        take_proof(c, (uint32_t)request - BLOCKS - 1, &answer.u.get_proof);
     } else {
         take_receipts(c, (uint32_t)request - 1, &answer.u.block_receipts);
     }
@@ -326,6 +413,12 @@ static void ask(cluster_t *c, uint32_t request)
         coh_op_accounts_request_t msg = {.addrs = {.v = addrs, .cnt = cnt}};
         coh_op_put_accounts_request(&buf, &msg);
         free(addrs);
+    } else if (request > BLOCKS) {
+        coh_u256_t slot                = COH_U256_ZERO;
+        uint32_t idx                   = (uint32_t)request - BLOCKS - 1;
+        coh_op_get_proof_request_t msg = {
+            .addr = proof_account(idx), .block = proof_block(idx), .slots = {.v = &slot, .cnt = 1}};
+        coh_op_put_get_proof_request(&buf, &msg);
     } else {
         coh_op_block_receipts_request_t msg = {.number = request};
         coh_op_put_block_receipts_request(&buf, &msg);
@@ -369,11 +462,11 @@ static bool drive(void *arg, uint64_t now_us)
         }
         return err == COH_OK;
     }
-    if (c->imported_cnt == BLOCKS && c->asked_cnt <= BLOCKS) {
+    if (c->imported_cnt == BLOCKS && c->asked_cnt <= BLOCKS + PROOFS) {
         ask(c, c->asked_cnt++);
         return true;
     }
-    if (c->answered_cnt == BLOCKS + 1) {
+    if (c->answered_cnt == BLOCKS + PROOFS + 1) {
         stop(c);
     }
     return false;

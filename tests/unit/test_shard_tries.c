@@ -17,8 +17,10 @@
 #include "common/codec/block.h"
 #include "common/codec/rlp.h"
 #include "common/crypto/keccak.h"
+#include "common/trie/account.h"
 #include "common/trie/root.h"
 #include "common/trie/roots.h"
+#include "shard/store.h"
 #include "shard/tries.h"
 
 enum { ACCOUNTS = 40, SLOTS = 6, PAST = 64 };
@@ -46,7 +48,7 @@ typedef struct {
     uint64_t now_us;
     coh_rng_t rng;
     coh_kv_t *kv;
-    size_t cache_bytes;
+    coh_tries_limits_t limits;
     coh_tries_t *tries;
     coh_directory_t dir;
     coh_roots_t *roots; /* of the last block applied */
@@ -60,9 +62,13 @@ typedef struct {
     uint64_t given;   /* last block handed over */
     bool flush_wanted, flush_running, undoing, nodes_asked;
     uint64_t flush_block;
-    coh_tries_done_t pages; /* taken, not written */
+    coh_tries_done_t pages;      /* taken, not written */
+    uint64_t started;            /* no states before this block are known */
+    uint64_t query, query_block; /* the last one */
+    uint32_t query_account;
+    bool query_open;
     /* How often. */
-    uint32_t aborts, crashes, flushes, updates, waits;
+    uint32_t aborts, crashes, flushes, updates, waits, proofs, old_proofs, lost_proofs;
 } world_t;
 
 static coh_addr_t addr_of(uint32_t i)
@@ -230,6 +236,109 @@ static void put_nodes(world_t *w, coh_tries_done_t const *done, coh_buf_t *undo)
     }
 }
 
+/* ---- proofs ---- */
+
+static void read_proof(coh_proof_t *out, coh_buf_t const *in)
+{
+    coh_rlp_t reader = coh_rlp_reader(coh_buf_bytes(in));
+    coh_rlp_t list;
+    coh_bytes_t node;
+    assert_int_equal(coh_rlp_list(&reader, &list), COH_OK);
+    *out = COH_PROOF_INIT;
+    while (!coh_rlp_at_end(&list)) {
+        assert_int_equal(coh_rlp_string(&list, &node), COH_OK);
+        coh_proof_add(out, node);
+    }
+}
+
+static void ask_proof(world_t *w)
+{
+    if (w->query_open || w->committed - w->started > 20) {
+        return;
+    }
+    coh_u256_t slots[SLOTS];
+    uint64_t oldest  = w->committed - COH_MIN(w->committed, UINT64_C(12));
+    w->query_block   = oldest + coh_rng_below(&w->rng, w->committed - oldest + 1);
+    w->query_account = (uint32_t)coh_rng_below(&w->rng, ACCOUNTS);
+    w->query_open    = true;
+    coh_addr_t addr  = addr_of(w->query_account);
+    for (uint32_t k = 0; k < SLOTS; k++) {
+        slots[k] = slot_of(k);
+    }
+    coh_tries_prove(w->tries, ++w->query, w->query_block, &addr, slots, SLOTS);
+}
+
+static void check_slots(account_t const *a, coh_trie_proof_t const *p, coh_hash_t const *root)
+{
+    assert_int_equal(p->slot_cnt, SLOTS);
+    for (uint32_t k = 0; k < SLOTS; k++) {
+        coh_proof_t proof;
+        coh_u256_t slot = slot_of(k);
+        uint8_t text[32];
+        coh_hash_t key;
+        coh_bytes_t value;
+        coh_u256_t word = COH_U256_ZERO;
+        coh_u256_to_be(text, &slot);
+        coh_keccak256(&key, text, sizeof(text));
+        read_proof(&proof, &p->slots[k].nodes);
+        assert_int_equal(coh_proof_verify(&value, &proof, root, &key), COH_OK);
+        if (value.n != 0) {
+            coh_rlp_t reader = coh_rlp_reader(value);
+            assert_int_equal(coh_rlp_u256(&reader, &word), COH_OK);
+        }
+        assert_true(coh_u256_eq(&word, &a->slots[k]));
+        coh_proof_free(&proof);
+    }
+}
+
+static void check_proof(world_t *w, coh_tries_done_t const *done)
+{
+    assert_true(w->query_open && done->query == w->query);
+    w->query_open = false;
+    if (done->err == COH_ENOTFOUND) {
+        w->lost_proofs++;
+        /* Kept is what was committed since the start, as far as the limits go. */
+        assert_true(w->query_block < w->started ||
+                    w->committed - w->query_block >= w->limits.history_blocks ||
+                    w->limits.history_bytes < 100000);
+        return;
+    }
+    assert_int_equal(done->err, COH_OK);
+    w->proofs++;
+    w->old_proofs += w->query_block < w->committed;
+    state_t const *s   = &w->states[w->query_block % PAST];
+    account_t const *a = &s->v[w->query_account];
+    coh_roots_t *top   = coh_roots_copy(w->roots);
+    for (uint64_t b = w->applied; b > w->query_block; b--) {
+        assert_int_equal(coh_roots_revert(top, coh_buf_bytes(&w->roots_undo[b % PAST])), COH_OK);
+    }
+    coh_hash_t root;
+    coh_hash_t should = root_of(s);
+    coh_hash_t key;
+    coh_addr_t addr = addr_of(w->query_account);
+    coh_roots_compute(top, &root);
+    assert_memory_equal(root.b, should.b, sizeof(root.b));
+    coh_proof_t in_bucket;
+    coh_proof_t proof = COH_PROOF_INIT;
+    coh_bytes_t value;
+    read_proof(&in_bucket, &done->proof.nodes);
+    coh_keccak256(&key, addr.b, sizeof(addr.b));
+    coh_roots_prove(top, &proof, &in_bucket, &key);
+    assert_int_equal(coh_proof_verify(&value, &proof, &root, &key), COH_OK);
+    bool exists = (a->value.flags & COH_ACCOUNT_EXISTS) != 0;
+    assert_int_equal(value.n != 0, exists);
+    coh_trie_account_t account = {.storage_root = COH_EMPTY_TRIE_ROOT};
+    if (exists) {
+        assert_int_equal(coh_trie_account_get(&account, value), COH_OK);
+        assert_true(account.nonce == a->value.nonce &&
+                    coh_u256_eq(&account.balance, &a->value.word));
+        check_slots(a, &done->proof, &account.storage_root);
+    }
+    coh_proof_free(&in_bucket);
+    coh_proof_free(&proof);
+    coh_roots_free(top);
+}
+
 static void write_pages(world_t *w)
 {
     coh_err_t rc = w->pages.ingest ? w->kv->ops->ingest(w->kv, &w->pages.pages)
@@ -240,7 +349,7 @@ static void write_pages(world_t *w)
 
 static void on_done(world_t *w, coh_tries_done_t *done)
 {
-    if (done->err != COH_OK) {
+    if (done->err != COH_OK && done->kind != COH_TRIES_PROVED) {
         fail_msg("%.*s", (int)done->text.n, (char const *)done->text.p);
     }
     switch (done->kind) {
@@ -261,6 +370,7 @@ static void on_done(world_t *w, coh_tries_done_t *done)
         *done    = (coh_tries_done_t){0};
         break;
     case COH_TRIES_LOADED: put_nodes(w, done, NULL); break;
+    case COH_TRIES_PROVED: check_proof(w, done); break;
     case COH_TRIES_NODES: {
         coh_roots_t *all = coh_roots_new();
         coh_roots_t *old = w->roots;
@@ -284,6 +394,20 @@ static bool poll(world_t *w)
     }
     on_done(w, &done);
     return true;
+}
+
+/* The flat accounts of a state, as a flush writes them: proofs find generations there. */
+static void write_flat(world_t *w, state_t const *s)
+{
+    coh_kv_batch_t batch;
+    coh_kv_batch_init(&batch);
+    for (uint32_t i = 0; i < ACCOUNTS; i++) {
+        coh_addr_t addr = addr_of(i);
+        coh_key_t key   = coh_key_account(&addr);
+        coh_store_put_value(&batch, &key, &s->v[i].value);
+    }
+    assert_int_equal(w->kv->ops->write(w->kv, &batch, true), COH_OK);
+    coh_kv_batch_free(&batch);
 }
 
 /* Until nothing is under way. */
@@ -345,6 +469,7 @@ static void flush_step(world_t *w)
     } else if (w->flush_running && w->pages.kind == COH_TRIES_TAKEN &&
                coh_rng_percent(&w->rng, 50)) {
         write_pages(w);
+        write_flat(w, &w->states[w->flush_block % PAST]);
         coh_tries_written(w->tries);
         w->flush_running = false;
         w->flushed       = w->flush_block;
@@ -375,7 +500,7 @@ static void load(world_t *w)
 
 static void open_tries(world_t *w)
 {
-    w->tries = coh_tries_new(w->kv, &w->env, w->cache_bytes, coh_rng_next(&w->rng));
+    w->tries = coh_tries_new(w->kv, &w->env, &w->limits, coh_rng_next(&w->rng));
 }
 
 static void crash(world_t *w)
@@ -389,7 +514,7 @@ static void crash(world_t *w)
     }
     coh_tries_done_free(&w->pages);
     coh_tries_free(w->tries);
-    w->flush_wanted = w->flush_running = w->undoing = w->nodes_asked = false;
+    w->flush_wanted = w->flush_running = w->undoing = w->nodes_asked = w->query_open = false;
     w->given = w->applied = w->committed;
     w->crashes++;
     open_tries(w);
@@ -413,6 +538,7 @@ static void crash(world_t *w)
     coh_tries_take(w->tries);
     drain(w);
     write_pages(w);
+    write_flat(w, &w->states[w->committed % PAST]);
     coh_tries_written(w->tries);
     w->flushed = w->committed;
     coh_roots_free(w->roots);
@@ -425,6 +551,8 @@ static void crash(world_t *w)
     put_nodes(w, &done, NULL);
     coh_tries_done_free(&done);
     expect_root(w, &w->states[w->committed % PAST]);
+    w->started = w->committed;
+    coh_tries_start(w->tries, w->committed);
 }
 
 static uint64_t env_us(coh_env_t *env) { return ((world_t *)(void *)env)->now_us++; }
@@ -437,8 +565,12 @@ static void live(uint64_t seed, uint32_t steps, world_t *sums)
     coh_rng_seed(&w->rng, seed);
     w->env = (coh_env_t){.mono_us = env_us, .wake_workers = env_wake, .wake_node = env_wake};
     w->dir = (coh_directory_t){.epoch = 1, .shard_cnt = 1};
-    w->cache_bytes = coh_rng_percent(&w->rng, 50) ? 4096 + coh_rng_below(&w->rng, 60000) : 1 << 20;
-    w->roots       = coh_roots_new();
+    w->limits.cache_bytes =
+        coh_rng_percent(&w->rng, 50) ? 4096 + coh_rng_below(&w->rng, 60000) : 1 << 20;
+    w->limits.history_blocks = coh_rng_below(&w->rng, 20);
+    w->limits.history_bytes =
+        coh_rng_percent(&w->rng, 50) ? 1 << 20 : coh_rng_below(&w->rng, 20000);
+    w->roots = coh_roots_new();
     assert_int_equal(coh_kv_mem_open(&w->kv), COH_OK);
     open_tries(w);
     for (uint32_t i = 0; i < steps; i++) {
@@ -449,8 +581,10 @@ static void live(uint64_t seed, uint32_t steps, world_t *sums)
             (void)coh_tries_work(w->tries);
         } else if (what < 75) {
             (void)poll(w);
-        } else if (what < 86) {
+        } else if (what < 85) {
             commit(w);
+        } else if (what < 87) {
+            ask_proof(w);
         } else if (what < 95) {
             flush_step(w);
         } else if (what < 98) {
@@ -471,6 +605,9 @@ static void live(uint64_t seed, uint32_t steps, world_t *sums)
     sums->flushes += w->flushes;
     sums->updates += w->updates;
     sums->waits += w->waits;
+    sums->proofs += w->proofs;
+    sums->old_proofs += w->old_proofs;
+    sums->lost_proofs += w->lost_proofs;
     coh_tries_free(w->tries);
     coh_tries_done_free(&w->pages);
     coh_roots_free(w->roots);
@@ -498,6 +635,11 @@ static void tries_follow_the_model_through_random_lives(void **state)
                   sums->flushes,
                   sums->waits,
                   sums->crashes);
+    print_message("%u proofs, %u of states before the last; %u states not kept\n",
+                  sums->proofs,
+                  sums->old_proofs,
+                  sums->lost_proofs);
+    assert_true(sums->old_proofs > 0 && sums->lost_proofs > 0);
     assert_true(sums->aborts > 0 && sums->flushes > 0 && sums->waits > 0 && sums->crashes > 0);
     free(sums);
 }

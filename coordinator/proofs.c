@@ -1,0 +1,195 @@
+/* Proofs for clients (EIP-1186): a shard proves within an account's bucket and its storage, the coordinator adds the top, and checks all before it is told. */
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/codec/rlp.h"
+#include "common/crypto/keccak.h"
+#include "common/obs/log.h"
+#include "common/trie/account.h"
+#include "common/trie/proof.h"
+#include "coordinator/coordinator_private.h"
+
+#define SLOTS_MAX 1024u
+#define HEAD      UINT64_MAX
+
+typedef struct {
+    uint64_t ticket;
+    uint64_t block;
+    uint32_t shard;
+    coh_addr_t addr;
+    coh_u256_t *slots; /* owned */
+    uint32_t slot_cnt;
+} proof_t;
+
+static void free_proof(proof_t *p)
+{
+    free(p->slots);
+    free(p);
+}
+
+void coh_co_get_proof(coh_coordinator_t *c, uint64_t ticket, coh_op_get_proof_request_t const *req)
+{
+    uint64_t head = coh_coordinator_head(c);
+    if (c->state != COH_CO_RUNNING && c->state != COH_CO_DRAINING) {
+        coh_gateway_refuse(c->gateway, ticket, COH_EBUSY, "the cluster is starting or stopping");
+    } else if (req->slots.cnt > SLOTS_MAX) {
+        coh_gateway_refuse(c->gateway, ticket, COH_ETOOBIG, "too many slots in one request");
+    } else if (req->block != HEAD && req->block > head) {
+        coh_gateway_refuse(c->gateway, ticket, COH_ENOTFOUND, "no such block yet");
+    } else if (c->proofs.cnt >= COH_PROOFS_MAX) {
+        coh_gateway_refuse(c->gateway, ticket, COH_EBUSY, "busy: too many proofs under way");
+    } else {
+        uint32_t bucket      = coh_directory_bucket(&req->addr);
+        coh_rec_slot_t *recs = coh_calloc(req->slots.cnt + 1, sizeof(*recs));
+        proof_t *p           = coh_calloc(1, sizeof(*p));
+        *p                   = (proof_t){.ticket   = ticket,
+                                         .block    = req->block == HEAD ? head : req->block,
+                                         .shard    = coh_directory_owner(&c->recovery.dir, &req->addr, bucket),
+                                         .addr     = req->addr,
+                                         .slots    = coh_calloc(req->slots.cnt + 1, sizeof(*p->slots)),
+                                         .slot_cnt = req->slots.cnt};
+        for (uint32_t i = 0; i < p->slot_cnt; i++) {
+            p->slots[i]  = req->slots.v[i];
+            recs[i].slot = req->slots.v[i];
+        }
+        coh_msg_prove_t m = {
+            .query = coh_ids_put(&c->proofs, p), .block = p->block, .addr = p->addr};
+        m.slots.v   = recs;
+        m.slots.cnt = p->slot_cnt;
+        coh_wire_put_prove(coh_co_outbox(c, p->shard), &m);
+        free(recs);
+    }
+}
+
+/* Reads a list of nodes that came from a shard. */
+static coh_err_t read_nodes(coh_proof_t *out, coh_bytes_t in)
+{
+    coh_rlp_t reader = coh_rlp_reader(in);
+    coh_rlp_t list;
+    out->cnt = 0;
+    coh_buf_clear(&out->rlp);
+    COH_TRY(coh_rlp_list(&reader, &list));
+    COH_TRY(coh_rlp_end(&reader));
+    while (!coh_rlp_at_end(&list)) {
+        coh_bytes_t node;
+        COH_TRY(coh_rlp_string(&list, &node));
+        if (out->cnt == COH_PROOF_NODE_MAX) {
+            return COH_EMALFORMED;
+        }
+        coh_proof_add(out, node);
+    }
+    return COH_OK;
+}
+
+static void put_nodes(coh_buf_t *out, coh_proof_t const *proof)
+{
+    for (size_t i = 0; i < proof->cnt; i++) {
+        coh_bytes_t node = coh_proof_node(proof, i);
+        coh_rlp_put_string(out, node.p, node.n);
+    }
+    coh_rlp_wrap_list(out, 0);
+}
+
+/* Fills in what the proof of the account says, checked up to the state root of p's block. nodes: for the answer. */
+static coh_err_t take_account(coh_coordinator_t *c,
+                              proof_t const *p,
+                              coh_bytes_t in,
+                              coh_op_get_proof_answer_t *out,
+                              coh_buf_t *nodes)
+{
+    coh_proof_t in_bucket = COH_PROOF_INIT;
+    coh_proof_t proof     = COH_PROOF_INIT;
+    coh_bytes_t value     = {0};
+    coh_hash_t key;
+    coh_keccak256(&key, p->addr.b, sizeof(p->addr.b));
+    coh_err_t rc = read_nodes(&in_bucket, in);
+    if (rc == COH_OK) {
+        rc = coh_state_roots_prove(
+            c->roots, p->block, &out->state_root, &proof, &value, &in_bucket, &key);
+    }
+    coh_trie_account_t account = {.storage_root = COH_EMPTY_TRIE_ROOT,
+                                  .code_hash    = COH_KECCAK_EMPTY};
+    if (rc == COH_OK && value.n != 0) {
+        out->exists = 1;
+        rc          = coh_trie_account_get(&account, value);
+    }
+    if (rc == COH_OK) {
+        out->nonce        = account.nonce;
+        out->balance      = account.balance;
+        out->storage_root = account.storage_root;
+        out->code_hash    = account.code_hash;
+        put_nodes(nodes, &proof);
+    }
+    coh_proof_free(&in_bucket);
+    coh_proof_free(&proof);
+    return rc;
+}
+
+static coh_err_t take_slot(coh_op_storage_proof_t *out,
+                           coh_u256_t const *slot,
+                           coh_bytes_t in,
+                           coh_hash_t const *storage_root)
+{
+    coh_proof_t proof = COH_PROOF_INIT;
+    coh_bytes_t value = {0};
+    uint8_t text[32];
+    coh_hash_t key;
+    coh_u256_to_be(text, slot);
+    coh_keccak256(&key, text, sizeof(text));
+    *out         = (coh_op_storage_proof_t){.slot = *slot, .nodes = in};
+    coh_err_t rc = read_nodes(&proof, in);
+    rc           = rc == COH_OK ? coh_proof_verify(&value, &proof, storage_root, &key) : rc;
+    if (rc == COH_OK && value.n != 0) {
+        coh_rlp_t reader = coh_rlp_reader(value);
+        rc               = coh_rlp_u256(&reader, &out->value);
+    }
+    coh_proof_free(&proof);
+    return rc;
+}
+
+static void answer(coh_coordinator_t *c, proof_t const *p, coh_msg_proof_t const *m)
+{
+    coh_op_get_proof_answer_t out = {.block = p->block};
+    coh_op_storage_proof_t *slots = coh_calloc(p->slot_cnt + 1, sizeof(*slots));
+    coh_buf_t nodes               = COH_BUF_INIT;
+    coh_err_t rc = m->failed == 1 ? COH_ENOTFOUND : m->failed == 0 ? COH_OK : COH_EIO;
+    rc           = rc == COH_OK ? take_account(c, p, m->nodes, &out, &nodes) : rc;
+    for (uint32_t i = 0; i < p->slot_cnt && rc == COH_OK; i++) {
+        rc = take_slot(&slots[i], &p->slots[i], m->slots.v[i].nodes, &out.storage_root);
+    }
+    if (rc == COH_OK) {
+        out.nodes     = coh_buf_bytes(&nodes);
+        out.slots.v   = slots;
+        out.slots.cnt = p->slot_cnt;
+        coh_gateway_answer_get_proof(c->gateway, p->ticket, &out);
+    } else if (rc == COH_ENOTFOUND) {
+        coh_gateway_refuse(c->gateway, p->ticket, rc, "the state of that block is not kept");
+    } else {
+        COH_LOG_ERR("coordinator", "a proof does not hold", "rank=%u", p->shard + 1);
+        coh_gateway_refuse(c->gateway, p->ticket, COH_EIO, "the tries cannot be read");
+    }
+    coh_buf_free(&nodes);
+    free(slots);
+}
+
+coh_err_t coh_co_on_proof(coh_coordinator_t *c, uint32_t shard, coh_msg_proof_t const *m)
+{
+    proof_t *p = coh_ids_get(&c->proofs, m->query);
+    if (p == NULL || p->shard != shard || m->slots.cnt != p->slot_cnt) {
+        return COH_EPROTO;
+    }
+    coh_ids_remove(&c->proofs, m->query);
+    answer(c, p, m);
+    free_proof(p);
+    return COH_OK;
+}
+
+void coh_co_free_proofs(coh_coordinator_t *c)
+{
+    for (uint32_t i = 0; i < c->proofs.cap; i++) {
+        if (c->proofs.slots[i].thing != NULL) {
+            free_proof(c->proofs.slots[i].thing);
+        }
+    }
+    free(c->proofs.slots);
+}
