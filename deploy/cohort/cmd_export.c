@@ -89,7 +89,7 @@ int coh_cmd_export(int argc, char **argv)
         (void)fprintf(stderr, "cohort export: --data DIR and --out FILE are needed\n");
         return COH_EXIT_USAGE;
     }
-    (void)coh_log_init("warn", "");
+    (void)coh_log_init(strcmp(config.log_level, "info") == 0 ? "warn" : config.log_level, "");
     coh_chain_store_t *store = NULL;
     coh_buf_t text           = COH_BUF_INIT;
     coh_err_t err =

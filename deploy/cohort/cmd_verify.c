@@ -1,6 +1,7 @@
 /* cohort verify: re-executes the blocks of a data directory and compares all that is stored. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/hex.h"
@@ -154,7 +155,7 @@ int coh_cmd_verify(int argc, char **argv)
         (void)fprintf(stderr, "cohort verify: --data DIR is needed\n");
         return COH_EXIT_USAGE;
     }
-    (void)coh_log_init("warn", "");
+    (void)coh_log_init(strcmp(config.log_level, "info") == 0 ? "warn" : config.log_level, "");
     coh_chain_store_t *store = NULL;
     coh_buf_t text           = COH_BUF_INIT;
     if (coh_chain_store_open(&store,
