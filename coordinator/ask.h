@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 
+#include "common/node/call.h"
 #include "common/state/key.h"
 #include "common/wire/wire.h"
 #include "coordinator/seal.h"
@@ -21,6 +22,7 @@
 typedef enum {
     COH_ASK_SUBMIT,  /* hand in signed transactions */
     COH_ASK_STATE,   /* accounts, slots, codes of committed state */
+    COH_ASK_CALL,    /* execution on committed state (calls.h) */
     COH_ASK_BLOCK,   /* a committed block, by number or hash */
     COH_ASK_TX,      /* where a transaction is */
     COH_ASK_HEADERS, /* of consecutive committed blocks */
@@ -67,7 +69,7 @@ typedef struct coh_ask coh_ask_t;
 struct coh_ask {
     coh_ask_kind_t kind;
     coh_err_t
-        err; /* out: COH_OK; COH_ENOTFOUND no such block; COH_EBUSY, COH_ECLOSED, COH_ECORRUPT, COH_EIO */
+        err; /* out: COH_OK; COH_ENOTFOUND no such block, or its state is not remembered any more; COH_EBUSY, COH_ECLOSED, COH_ECORRUPT, COH_EIO */
     void *owner;     /* the asker's own */
     coh_ask_t *next; /* whoever holds it */
     coh_buf_t bytes; /* in: raw transactions; out: by kind */
@@ -83,9 +85,19 @@ struct coh_ask {
             uint32_t cnt;
             coh_key_t *keys;               /* owned; kind, addr, slot */
             coh_rec_state_value_t *values; /* owned, with the codes; out */
-            uint64_t block;                /* out: the committed block that they belong to */
-            bool pending;                  /* in: nonces behind the transactions in the pool */
+            uint64_t
+                block; /* in: of which block, or COH_BLOCK_LATEST; out: the committed block that they belong to */
+            bool pending; /* in: nonces behind the transactions in the pool */
         } state;
+        struct {
+            coh_msg_call_t m; /* in: the lists borrow from what follows, and from bytes */
+            coh_rec_block_tx_t *txs;
+            coh_rec_override_t *overrides; /* owned, as those before and after */
+            coh_rec_override_slot_t *slots;
+            uint32_t place;               /* of the transaction by which the shard is chosen */
+            coh_msg_call_result_t result; /* out: err is a coh_call_err_t; borrows from bytes */
+            coh_rec_trace_t *traces;      /* owned; out */
+        } call;
         struct {
             bool by_hash;
             coh_hash_t hash;

@@ -50,6 +50,12 @@ void coh_ask_free(coh_ask_t *ask)
         free(ask->u.state.keys);
         free(ask->u.state.values);
         break;
+    case COH_ASK_CALL:
+        free(ask->u.call.txs);
+        free(ask->u.call.overrides);
+        free(ask->u.call.slots);
+        free(ask->u.call.traces);
+        break;
     case COH_ASK_BLOCK: coh_sealed_free(ask->u.block.sealed); break;
     case COH_ASK_TX: coh_sealed_free(ask->u.tx.sealed); break;
     case COH_ASK_HEADERS: free(ask->u.headers.headers); break;
@@ -381,9 +387,14 @@ static void on_state(void *arg, coh_lookup_t *l)
 {
     coh_coordinator_t *c = arg;
     coh_ask_t *ask       = (coh_ask_t *)(uintptr_t)l->tag;
-    ask->u.state.block   = l->block;
-    ask->u.state.values  = l->values;
-    l->values            = coh_calloc(l->cnt, sizeof(*l->values)); /* the codes went along */
+    if (l->is_gone) {
+        coh_lookup_free(l);
+        answer(c, ask, COH_ENOTFOUND);
+        return;
+    }
+    ask->u.state.block  = l->block;
+    ask->u.state.values = l->values;
+    l->values           = coh_calloc(l->cnt, sizeof(*l->values)); /* the codes went along */
     for (uint32_t i = 0; ask->u.state.pending && i < l->cnt; i++) {
         uint64_t committed;
         uint64_t next;
@@ -402,11 +413,63 @@ static void ask_state(coh_coordinator_t *c, coh_ask_t *ask)
     uint32_t cnt    = ask->u.state.cnt;
     coh_lookup_t *l = coh_lookup_new(&c->lookups, cnt, on_state, c);
     l->tag          = (uint64_t)(uintptr_t)ask;
+    l->wanted       = ask->u.state.block;
     for (uint32_t i = 0; i < cnt; i++) {
         coh_key_t const *key = &ask->u.state.keys[i];
         l->keys[i] = (coh_rec_key_t){.kind = key->kind, .addr = key->addr, .slot = key->slot};
     }
     coh_lookups_ask(&c->lookups, l, &c->recovery.dir, coh_co_outbox, c);
+}
+
+/* ---- calls ---- */
+
+static coh_bytes_t keep(coh_buf_t *bytes, coh_bytes_t in)
+{
+    uint8_t *p = coh_buf_extend(bytes, in.n); /* reserved: does not move */
+    if (in.n != 0) {
+        memcpy(p, in.p, in.n);
+    }
+    return coh_bytes(p, in.n);
+}
+
+static void on_call(void *arg, uint64_t tag, uint64_t block, coh_msg_call_result_t const *r)
+{
+    (void)block;
+    coh_ask_t *ask            = (coh_ask_t *)(uintptr_t)tag;
+    coh_msg_call_result_t *to = &ask->u.call.result;
+    size_t bytes              = 1 + r->output.n + r->logs.n + r->access_list.n;
+    for (uint32_t i = 0; i < r->traces.cnt; i++) {
+        bytes += r->traces.v[i].json.n;
+    }
+    coh_buf_clear(&ask->bytes);
+    coh_buf_grow(&ask->bytes, bytes);
+    *to                = *r;
+    to->output         = keep(&ask->bytes, r->output);
+    to->logs           = keep(&ask->bytes, r->logs);
+    to->access_list    = keep(&ask->bytes, r->access_list);
+    ask->u.call.traces = coh_calloc((size_t)r->traces.cnt + 1, sizeof(*ask->u.call.traces));
+    for (uint32_t i = 0; i < r->traces.cnt; i++) {
+        ask->u.call.traces[i].json = keep(&ask->bytes, r->traces.v[i].json);
+    }
+    to->traces.v = ask->u.call.traces;
+    answer(arg, ask, COH_OK);
+}
+
+static void ask_call(coh_coordinator_t *c, coh_ask_t *ask)
+{
+    coh_rec_block_tx_t const *t = &ask->u.call.txs[ask->u.call.place];
+    coh_tx_t tx;
+    coh_err_t err      = COH_EINVAL;
+    coh_call_err_t why = COH_CALL_INVALID;
+    if (coh_tx_decode_mined(&tx, t->raw) == COH_TX_OK) {
+        err = coh_calls_begin(
+            &c->calls, &ask->u.call.m, &tx, &t->sender, on_call, c, (uint64_t)(uintptr_t)ask);
+        why = err == COH_EBUSY ? COH_CALL_BUSY : COH_CALL_CLOSED;
+    }
+    if (err != COH_OK) {
+        ask->u.call.result.err = (uint32_t)why;
+        answer(c, ask, COH_OK);
+    }
 }
 
 /* ---- the pool ---- */
@@ -507,6 +570,7 @@ void coh_coordinator_ask(coh_coordinator_t *c, coh_ask_t *ask)
     switch (ask->kind) {
     case COH_ASK_SUBMIT: ask_submit(c, ask); break;
     case COH_ASK_STATE: ask_state(c, ask); break;
+    case COH_ASK_CALL: ask_call(c, ask); break;
     case COH_ASK_BLOCK: ask_block(c, ask); break;
     case COH_ASK_TX: ask_tx(c, ask); break;
     case COH_ASK_HEADERS: ask_headers(c, ask); break;
@@ -538,6 +602,7 @@ void coh_coordinator_listen(coh_coordinator_t *c, coh_asker_t const *asker)
 void coh_co_end_asks(coh_coordinator_t *c)
 {
     c->asks.waiting_first = NULL;
+    coh_calls_stop(&c->calls); /* no result comes to an ask that is gone */
     while (c->asks.open != NULL) {
         coh_ask_t *ask = c->asks.open;
         if (ask->read != NULL) {

@@ -66,7 +66,9 @@ static void offer(coh_call_codes_t *codes, coh_code_t const *code)
 /* ---- the call ---- */
 
 typedef struct {
-    coh_tx_t tx; /* borrows from the call's bytes */
+    bool is_step;
+    coh_tx_t tx; /* both borrow from the call's bytes */
+    coh_step_t step;
     coh_addr_t sender;
 } call_tx_t;
 
@@ -251,8 +253,12 @@ static bool take_txs(coh_call_t *c, coh_msg_call_t const *m)
     c->tx_cnt = m->txs.cnt;
     c->txs    = coh_calloc((size_t)c->tx_cnt + 1, sizeof(*c->txs));
     for (uint32_t i = 0; i < c->tx_cnt; i++) {
-        c->txs[i].sender = m->txs.v[i].sender;
-        if (coh_tx_decode(&c->txs[i].tx, keep(c, m->txs.v[i].raw)) != COH_TX_OK) {
+        call_tx_t *t    = &c->txs[i];
+        coh_bytes_t raw = keep(c, m->txs.v[i].raw);
+        t->sender       = m->txs.v[i].sender;
+        t->is_step      = m->txs.v[i].is_step != 0;
+        if (t->is_step ? m->mode != COH_CALL_TRACE_BLOCK || coh_step_decode(&t->step, raw) != COH_OK
+                       : coh_tx_decode_mined(&t->tx, raw) != COH_TX_OK) {
             return false;
         }
     }
@@ -607,24 +613,28 @@ static coh_call_run_t run_one(coh_call_t *c)
     }
 }
 
-/* TRACE_BLOCK. */
+/* TRACE_BLOCK. What is not a transaction leaves no trace, and nothing in the result. */
 static coh_call_run_t run_block(coh_call_t *c)
 {
     while (c->idx < c->tx_cnt) {
         call_tx_t const *t = &c->txs[c->idx];
-        bool traced        = c->idx >= c->traced;
+        bool traced        = c->idx >= c->traced && !t->is_step;
         switch (c->stage) {
         case STAGE_BEGIN:
             if (traced) {
                 coh_call_tracer_begin(c->tracer, &t->tx, &t->sender, &c->env);
             }
             begin_tracer(c, traced);
-            coh_transition_begin(c->transition, &c->env, &t->tx, &t->sender, &c->view);
+            if (t->is_step) {
+                coh_transition_begin_step(c->transition, &c->env, &t->step, &c->view);
+            } else {
+                coh_transition_begin(c->transition, &c->env, &t->tx, &t->sender, &c->view);
+            }
             c->stage = STAGE_RUN;
             /* fall through */
         case STAGE_RUN:
             RUN_TRY(execute(c));
-            if (!take_outcome(c)) {
+            if (!t->is_step && !take_outcome(c)) { /* a step is never refused */
                 return done(c);
             }
             take_new_code(c, coh_transition_outcome(c->transition));

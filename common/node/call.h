@@ -11,7 +11,7 @@ typedef enum {
     COH_CALL_ACCESS_LIST = 2, /* eth_createAccessList */
     COH_CALL_TRACE       = 3, /* debug_traceCall */
     COH_CALL_TRACE_BLOCK =
-        4, /* all, as a block has them, each on the state that the one before leaves; the ones from `traced` on are traced */
+        4, /* all, as a block has them with its steps, each on the state that the one before leaves; the transactions from `traced` on are traced */
     COH_CALL_MODE_CNT
 } coh_call_mode_t;
 

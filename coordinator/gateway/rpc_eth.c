@@ -15,15 +15,7 @@
 /* The least tip that is suggested, wei per gas: what geth suggests when nothing goes on. */
 #define TIP_MIN UINT64_C(1000000)
 
-/* Reads argument idx with get, or fails the call and returns. */
-#define READ(get, out, call, params, idx)                                   \
-    do {                                                                    \
-        coh_rpc_fault_t fault_;                                             \
-        if (!get((out), json_array_get((params), (idx)), (idx), &fault_)) { \
-            coh_rpc_fail_fault((call), &fault_);                            \
-            return;                                                         \
-        }                                                                   \
-    } while (0)
+#define READ COH_RPC_READ
 
 #define METHOD(function) \
     void coh_rpc_do_##function(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t const *params)
@@ -125,7 +117,10 @@ METHOD(capabilities)
     PUT(out, ",\"hash\":");
     coh_rpc_put_hash(out, &rpc->head->hash);
     PUT(out, "},\"state\":{\"disabled\":false,\"oldestBlock\":");
-    coh_rpc_put_quantity(out, rpc->head->header.number);
+    uint64_t head =
+        rpc->head->header
+            .number; /* the least that is certain: others may be forgotten after a restart */
+    coh_rpc_put_quantity(out, head);
     PUT(out, "},\"stateproofs\":{\"disabled\":true}");
     for (size_t i = 0; i < COH_CNT(kept); i++) {
         coh_buf_printf(out, ",\"%s\":{\"disabled\":false,\"oldestBlock\":", kept[i]);
@@ -482,25 +477,50 @@ METHOD(fee_history)
 
 /* ---- state ---- */
 
-/* want_state checks that the state asked for is that of the head: the only one there is. number is set to what the answer must belong to, UINT64_MAX: any. */
-static bool want_state(coh_rpc_t const *rpc, coh_rpc_at_t const *at, coh_rpc_call_t *call)
+/* post_state asks for the state of the block that at means; ask is taken. Where a hash says which, the block is found first: it waits in call->extra. */
+static void free_ask(void *extra) { coh_ask_free(extra); }
+
+static void post_state_of(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *block)
 {
-    uint64_t head = rpc->head->header.number;
-    call->number  = UINT64_MAX;
-    if (at->kind == COH_RPC_AT_LATEST || at->kind == COH_RPC_AT_PENDING) {
-        return true;
+    (void)rpc;
+    coh_ask_t *ask   = call->extra;
+    call->extra      = NULL;
+    call->extra_free = NULL;
+    if (block == NULL) {
+        coh_ask_free(ask);
+        coh_rpc_fail(call, COH_RPC_SERVER, "header for hash not found");
+        return;
     }
-    call->number = head;
-    if (at->kind == COH_RPC_AT_HASH ? coh_hash_eq(&at->hash, &rpc->head->hash)
-                                    : coh_rpc_at_number(rpc, at) == head) {
-        return true;
+    ask->u.state.block = block->sealed->header.number;
+    call->number       = ask->u.state.block;
+    coh_rpc_post(call, ask, call->after);
+}
+
+static void post_state(coh_rpc_t *rpc,
+                       coh_rpc_call_t *call,
+                       coh_rpc_at_t const *at,
+                       coh_ask_t *ask,
+                       coh_rpc_step_fn *step)
+{
+    call->number = COH_BLOCK_LATEST;
+    if (at->kind == COH_RPC_AT_HASH) {
+        call->extra      = ask;
+        call->extra_free = free_ask;
+        call->after      = step;
+        coh_rpc_with_block(rpc, call, at, false, post_state_of);
+        return;
     }
-    if (at->kind == COH_RPC_AT_NUMBER && at->number > head) {
+    if (at->kind != COH_RPC_AT_LATEST && at->kind != COH_RPC_AT_PENDING) {
+        call->number = coh_rpc_at_number(rpc, at);
+    }
+    if (call->number != COH_BLOCK_LATEST && call->number > rpc->head->header.number) {
+        coh_ask_free(ask);
         coh_rpc_fail(call, COH_RPC_SERVER, "header not found");
-    } else {
-        coh_rpc_fail(call, COH_RPC_SERVER, "historical state not available");
+        return;
     }
-    return false;
+    ask->u.state.block   = call->number;
+    ask->u.state.pending = at->kind == COH_RPC_AT_PENDING;
+    coh_rpc_post(call, ask, step);
 }
 
 static coh_ask_t *ask_state(uint32_t cnt)
@@ -511,15 +531,24 @@ static coh_ask_t *ask_state(uint32_t cnt)
     return ask;
 }
 
-/* state_is_there: the answer is of the block asked for; else the call has failed. */
+void coh_rpc_fail_gone(coh_rpc_call_t *call, uint64_t block)
+{
+    coh_rpc_fail(call,
+                 COH_RPC_SERVER,
+                 "missing trie node: historical state not available: that of block %" PRIu64
+                 " is not remembered any more",
+                 block);
+}
+
+/* state_is_there: there is an answer; else the call has failed. */
 static bool state_is_there(coh_rpc_call_t *call, coh_ask_t const *ask)
 {
-    if (ask->err != COH_OK) {
-        coh_rpc_fail_err(call, ask->err);
+    if (ask->err == COH_ENOTFOUND) {
+        coh_rpc_fail_gone(call, call->number);
         return false;
     }
-    if (call->number != UINT64_MAX && ask->u.state.block != call->number) {
-        coh_rpc_fail(call, COH_RPC_SERVER, "historical state not available");
+    if (ask->err != COH_OK) {
+        coh_rpc_fail_err(call, ask->err);
         return false;
     }
     return true;
@@ -580,12 +609,9 @@ static void get_state(coh_rpc_t *rpc,
     coh_rpc_at_t at;
     READ(coh_rpc_get_addr, &key.addr, call, params, 0);
     READ(coh_rpc_get_block, &at, call, params, at_idx);
-    if (want_state(rpc, &at, call)) {
-        coh_ask_t *ask       = ask_state(1);
-        ask->u.state.pending = at.kind == COH_RPC_AT_PENDING;
-        ask->u.state.keys[0] = key;
-        coh_rpc_post(call, ask, step);
-    }
+    coh_ask_t *ask       = ask_state(1);
+    ask->u.state.keys[0] = key;
+    post_state(rpc, call, &at, ask, step);
 }
 
 METHOD(get_balance)
@@ -617,20 +643,18 @@ static void step_values(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
         return;
     }
     coh_buf_t *out        = &call->out;
-    uint32_t const *cnts  = call->extra;
     coh_key_t const *keys = ask->u.state.keys;
     PUT(out, "{");
-    for (uint32_t account = 0, i = 0; i < ask->u.state.cnt; account++) {
-        coh_buf_printf(out, "%s", i == 0 ? "" : ",");
-        coh_rpc_put_addr(out, &keys[i].addr);
-        PUT(out, ":[");
-        for (uint32_t k = 0; k < cnts[account]; k++, i++) {
-            coh_buf_printf(out, "%s", k == 0 ? "" : ",");
-            put_slot(out, &ask->u.state.values[i].word);
+    for (uint32_t i = 0; i < ask->u.state.cnt; i++) {
+        bool first = i == 0 || !coh_addr_eq(&keys[i].addr, &keys[i - 1].addr);
+        coh_buf_printf(out, "%s", i == 0 ? "" : first ? "]," : ",");
+        if (first) {
+            coh_rpc_put_addr(out, &keys[i].addr);
+            PUT(out, ":[");
         }
-        PUT(out, "]");
+        put_slot(out, &ask->u.state.values[i].word);
     }
-    PUT(out, "}");
+    PUT(out, "]}");
     coh_rpc_done(call);
 }
 
@@ -638,18 +662,17 @@ static void step_values(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
 static bool read_slots(coh_ask_t *ask,
                        char const *addr,
                        json_t const *slots,
-                       uint32_t *cnt,
                        coh_rpc_fault_t *fault)
 {
     json_t *text = json_string(addr);
     coh_addr_t at;
     bool ok = coh_rpc_get_addr(&at, text, 0, fault);
     json_decref(text);
-    *cnt = (uint32_t)json_array_size(slots);
-    if (ok && *cnt > STORAGE_VALUES_MAX - ask->u.state.cnt) {
+    size_t cnt = json_array_size(slots);
+    if (ok && cnt > STORAGE_VALUES_MAX - ask->u.state.cnt) {
         return coh_rpc_fault(fault, COH_RPC_PARAMS, "too many slots (max %u)", STORAGE_VALUES_MAX);
     }
-    for (uint32_t i = 0; i < *cnt && ok; i++) {
+    for (uint32_t i = 0; i < cnt && ok; i++) {
         coh_key_t *key = &ask->u.state.keys[ask->u.state.cnt++];
         *key           = (coh_key_t){.kind = COH_KEY_SLOT, .addr = at};
         ok             = coh_rpc_get_slot(&key->slot, json_array_get(slots, i), 0, fault);
@@ -666,29 +689,21 @@ METHOD(get_storage_values)
         coh_rpc_fail(call, COH_RPC_PARAMS, "invalid argument 0: not an object");
         return;
     }
-    if (!want_state(rpc, &at, call)) {
-        return;
-    }
     coh_rpc_fault_t fault;
     coh_ask_t *ask   = ask_state(STORAGE_VALUES_MAX);
-    uint32_t *cnts   = coh_calloc(json_object_size(accounts), sizeof(*cnts));
-    uint32_t n       = 0;
     bool ok          = true;
-    call->extra      = cnts;
-    call->extra_free = free;
     ask->u.state.cnt = 0;
     char const *addr;
     json_t *slots;
     json_object_foreach (accounts, addr, slots) {
-        ok = ok && read_slots(ask, addr, slots, &cnts[n], &fault);
-        n += ok && cnts[n] > 0; /* one without slots is left out */
+        ok = ok && read_slots(ask, addr, slots, &fault);
     }
     if (!ok) {
         coh_rpc_fail_fault(call, &fault);
     } else if (ask->u.state.cnt == 0) {
         coh_rpc_fail(call, COH_RPC_PARAMS, "empty request");
     } else {
-        coh_rpc_post(call, ask, step_values);
+        post_state(rpc, call, &at, ask, step_values);
         return;
     }
     coh_ask_free(ask);
@@ -740,7 +755,7 @@ static void fail_verdict(coh_rpc_call_t *call, coh_ask_verdict_t const *v, coh_b
 static void step_waiting(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask);
 static void show_tx(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask);
 
-static void ask_for_tx(coh_rpc_call_t *call, coh_rpc_step_fn *step)
+void coh_rpc_ask_for_tx(coh_rpc_call_t *call, coh_rpc_step_fn *step)
 {
     coh_ask_t *ask = coh_ask_new(COH_ASK_TX);
     ask->u.tx.hash = call->hash;
@@ -751,7 +766,7 @@ static void ask_waiting(coh_rpc_call_t *call)
 {
     if (!call->is_asking) {
         call->is_asking = true;
-        ask_for_tx(call, step_waiting);
+        coh_rpc_ask_for_tx(call, step_waiting);
     }
 }
 
@@ -921,12 +936,11 @@ void coh_rpc_ask_block(coh_rpc_call_t *call,
     post_block(call, NULL, number, bodies, on_block);
 }
 
-/* with_block goes on with a block: at once if it is at hand. */
-static void with_block(coh_rpc_t *rpc,
-                       coh_rpc_call_t *call,
-                       coh_rpc_at_t const *at,
-                       bool bodies,
-                       coh_rpc_block_fn *on_block)
+void coh_rpc_with_block(coh_rpc_t *rpc,
+                        coh_rpc_call_t *call,
+                        coh_rpc_at_t const *at,
+                        bool bodies,
+                        coh_rpc_block_fn *on_block)
 {
     bool by_hash           = at->kind == COH_RPC_AT_HASH;
     coh_hash_t const *hash = by_hash ? &at->hash : NULL;
@@ -1017,8 +1031,12 @@ static void show_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *bl
         break;
     case COH_RPC_SHOW_RECEIPTS: show_receipts(rpc, call, block); return;
     case COH_RPC_SHOW_TX_CNT: coh_rpc_put_quantity(out, s->tx_cnt); break;
-    case COH_RPC_SHOW_UNCLE_CNT: coh_rpc_put_quantity(out, 0); break;
-    case COH_RPC_SHOW_UNCLE: PUT(out, "null"); break;
+    case COH_RPC_SHOW_UNCLE_CNT: coh_rpc_put_quantity(out, coh_rpc_ommer_cnt(s)); break;
+    case COH_RPC_SHOW_UNCLE:
+        if (!coh_rpc_put_ommer(out, s, call->idx)) {
+            PUT(out, "null");
+        }
+        break;
     case COH_RPC_SHOW_TX:
     case COH_RPC_SHOW_RAW_TX:
     case COH_RPC_SHOW_RECEIPT:
@@ -1060,7 +1078,7 @@ static void show_at(coh_rpc_t *rpc,
 {
     call->show   = show;
     call->number = at->kind == COH_RPC_AT_HASH ? 0 : coh_rpc_at_number(rpc, at);
-    with_block(rpc, call, at, shows_bodies(show), show_block);
+    coh_rpc_with_block(rpc, call, at, shows_bodies(show), show_block);
 }
 
 static void show_by_number(coh_rpc_t *rpc,
@@ -1109,13 +1127,11 @@ METHOD(block_tx_count_by_hash) { show_by_hash(rpc, call, params, COH_RPC_SHOW_TX
 METHOD(block_tx_count_by_number) { show_by_number(rpc, call, params, COH_RPC_SHOW_TX_CNT); }
 METHOD(uncle_count_by_hash) { show_by_hash(rpc, call, params, COH_RPC_SHOW_UNCLE_CNT); }
 METHOD(uncle_count_by_number) { show_by_number(rpc, call, params, COH_RPC_SHOW_UNCLE_CNT); }
-METHOD(uncle_by_hash) { show_by_hash(rpc, call, params, COH_RPC_SHOW_UNCLE); }
-METHOD(uncle_by_number) { show_by_number(rpc, call, params, COH_RPC_SHOW_UNCLE); }
 METHOD(raw_block) { show_by_number(rpc, call, params, COH_RPC_SHOW_RAW_BLOCK); }
 METHOD(raw_header) { show_by_number(rpc, call, params, COH_RPC_SHOW_RAW_HEADER); }
 METHOD(raw_receipts) { show_by_number(rpc, call, params, COH_RPC_SHOW_RAW_RECEIPTS); }
 
-/* read_idx reads a transaction's place in its block. */
+/* read_idx reads the place of a transaction or an ommer in its block. */
 static bool read_idx(coh_rpc_call_t *call, json_t const *params)
 {
     uint64_t idx;
@@ -1126,6 +1142,20 @@ static bool read_idx(coh_rpc_call_t *call, json_t const *params)
     }
     call->idx = (uint32_t)COH_MIN(idx, (uint64_t)UINT32_MAX);
     return true;
+}
+
+METHOD(uncle_by_hash)
+{
+    if (read_idx(call, params)) {
+        show_by_hash(rpc, call, params, COH_RPC_SHOW_UNCLE);
+    }
+}
+
+METHOD(uncle_by_number)
+{
+    if (read_idx(call, params)) {
+        show_by_number(rpc, call, params, COH_RPC_SHOW_UNCLE);
+    }
 }
 
 METHOD(tx_by_block_hash)
@@ -1170,7 +1200,7 @@ static void show_tx(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
         coh_rpc_block_free(block);
         return;
     }
-    with_block(rpc, call, &at, shows_bodies(call->show), show_block);
+    coh_rpc_with_block(rpc, call, &at, shows_bodies(call->show), show_block);
 }
 
 static void step_tx(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
@@ -1204,7 +1234,7 @@ static void tx_by_hash(coh_rpc_call_t *call, json_t const *params, coh_rpc_show_
 {
     READ(coh_rpc_get_hash, &call->hash, call, params, 0);
     call->show = show;
-    ask_for_tx(call, step_tx);
+    coh_rpc_ask_for_tx(call, step_tx);
 }
 
 METHOD(tx_by_hash)

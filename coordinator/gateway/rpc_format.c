@@ -6,6 +6,7 @@
 #include "common/base/assert.h"
 #include "common/codec/receipt.h"
 #include "common/codec/rlp.h"
+#include "common/crypto/keccak.h"
 #include "coordinator/decision_log.h"
 
 #define PUT COH_RPC_PUT
@@ -135,12 +136,121 @@ static size_t rlp_header_bytes(size_t n)
     return header;
 }
 
-/* The size of the block's RLP: header, transactions, no ommers, and since Shanghai no withdrawals. */
+/* What the block has behind its transactions: the RLP of the list of ommers, and since Shanghai that of withdrawals. */
+static coh_bytes_t tail_of(coh_sealed_t const *s)
+{
+    static uint8_t const none[] = {0xc0, 0xc0};
+    return s->extra.n != 0 ? coh_buf_bytes(&s->extra)
+                           : coh_bytes(none, s->fork >= COH_FORK_SHANGHAI ? 2 : 1);
+}
+
+/* A cursor over the ommers; withdrawals, if there is a list of them, likewise. False: there is none. */
+static bool open_tail(coh_sealed_t const *s, coh_rlp_t *ommers, coh_rlp_t *withdrawals)
+{
+    coh_rlp_t tail = coh_rlp_reader(tail_of(s));
+    coh_err_t err  = coh_rlp_list(&tail, ommers);
+    bool has       = !coh_rlp_at_end(&tail);
+    if (err == COH_OK && has) {
+        err = coh_rlp_list(&tail, withdrawals);
+    }
+    COH_ASSERT(err == COH_OK); /* it was decoded when it was imported */
+    return has;
+}
+
+static bool next_ommer(coh_rlp_t *list, coh_bytes_t *raw)
+{
+    coh_rlp_kind_t kind;
+    coh_bytes_t payload;
+    return !coh_rlp_at_end(list) && coh_rlp_next_raw(list, &kind, &payload, raw) == COH_OK;
+}
+
+uint32_t coh_rpc_ommer_cnt(coh_sealed_t const *sealed)
+{
+    coh_rlp_t ommers;
+    coh_rlp_t withdrawals;
+    coh_bytes_t raw;
+    uint32_t cnt = 0;
+    open_tail(sealed, &ommers, &withdrawals);
+    while (next_ommer(&ommers, &raw)) {
+        cnt++;
+    }
+    return cnt;
+}
+
 static size_t block_bytes(coh_sealed_t const *s)
 {
-    size_t n = s->header_rlp.n + rlp_header_bytes(s->txs_bytes) + s->txs_bytes + 1 +
-               (s->fork >= COH_FORK_SHANGHAI ? 1 : 0);
+    size_t n = s->header_rlp.n + rlp_header_bytes(s->txs_bytes) + s->txs_bytes + tail_of(s).n;
     return rlp_header_bytes(n) + n;
+}
+
+bool coh_rpc_put_ommer(coh_buf_t *out, coh_sealed_t const *sealed, uint32_t idx)
+{
+    coh_rlp_t ommers;
+    coh_rlp_t withdrawals;
+    coh_bytes_t raw;
+    open_tail(sealed, &ommers, &withdrawals);
+    while (next_ommer(&ommers, &raw)) {
+        if (idx-- == 0) {
+            coh_header_t h;
+            coh_fork_t shape;
+            coh_hash_t hash;
+            coh_err_t err = coh_header_decode(&h, &shape, raw);
+            COH_ASSERT(err == COH_OK); /* it was decoded when it was imported */
+            coh_keccak256(&hash, raw.p, raw.n);
+            size_t n = raw.n + 2; /* a block without transactions and ommers */
+            PUT(out, "{");
+            put_header(out, &h, shape);
+            NAME(out, "hash");
+            coh_rpc_put_hash(out, &hash);
+            NAME(out, "size");
+            coh_rpc_put_quantity(out, rlp_header_bytes(n) + n);
+            PUT(out, ",\"uncles\":[]}");
+            return true;
+        }
+    }
+    return false;
+}
+
+static void put_tail(coh_buf_t *out, coh_sealed_t const *s)
+{
+    coh_rlp_t ommers;
+    coh_rlp_t withdrawals;
+    coh_bytes_t raw;
+    bool has = open_tail(s, &ommers, &withdrawals);
+    NAME(out, "uncles");
+    PUT(out, "[");
+    for (bool first = true; next_ommer(&ommers, &raw); first = false) {
+        coh_hash_t hash;
+        coh_keccak256(&hash, raw.p, raw.n);
+        coh_buf_printf(out, "%s", first ? "" : ",");
+        coh_rpc_put_hash(out, &hash);
+    }
+    PUT(out, "]");
+    if (!has) {
+        return;
+    }
+    NAME(out, "withdrawals");
+    PUT(out, "[");
+    for (bool first = true; !coh_rlp_at_end(&withdrawals); first = false) {
+        coh_rlp_t fields;
+        coh_withdrawal_t w;
+        bool ok = coh_rlp_list(&withdrawals, &fields) == COH_OK &&
+                  coh_rlp_u64(&fields, &w.index) == COH_OK &&
+                  coh_rlp_u64(&fields, &w.validator) == COH_OK &&
+                  coh_rlp_fixed(&fields, w.addr.b, sizeof(w.addr.b)) == COH_OK &&
+                  coh_rlp_u64(&fields, &w.amount_gwei) == COH_OK;
+        COH_ASSERT(ok); /* likewise */
+        coh_buf_printf(out, "%s{\"index\":", first ? "" : ",");
+        coh_rpc_put_quantity(out, w.index);
+        NAME(out, "validatorIndex");
+        coh_rpc_put_quantity(out, w.validator);
+        NAME(out, "address");
+        coh_rpc_put_addr(out, &w.addr);
+        NAME(out, "amount");
+        coh_rpc_put_quantity(out, w.amount_gwei);
+        PUT(out, "}");
+    }
+    PUT(out, "]");
 }
 
 void coh_rpc_put_block(coh_buf_t *out, coh_rpc_block_t const *block, bool full)
@@ -164,10 +274,8 @@ void coh_rpc_put_block(coh_buf_t *out, coh_rpc_block_t const *block, bool full)
             coh_rpc_put_hash(out, &s->receipts[i].tx_hash);
         }
     }
-    PUT(out, "],\"uncles\":[]");
-    if (s->fork >= COH_FORK_SHANGHAI) {
-        PUT(out, ",\"withdrawals\":[]");
-    }
+    PUT(out, "]");
+    put_tail(out, s);
     PUT(out, "}");
 }
 
@@ -201,13 +309,13 @@ void coh_rpc_put_pending_block(coh_buf_t *out, coh_sealed_t const *head, coh_blo
 
 /* ---- transactions ---- */
 
-static void put_access_list(coh_buf_t *out, coh_tx_t const *tx)
+void coh_rpc_put_access_list(coh_buf_t *out, coh_bytes_t payload)
 {
-    coh_rlp_t list = coh_tx_access_iter(tx);
+    coh_tx_t tx    = {.access_list = payload};
+    coh_rlp_t list = coh_tx_access_iter(&tx);
     coh_rlp_t keys;
     coh_addr_t addr;
     coh_hash_t key;
-    NAME(out, "accessList");
     PUT(out, "[");
     for (bool first = true; coh_tx_access_next(&list, &addr, &keys); first = false) {
         coh_buf_printf(out, "%s{\"address\":", first ? "" : ",");
@@ -332,7 +440,8 @@ static void put_tx(coh_buf_t *out,
         coh_rpc_put_quantity(out, tx->chain_id);
     }
     if (tx->type != COH_TX_LEGACY) {
-        put_access_list(out, tx);
+        NAME(out, "accessList");
+        coh_rpc_put_access_list(out, tx->access_list);
     }
     if (tx->type == COH_TX_BLOB) {
         put_blobs(out, tx);
@@ -513,8 +622,13 @@ void coh_rpc_put_receipt(coh_buf_t *out,
     }
     NAME(out, "type");
     coh_rpc_put_quantity(out, r->type);
-    NAME(out, "status");
-    coh_rpc_put_quantity(out, r->status);
+    if (s->roots != NULL) { /* before EIP-658 */
+        NAME(out, "root");
+        coh_rpc_put_hash(out, &s->roots[idx]);
+    } else {
+        NAME(out, "status");
+        coh_rpc_put_quantity(out, r->status);
+    }
     NAME(out, "gasUsed");
     coh_rpc_put_quantity(out, r->gas_used);
     NAME(out, "cumulativeGasUsed");
@@ -670,10 +784,8 @@ void coh_rpc_raw_block(coh_buf_t *out, coh_rpc_block_t const *block)
             coh_rlp_put_string(out, raw.p, raw.n);
         }
     }
-    coh_rlp_put_list_header(out, 0); /* ommers */
-    if (s->fork >= COH_FORK_SHANGHAI) {
-        coh_rlp_put_list_header(out, 0); /* withdrawals */
-    }
+    coh_bytes_t tail = tail_of(s);
+    coh_buf_put(out, tail.p, tail.n);
     coh_rlp_wrap_list(out, at);
 }
 
@@ -683,9 +795,13 @@ void coh_rpc_raw_receipt(coh_buf_t *out, coh_sealed_t const *sealed, uint32_t id
     coh_receipt_t receipt     = {
             .type           = (coh_tx_type_t)r->type,
             .status         = r->status,
+            .has_root       = sealed->roots != NULL,
             .cumulative_gas = r->cumulative_gas,
             .logs           = coh_sealed_logs(sealed, idx),
     };
+    if (receipt.has_root) {
+        receipt.root = sealed->roots[idx];
+    }
     bool valid = coh_bloom_add_logs(receipt.bloom, receipt.logs);
     COH_ASSERT(valid);
     coh_receipt_put(out, &receipt);

@@ -30,6 +30,9 @@ static inline bool coh_rpc_block_has_bodies(coh_rpc_block_t const *block)
 void coh_rpc_put_header(coh_buf_t *out, coh_sealed_t const *sealed);
 /* A block with its transactions' hashes, or, if full, the transactions themselves (bodies needed). */
 void coh_rpc_put_block(coh_buf_t *out, coh_rpc_block_t const *block, bool full);
+/* How many ommers a block has, and one of them as a block without a body; false, and nothing appended, if there are not so many. */
+uint32_t coh_rpc_ommer_cnt(coh_sealed_t const *sealed);
+bool coh_rpc_put_ommer(coh_buf_t *out, coh_sealed_t const *sealed, uint32_t idx);
 /* The block that would come after sealed under env, as it stands now: without transactions. */
 void coh_rpc_put_pending_block(coh_buf_t *out,
                                coh_sealed_t const *head,
@@ -41,6 +44,9 @@ coh_err_t coh_rpc_put_pooled_tx(coh_buf_t *out,
                                 coh_bytes_t raw,
                                 coh_hash_t const *hash,
                                 coh_addr_t const *sender);
+
+/* An access list, of the payload of its RLP list (EIP-2930), which must be one. */
+void coh_rpc_put_access_list(coh_buf_t *out, coh_bytes_t payload);
 
 /* coh_rpc_receipt_needs_body: what receipt idx shows of blobs stands in its transaction. */
 bool coh_rpc_receipt_needs_body(coh_sealed_t const *sealed, uint32_t idx);

@@ -1,4 +1,4 @@
-/* rpc_private.h: the inside of rpc.h, shared by rpc.c (requests, calls, asks), rpc_eth.c (methods), and rpc_logs.c (logs, filters, subscriptions). */
+/* rpc_private.h: the inside of rpc.h, shared by rpc.c (requests, calls, asks), rpc_eth.c (methods), rpc_call.c (calls and traces), and rpc_logs.c (logs, filters, subscriptions). */
 #ifndef COH_RPC_PRIVATE_H
 #define COH_RPC_PRIVATE_H
 
@@ -67,6 +67,7 @@ struct coh_rpc_call {
     bool is_error;
     coh_rpc_step_fn *step;
     coh_rpc_block_fn *on_block;
+    coh_rpc_step_fn *after; /* what on_block asks goes on with it */
     /* The method's own. */
     coh_rpc_show_t show;
     coh_hash_t hash;
@@ -198,6 +199,16 @@ void coh_rpc_wait_for_tx(coh_rpc_call_t *call);
 void coh_rpc_stop_waiting(coh_rpc_call_t *call);
 void coh_rpc_ask_waiting(coh_rpc_t *rpc);
 
+/* Reads argument idx with get, or fails the call and returns. */
+#define COH_RPC_READ(get, out, call, params, idx)                           \
+    do {                                                                    \
+        coh_rpc_fault_t fault_;                                             \
+        if (!get((out), json_array_get((params), (idx)), (idx), &fault_)) { \
+            coh_rpc_fail_fault((call), &fault_);                            \
+            return;                                                         \
+        }                                                                   \
+    } while (0)
+
 /* ---- blocks (rpc_eth.c) ---- */
 
 /* coh_rpc_cached returns a block at hand, with bodies if wanted, borrowed; or NULL. */
@@ -209,6 +220,15 @@ void coh_rpc_ask_block(coh_rpc_call_t *call,
                        uint64_t number,
                        bool bodies,
                        coh_rpc_block_fn *on_block);
+/* coh_rpc_with_block goes on with the block that at means: at once if it is at hand. coh_rpc_ask_for_tx asks where the transaction call->hash is. */
+void coh_rpc_with_block(coh_rpc_t *rpc,
+                        coh_rpc_call_t *call,
+                        coh_rpc_at_t const *at,
+                        bool bodies,
+                        coh_rpc_block_fn *on_block);
+void coh_rpc_ask_for_tx(coh_rpc_call_t *call, coh_rpc_step_fn *step);
+/* coh_rpc_fail_gone: the state of block is not remembered any more. */
+void coh_rpc_fail_gone(coh_rpc_call_t *call, uint64_t block);
 /* coh_rpc_at_number: the number that at means, but for hashes. */
 uint64_t coh_rpc_at_number(coh_rpc_t const *rpc, coh_rpc_at_t const *at);
 /* The suggested tip after block. */

@@ -306,7 +306,8 @@ describe("the door", () => {
         const owner = (await rpc("cohort_ownerOf", "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266")).result;
         assert.equal(owner.rank, owner.shard + 1);
         assert.equal((await rpc("cohort_shards")).result.shards.length, 2);
-        assert.equal((await rpc("eth_getBalance", "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266", "0x1")).error.message, "historical state not available");
+        assert.equal((await rpc("eth_getBalance", "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266", "0x0")).result, "0x21e19e0c9bab2400000");
+        assert.equal((await rpc("eth_getBalance", "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266", "0xffffff")).error.message, "header not found");
         assert.equal((await rpc("eth_getBlockByNumber", "0xffffff", false)).result, null);
         const earliest = (await rpc("eth_getBlockByNumber", "earliest", false)).result;
         assert.equal(earliest.number, "0x0");

@@ -72,6 +72,7 @@ void coh_rpcworld_fini(coh_rpcworld_t *w)
     for (uint32_t i = 0; i < w->note_cnt; i++) {
         free(w->notes[i]);
     }
+    coh_buf_free(&w->call_tx);
     free(w->notes);
     free(w->records);
     free(w->blocks);
@@ -87,7 +88,8 @@ void coh_rpcworld_add(coh_rpcworld_t *w,
     coh_header_t h;
     coh_fork_t by_fields;
     coh_err_t err    = coh_header_decode(&h, &by_fields, header);
-    coh_decision_t d = {.number = h.number, .fork = fork, .tx_cnt = cnt, .header = header};
+    coh_decision_t d = {
+        .number = h.number, .fork = fork, .tx_cnt = cnt, .header = header, .extra = w->extra};
     coh_buf_t record = COH_BUF_INIT;
     coh_sealed_t *sealed;
     COH_ASSERT(err == COH_OK);
@@ -186,6 +188,37 @@ static void answer_submit(coh_rpcworld_t *w, coh_ask_t *ask)
     }
 }
 
+static void answer_call(coh_rpcworld_t *w, coh_ask_t *ask)
+{
+    coh_msg_call_t const *m = &ask->u.call.m;
+    w->call                 = *m;
+    w->call_cnt++;
+    coh_buf_clear(&w->call_tx);
+    coh_buf_put(&w->call_tx, m->txs.v[m->txs.cnt - 1].raw.p, m->txs.v[m->txs.cnt - 1].raw.n);
+    if (m->overrides.cnt != 0) {
+        w->call_override        = m->overrides.v[0];
+        w->call_override.code.p = NULL;
+    }
+    if (m->slots.cnt != 0) {
+        w->call_slot = m->slots.v[0];
+    }
+    ask->u.call.result = w->call_result;
+}
+
+static void answer_state(coh_rpcworld_t *w, coh_ask_t *ask)
+{
+    if (ask->u.state.block < w->oldest) {
+        ask->err = COH_ENOTFOUND;
+        return;
+    }
+    ask->u.state.values = coh_calloc(ask->u.state.cnt, sizeof(*ask->u.state.values));
+    for (uint32_t i = 0; i < ask->u.state.cnt; i++) {
+        bool latest                  = ask->u.state.block == COH_BLOCK_LATEST;
+        ask->u.state.values[i].nonce = 7;
+        ask->u.state.values[i].word  = coh_u256(latest ? 0x1234 : 0x1000 + ask->u.state.block);
+    }
+}
+
 static void answer_one(coh_rpcworld_t *w, coh_ask_t *ask)
 {
     switch (ask->kind) {
@@ -193,14 +226,8 @@ static void answer_one(coh_rpcworld_t *w, coh_ask_t *ask)
     case COH_ASK_TX: answer_tx(w, ask); break;
     case COH_ASK_HEADERS: answer_headers(w, ask); break;
     case COH_ASK_SUBMIT: answer_submit(w, ask); break;
-    case COH_ASK_STATE:
-        ask->u.state.block  = w->first + w->block_cnt - 1;
-        ask->u.state.values = coh_calloc(ask->u.state.cnt, sizeof(*ask->u.state.values));
-        for (uint32_t i = 0; i < ask->u.state.cnt; i++) {
-            ask->u.state.values[i].nonce = 7;
-            ask->u.state.values[i].word  = coh_u256(0x1234);
-        }
-        break;
+    case COH_ASK_STATE: answer_state(w, ask); break;
+    case COH_ASK_CALL: answer_call(w, ask); break;
     case COH_ASK_POOL: break;
     case COH_ASK_SHARDS: coh_buf_printf(&ask->bytes, "{}"); break;
     }

@@ -23,6 +23,7 @@ typedef struct {
     coh_sealed_t **blocks;
     uint32_t block_cnt;
     uint64_t first;
+    coh_bytes_t extra; /* what blocks that are added have behind their transactions; borrowed */
     bool
         on_disk; /* blocks come as records even where bodies are not wanted, and transactions without their block */
     coh_ask_t *asks;     /* posted, not answered */
@@ -30,7 +31,15 @@ typedef struct {
     uint32_t submit_cnt; /* ...and transactions handed in... */
     uint32_t batch_cnt;  /* ...in so many batches */
     bool wants_pooled;
-    coh_tx_err_t verdict; /* of transactions handed in */
+    coh_tx_err_t verdict;              /* of transactions handed in */
+    coh_msg_call_result_t call_result; /* what calls end with; borrowed */
+    uint64_t oldest;                   /* block whose state is remembered */
+    coh_msg_call_t call;               /* the last one asked for, without its lists, of which... */
+    coh_buf_t call_tx;                 /* ...the last transaction's raw form... */
+    coh_rec_override_t
+        call_override; /* ...and the first overrides are here; code: only its length */
+    coh_rec_override_slot_t call_slot;
+    uint32_t call_cnt;
     uint64_t now_us;
     char *answer; /* the last one, NUL-terminated; owned */
     uint32_t answer_cnt;

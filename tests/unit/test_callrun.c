@@ -897,6 +897,51 @@ static void calls_of_random_contracts(void **state)
     assert_true(ok > 100);
 }
 
+/* Steps of a block are executed in their places, and not traced. */
+static void calls_of_blocks_with_steps(void **state)
+{
+    (void)state;
+    world_t w;
+    coh_addr_t to    = addr_of(0x700);
+    uint8_t word[32] = {[31] = 0x5a};
+    coh_buf_t step   = COH_BUF_INIT;
+    init(&w);
+    /* stores what it is called with, and returns what was stored before */
+    put_code(
+        &w,
+        0x700,
+        0,
+        "PUSH1 0 SLOAD PUSH1 0 MSTORE PUSH1 0 CALLDATALOAD PUSH1 0 SSTORE PUSH1 32 PUSH1 0 RETURN");
+    coh_step_put(&step,
+                 &(coh_step_t){.kind = COH_STEP_CALL, .to = to, .data = coh_bytes(word, 32)});
+    w.tx.to      = to;
+    w.tx.nonce   = 4;
+    w.tx.max_fee = coh_u256(20);
+    coh_call_free(new_call(&w, COH_CALL_EXECUTE)); /* sets the environment */
+    coh_rec_block_tx_t txs[2]      = {{.is_step = 1, .raw = coh_buf_bytes(&step)},
+                                      {.sender = w.sender, .raw = coh_buf_bytes(&w.raw)}};
+    w.m.mode                       = COH_CALL_TRACE_BLOCK;
+    w.m.tracer                     = COH_TRACER_CALLS;
+    w.m.txs.v                      = txs;
+    w.m.txs.cnt                    = 2;
+    coh_call_t *c                  = coh_call_new(&w.m, &w.limits, w.codes);
+    coh_msg_call_result_t const *r = serve(&w, c);
+    assert_int_equal(r->err, COH_CALL_OK);
+    assert_int_equal(r->traces.cnt, 1);
+    assert_int_equal(r->output.n, 32);
+    assert_int_equal(r->output.p[31], 0x5a);
+    coh_call_free(c);
+    /* One that does not decode, and one where there are none. */
+    txs[0].raw.n--;
+    assert_null(coh_call_new(&w.m, &w.limits, w.codes));
+    txs[0].raw.n++;
+    w.m.mode    = COH_CALL_EXECUTE;
+    w.m.txs.cnt = 1;
+    assert_null(coh_call_new(&w.m, &w.limits, w.codes));
+    coh_buf_free(&step);
+    fini(&w);
+}
+
 /* A row of transactions is executed as one block's; the last half is traced. */
 static void calls_of_blocks(void **state)
 {
@@ -981,6 +1026,7 @@ int main(void)
         cmocka_unit_test(call_traces_are_bounded),
         cmocka_unit_test(calls_of_random_contracts),
         cmocka_unit_test(calls_of_blocks),
+        cmocka_unit_test(calls_of_blocks_with_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include "common/base/alloc.h"
 #include "common/base/hex.h"
 #include "common/codec/receipt.h"
+#include "common/evm/evm.h"
 #include "coordinator/gateway/rpc_json.h"
 #include "tests/support/rpcworld.h"
 #include "tests/support/txgen.h"
@@ -123,6 +124,8 @@ static int teardown(void **state)
     return 0;
 }
 
+static coh_fork_t rules = COH_FORK_SHANGHAI; /* of blocks that are added */
+
 /* add_block puts a block of cnt transfers on top; those of the bits in logged have one log with topic, or without if it is not even. */
 static void add_block(coh_rpcworld_t *w, uint32_t cnt, uint32_t logged)
 {
@@ -159,8 +162,8 @@ static void add_block(coh_rpcworld_t *w, uint32_t cnt, uint32_t logged)
                                      .logs     = coh_buf_bytes(&logs[i])};
     }
     coh_buf_t rlp = COH_BUF_INIT;
-    coh_header_encode(&rlp, &h, COH_FORK_SHANGHAI);
-    coh_rpcworld_add(w, coh_buf_bytes(&rlp), COH_FORK_SHANGHAI, txs, cnt);
+    coh_header_encode(&rlp, &h, rules);
+    coh_rpcworld_add(w, coh_buf_bytes(&rlp), rules, txs, cnt);
     coh_buf_free(&rlp);
     for (uint32_t i = 0; i < cnt; i++) {
         coh_buf_free(&logs[i]);
@@ -186,10 +189,23 @@ static char const *result_of(coh_rpcworld_t const *w)
     return text;
 }
 
+static char const *call_with(coh_rpcworld_t *w, char const *method, char const *params)
+{
+    char text[4096];
+    int n = snprintf(text,
+                     sizeof(text),
+                     "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\",\"params\":%s}",
+                     method,
+                     params);
+    assert_true(n > 0 && (size_t)n < sizeof(text));
+    return coh_rpcworld_call(w, text);
+}
+
 #define CALL(method, params) \
     coh_rpcworld_call(       \
         &w, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"" method "\",\"params\":" params "}")
-#define ANSWER(result) "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":" result "}"
+#define CALL_WITH(method, params) call_with(&w, method, params)
+#define ANSWER(result)            "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":" result "}"
 #define FAULT(code, text) \
     "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":" code ",\"message\":\"" text "\"}}"
 
@@ -382,21 +398,37 @@ static void rpc_waits_for_the_receipt(void **state)
     coh_rpcworld_fini(&w);
 }
 
-static void rpc_state_is_the_heads(void **state)
+#define AA "\"0x00000000000000000000000000000000000000aa\""
+
+static void rpc_state_of_blocks(void **state)
 {
     (void)state;
     coh_rpcworld_t w;
     coh_rpcworld_init(&w, &genesis);
     add_block(&w, 0, 0);
     add_block(&w, 0, 0);
-#define AA "\"0x00000000000000000000000000000000000000aa\""
+    add_block(&w, 0, 0);
+    w.oldest = 1;
+    char hash[67];
+    (void)snprintf(hash, sizeof(hash), "0x");
+    coh_hex_encode(hash + 2, w.blocks[1]->hash.b, 32);
+    char params[256];
     assert_string_equal(CALL("eth_getTransactionCount", "[" AA ",\"pending\"]"), ANSWER("\"0x7\""));
-    assert_string_equal(CALL("eth_getBalance", "[" AA ",\"0x1\"]"), ANSWER("\"0x1234\""));
+    assert_string_equal(CALL("eth_getBalance", "[" AA "]"), ANSWER("\"0x1234\""));
+    assert_string_equal(CALL("eth_getBalance", "[" AA ",\"0x2\"]"), ANSWER("\"0x1002\""));
     assert_string_equal(CALL("eth_getBalance", "[" AA ",{\"blockNumber\":\"0x1\"}]"),
-                        ANSWER("\"0x1234\""));
+                        ANSWER("\"0x1001\""));
+    (void)snprintf(params, sizeof(params), "[" AA ",{\"blockHash\":\"%s\"}]", hash);
+    assert_string_equal(CALL_WITH("eth_getBalance", params), ANSWER("\"0x1001\""));
+    hash[2] = hash[2] == '0' ? '1' : '0';
+    (void)snprintf(params, sizeof(params), "[" AA ",\"%s\"]", hash);
+    assert_string_equal(CALL_WITH("eth_getBalance", params),
+                        FAULT("-32000", "header for hash not found"));
     assert_string_equal(CALL("eth_getBalance", "[" AA ",\"0x0\"]"),
-                        FAULT("-32000", "historical state not available"));
-    assert_string_equal(CALL("eth_getBalance", "[" AA ",\"0x2\"]"),
+                        FAULT("-32000",
+                              "missing trie node: historical state not available: that of block 0 "
+                              "is not remembered any more"));
+    assert_string_equal(CALL("eth_getBalance", "[" AA ",\"0x3\"]"),
                         FAULT("-32000", "header not found"));
     assert_string_equal(
         CALL("eth_getStorageAt", "[" AA ",\"0x0\",\"latest\"]"),
@@ -405,6 +437,217 @@ static void rpc_state_is_the_heads(void **state)
     assert_string_equal(
         CALL("eth_getBalance", "[\"0xaa\"]"),
         FAULT("-32602", "invalid argument 0: hex string has length 2, want 40 for common.Address"));
+    coh_rpcworld_fini(&w);
+}
+
+/* What a call asks of a shard, and what becomes of each way in which it may end. */
+static void rpc_calls(void **state)
+{
+    (void)state;
+    coh_rpcworld_t w;
+    coh_tx_t tx;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 0, 0);
+    add_block(&w, 0, 0);
+    uint8_t output[] = {0xab, 0xcd};
+    w.call_result    = (coh_msg_call_result_t){.output = coh_bytes(output, 2), .gas = 0x5316};
+    assert_string_equal(CALL("eth_call", "[{\"to\":" AA ",\"input\":\"0x0102\"}]"),
+                        ANSWER("\"0xabcd\""));
+    assert_int_equal(w.call.block, 1);
+    assert_int_equal(w.call.number, 1);
+    assert_int_equal(w.call.mode, COH_CALL_EXECUTE);
+    assert_int_equal(coh_tx_decode(&tx, coh_buf_bytes(&w.call_tx)), COH_TX_OK);
+    assert_int_equal(tx.type, COH_TX_LEGACY);
+    assert_int_equal(tx.gas_limit, UINT64_MAX);
+    assert_int_equal(tx.data.n, 2);
+    assert_string_equal(
+        CALL("eth_call",
+             "[{\"to\":" AA ",\"maxFeePerGas\":\"0x9\",\"gas\":\"0x30d40\",\"accessList\":[{"
+             "\"address\":" AA ",\"storageKeys\":["
+             "\"0x0000000000000000000000000000000000000000000000000000000000000005\"]}]},\"0x0\",{"
+             "" AA ":{\"balance\":\"0x7\",\"code\":\"0x600000\",\"stateDiff\":{"
+             "\"0x0000000000000000000000000000000000000000000000000000000000000001\":"
+             "\"0x0000000000000000000000000000000000000000000000000000000000000002\"}}},"
+             "{\"number\":\"0x63\",\"baseFeePerGas\":\"0x3\"}]"),
+        ANSWER("\"0xabcd\""));
+    assert_int_equal(w.call.block, 0);
+    assert_int_equal(w.call.number, 0x63);
+    assert_int_equal(w.call.base_fee.w[0], 3);
+    assert_int_equal(coh_tx_decode(&tx, coh_buf_bytes(&w.call_tx)), COH_TX_OK);
+    assert_int_equal(tx.type, COH_TX_DYNAMIC_FEE);
+    assert_int_equal(tx.gas_limit, 200000);
+    assert_int_equal(tx.max_fee.w[0], 9);
+    assert_int_equal(tx.access_key_cnt, 1);
+    assert_int_equal(w.call.overrides.cnt, 1);
+    assert_int_equal(w.call_override.fields, COH_OVERRIDE_BALANCE | COH_OVERRIDE_CODE);
+    assert_int_equal(w.call_override.balance.w[0], 7);
+    assert_int_equal(w.call_override.code.n, 3);
+    assert_int_equal(w.call.slots.cnt, 1);
+    assert_int_equal(w.call_slot.slot.w[0], 1);
+    assert_int_equal(w.call_slot.value.w[0], 2);
+    assert_string_equal(CALL("eth_estimateGas", "[{\"to\":" AA "}]"), ANSWER("\"0x5316\""));
+    assert_int_equal(w.call.mode, COH_CALL_ESTIMATE);
+    uint8_t list[] = {0xd6, 0x94, 0, 0, 0, 0, 0, 0, 0, 0,    0,   0,
+                      0,    0,    0, 0, 0, 0, 0, 0, 0, 0xaa, 0xc0};
+    w.call_result  = (coh_msg_call_result_t){
+         .access_list = coh_bytes(list, sizeof(list)), .status = COH_EVM_REVERT, .gas_used = 0x5208};
+    assert_string_equal(CALL("eth_createAccessList", "[{\"to\":" AA "}]"),
+                        ANSWER("{\"accessList\":[{\"address\":" AA
+                               ",\"storageKeys\":[]}],\"error\":\"execution reverted\",\"gasUsed\":"
+                               "\"0x5208\"}"));
+    coh_rpcworld_fini(&w);
+}
+
+static void rpc_calls_fail_as_geth_says(void **state)
+{
+    (void)state;
+    coh_rpcworld_t w;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 0, 0);
+    uint8_t reason[100] = {0x08, 0xc3, 0x79, 0xa0};
+    reason[35]          = 32;
+    reason[67]          = 4;
+    memcpy(reason + 68, "oops", 4);
+    uint8_t panic[36] = {0x4e, 0x48, 0x7b, 0x71};
+    panic[35]         = 0x11;
+    static struct {
+        coh_call_err_t err;
+        char const *fault;
+    } const ends[] = {
+        {COH_CALL_GONE,
+         FAULT("-32000",
+               "missing trie node: historical state not available: that of block 0 is not "
+               "remembered any more")},
+        {COH_CALL_TIMEOUT, FAULT("-32000", "execution aborted (timeout = 5000ms)")},
+        {COH_CALL_MEMORY, FAULT("-32005", "the call or its trace needs too much memory")},
+        {COH_CALL_BUSY, FAULT("-32005", "busy: too many calls")},
+        {COH_CALL_INVALID, FAULT("-32602", "no such call")},
+        {COH_CALL_CLOSED, FAULT("-32000", "the node is stopping")},
+        {COH_CALL_ALLOWANCE, FAULT("-32000", "gas required exceeds allowance (77)")},
+        {COH_CALL_REFUSED,
+         FAULT("-32000",
+               "err: insufficient funds for gas * price + value (supplied gas 50000000)")},
+    };
+    for (size_t i = 0; i < COH_CNT(ends); i++) {
+        w.call_result = (coh_msg_call_result_t){
+            .err = (uint32_t)ends[i].err, .gas = 77, .verdict = COH_TX_FUNDS};
+        assert_string_equal(CALL("eth_call", "[{\"to\":" AA "}]"), ends[i].fault);
+    }
+    w.call_result = (coh_msg_call_result_t){.status = COH_EVM_OUT_OF_GAS};
+    assert_string_equal(CALL("eth_call", "[{\"to\":" AA "}]"), FAULT("-32000", "out of gas"));
+    w.call_result =
+        (coh_msg_call_result_t){.status = COH_EVM_REVERT, .output = coh_bytes(reason, 100)};
+    char const *text = CALL("eth_call", "[{\"to\":" AA "}]");
+    assert_non_null(strstr(
+        text, "\"code\":3,\"message\":\"execution reverted: oops\",\"data\":\"0x08c379a000000000"));
+    w.call_result =
+        (coh_msg_call_result_t){.status = COH_EVM_REVERT, .output = coh_bytes(panic, 36)};
+    text = CALL("eth_call", "[{\"to\":" AA "}]");
+    assert_non_null(
+        strstr(text, "\"message\":\"execution reverted: arithmetic underflow or overflow\""));
+    panic[35] = 0x99;
+    text      = CALL("eth_call", "[{\"to\":" AA "}]");
+    assert_non_null(strstr(text, "\"message\":\"execution reverted: unknown panic code: 0x99\""));
+    /* Lengths that lie. */
+    w.call_result.output = coh_bytes(reason, 100);
+    memset(reason + 4, 0xff, 32);
+    text = CALL("eth_call", "[{\"to\":" AA "}]");
+    assert_non_null(strstr(text, "\"message\":\"execution reverted\""));
+    memset(reason + 4, 0, 32);
+    reason[35] = 32;
+    reason[67] = 33;
+    text       = CALL("eth_call", "[{\"to\":" AA "}]");
+    assert_non_null(strstr(text, "\"message\":\"execution reverted\""));
+    uint32_t asked = w.call_cnt;
+    static struct {
+        char const *params;
+        char const *fault;
+    } const refused[] = {
+        {"[{\"data\":\"0x01\",\"input\":\"0x02\"}]",
+         FAULT("-32000",
+               "both \\\"data\\\" and \\\"input\\\" are set and not equal. Please use "
+               "\\\"input\\\" to pass transaction call data")},
+        {"[{\"gasPrice\":\"0x1\",\"maxFeePerGas\":\"0x1\"}]",
+         FAULT("-32000", "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")},
+        {"[{\"maxFeePerGas\":\"0x1\",\"maxPriorityFeePerGas\":\"0x2\"}]",
+         FAULT("-32000", "max priority fee per gas higher than max fee per gas")},
+        {"[{},\"0x1\"]", FAULT("-32000", "header not found")},
+        {"[{\"blobVersionedHashes\":[],"
+         "\"to\":" AA "}]",
+         FAULT("-32000", "need at least 1 blob for a blob transaction")},
+        {"[7]", FAULT("-32602", "invalid argument 0: not an object")},
+        {"[{},\"latest\",{" AA ":{\"state\":{},\"stateDiff\":{}}}]",
+         FAULT("-32000",
+               "account 0x00000000000000000000000000000000000000aa has both 'state' and "
+               "'stateDiff'")},
+        {"[{},\"latest\",{},{\"beaconRoot\":\"0x\"}]",
+         FAULT("-32000", "block override \\\"beaconRoot\\\" is not supported for this RPC method")},
+    };
+    for (size_t i = 0; i < COH_CNT(refused); i++) {
+        assert_string_equal(CALL_WITH("eth_call", refused[i].params), refused[i].fault);
+    }
+    assert_int_equal(w.call_cnt, asked);
+    coh_rpcworld_fini(&w);
+}
+
+static void rpc_traces(void **state)
+{
+    (void)state;
+    coh_rpcworld_t w;
+    coh_genesis_t prague            = genesis;
+    prague.fork_at[COH_FORK_CANCUN] = 0;
+    prague.fork_at[COH_FORK_PRAGUE] = 0;
+    coh_rpcworld_init(&w, &prague);
+    rules = COH_FORK_PRAGUE; /* with two steps before the transactions: EIP-4788, EIP-2935 */
+    add_block(&w, 0, 0);
+    add_block(&w, 2, 0);
+    rules                    = COH_FORK_SHANGHAI;
+    coh_rec_trace_t traces[] = {{.json = coh_bytes("{\"a\":1}", 7)},
+                                {.json = coh_bytes("{\"b\":2}", 7)}};
+    w.call_result            = (coh_msg_call_result_t){.traces = {.v = traces, .cnt = 2}};
+    char expected[512];
+    char hashes[2][65];
+    for (size_t i = 0; i < 2; i++) {
+        coh_hex_encode(hashes[i], w.blocks[1]->receipts[i].tx_hash.b, 32);
+    }
+    (void)snprintf(expected,
+                   sizeof(expected),
+                   ANSWER("[{\"txHash\":\"0x%s\",\"result\":{\"a\":1}},{\"txHash\":\"0x%s\","
+                          "\"result\":{\"b\":2}}]"),
+                   hashes[0],
+                   hashes[1]);
+    assert_string_equal(CALL("debug_traceBlockByNumber",
+                             "[\"0x1\",{\"tracer\":\"callTracer\",\"tracerConfig\":{\"withLog\":"
+                             "true},\"enableMemory\":true}]"),
+                        expected);
+    assert_int_equal(w.call.mode, COH_CALL_TRACE_BLOCK);
+    assert_int_equal(w.call.block, 0); /* its parent */
+    assert_int_equal(w.call.number, 1);
+    assert_int_equal(w.call.txs.cnt, 4);
+    assert_int_equal(w.call.traced, 0);
+    assert_int_equal(w.call.tracer, COH_TRACER_CALLS);
+    assert_int_equal(w.call.trace_flags, COH_TRACE_WITH_LOG);
+    char params[128];
+    (void)snprintf(params, sizeof(params), "[\"0x%s\",{\"enableMemory\":true}]", hashes[0]);
+    assert_string_equal(CALL_WITH("debug_traceTransaction", params), ANSWER("{\"a\":1}"));
+    assert_int_equal(w.call.txs.cnt, 3);
+    assert_int_equal(w.call.traced, 2);
+    assert_int_equal(w.call.trace_flags, COH_TRACE_MEMORY);
+    assert_string_equal(CALL("debug_traceBlockByNumber", "[\"0x0\"]"),
+                        FAULT("-32000", "genesis is not traceable"));
+    assert_string_equal(CALL("debug_traceBlockByNumber", "[\"0x9\"]"),
+                        FAULT("-32000", "block #9 not found"));
+    assert_string_equal(CALL("debug_traceTransaction",
+                             "[\"0x00000000000000000000000000000000000000000000000000000000000000"
+                             "01\"]"),
+                        FAULT("-32000", "transaction not found"));
+    assert_string_equal(CALL("debug_traceCall", "[{\"to\":" AA "},\"latest\",{}]"),
+                        ANSWER("{\"a\":1}"));
+    assert_int_equal(w.call.mode, COH_CALL_TRACE);
+    assert_string_equal(
+        CALL("debug_traceCall", "[{},\"latest\",{\"tracer\":\"noopTracer\"}]"),
+        FAULT("-32000",
+              "tracer noopTracer is not available: use callTracer, prestateTracer, or none"));
     coh_rpcworld_fini(&w);
 }
 
@@ -591,7 +834,10 @@ int main(void)
         cmocka_unit_test(rpc_time_is_up),
         cmocka_unit_test(rpc_submissions_go_as_one_batch),
         cmocka_unit_test(rpc_waits_for_the_receipt),
-        cmocka_unit_test(rpc_state_is_the_heads),
+        cmocka_unit_test(rpc_state_of_blocks),
+        cmocka_unit_test(rpc_calls),
+        cmocka_unit_test(rpc_calls_fail_as_geth_says),
+        cmocka_unit_test(rpc_traces),
         cmocka_unit_test(rpc_finds_logs),
         cmocka_unit_test(rpc_filters_tell_what_is_new),
         cmocka_unit_test(rpc_subscribers_miss_nothing),

@@ -1,0 +1,949 @@
+/* Methods that execute on the state of a committed block: calls, estimates, access lists, traces. Arguments, defaults and texts of errors are geth's. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/base/alloc.h"
+#include "common/base/assert.h"
+#include "common/base/hex.h"
+#include "common/evm/evm.h"
+#include "coordinator/calls.h"
+#include "coordinator/gateway/rpc_private.h"
+
+#define PUT  COH_RPC_PUT
+#define READ COH_RPC_READ
+
+#define METHOD(function) \
+    void coh_rpc_do_##function(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t const *params)
+
+/* Thousandths that an estimate may be too much, as in geth. */
+#define ESTIMATE_RATIO 15u
+/* The DAO fork's block (EIP-779). */
+#define DAO_CHAIN UINT64_C(1)
+#define DAO_BLOCK UINT64_C(1920000)
+
+/* What is being put together for a shard. */
+typedef struct {
+    coh_ask_t *ask; /* owned until it is posted */
+    coh_rpc_at_t at;
+    coh_tx_t tx; /* borrows from what follows */
+    coh_addr_t from;
+    coh_buf_t data;
+    coh_buf_t access_list;
+    coh_buf_t blob_hashes;
+    coh_buf_t auth_list;
+    coh_ask_part_t *codes; /* owned; of overrides, in the ask's bytes */
+    coh_block_env_t env;   /* what env_fields (COH_CALL_ENV_*) say of it is given */
+    uint32_t env_fields;
+    bool one;           /* a trace of one transaction, not of a block */
+    uint32_t tx_idx;    /* of it */
+    uint32_t tx_cnt;    /* traced, of a block */
+    coh_hash_t *hashes; /* owned; of the transactions of a traced block */
+} run_t;
+
+static void free_run(void *extra)
+{
+    run_t *r = extra;
+    coh_ask_free(r->ask);
+    coh_buf_free(&r->data);
+    coh_buf_free(&r->access_list);
+    coh_buf_free(&r->blob_hashes);
+    coh_buf_free(&r->auth_list);
+    free(r->codes);
+    free(r->hashes);
+    free(r);
+}
+
+static run_t *new_run(coh_rpc_call_t *call, coh_call_mode_t mode)
+{
+    run_t *r              = coh_calloc(1, sizeof(*r));
+    r->ask                = coh_ask_new(COH_ASK_CALL);
+    r->ask->u.call.m.mode = (uint32_t)mode;
+    call->extra           = r;
+    call->extra_free      = free_run;
+    return r;
+}
+
+/* ---- reading what is to be executed ---- */
+
+/* member finds a member that is there and not null. */
+static json_t *member(json_t const *object, char const *name)
+{
+    json_t *v = json_object_get(object, name);
+    return json_is_null(v) ? NULL : v;
+}
+
+static bool optional_u256(coh_u256_t *out,
+                          json_t const *object,
+                          char const *name,
+                          unsigned idx,
+                          coh_rpc_fault_t *fault)
+{
+    json_t const *v = member(object, name);
+    return v == NULL || coh_rpc_get_u256(out, v, idx, fault);
+}
+
+static bool optional_quantity(uint64_t *out,
+                              json_t const *object,
+                              char const *name,
+                              unsigned idx,
+                              coh_rpc_fault_t *fault)
+{
+    json_t const *v = member(object, name);
+    return v == NULL || coh_rpc_get_quantity(out, v, idx, fault);
+}
+
+static bool is_object_or_none(json_t const *v, unsigned idx, coh_rpc_fault_t *fault)
+{
+    return v == NULL || json_is_null(v) || json_is_object(v) ||
+           coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument %u: not an object", idx);
+}
+
+/* list_of finds a member that must be a list; NULL without a fault: there is none. */
+static bool list_of(json_t const **out,
+                    json_t const *object,
+                    char const *name,
+                    unsigned idx,
+                    coh_rpc_fault_t *fault)
+{
+    *out = member(object, name);
+    return *out == NULL || json_is_array(*out) ||
+           coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument %u: %s is not a list", idx, name);
+}
+
+static bool read_data(run_t *r, json_t const *args, coh_rpc_fault_t *fault)
+{
+    json_t const *data  = member(args, "data");
+    json_t const *input = member(args, "input");
+    if (data != NULL && !coh_rpc_get_data(&r->data, data, 0, fault)) {
+        return false;
+    }
+    if (input != NULL) {
+        coh_buf_t other = COH_BUF_INIT;
+        bool ok         = coh_rpc_get_data(&other, input, 0, fault);
+        bool same       = data == NULL || (other.n == r->data.n &&
+                                     (other.n == 0 || memcmp(other.p, r->data.p, other.n) == 0));
+        coh_buf_free(&r->data);
+        r->data = other;
+        if (!ok) {
+            return false;
+        }
+        if (!same) {
+            return coh_rpc_fault(fault,
+                                 COH_RPC_SERVER,
+                                 "both \"data\" and \"input\" are set and not equal. Please use "
+                                 "\"input\" to pass transaction call data");
+        }
+    }
+    r->tx.data = coh_buf_bytes(&r->data);
+    return true;
+}
+
+static bool read_fees(run_t *r, json_t const *args, coh_rpc_fault_t *fault)
+{
+    bool price = member(args, "gasPrice") != NULL;
+    bool fees =
+        member(args, "maxFeePerGas") != NULL || member(args, "maxPriorityFeePerGas") != NULL;
+    if (price && fees) {
+        return coh_rpc_fault(fault,
+                             COH_RPC_SERVER,
+                             "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified");
+    }
+    if (!optional_u256(&r->tx.max_fee, args, price ? "gasPrice" : "maxFeePerGas", 0, fault) ||
+        !optional_u256(
+            &r->tx.max_tip, args, price ? "gasPrice" : "maxPriorityFeePerGas", 0, fault) ||
+        !optional_u256(&r->tx.max_fee_per_blob_gas, args, "maxFeePerBlobGas", 0, fault)) {
+        return false;
+    }
+    if (coh_u256_lt(&r->tx.max_fee, &r->tx.max_tip)) {
+        return coh_rpc_fault(fault, COH_RPC_SERVER, "%s", coh_tx_err_str(COH_TX_TIP_ABOVE_CAP));
+    }
+    if (fees) {
+        r->tx.type = COH_TX_DYNAMIC_FEE;
+    }
+    return true;
+}
+
+/* EIP-2930 */
+static bool read_access_list(run_t *r, json_t const *args, coh_rpc_fault_t *fault)
+{
+    json_t const *list;
+    if (!list_of(&list, args, "accessList", 0, fault)) {
+        return false;
+    }
+    coh_buf_t *out = &r->access_list;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t const *entry = json_array_get(list, i);
+        json_t const *keys;
+        coh_addr_t addr;
+        size_t at = out->n;
+        if (!coh_rpc_get_addr(&addr, json_object_get(entry, "address"), 0, fault) ||
+            !list_of(&keys, entry, "storageKeys", 0, fault)) {
+            return false;
+        }
+        coh_rlp_put_string(out, addr.b, sizeof(addr.b));
+        size_t keys_at = out->n;
+        for (size_t k = 0; k < json_array_size(keys); k++) {
+            coh_hash_t key;
+            if (!coh_rpc_get_hash(&key, json_array_get(keys, k), 0, fault)) {
+                return false;
+            }
+            coh_rlp_put_string(out, key.b, sizeof(key.b));
+            r->tx.access_key_cnt++;
+        }
+        coh_rlp_wrap_list(out, keys_at);
+        coh_rlp_wrap_list(out, at);
+        r->tx.access_addr_cnt++;
+    }
+    r->tx.access_list = coh_buf_bytes(out);
+    if (list != NULL && r->tx.type == COH_TX_LEGACY) {
+        r->tx.type = COH_TX_ACCESS_LIST;
+    }
+    return true;
+}
+
+/* EIP-4844 */
+static bool read_blobs(run_t *r, json_t const *args, coh_rpc_fault_t *fault)
+{
+    json_t const *list;
+    if (!list_of(&list, args, "blobVersionedHashes", 0, fault)) {
+        return false;
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        coh_hash_t hash;
+        if (!coh_rpc_get_hash(&hash, json_array_get(list, i), 0, fault)) {
+            return false;
+        }
+        coh_rlp_put_string(&r->blob_hashes, hash.b, sizeof(hash.b));
+        r->tx.blob_cnt++;
+    }
+    r->tx.blob_hashes = coh_buf_bytes(&r->blob_hashes);
+    if (list != NULL) {
+        r->tx.type = COH_TX_BLOB;
+        if (r->tx.blob_cnt == 0) {
+            return coh_rpc_fault(
+                fault, COH_RPC_SERVER, "need at least 1 blob for a blob transaction");
+        }
+        if (r->tx.is_create) {
+            return coh_rpc_fault(fault, COH_RPC_SERVER, "missing \"to\" in blob transaction");
+        }
+    }
+    return true;
+}
+
+static bool read_word(uint8_t out[32], json_t const *object, char const *name, coh_rpc_fault_t *f)
+{
+    coh_u256_t word;
+    if (!coh_rpc_get_u256(&word, json_object_get(object, name), 0, f)) {
+        return false;
+    }
+    coh_u256_to_be(out, &word);
+    return true;
+}
+
+/* EIP-7702 */
+static bool read_auths(run_t *r, json_t const *args, coh_rpc_fault_t *fault)
+{
+    json_t const *list;
+    if (!list_of(&list, args, "authorizationList", 0, fault)) {
+        return false;
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t const *entry = json_array_get(list, i);
+        coh_tx_auth_t auth  = {.parity = 0};
+        uint64_t parity     = 0;
+        if (!coh_rpc_get_u256(&auth.chain_id, json_object_get(entry, "chainId"), 0, fault) ||
+            !coh_rpc_get_addr(&auth.addr, json_object_get(entry, "address"), 0, fault) ||
+            !coh_rpc_get_quantity(&auth.nonce, json_object_get(entry, "nonce"), 0, fault) ||
+            !coh_rpc_get_number(&parity, json_object_get(entry, "yParity"), UINT8_MAX, 0, fault) ||
+            !read_word(auth.r, entry, "r", fault) || !read_word(auth.s, entry, "s", fault)) {
+            return false;
+        }
+        auth.parity = (uint8_t)parity;
+        coh_tx_auth_put(&r->auth_list, &auth);
+        r->tx.auth_cnt++;
+    }
+    r->tx.auth_list = coh_buf_bytes(&r->auth_list);
+    if (list != NULL) {
+        r->tx.type = COH_TX_SET_CODE;
+        if (r->tx.is_create) {
+            return coh_rpc_fault(fault, COH_RPC_SERVER, "missing \"to\" in set code transaction");
+        }
+    }
+    return true;
+}
+
+/* read_args reads a transaction that nobody signed. */
+static bool read_args(coh_rpc_t const *rpc, run_t *r, json_t const *args, coh_rpc_fault_t *fault)
+{
+    json_t const *from = member(args, "from");
+    json_t const *to   = member(args, "to");
+    uint64_t chain_id  = rpc->d.genesis->chain_id;
+    bool estimates     = r->ask->u.call.m.mode == COH_CALL_ESTIMATE;
+    r->tx.gas_limit    = estimates ? 0 : UINT64_MAX; /* as much as there may be */
+    r->tx.is_create    = to == NULL;
+    if (!json_is_object(args)) {
+        return coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument 0: not an object");
+    }
+    if ((from != NULL && !coh_rpc_get_addr(&r->from, from, 0, fault)) ||
+        (to != NULL && !coh_rpc_get_addr(&r->tx.to, to, 0, fault)) ||
+        !optional_quantity(&r->tx.gas_limit, args, "gas", 0, fault) ||
+        !optional_quantity(&r->tx.nonce, args, "nonce", 0, fault) ||
+        !optional_quantity(&chain_id, args, "chainId", 0, fault) ||
+        !optional_u256(&r->tx.value, args, "value", 0, fault) || !read_data(r, args, fault) ||
+        !read_fees(r, args, fault) || !read_access_list(r, args, fault) ||
+        !read_blobs(r, args, fault) || !read_auths(r, args, fault)) {
+        return false;
+    }
+    if (chain_id != rpc->d.genesis->chain_id) {
+        return coh_rpc_fault(fault,
+                             COH_RPC_SERVER,
+                             "chainId does not match node's (have=%" PRIu64 ", want=%" PRIu64 ")",
+                             chain_id,
+                             rpc->d.genesis->chain_id);
+    }
+    r->tx.chain_id = chain_id;
+    return true;
+}
+
+/* ---- overrides ---- */
+
+static bool read_override_slots(coh_ask_t *ask,
+                                coh_addr_t const *addr,
+                                json_t *slots,
+                                unsigned idx,
+                                coh_rpc_fault_t *fault)
+{
+    char const *name;
+    json_t *value;
+    if (!json_is_object(slots)) {
+        return coh_rpc_fault(
+            fault, COH_RPC_PARAMS, "invalid argument %u: slots are not an object", idx);
+    }
+    json_object_foreach (slots, name, value) {
+        json_t *key = json_string(name);
+        coh_hash_t word;
+        coh_rec_override_slot_t *s;
+        uint32_t *cnt = &ask->u.call.m.slots.cnt;
+        if (*cnt == COH_OVERRIDE_SLOT_MAX) {
+            json_decref(key);
+            return coh_rpc_fault(
+                fault, COH_RPC_LIMIT, "more than %u overridden slots", COH_OVERRIDE_SLOT_MAX);
+        }
+        s       = &ask->u.call.slots[*cnt];
+        s->addr = *addr;
+        bool ok = coh_rpc_get_slot(&s->slot, key, idx, fault) &&
+                  coh_rpc_get_hash(&word, value, idx, fault);
+        json_decref(key);
+        if (!ok) {
+            return false;
+        }
+        s->value = coh_u256_load_be(word.b);
+        (*cnt)++;
+    }
+    return true;
+}
+
+static bool read_override(run_t *r,
+                          coh_addr_t const *addr,
+                          json_t const *given,
+                          unsigned idx,
+                          coh_rpc_fault_t *fault)
+{
+    coh_ask_t *ask          = r->ask;
+    uint32_t place          = ask->u.call.m.overrides.cnt++;
+    coh_rec_override_t *o   = &ask->u.call.overrides[place];
+    coh_ask_part_t *code    = &r->codes[place];
+    json_t *state           = member(given, "state");
+    json_t *diff            = member(given, "stateDiff");
+    json_t const *code_text = member(given, "code");
+    o->addr                 = *addr;
+    o->fields               = (member(given, "nonce") != NULL ? COH_OVERRIDE_NONCE : 0u) |
+                (member(given, "balance") != NULL ? COH_OVERRIDE_BALANCE : 0u) |
+                (code_text != NULL ? COH_OVERRIDE_CODE : 0u) |
+                (state != NULL ? COH_OVERRIDE_STATE : 0u);
+    if (state != NULL && diff != NULL) {
+        char hex[41];
+        coh_hex_encode(hex, addr->b, sizeof(addr->b));
+        return coh_rpc_fault(
+            fault, COH_RPC_SERVER, "account 0x%s has both 'state' and 'stateDiff'", hex);
+    }
+    if (member(given, "movePrecompileToAddress") != NULL) {
+        return coh_rpc_fault(fault, COH_RPC_SERVER, "movePrecompileToAddress is not supported");
+    }
+    code->at = ask->bytes.n;
+    if (!optional_quantity(&o->nonce, given, "nonce", idx, fault) ||
+        !optional_u256(&o->balance, given, "balance", idx, fault) ||
+        (code_text != NULL && !coh_rpc_get_data(&ask->bytes, code_text, idx, fault))) {
+        return false;
+    }
+    code->n       = ask->bytes.n - code->at;
+    json_t *slots = state != NULL ? state : diff;
+    return slots == NULL || read_override_slots(ask, addr, slots, idx, fault);
+}
+
+/* read_overrides reads accounts by address: {nonce, balance, code, state or stateDiff}. */
+static bool read_overrides(run_t *r, json_t *given, unsigned idx, coh_rpc_fault_t *fault)
+{
+    if (!is_object_or_none(given, idx, fault)) {
+        return false;
+    }
+    size_t cnt = json_object_size(given);
+    if (cnt > COH_OVERRIDE_MAX) {
+        return coh_rpc_fault(
+            fault, COH_RPC_LIMIT, "more than %u overridden accounts", COH_OVERRIDE_MAX);
+    }
+    if (cnt == 0) {
+        return true;
+    }
+    r->codes                 = coh_calloc(cnt, sizeof(*r->codes));
+    r->ask->u.call.overrides = coh_calloc(cnt, sizeof(*r->ask->u.call.overrides));
+    r->ask->u.call.slots     = coh_calloc(COH_OVERRIDE_SLOT_MAX, sizeof(*r->ask->u.call.slots));
+    char const *name;
+    json_t *account;
+    json_object_foreach (given, name, account) {
+        coh_addr_t addr;
+        json_t *text = json_string(name);
+        bool ok      = coh_rpc_get_addr(&addr, text, idx, fault);
+        json_decref(text);
+        for (uint32_t i = 0; ok && i < r->ask->u.call.m.overrides.cnt; i++) {
+            if (coh_addr_eq(&r->ask->u.call.overrides[i].addr, &addr)) {
+                return coh_rpc_fault(
+                    fault, COH_RPC_PARAMS, "invalid argument %u: an account comes twice", idx);
+            }
+        }
+        if (!ok || !is_object_or_none(account, idx, fault) ||
+            !read_override(r, &addr, account, idx, fault)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* named_by: which of two names a member has; the first if neither. */
+static char const *named_by(json_t const *object, char const *name, char const *other)
+{
+    return member(object, name) == NULL && member(object, other) != NULL ? other : name;
+}
+
+static bool read_env(run_t *r, json_t const *given, unsigned idx, coh_rpc_fault_t *fault)
+{
+    coh_block_env_t *env   = &r->env;
+    char const *time       = named_by(given, "time", "timestamp");
+    char const *recipient  = named_by(given, "feeRecipient", "coinbase");
+    char const *randao     = named_by(given, "prevRandao", "random");
+    char const *fee        = named_by(given, "baseFeePerGas", "baseFee");
+    char const *difficulty = member(given, randao) != NULL ? randao : "difficulty";
+    struct {
+        char const *name;
+        uint32_t field;
+    } const names[]                    = {{"number", COH_CALL_ENV_NUMBER},
+                                          {time, COH_CALL_ENV_TIMESTAMP},
+                                          {"gasLimit", COH_CALL_ENV_GAS_LIMIT},
+                                          {fee, COH_CALL_ENV_BASE_FEE},
+                                          {"blobBaseFee", COH_CALL_ENV_BLOB_BASE_FEE},
+                                          {difficulty, COH_CALL_ENV_PREV_RANDAO},
+                                          {recipient, COH_CALL_ENV_COINBASE}};
+    static char const *const refused[] = {"beaconRoot", "withdrawals"};
+    if (!is_object_or_none(given, idx, fault)) {
+        return false;
+    }
+    for (size_t i = 0; i < COH_CNT(refused); i++) {
+        if (member(given, refused[i]) != NULL) {
+            return coh_rpc_fault(fault,
+                                 COH_RPC_SERVER,
+                                 "block override \"%s\" is not supported for this RPC method",
+                                 refused[i]);
+        }
+    }
+    for (size_t i = 0; i < COH_CNT(names); i++) {
+        r->env_fields |= member(given, names[i].name) != NULL ? names[i].field : 0;
+    }
+    json_t const *coinbase = member(given, recipient);
+    coh_hash_t word;
+    if (member(given, randao) != NULL) {
+        if (!coh_rpc_get_hash(&word, member(given, randao), idx, fault)) {
+            return false;
+        }
+        env->prev_randao = coh_u256_load_be(word.b);
+    } else if (!optional_u256(&env->prev_randao, given, "difficulty", idx, fault)) {
+        return false;
+    }
+    return optional_quantity(&env->number, given, "number", idx, fault) &&
+           optional_quantity(&env->timestamp, given, time, idx, fault) &&
+           optional_quantity(&env->gas_limit, given, "gasLimit", idx, fault) &&
+           optional_u256(&env->base_fee, given, fee, idx, fault) &&
+           optional_u256(&env->blob_base_fee, given, "blobBaseFee", idx, fault) &&
+           (coinbase == NULL || coh_rpc_get_addr(&env->coinbase, coinbase, idx, fault));
+}
+
+static void alter_env(coh_block_env_t *env, run_t const *r)
+{
+    uint32_t fields = r->env_fields;
+    env->number     = (fields & COH_CALL_ENV_NUMBER) ? r->env.number : env->number;
+    env->timestamp  = (fields & COH_CALL_ENV_TIMESTAMP) ? r->env.timestamp : env->timestamp;
+    env->gas_limit  = (fields & COH_CALL_ENV_GAS_LIMIT) ? r->env.gas_limit : env->gas_limit;
+    env->base_fee   = (fields & COH_CALL_ENV_BASE_FEE) ? r->env.base_fee : env->base_fee;
+    env->blob_base_fee =
+        (fields & COH_CALL_ENV_BLOB_BASE_FEE) ? r->env.blob_base_fee : env->blob_base_fee;
+    env->prev_randao = (fields & COH_CALL_ENV_PREV_RANDAO) ? r->env.prev_randao : env->prev_randao;
+    env->coinbase    = (fields & COH_CALL_ENV_COINBASE) ? r->env.coinbase : env->coinbase;
+}
+
+/* ---- what came of it ---- */
+
+/* revert_reason appends what a revert says for people, as geth words it: Error(string) or Panic(uint256); nothing if it is neither. */
+static void revert_reason(coh_buf_t *out, coh_bytes_t data)
+{
+    static struct {
+        uint8_t code;
+        char const *text;
+    } const panics[] = {
+        {0x00, "generic panic"},
+        {0x01, "assert(false)"},
+        {0x11, "arithmetic underflow or overflow"},
+        {0x12, "division or modulo by zero"},
+        {0x21, "enum overflow"},
+        {0x22, "invalid encoded storage byte array accessed"},
+        {0x31, "out-of-bounds array access; popping on an empty array"},
+        {0x32, "out-of-bounds access of an array or bytesN"},
+        {0x41, "out of memory"},
+        {0x51, "uninitialized function"},
+    };
+    static uint8_t const error[] = {0x08, 0xc3, 0x79, 0xa0};
+    static uint8_t const panic[] = {0x4e, 0x48, 0x7b, 0x71};
+    if (data.n >= 4 + 64 && memcmp(data.p, error, 4) == 0) {
+        coh_u256_t at  = coh_u256_load_be(data.p + 4);
+        coh_bytes_t in = coh_bytes(data.p + 4, data.n - 4);
+        if (!coh_u256_fits_u64(&at) || at.w[0] > in.n - 32) {
+            return;
+        }
+        coh_u256_t len = coh_u256_load_be(in.p + at.w[0]);
+        if (coh_u256_fits_u64(&len) && len.w[0] <= in.n - 32 - at.w[0]) {
+            coh_buf_printf(out, ": ");
+            coh_buf_put(out, in.p + at.w[0] + 32, len.w[0]);
+        }
+    } else if (data.n >= 4 + 32 && memcmp(data.p, panic, 4) == 0) {
+        coh_u256_t code = coh_u256_load_be(data.p + 4);
+        for (size_t i = 0; i < COH_CNT(panics); i++) {
+            coh_u256_t known = coh_u256(panics[i].code);
+            if (coh_u256_eq(&code, &known)) {
+                coh_buf_printf(out, ": %s", panics[i].text);
+                return;
+            }
+        }
+        coh_buf_printf(out, ": unknown panic code: ");
+        size_t at = out->n;
+        coh_rpc_put_u256(out, &code);
+        out->n--; /* without the quotes */
+        memmove(out->p + at, out->p + at + 1, out->n - at - 1);
+        out->n--;
+    }
+}
+
+/* fail_status: the outermost call failed. */
+static void fail_status(coh_rpc_call_t *call, coh_msg_call_result_t const *m)
+{
+    if (m->status != COH_EVM_REVERT) {
+        coh_rpc_fail(call, COH_RPC_SERVER, "%s", coh_evm_status_str((coh_evm_status_t)m->status));
+        return;
+    }
+    coh_buf_t text = COH_BUF_INIT;
+    coh_buf_t data = COH_BUF_INIT;
+    coh_buf_printf(&text, "%s", coh_evm_status_str(COH_EVM_REVERT));
+    revert_reason(&text, m->output);
+    coh_buf_put_u8(&text, 0);
+    coh_rpc_put_data(&data, m->output.p, m->output.n);
+    coh_buf_put_u8(&data, 0);
+    coh_rpc_fail_data(call, COH_RPC_REVERTED, (char const *)text.p, (char const *)data.p);
+    coh_buf_free(&text);
+    coh_buf_free(&data);
+}
+
+/* fail_refused: the transaction could not be executed at all. */
+static void fail_refused(coh_rpc_call_t *call,
+                         coh_rpc_t const *rpc,
+                         coh_msg_call_t const *m,
+                         uint32_t verdict)
+{
+    run_t const *r   = call->extra;
+    char const *text = coh_tx_err_str((coh_tx_err_t)verdict);
+    uint64_t gas     = COH_MIN(r->tx.gas_limit, rpc->d.config->call_gas_max);
+    switch (m->mode) {
+    case COH_CALL_EXECUTE:
+        coh_rpc_fail(call, COH_RPC_SERVER, "err: %s (supplied gas %" PRIu64 ")", text, gas);
+        break;
+    case COH_CALL_ESTIMATE: coh_rpc_fail(call, COH_RPC_SERVER, "%s", text); break;
+    case COH_CALL_ACCESS_LIST:
+        coh_rpc_fail(call, COH_RPC_SERVER, "failed to apply transaction: err: %s", text);
+        break;
+    default: coh_rpc_fail(call, COH_RPC_SERVER, "tracing failed: %s", text); break;
+    }
+}
+
+/* is_answered: there is a result; else the call has failed. */
+static bool is_answered(coh_rpc_t const *rpc, coh_rpc_call_t *call, coh_ask_t const *ask)
+{
+    coh_msg_call_result_t const *m = &ask->u.call.result;
+    if (ask->err != COH_OK) {
+        coh_rpc_fail_err(call, ask->err);
+        return false;
+    }
+    switch ((coh_call_err_t)m->err) {
+    case COH_CALL_OK: return true;
+    case COH_CALL_REFUSED: fail_refused(call, rpc, &ask->u.call.m, m->verdict); break;
+    case COH_CALL_FAILED: fail_status(call, m); break;
+    case COH_CALL_ALLOWANCE:
+        coh_rpc_fail(call, COH_RPC_SERVER, "gas required exceeds allowance (%" PRIu64 ")", m->gas);
+        break;
+    case COH_CALL_GONE: coh_rpc_fail_gone(call, ask->u.call.m.block); break;
+    case COH_CALL_TIMEOUT:
+        coh_rpc_fail(call,
+                     COH_RPC_SERVER,
+                     "execution aborted (timeout = %" PRIu64 "ms)",
+                     rpc->d.config->call_time_ms);
+        break;
+    case COH_CALL_MEMORY:
+        coh_rpc_fail(call, COH_RPC_LIMIT, "the call or its trace needs too much memory");
+        break;
+    case COH_CALL_BUSY: coh_rpc_fail(call, COH_RPC_LIMIT, "busy: too many calls"); break;
+    case COH_CALL_CLOSED: coh_rpc_fail_err(call, COH_ECLOSED); break;
+    default: coh_rpc_fail(call, COH_RPC_PARAMS, "no such call"); break;
+    }
+    return false;
+}
+
+static void step_run(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
+{
+    coh_msg_call_result_t const *m = &ask->u.call.result;
+    coh_buf_t *out                 = &call->out;
+    if (!is_answered(rpc, call, ask)) {
+        return;
+    }
+    switch (ask->u.call.m.mode) {
+    case COH_CALL_ESTIMATE: coh_rpc_put_quantity(out, m->gas); break;
+    case COH_CALL_ACCESS_LIST:
+        PUT(out, "{\"accessList\":");
+        coh_rpc_put_access_list(out, m->access_list);
+        if (m->status != COH_EVM_SUCCESS) {
+            coh_buf_printf(
+                out, ",\"error\":\"%s\"", coh_evm_status_str((coh_evm_status_t)m->status));
+        }
+        PUT(out, ",\"gasUsed\":");
+        coh_rpc_put_quantity(out, m->gas_used);
+        PUT(out, "}");
+        break;
+    case COH_CALL_TRACE: coh_buf_put(out, m->traces.v[0].json.p, m->traces.v[0].json.n); break;
+    default:
+        if (m->status != COH_EVM_SUCCESS) {
+            fail_status(call, m);
+            return;
+        }
+        coh_rpc_put_data(out, m->output.p, m->output.n);
+        break;
+    }
+    coh_rpc_done(call);
+}
+
+/* ---- calls ---- */
+
+static void no_block(coh_rpc_call_t *call, coh_rpc_at_t const *at)
+{
+    coh_rpc_fail(call,
+                 COH_RPC_SERVER,
+                 at->kind == COH_RPC_AT_HASH ? "header for hash not found" : "header not found");
+}
+
+static void post_run(coh_rpc_call_t *call, run_t *r, coh_rpc_step_fn *step)
+{
+    coh_ask_t *ask            = r->ask;
+    r->ask                    = NULL;
+    ask->u.call.m.txs.v       = ask->u.call.txs;
+    ask->u.call.m.overrides.v = ask->u.call.overrides;
+    ask->u.call.m.slots.v     = ask->u.call.slots;
+    for (uint32_t i = 0; i < ask->u.call.m.overrides.cnt; i++) {
+        ask->u.call.overrides[i].code = coh_bytes(ask->bytes.p + r->codes[i].at, r->codes[i].n);
+    }
+    coh_rpc_post(call, ask, step);
+}
+
+static void run_on_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *block)
+{
+    run_t *r       = call->extra;
+    coh_ask_t *ask = r->ask;
+    if (block == NULL) {
+        no_block(call, &r->at);
+        return;
+    }
+    coh_sealed_t const *s = block->sealed;
+    coh_block_env_t env   = r->at.kind == COH_RPC_AT_PENDING
+                                ? rpc->next
+                                : coh_calls_env(rpc->d.genesis, &s->header, s->fork);
+    alter_env(&env, r);
+    coh_calls_set_env(&ask->u.call.m, &env);
+    ask->u.call.m.block   = s->header.number;
+    ask->u.call.m.txs.cnt = 1;
+    ask->u.call.txs       = coh_calloc(1, sizeof(*ask->u.call.txs));
+    size_t at             = ask->bytes.n;
+    coh_tx_encode(&ask->bytes, &r->tx);
+    ask->u.call.txs[0] = (coh_rec_block_tx_t){
+        .sender = r->from, .raw = coh_bytes(ask->bytes.p + at, ask->bytes.n - at)};
+    post_run(call, r, step_run);
+}
+
+static void run(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t const *params, coh_call_mode_t mode)
+{
+    run_t *r = new_run(call, mode);
+    coh_rpc_fault_t fault;
+    r->ask->u.call.m.ratio = ESTIMATE_RATIO;
+    if (!read_args(rpc, r, json_array_get(params, 0), &fault) ||
+        !coh_rpc_get_block(&r->at, json_array_get(params, 1), 1, &fault) ||
+        !read_overrides(r, json_array_get(params, 2), 2, &fault) ||
+        !read_env(r, json_array_get(params, 3), 3, &fault)) {
+        coh_rpc_fail_fault(call, &fault);
+        return;
+    }
+    coh_rpc_with_block(rpc, call, &r->at, false, run_on_block);
+}
+
+METHOD(call) { run(rpc, call, params, COH_CALL_EXECUTE); }
+METHOD(estimate_gas) { run(rpc, call, params, COH_CALL_ESTIMATE); }
+METHOD(create_access_list) { run(rpc, call, params, COH_CALL_ACCESS_LIST); }
+
+/* ---- traces ---- */
+
+/* read_tracer reads geth's trace options; its timeout, reexec and limit mean nothing here. */
+static bool read_tracer(coh_msg_call_t *m,
+                        json_t const *given,
+                        unsigned idx,
+                        coh_rpc_fault_t *fault)
+{
+    static struct {
+        char const *name;
+        uint32_t flag;
+        bool nested; /* in tracerConfig */
+    } const options[] = {
+        {"enableMemory", COH_TRACE_MEMORY, false},
+        {"disableStack", COH_TRACE_NO_STACK, false},
+        {"disableStorage", COH_TRACE_NO_STORAGE, false},
+        {"enableReturnData", COH_TRACE_RETURN_DATA, false},
+        {"onlyTopCall", COH_TRACE_ONLY_TOP, true},
+        {"withLog", COH_TRACE_WITH_LOG, true},
+        {"diffMode", COH_TRACE_DIFF, true},
+        {"disableCode", COH_TRACE_NO_CODE, true},
+        {"disableStorage", COH_TRACE_NO_STORAGE, true},
+        {"includeEmpty", COH_TRACE_INCLUDE_EMPTY, true},
+    };
+    static char const *const tracers[COH_TRACER_CNT] = {
+        [COH_TRACER_STRUCT]   = "",
+        [COH_TRACER_CALLS]    = "callTracer",
+        [COH_TRACER_PRESTATE] = "prestateTracer",
+    };
+    json_t const *nested = member(given, "tracerConfig");
+    char const *tracer   = json_string_value(member(given, "tracer"));
+    if (!is_object_or_none(given, idx, fault) || !is_object_or_none(nested, idx, fault)) {
+        return false;
+    }
+    for (m->tracer = 0; tracer != NULL && strcmp(tracer, tracers[m->tracer]) != 0;) {
+        if (++m->tracer == COH_TRACER_CNT) {
+            return coh_rpc_fault(
+                fault,
+                COH_RPC_SERVER,
+                "tracer %.50s is not available: use callTracer, prestateTracer, or none",
+                tracer);
+        }
+    }
+    for (size_t i = 0; i < COH_CNT(options); i++) {
+        json_t const *v = member(options[i].nested ? nested : given, options[i].name);
+        bool on         = false;
+        if (options[i].nested == (m->tracer == COH_TRACER_STRUCT)) {
+            continue; /* of another tracer */
+        }
+        if (v != NULL && !coh_rpc_get_bool(&on, v, idx, fault)) {
+            return false;
+        }
+        m->trace_flags |= on ? options[i].flag : 0;
+    }
+    return true;
+}
+
+METHOD(trace_call)
+{
+    run_t *r        = new_run(call, COH_CALL_TRACE);
+    json_t *options = json_array_get(params, 2);
+    coh_rpc_fault_t fault;
+    bool ok = read_args(rpc, r, json_array_get(params, 0), &fault) &&
+              coh_rpc_get_block(&r->at, json_array_get(params, 1), 1, &fault) &&
+              read_tracer(&r->ask->u.call.m, options, 2, &fault) &&
+              read_overrides(r, member(options, "stateOverrides"), 2, &fault) &&
+              read_env(r, member(options, "blockOverrides"), 2, &fault);
+    if (ok && member(options, "txIndex") != NULL) {
+        ok = coh_rpc_fault(&fault, COH_RPC_SERVER, "txIndex is not supported");
+    }
+    if (!ok) {
+        coh_rpc_fail_fault(call, &fault);
+        return;
+    }
+    coh_rpc_with_block(rpc, call, &r->at, false, run_on_block);
+}
+
+static void step_trace(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
+{
+    run_t const *r                 = call->extra;
+    coh_msg_call_result_t const *m = &ask->u.call.result;
+    coh_buf_t *out                 = &call->out;
+    if (!is_answered(rpc, call, ask)) {
+        return;
+    }
+    if (r->one) {
+        coh_buf_put(out, m->traces.v[0].json.p, m->traces.v[0].json.n);
+        coh_rpc_done(call);
+        return;
+    }
+    PUT(out, "[");
+    for (uint32_t i = 0; i < r->tx_cnt; i++) {
+        coh_buf_printf(out, "%s{\"txHash\":", i == 0 ? "" : ",");
+        coh_rpc_put_hash(out, &r->hashes[i]);
+        PUT(out, ",\"result\":");
+        coh_buf_put(out, m->traces.v[i].json.p, m->traces.v[i].json.n);
+        PUT(out, "}");
+    }
+    PUT(out, "]");
+    coh_rpc_done(call);
+}
+
+/* put_steps appends what the block does before its transactions. */
+static void put_steps(coh_ask_t *ask, coh_steps_t const *steps, coh_ask_part_t *parts)
+{
+    for (uint32_t i = 0; i < steps->cnt; i++) {
+        parts[i].at = ask->bytes.n;
+        coh_step_put(&ask->bytes, &steps->steps[i]);
+        parts[i].n = ask->bytes.n - parts[i].at;
+    }
+}
+
+/* trace_block traces one or all transactions of a block, on the state of its parent. */
+static void trace_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *block)
+{
+    run_t *r          = call->extra;
+    coh_ask_t *ask    = r->ask;
+    coh_msg_call_t *m = &ask->u.call.m;
+    if (block == NULL) {
+        if (r->at.kind == COH_RPC_AT_HASH) {
+            char hex[65];
+            coh_hex_encode(hex, r->at.hash.b, sizeof(r->at.hash.b));
+            coh_rpc_fail(call, COH_RPC_SERVER, "block 0x%s not found", hex);
+        } else {
+            coh_rpc_fail(call,
+                         COH_RPC_SERVER,
+                         "block #%" PRIu64 " not found",
+                         coh_rpc_at_number(rpc, &r->at));
+        }
+        return;
+    }
+    coh_sealed_t const *s = block->sealed;
+    if (s->header.number <= rpc->d.genesis->number) {
+        coh_rpc_fail(call, COH_RPC_SERVER, "genesis is not traceable");
+        return;
+    }
+    if (s->tx_cnt == 0) {
+        PUT(&call->out, "[]");
+        coh_rpc_done(call);
+        return;
+    }
+    coh_block_t body  = {.header = s->header};
+    coh_rules_t rules = {.fork      = s->fork,
+                         .chain_id  = rpc->d.genesis->chain_id,
+                         .dao_moves = rpc->d.genesis->chain_id == DAO_CHAIN &&
+                                      s->header.number == DAO_BLOCK};
+    coh_steps_t steps;
+    coh_ask_part_t parts[COH_STEPS_MAX];
+    coh_steps_before(&steps, &body, &rules);
+    put_steps(ask, &steps, parts);
+    uint32_t cnt    = r->one ? r->tx_idx + 1
+                             : s->tx_cnt; /* which is less, as a transaction's place was found in it */
+    ask->u.call.txs = coh_calloc((size_t)steps.cnt + cnt, sizeof(*ask->u.call.txs));
+    size_t bytes    = 0;
+    for (uint32_t i = 0; i < cnt; i++) {
+        bytes += block->raws[i].n;
+    }
+    coh_buf_grow(&ask->bytes, bytes + 1); /* does not move from here on */
+    for (uint32_t i = 0; i < steps.cnt; i++) {
+        ask->u.call.txs[i] = (coh_rec_block_tx_t){
+            .tx_idx = i, .is_step = 1, .raw = coh_bytes(ask->bytes.p + parts[i].at, parts[i].n)};
+    }
+    r->hashes = coh_calloc(cnt, sizeof(*r->hashes));
+    r->tx_cnt = cnt;
+    for (uint32_t i = 0; i < cnt; i++) {
+        uint8_t *p = coh_buf_extend(&ask->bytes, block->raws[i].n);
+        memcpy(p, block->raws[i].p, block->raws[i].n);
+        ask->u.call.txs[steps.cnt + i] =
+            (coh_rec_block_tx_t){.tx_idx = steps.cnt + i,
+                                 .sender = s->receipts[i].from,
+                                 .raw    = coh_bytes(p, block->raws[i].n)};
+        r->hashes[i] = s->receipts[i].tx_hash;
+    }
+    coh_block_env_t env = coh_calls_env(rpc->d.genesis, &s->header, s->fork);
+    coh_calls_set_env(m, &env);
+    m->block          = s->header.number - 1;
+    m->txs.cnt        = steps.cnt + cnt;
+    m->traced         = r->one ? m->txs.cnt - 1 : 0;
+    ask->u.call.place = m->txs.cnt - 1;
+    post_run(call, r, step_trace);
+}
+
+static void step_traced_tx(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
+{
+    run_t *r = call->extra;
+    if (ask->err != COH_OK) {
+        coh_rpc_fail_err(call, ask->err);
+    } else if (ask->u.tx.state != COH_ASK_TX_COMMITTED) {
+        coh_rpc_fail(call, COH_RPC_SERVER, "transaction not found");
+    } else {
+        r->one    = true;
+        r->tx_idx = ask->u.tx.idx;
+        r->at     = (coh_rpc_at_t){.kind = COH_RPC_AT_NUMBER, .number = ask->u.tx.number};
+        coh_rpc_with_block(rpc, call, &r->at, true, trace_block);
+    }
+}
+
+METHOD(trace_tx)
+{
+    (void)rpc;
+    run_t *r = new_run(call, COH_CALL_TRACE_BLOCK);
+    coh_rpc_fault_t fault;
+    if (!coh_rpc_get_hash(&call->hash, json_array_get(params, 0), 0, &fault) ||
+        !read_tracer(&r->ask->u.call.m, json_array_get(params, 1), 1, &fault)) {
+        coh_rpc_fail_fault(call, &fault);
+        return;
+    }
+    coh_rpc_ask_for_tx(call, step_traced_tx);
+}
+
+static void begin_trace(coh_rpc_t *rpc,
+                        coh_rpc_call_t *call,
+                        json_t const *params,
+                        coh_rpc_at_t const *at)
+{
+    run_t *r = new_run(call, COH_CALL_TRACE_BLOCK);
+    coh_rpc_fault_t fault;
+    r->at = *at;
+    if (!read_tracer(&r->ask->u.call.m, json_array_get(params, 1), 1, &fault)) {
+        coh_rpc_fail_fault(call, &fault);
+        return;
+    }
+    coh_rpc_with_block(rpc, call, &r->at, true, trace_block);
+}
+
+METHOD(trace_block_by_number)
+{
+    coh_rpc_at_t at;
+    READ(coh_rpc_get_block, &at, call, params, 0);
+    begin_trace(rpc, call, params, &at);
+}
+
+METHOD(trace_block_by_hash)
+{
+    coh_rpc_at_t at = {.kind = COH_RPC_AT_HASH};
+    READ(coh_rpc_get_hash, &at.hash, call, params, 0);
+    begin_trace(rpc, call, params, &at);
+}
