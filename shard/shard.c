@@ -1020,8 +1020,9 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
         }
     }
     coh_mv_abort(s->mv, gone, discarded, stay, kept);
-    s->aborted     = m->block;
-    s->abort_waits = coh_tries_abort(s->tries, m->block);
+    /* One further down may come before the last is through: then one ACK answers both. */
+    s->aborted = m->block;
+    s->abort_waits += coh_tries_abort(s->tries, m->block);
     for (uint32_t i = kept; i < prepared; i++) {
         slot_t *slot = slot_of(s, s->part.committed + 1 + i);
         coh_mv_diff_free(&slot->diff);

@@ -420,8 +420,9 @@ bool coh_tries_abort(coh_tries_t *t, uint64_t block)
     t->undo_from = block;
     if (t->current != NULL && t->current->kind == JOB_UPDATE &&
         t->current->applied.block >= block) {
+        bool again             = t->current->is_aborted;
         t->current->is_aborted = true;
-        return true;
+        return !again; /* what the earlier abort waits for goes down to here */
     }
     return push_undo(t);
 }

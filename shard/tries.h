@@ -81,7 +81,7 @@ void coh_tries_update(coh_tries_t *t,
 void coh_tries_start(coh_tries_t *t, uint64_t head);
 /* coh_tries_commit: a block is decided. Of one without changes nothing is known here. */
 void coh_tries_commit(coh_tries_t *t, uint64_t block);
-/* coh_tries_abort takes back block and all above. False: that is done already; true: it will be when UNDONE is polled. */
+/* coh_tries_abort takes back block and all above. True: one UNDONE more will be polled. It is done when as many have been as were announced, by earlier calls too. */
 bool coh_tries_abort(coh_tries_t *t, uint64_t block);
 
 /* coh_tries_load applies changes that are not a block's, for good: accounts of genesis, redo records. Answered by LOADED. In: items  taken */
