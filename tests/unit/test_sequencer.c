@@ -142,6 +142,50 @@ static void sequencer_base_fee_begins_with_london(void **state)
     world_fini(&w);
 }
 
+/* Yellow Paper 4.4.4: less than a 1024th away from the parent's, which London doubles (EIP-1559). */
+static void sequencer_gas_limit_moves_in_steps(void **state)
+{
+    (void)state;
+    world_t w;
+    world_init(&w);
+    w.rules.gas_limit  = 30000000;
+    w.parent.gas_limit = 10240000;
+    assert_int_equal(coh_sequencer_env(&w.rules, &w.parent, 0).gas_limit, 10240000 + 9999);
+    w.parent.gas_limit = 40960000;
+    assert_int_equal(coh_sequencer_env(&w.rules, &w.parent, 0).gas_limit, 40960000 - 39999);
+    w.parent.gas_limit = 30000001;
+    assert_int_equal(coh_sequencer_env(&w.rules, &w.parent, 0).gas_limit, 30000000);
+    w.parent.number    = 99;
+    w.parent.gas_limit = 30000000;
+    assert_int_equal(coh_sequencer_env(&w.rules, &w.parent, 0).gas_limit, 60000000 - 58592);
+    world_fini(&w);
+}
+
+/* In the parent's second: difficulty + difficulty / 2048 (EIP-2), no bomb yet (EIP-2384). After imported blocks with blobs excess goes on from theirs (EIP-4844). */
+static void sequencer_difficulty_and_blobs_follow_the_parent(void **state)
+{
+    (void)state;
+    world_t w;
+    world_init(&w);
+    w.parent.number     = 50;
+    w.parent.difficulty = coh_u256(2048000);
+    coh_block_env_t env = coh_sequencer_env(&w.rules, &w.parent, 0);
+    assert_int_equal(env.timestamp, w.parent.timestamp);
+    assert_int_equal(env.prev_randao.w[0], 2048000 + 1000);
+    w.parent.has_ommers = true; /* EIP-100 */
+    assert_int_equal(coh_sequencer_env(&w.rules, &w.parent, 0).prev_randao.w[0], 2048000 + 2000);
+
+    w.parent.number          = 200;
+    w.parent.excess_blob_gas = 5 * 131072;
+    w.parent.blob_gas_used   = 4 * 131072; /* the target of Cancun is 3 */
+    env                      = coh_sequencer_env(&w.rules, &w.parent, 0);
+    assert_int_equal(env.fork, COH_FORK_CANCUN);
+    assert_true(coh_u256_is_zero(&env.prev_randao));
+    assert_int_equal(env.excess_blob_gas, 6 * 131072);
+    assert_int_equal(env.blob_base_fee.w[0], 1);
+    world_fini(&w);
+}
+
 static void sequencer_stops_at_the_transaction_limit(void **state)
 {
     (void)state;
@@ -405,6 +449,8 @@ int main(void)
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(sequencer_environment_follows_the_parent),
         cmocka_unit_test(sequencer_base_fee_begins_with_london),
+        cmocka_unit_test(sequencer_gas_limit_moves_in_steps),
+        cmocka_unit_test(sequencer_difficulty_and_blobs_follow_the_parent),
         cmocka_unit_test(sequencer_stops_at_the_transaction_limit),
         cmocka_unit_test(sequencer_gas_limit_must_fit_in_what_is_left),
         cmocka_unit_test(sequencer_takes_what_just_fits),
