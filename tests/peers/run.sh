@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # run.sh: real clients against a real cluster: ethers, viem and web3.js (npm, exactly the versions of package-lock.json) over HTTP and
-# WebSocket, against a coordinator and two shards under mpirun. Needs node and npm. deploy/test.sh --with-peers runs it.
+# WebSocket, against a coordinator and two shards under mpirun; then a second implementation, @ethereumjs/vm, executes the chain that came of it (replay.mjs). Needs node and npm. deploy/test.sh --with-peers runs it.
 #
 #   tests/peers/run.sh [PRESET]     of the build whose program is used; default: release
 set -euo pipefail
@@ -17,7 +17,7 @@ here=tests/peers deps=build/deps/clients
 mkdir -p $deps
 if ! cmp -s $here/package-lock.json $deps/installed.json; then
     cp $here/package.json $here/package-lock.json $deps/
-    if ! npm ci --prefix $deps --ignore-scripts --no-audit --no-fund >$deps/npm.log 2>&1; then
+    if ! (cd $deps && npm ci --ignore-scripts --no-audit --no-fund) >$deps/npm.log 2>&1; then
         tail -n 20 $deps/npm.log >&2
         die "cannot install the clients"
     fi
@@ -38,7 +38,7 @@ port=$(free_port_range 8)
 node $here/genesis.mjs >"$work/genesis.json"
 echo 'a-token-for-this-test-only' >"$work/token"
 mpirun -n 3 "build/$preset/bin/cohort" node --data "$work/data" --genesis "$work/genesis.json" \
-    --http "127.0.0.1:$port" --http-token-file "$work/token" --http-cors http://wallet.example \
+    --state-past-blocks 65536 --http "127.0.0.1:$port" --http-token-file "$work/token" --http-cors http://wallet.example \
     --client-listen "tcp://127.0.0.1:$((port + 1))" --client-publish "tcp://127.0.0.1:$((port + 2))" \
     --status-listen "127.0.0.1:$((port + 3))" >"$work/node.log" 2>&1 &
 job=$!
@@ -46,3 +46,4 @@ wait_ready "$job" "$((port + 3))" 30 || die "the cluster did not start"
 
 COHORT_RPC="127.0.0.1:$port" COHORT_CLIENTS=$PWD/$deps COHORT_TOKEN=$work/token \
     node --test --test-timeout=60000 --test-reporter=spec $here/clients.test.mjs
+COHORT_RPC="127.0.0.1:$port" COHORT_CLIENTS=$PWD/$deps node $here/replay.mjs "$work/genesis.json"
