@@ -148,6 +148,51 @@ describe("ethers", () => {
         assert.equal((await http.getTransactionReceipt(sent.hash)).status, 0);
     });
 
+    it("calls, estimates, and reads earlier blocks", async () => {
+        const contract = await new ethers.ContractFactory(token.abi, token.bytecode, me).deploy("Token", "TKN", me.address, 1000n); // its gas is estimated
+        await contract.waitForDeployment();
+        const address = await contract.getAddress();
+        assert.equal(await contract.balanceOf(me.address), 1000n);
+        assert.equal(await contract.name(), "Token");
+        const receipt = await (await contract.transfer(other.address, 30n)).wait();
+        const blockTag = receipt.blockNumber - 1;
+        assert.equal(await contract.balanceOf(me.address), 970n);
+        assert.equal(await contract.balanceOf(me.address, { blockTag }), 1000n);
+        assert.equal(await contract.balanceOf(other.address, { blockTag }), 0n);
+        assert.equal(await http.getTransactionCount(me.address, blockTag), (await http.getTransaction(receipt.hash)).nonce);
+        assert.equal(await http.getCode(address, 0), "0x");
+
+        // What fails says how: in the error's data there is the contract's own error.
+        const failing = contract.connect(other).transfer.staticCall(me.address, 31n);
+        await assert.rejects(failing, (e) => e.code === "CALL_EXCEPTION" && e.revert.name === "ERC20InsufficientBalance" && e.revert.args[2] === 31n);
+        await assert.rejects(contract.connect(other).transfer.estimateGas(me.address, 31n), { code: "CALL_EXCEPTION" });
+        const gas = await contract.transfer.estimateGas(other.address, 1n);
+        const used = await (await contract.transfer(other.address, 1n, { gasLimit: gas })).wait();
+        assert.equal(used.status, 1);
+        assert.ok(gas >= used.gasUsed && gas < used.gasUsed * 2n);
+        assert.equal(await http.estimateGas({ from: me.address, to: other.address, value: 1n }), 21_000n);
+
+        // Other code in its place answers, and sees another block.
+        const call = { to: address, data: contract.interface.encodeFunctionData("totalSupply") };
+        assert.equal(BigInt(await http.send("eth_call", [call, "latest", { [address]: { code: "0x60075f5260205ff3" } }])), 7n);
+        assert.equal(BigInt(await http.send("eth_call", [{ to: address }, "latest", { [address]: { code: "0x435f5260205ff3" } }, { number: "0x1234" }])), 0x1234n);
+
+        const transfer = { from: me.address, to: address, data: contract.interface.encodeFunctionData("transfer", [other.address, 2n]) };
+        const { accessList, gasUsed } = await http.send("eth_createAccessList", [transfer, "latest"]);
+        assert.equal(accessList.find((entry) => ethers.getAddress(entry.address) === address).storageKeys.length, 2);
+        assert.ok(BigInt(gasUsed) > 21_000n);
+
+        const traced = await http.send("debug_traceTransaction", [used.hash, { tracer: "callTracer", tracerConfig: { withLog: true } }]);
+        assert.equal(BigInt(traced.gasUsed), used.gasUsed);
+        assert.equal(traced.logs.length, 1);
+        const steps = await http.send("debug_traceTransaction", [used.hash]);
+        assert.equal(BigInt(steps.gas), used.gasUsed);
+        assert.equal(steps.structLogs.at(-1).op, "RETURN");
+        const state = await http.send("debug_traceTransaction", [used.hash, { tracer: "prestateTracer" }]);
+        assert.equal(Object.keys(state[address.toLowerCase()].storage).length, 2);
+        assert.equal(BigInt((await http.send("debug_traceCall", [transfer, "latest", { tracer: "callTracer" }])).output), 1n);
+    });
+
     it("recognises what is wrong with a transaction", async () => {
         const poor = ethers.Wallet.createRandom().connect(http);
         const fields = { to: me.address, gasLimit: 21_000n, gasPrice: 10n ** 10n, type: 0 };
@@ -220,6 +265,18 @@ describe("viem", () => {
         assert.deepEqual(logs.map((l) => l.args.value), [100n, 9n]);
     });
 
+    it("simulates what it writes, and reads what a contract says", async () => {
+        const hash = await signer.deployContract({ abi: token.abi, bytecode: token.bytecode, args: ["Token", "TKN", account.address, 100n] });
+        const { contractAddress: address } = await http.waitForTransactionReceipt({ hash });
+        const to = "0x0000000000000000000000000000000000000001";
+        assert.equal(await http.readContract({ address, abi: token.abi, functionName: "balanceOf", args: [account.address] }), 100n);
+        const { request, result } = await http.simulateContract({ account, address, abi: token.abi, functionName: "transfer", args: [to, 1n] });
+        assert.equal(result, true);
+        assert.equal((await http.waitForTransactionReceipt({ hash: await signer.writeContract(request) })).status, "success");
+        await assert.rejects(http.simulateContract({ account, address, abi: token.abi, functionName: "transfer", args: [to, 1000n] }),
+            (e) => e.walk((cause) => cause instanceof viem.ContractFunctionRevertedError).data.errorName === "ERC20InsufficientBalance");
+    });
+
     it("gets its receipt with the submission (EIP-7966)", async () => {
         const request = await signer.prepareTransactionRequest({ to: account.address, value: 1n, gas: 21_000n });
         const raw = await signer.signTransaction(request);
@@ -241,18 +298,16 @@ describe("web3.js", () => {
 
     it("transfers", async () => {
         const to = "0x000000000000000000000000000000000000bEEF";
-        const receipt = await http.eth.sendTransaction({ from: me, to, value: 77n, gas: 21_000n }, undefined, { checkRevertBeforeSending: false });
+        const receipt = await http.eth.sendTransaction({ from: me, to, value: 77n, gas: 21_000n });
         assert.equal(receipt.status, 1n);
         assert.equal(await http.eth.getBalance(to), 77n);
     });
 
     it("deploys, subscribes and reads past events", async () => {
         const contract = new http.eth.Contract(token.abi);
-        contract.config.checkRevertBeforeSending = false;
         contract.transactionPollingInterval = 50;
         const fees = { from: me, gas: "3000000", gasPrice: String((await http.eth.getGasPrice()) * 2n) };
         const deployed = await contract.deploy({ data: token.bytecode, arguments: ["Token", "TKN", me, 50n] }).send(fees);
-        deployed.config.checkRevertBeforeSending = false;
         deployed.transactionPollingInterval = 50;
         const address = deployed.options.address;
         const heard = [];
