@@ -115,6 +115,16 @@ coh_err_t coh_calls_answer(coh_calls_t *cs, uint32_t shard, coh_msg_call_result_
     return COH_OK;
 }
 
+void coh_calls_forget(coh_calls_t *cs, coh_calls_done_fn *done)
+{
+    for (uint32_t i = 0; i < cs->ids.cap; i++) {
+        asked_t *asked = cs->ids.slots[i].thing;
+        if (asked != NULL && asked->done == done) {
+            asked->done = NULL;
+        }
+    }
+}
+
 void coh_calls_stop(coh_calls_t *cs)
 {
     cs->stopped = true;

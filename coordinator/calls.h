@@ -63,6 +63,9 @@ void coh_calls_set_env(coh_msg_call_t *m, coh_block_env_t const *env);
 /* coh_calls_answer takes a shard's result. COH_EPROTO if it was not asked this */
 coh_err_t coh_calls_answer(coh_calls_t *cs, uint32_t shard, coh_msg_call_result_t const *m);
 
+/* coh_calls_forget: done is not called any more for what was begun with it. */
+void coh_calls_forget(coh_calls_t *cs, coh_calls_done_fn *done);
+
 /* coh_calls_stop ends all that is under way, and refuses more. */
 void coh_calls_stop(coh_calls_t *cs);
 
