@@ -55,6 +55,8 @@ typedef struct {
     uint32_t bad_idx;      /* this transaction of each block gets this verdict */
     coh_tx_err_t bad_verdict;
     bool hold_votes;
+    bool hold_calls;
+    uint32_t call_cnt;
     uint64_t commits_before_write; /* COMMITs that left while a decision was not on disk */
     uint64_t commits[SHARDS];
     uint64_t aborts[SHARDS];
@@ -270,8 +272,29 @@ static void play_prepare(world_t *w, uint32_t shard, coh_buf_t *out, coh_msg_pre
     coh_wire_put_vote(out, &vote);
 }
 
+/* A call returns what it is called with, and its trace is a number; block FORGOTTEN is not remembered. */
+#define FORGOTTEN 0u
+
+static void play_call(world_t *w, coh_buf_t *out, coh_msg_call_t const *m)
+{
+    coh_tx_t tx;
+    coh_rec_trace_t trace = {.json = coh_bytes("17", 2)};
+    w->call_cnt++;
+    assert_int_equal(coh_tx_decode(&tx, m->txs.v[m->txs.cnt - 1].raw), COH_TX_OK);
+    if (!w->hold_calls) {
+        coh_wire_put_call_result(out,
+                                 &(coh_msg_call_result_t){.call   = m->call,
+                                                          .output = tx.data,
+                                                          .traces = {.v = &trace, .cnt = 1}});
+    }
+}
+
 static void play_query(coh_buf_t *out, coh_msg_query_t const *m)
 {
+    if (m->block == FORGOTTEN) {
+        coh_wire_put_answer(out, &(coh_msg_answer_t){.query = m->query, .gone = 1});
+        return;
+    }
     coh_rec_state_value_t values[64];
     assert_true(m->keys.cnt <= 64);
     for (uint32_t i = 0; i < m->keys.cnt; i++) {
@@ -341,6 +364,7 @@ static bool play_shard(world_t *w, uint32_t shard)
             coh_wire_put_ack(to, &(coh_msg_ack_t){.block = m.u.abort.block, .aborted = 1});
             break;
         case COH_MSG_QUERY: play_query(to, &m.u.query); break;
+        case COH_MSG_CALL: play_call(w, to, &m.u.call); break;
         case COH_MSG_RECOVER: play_recover(to, &m.u.recover); break;
         case COH_MSG_STOP: coh_wire_put_stopped(to, &(coh_msg_stopped_t){0}); break;
         default: fail_msg("a shard got %s", coh_wire_msg_name((uint32_t)m.id));
@@ -1160,6 +1184,81 @@ static void coordinator_answers_asks(void **state)
     }
 }
 
+static coh_ask_t *new_call(coh_bytes_t raw)
+{
+    coh_ask_t *a        = coh_ask_new(COH_ASK_CALL);
+    a->u.call.txs       = coh_calloc(1, sizeof(*a->u.call.txs));
+    a->u.call.m.txs.cnt = 1;
+    a->u.call.m.txs.v   = a->u.call.txs;
+    coh_buf_put(&a->bytes, raw.p, raw.n);
+    a->u.call.txs[0].raw = coh_buf_bytes(&a->bytes);
+    return a;
+}
+
+/* Calls and states of asks come back, whatever becomes of the shard's answer. */
+static void coordinator_brings_what_calls_ask(void **state)
+{
+    world_t *w     = *state;
+    coh_ask_t *got = NULL;
+    coh_buf_t raw  = COH_BUF_INIT;
+    coh_tx_encode(&raw, &(coh_tx_t){.gas_limit = 21000, .to = {{7}}, .data = coh_bytes("abc", 3)});
+    start(w);
+    coh_asker_t asker = {.done       = ask_done,
+                         .head       = head_told,
+                         .pooled     = pooled_told,
+                         .arg        = &got,
+                         .record_cnt = &record_cnt};
+    coh_coordinator_listen(w->c, &asker);
+    coh_ask_t *a = ask(w, &got, new_call(coh_buf_bytes(&raw)));
+    assert_int_equal(a->err, COH_OK);
+    assert_int_equal(a->u.call.result.err, COH_CALL_OK);
+    assert_int_equal(a->u.call.result.output.n, 3);
+    assert_memory_equal(a->u.call.result.output.p, "abc", 3);
+    assert_int_equal(a->u.call.result.traces.cnt, 1);
+    assert_memory_equal(a->u.call.result.traces.v[0].json.p, "17", 2);
+    coh_ask_free(a);
+    a = ask(w, &got, new_call(coh_bytes("none", 4)));
+    assert_int_equal(a->u.call.result.err, COH_CALL_INVALID);
+    coh_ask_free(a);
+    assert_int_equal(w->call_cnt, 1);
+
+    a                       = coh_ask_new(COH_ASK_STATE);
+    a->u.state.cnt          = 1;
+    a->u.state.keys         = coh_calloc(1, sizeof(*a->u.state.keys));
+    a->u.state.keys[0].kind = COH_KEY_ACCOUNT;
+    a->u.state.block        = FORGOTTEN;
+    a                       = ask(w, &got, a);
+    assert_int_equal(a->err, COH_ENOTFOUND);
+    coh_ask_free(a);
+
+    /* One under way at the end: a stop answers it; so does a sudden end. */
+    w->hold_calls = true;
+    for (int stopped = 0; stopped < 2; stopped++) {
+        got = NULL;
+        coh_coordinator_ask(w->c, new_call(coh_buf_bytes(&raw)));
+        run(w);
+        assert_null(got);
+        if (stopped == 0) {
+            coh_node_t *node = coh_coordinator_node(w->c);
+            node->ops->stop(node);
+            run(w);
+            assert_non_null(got);
+            assert_int_equal(got->u.call.result.err, COH_CALL_CLOSED);
+            coh_ask_free(got);
+        }
+        close_coordinator(w);
+        if (stopped == 1) {
+            assert_non_null(got);
+            assert_int_equal(got->err, COH_ECLOSED);
+            coh_ask_free(got);
+        }
+        open_coordinator(w);
+        start(w);
+        coh_coordinator_listen(w->c, &asker);
+    }
+    coh_buf_free(&raw);
+}
+
 /* One empty block follows transactions, once JSON-RPC listens, and then none. */
 static void coordinator_lets_an_empty_block_follow(void **state)
 {
@@ -1216,6 +1315,7 @@ int main(void)
         CASE(coordinator_gives_up_an_invalid_import_and_those_above),
         CASE(coordinator_answers_status_as_json),
         CASE(coordinator_answers_asks),
+        CASE(coordinator_brings_what_calls_ask),
         CASE(coordinator_lets_an_empty_block_follow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
