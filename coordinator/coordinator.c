@@ -476,10 +476,12 @@ static bool judge_import(coh_coordinator_t *c, coh_flight_t *f)
         f->sealed = NULL;
         return false;
     }
-    coh_sealed_adopt(f->sealed,
-                     &f->import->expect.header,
-                     f->import->expect.header_fork,
-                     coh_buf_bytes(&f->import->extra));
+    if (f->import->expect.skips == 0) {
+        coh_sealed_adopt(f->sealed,
+                         &f->import->expect.header,
+                         f->import->expect.header_fork,
+                         coh_buf_bytes(&f->import->extra));
+    }
     return true;
 }
 

@@ -13,6 +13,13 @@
 struct coh_sealed;
 struct coh_block_step;
 
+/* What a header says that is not compared, where the state is only a part of the real one. */
+enum {
+    COH_IMPORT_SKIP_STATE_ROOT    = 1,
+    COH_IMPORT_SKIP_RECEIPTS_ROOT = 2, /* before Byzantium receipts hold state roots */
+    COH_IMPORT_SKIP_REQUESTS_HASH = 4,
+};
+
 /* A whole block: what its header says is held against what comes of it. */
 typedef struct {
     coh_header_t header;
@@ -23,6 +30,8 @@ typedef struct {
     uint8_t request_type[COH_STEP_CNT_MAX];
     coh_addr_t deposit_addr; /* whose logs are requests, since Prague */
     coh_bytes_t extra;       /* of the body, to be kept: see coh_sealed_t; copied */
+    /* COH_IMPORT_SKIP_*; unless 0, the block is kept under the header that Cohort makes, whose roots are those of the state that there is, and without extra. */
+    uint32_t skips;
 } coh_import_expect_t;
 
 /* A given block to replay, instead of what the pool would order: its transactions in order with their senders, and its environment. */

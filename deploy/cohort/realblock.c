@@ -4,6 +4,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/hex.h"
+#include "common/codec/receipt.h"
 #include "common/crypto/keccak.h"
 #include "deploy/cohort/json_reader.h"
 
@@ -36,8 +37,7 @@ static struct {
     {"bpo2", COH_FORK_OSAKA, COH_BLOB_BPO2},
 };
 
-/* Returns whose blob parameters hold. */
-static coh_blob_step_t load_header(coh_json_reader_t *rd, coh_realblock_t *out, json_t *root)
+static void load_header(coh_json_reader_t *rd, coh_realblock_t *out, json_t *root)
 {
     json_t *header = coh_json_member(rd, root, "header");
     out->chain_id  = coh_json_u64(rd, root, "chainId");
@@ -51,14 +51,9 @@ static coh_blob_step_t load_header(coh_json_reader_t *rd, coh_realblock_t *out, 
     }
 
     coh_json_fixed(rd, out->hash.b, sizeof(out->hash.b), root, "hash");
-    json_t *rlp     = coh_json_member(rd, root, "headerRlp");
-    coh_buf_t raw   = COH_BUF_INIT;
-    coh_hash_t hash = {{0}};
-    if (rlp != NULL &&
-        coh_hex_append(&raw, json_string_value(rlp), json_string_length(rlp)) == COH_OK) {
-        coh_keccak256(&hash, raw.p, raw.n);
-    }
-    coh_buf_free(&raw);
+    coh_hash_t hash;
+    out->header_rlp = coh_json_octets(rd, coh_json_member(rd, root, "headerRlp"), "headerRlp");
+    coh_keccak256(&hash, out->header_rlp.p, out->header_rlp.n);
     if (!coh_hash_eq(&hash, &out->hash)) {
         coh_json_fail(rd, "headerRlp", "does not have the recorded hash");
     }
@@ -66,19 +61,16 @@ static coh_blob_step_t load_header(coh_json_reader_t *rd, coh_realblock_t *out, 
     char const *fork = json_string_value(coh_json_member(rd, root, "fork"));
     for (size_t i = 0; i < COH_CNT(fork_names); i++) {
         if (fork != NULL && strcmp(fork, fork_names[i].name) == 0) {
-            out->fork = fork_names[i].fork;
-            return fork_names[i].blobs;
+            out->fork  = fork_names[i].fork;
+            out->blobs = fork_names[i].blobs;
+            return;
         }
     }
     coh_json_fail(rd, "fork", "names an unknown rule set");
-    return COH_BLOB_STEP_CNT;
 }
 
 /* What only contracts see of a header, and their logs' bloom: zero where a recording of none leaves it out. */
-static void load_context(coh_json_reader_t *rd,
-                         coh_realblock_t *out,
-                         json_t *root,
-                         coh_blob_step_t step)
+static void load_context(coh_json_reader_t *rd, coh_realblock_t *out, json_t *root)
 {
     json_t *header = coh_json_member(rd, root, "header");
     json_t *bloom  = json_object_get(header, "logsBloom");
@@ -94,7 +86,7 @@ static void load_context(coh_json_reader_t *rd,
         out->prev_randao = coh_json_u256(rd, header, "difficulty");
     }
     if (out->fork >= COH_FORK_CANCUN) {
-        coh_blob_params_t blobs = coh_blob_params_default(step);
+        coh_blob_params_t blobs = coh_blob_params_default(out->blobs);
         out->blob_max           = blobs.max;
         uint64_t excess         = json_object_get(header, "excessBlobGas") != NULL
                                       ? coh_json_u64(rd, header, "excessBlobGas")
@@ -111,6 +103,57 @@ static void load_context(coh_json_reader_t *rd,
         }
         coh_hash_t *hash = &out->ancestors[COH_CNT(out->ancestors) - back];
         coh_json_fixed_value(rd, hash->b, sizeof(hash->b), v, "blockHashes");
+    }
+}
+
+/* What the body has behind the transactions. */
+static void load_lists(coh_json_reader_t *rd, coh_realblock_t *out, json_t *root)
+{
+    json_t *ommers  = json_object_get(root, "ommers");
+    out->has_ommers = json_is_array(ommers);
+    coh_buf_t list  = COH_BUF_INIT;
+    size_t i;
+    json_t *v;
+    json_array_foreach (ommers, i, v) {
+        coh_bytes_t rlp = coh_json_octets(rd, v, "ommers");
+        coh_buf_put(&list, rlp.p, rlp.n);
+    }
+    out->ommers = coh_json_copy(rd, &list);
+    coh_buf_clear(&list);
+    json_t *withdrawals =
+        out->fork >= COH_FORK_SHANGHAI ? coh_json_member(rd, root, "withdrawals") : NULL;
+    json_array_foreach (withdrawals, i, v) {
+        coh_withdrawal_t w = {.index       = coh_json_u64(rd, v, "index"),
+                              .validator   = coh_json_u64(rd, v, "validatorIndex"),
+                              .amount_gwei = coh_json_u64(rd, v, "amountGwei")};
+        coh_json_fixed(rd, w.addr.b, sizeof(w.addr.b), v, "address");
+        coh_withdrawal_put(&list, &w);
+    }
+    out->withdrawals = coh_json_copy(rd, &list);
+    coh_buf_free(&list);
+}
+
+static void load_witness(coh_json_reader_t *rd, coh_realblock_t *out, json_t *witness)
+{
+    out->has_witness = json_is_object(witness);
+    if (!out->has_witness) {
+        return;
+    }
+    json_t *nodes = coh_json_member(rd, witness, "nodes");
+    json_t *hints = coh_json_member(rd, witness, "branchHints");
+    coh_json_fixed(rd, out->parent_root.b, sizeof(out->parent_root.b), witness, "parentStateRoot");
+    out->node_cnt        = json_array_size(nodes);
+    out->nodes           = coh_json_zeroed(rd, out->node_cnt, sizeof(*out->nodes));
+    out->branch_hint_cnt = json_array_size(hints);
+    out->branch_hints    = coh_json_zeroed(rd, out->branch_hint_cnt, sizeof(*out->branch_hints));
+    size_t i;
+    json_t *v;
+    json_array_foreach (nodes, i, v) {
+        out->nodes[i] = coh_json_octets(rd, v, "nodes");
+    }
+    json_array_foreach (hints, i, v) {
+        coh_json_fixed_value(
+            rd, out->branch_hints[i].b, sizeof(out->branch_hints[i].b), v, "branchHints");
     }
 }
 
@@ -160,6 +203,13 @@ static int compare_accounts(void const *a, void const *b)
     return memcmp(x->addr.b, y->addr.b, sizeof(x->addr.b));
 }
 
+static int compare_slots(void const *a, void const *b)
+{
+    coh_genesis_slot_t const *x = a;
+    coh_genesis_slot_t const *y = b;
+    return coh_u256_lt(&x->key, &y->key) ? -1 : coh_u256_lt(&y->key, &x->key);
+}
+
 static coh_genesis_account_t *find_account(coh_genesis_account_t *accounts,
                                            size_t cnt,
                                            coh_addr_t const *addr)
@@ -186,6 +236,9 @@ static void load_accounts(coh_json_reader_t *rd, coh_realblock_t *out, json_t *r
             a->code = coh_json_octets(rd, json_object_get(codes, json_string_value(hash)), "codes");
         }
         coh_json_slots(rd, &a->slots, &a->slot_cnt, json_object_get(v, "storage"));
+        if (a->slot_cnt != 0) {
+            qsort(a->slots, a->slot_cnt, sizeof(*a->slots), compare_slots);
+        }
     }
     qsort(out->accounts, out->account_cnt, sizeof(*out->accounts), compare_accounts);
     out->omitted_cnt = json_array_size(omitted);
@@ -210,8 +263,11 @@ coh_err_t coh_realblock_load(coh_realblock_t *out, char const *path, coh_buf_t *
     if (format == NULL || strcmp(format, "realblock-1") != 0) {
         coh_json_fail(&rd, "format", "is not realblock-1");
     }
-    coh_blob_step_t step = load_header(&rd, out, root);
-    load_context(&rd, out, root, step);
+    out->blobs = COH_BLOB_STEP_CNT;
+    load_header(&rd, out, root);
+    load_context(&rd, out, root);
+    load_lists(&rd, out, root);
+    load_witness(&rd, out, json_object_get(root, "witness"));
     load_txs(&rd, out, root);
     load_accounts(&rd, out, root);
     json_decref(root);

@@ -1,6 +1,8 @@
 /* realblock.h: recorded blocks of real Ethereum networks (JSON, format "realblock-1"): header, signed transactions with
    their recorded senders and gas, and the state that they read as of the parent block.
 
+   Some hold a witness besides: nodes of the parent state's tries, from which the header's state root follows (realblock_state.h).
+
    A recording is taken apart into plain values; whether Cohort can execute it is decided from them alone
    (coh_realblock_kind), and what must come out is computed from them alone (coh_realblock_expect), by sums over the
    transactions that use nothing of the executor. */
@@ -27,6 +29,11 @@ typedef struct {
     uint8_t bloom[COH_BLOOM_SZ];
     coh_hash_t hash;
     coh_fork_t fork;
+    coh_blob_step_t blobs;   /* whose blob parameters hold; COH_BLOB_STEP_CNT: none */
+    coh_bytes_t header_rlp;  /* its keccak256 is hash; in the arena, as all octets below */
+    bool has_ommers;         /* they were recorded, if there were any */
+    coh_bytes_t ommers;      /* payload of the body's list: RLP of headers */
+    coh_bytes_t withdrawals; /* likewise, since Shanghai */
     coh_hash_t ancestors
         [256]; /* of the blocks before it, the parent last; zero where execution reads none */
     size_t tx_cnt;
@@ -36,8 +43,14 @@ typedef struct {
     coh_addr_t *senders; /* as recorded */
     uint64_t *gas;       /* of each alone, as recorded */
     size_t account_cnt;
-    /* Before the block; sorted by address, no repetition. Codes and slots lie in the arena. */
+    /* Before the block; sorted by address, no repetition. Codes and slots, sorted likewise, lie in the arena. */
     coh_genesis_account_t *accounts;
+    bool has_witness;
+    coh_hash_t parent_root; /* state root of the parent block */
+    coh_bytes_t *nodes;     /* RLP of nodes of that state's tries, without order */
+    size_t node_cnt;
+    coh_hash_t *branch_hints; /* of nodes that are branches and were not recorded */
+    size_t branch_hint_cnt;
     coh_addr_t *omitted; /* accounts whose code is never used and was not recorded */
     size_t omitted_cnt;
     coh_buf_t bytes;

@@ -16,6 +16,8 @@
 #include "common/base/alloc.h"
 #include "common/base/hex.h"
 #include "common/codec/block.h"
+#include "common/codec/receipt.h"
+#include "common/trie/root.h"
 #include "tests/support/data.h"
 #include "tests/support/reference.h"
 #include "tests/support/txgen.h"
@@ -27,6 +29,7 @@
 #define CHAIN_ID 1u
 
 /* Numbered test keys. */
+enum { TX_MAX = 16 };
 enum { RICH = 1, SECOND, THIRD, EMPTY, MINER, LAST, TAKER };
 
 /* ---- running the program ---- */
@@ -170,6 +173,11 @@ typedef struct {
     json_t *pre;
     uint64_t gas_used;
     uint64_t nonces[TAKER + 1];
+    coh_buf_t receipts; /* the encodings, one behind the other */
+    coh_buf_t txs;
+    size_t receipt_ends[TX_MAX + 1]; /* [0] is 0 */
+    size_t tx_ends[TX_MAX + 1];
+    size_t cnt;
 } recording_t;
 
 static json_t *hex(void const *p, size_t n)
@@ -212,11 +220,15 @@ static void init(recording_t *r, char const *fork)
     r->outcomes = set_new(set_new(r->root, "txOnly", json_object()), "txs", json_array());
     r->pre      = set_new(r->root, "pre", json_object());
     set(r->root, "codeOmitted", json_array());
+    set(r->root, "ommers", json_array());
+    set(r->root, "withdrawals", json_array());
 }
 
 static void fini(recording_t *r)
 {
     json_decref(r->root);
+    coh_buf_free(&r->receipts);
+    coh_buf_free(&r->txs);
     coh_txgen_free(r->gen);
 }
 
@@ -244,18 +256,43 @@ static void put_tx(recording_t *r, coh_txgen_spec_t spec, uint64_t gas)
     json_array_append_new(r->senders, hex(tx->sender.b, sizeof(tx->sender.b)));
     json_array_append_new(r->outcomes, outcome);
     r->gas_used += gas;
+    /* EIP-658; none logs, and of ours only a creation can fail, at the cost of all its gas. */
+    coh_receipt_t receipt = {.type           = spec.type,
+                             .status         = !(spec.is_create && gas == spec.gas_limit),
+                             .cumulative_gas = r->gas_used};
+    assert_true(r->cnt < TX_MAX);
+    coh_receipt_put(&r->receipts, &receipt);
+    coh_buf_put(&r->txs, tx->raw.p, tx->raw.n);
+    r->cnt++;
+    r->receipt_ends[r->cnt] = r->receipts.n;
+    r->tx_ends[r->cnt]      = r->txs.n;
+}
+
+static coh_hash_t list_root(coh_buf_t const *text, size_t const *ends, size_t cnt)
+{
+    coh_bytes_t values[TX_MAX];
+    coh_hash_t root;
+    for (size_t i = 0; i < cnt; i++) {
+        values[i] = coh_bytes(text->p + ends[i], ends[i + 1] - ends[i]);
+    }
+    coh_root_list(&root, values, cnt);
+    return root;
 }
 
 /* Sets the header, whose gas is what the transactions add up to, and more by surplus. */
 static void put_header(recording_t *r, coh_fork_t fork, uint64_t surplus)
 {
     coh_header_t h = {
-        .coinbase  = coh_txgen_addr(r->gen, MINER),
-        .number    = 1234,
-        .gas_limit = 30000000,
-        .gas_used  = r->gas_used + surplus,
-        .timestamp = 1700000000,
-        .base_fee  = coh_u256(fork >= COH_FORK_LONDON ? BASE_FEE : 0),
+        .ommers_hash      = COH_EMPTY_LIST_HASH,
+        .withdrawals_root = COH_EMPTY_TRIE_ROOT,
+        .tx_root          = list_root(&r->txs, r->tx_ends, r->cnt),
+        .receipts_root    = list_root(&r->receipts, r->receipt_ends, r->cnt),
+        .coinbase         = coh_txgen_addr(r->gen, MINER),
+        .number           = 1234,
+        .gas_limit        = 30000000,
+        .gas_used         = r->gas_used + surplus,
+        .timestamp        = 1700000000,
+        .base_fee         = coh_u256(fork >= COH_FORK_LONDON ? BASE_FEE : 0),
     };
     set(r->header, "coinbase", hex(h.coinbase.b, sizeof(h.coinbase.b)));
     set(r->header, "number", quantity(h.number));
