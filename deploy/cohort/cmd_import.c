@@ -15,7 +15,7 @@
 #include "deploy/cohort/cmd.h"
 #include "deploy/cohort/import_chain.h"
 #include "deploy/cohort/import_cluster.h"
-#include "deploy/cohort/realblock_import.h"
+#include "deploy/cohort/realblock_state.h"
 
 typedef struct {
     coh_config_t config;
@@ -25,9 +25,12 @@ typedef struct {
     char const *rlp; /* NULL: recorded blocks */
     uint64_t passed;
     uint64_t failed;
-    uint64_t others; /* not executed: nothing in them */
-    uint64_t tx_cnt; /* of those passed */
+    uint64_t others; /* not executed: nothing that can be */
+    uint64_t whole;  /* of those passed, with all their steps */
+    uint64_t tx_cnt; /* of those passed, as all below */
     uint64_t gas;
+    uint64_t field_cnt; /* that their headers have and that follow from something */
+    uint64_t confirmed_cnt;
 } import_t;
 
 typedef enum { PASSED, FAILED, OTHER } verdict_t;
@@ -98,73 +101,58 @@ static bool make_dir(import_t const *im, char out[PATH_MAX])
 
 /* ---- One block -------------------------------------------------------------------------------------------------------------- */
 
-/* Recovers the senders of all transactions; false at the first that is not the recorded one. */
-static bool recover_senders(coh_realblock_t const *block, coh_buf_t *why)
+/* What is known about one block, and what has become of it. */
+typedef struct {
+    coh_realblock_t block;
+    coh_realblock_whole_t whole;
+    coh_import_outcome_t outcome;
+    coh_genesis_account_t *expected; /* afterwards, where that can be added up */
+    size_t expected_cnt;
+    uint32_t confirmed; /* fields of the header, by bit */
+} replay_t;
+
+/* The credits of the block's steps, NULL: none. */
+static coh_step_t const *find_credits(coh_plan_t const *plan)
 {
-    coh_tx_recover_t *batch = coh_calloc(block->tx_cnt, sizeof(*batch));
-    coh_buf_t scratch       = COH_BUF_INIT;
-    for (size_t i = 0; i < block->tx_cnt; i++) {
-        batch[i].tx = &block->txs[i];
-    }
-    (void)coh_tx_recover_batch(batch, block->tx_cnt, &scratch);
-    bool ok = true;
-    for (size_t i = 0; ok && i < block->tx_cnt; i++) {
-        ok = batch[i].err == COH_TX_OK && coh_addr_eq(&batch[i].sender, &block->senders[i]);
-        if (!ok) {
-            coh_buf_printf(why, "transaction %zu: recovered another sender than recorded", i);
+    for (uint32_t i = 0; i < plan->after.cnt; i++) {
+        if (plan->after.steps[i].kind == COH_STEP_CREDIT) {
+            return &plan->after.steps[i];
         }
     }
-    coh_buf_free(&scratch);
-    free(batch);
-    return ok;
+    return NULL;
 }
 
-static bool check_outcome(coh_realblock_t const *block,
-                          coh_import_outcome_t const *outcome,
-                          coh_genesis_account_t const *expected,
-                          size_t expected_cnt,
-                          coh_buf_t *why)
+/* Adds up what accounts must hold, where no code runs and no balances move beside transactions and credits. */
+static bool add_up(replay_t *r, coh_buf_t *why)
 {
-    coh_import_result_t const *r = &outcome->result;
-    if (r->err != COH_OK) {
-        coh_buf_printf(why, "%s: ", coh_err_str(r->err));
-        coh_block_fault_put(why, &r->fault);
-        return false;
+    coh_realblock_kind_t kind = coh_realblock_kind(&r->block);
+    if ((kind != COH_REALBLOCK_TRANSFERS && kind != COH_REALBLOCK_EMPTY) ||
+        r->whole.rules.dao_moves) {
+        return true;
     }
-    if (r->gas_used != block->gas_used) {
-        coh_buf_printf(
-            why, "gas used %" PRIu64 ", header has %" PRIu64, r->gas_used, block->gas_used);
-        return false;
-    }
-    for (size_t i = 0; i < block->tx_cnt; i++) {
-        if (outcome->gas[i] != block->gas[i]) {
-            coh_buf_printf(why,
-                           "transaction %zu: gas %" PRIu64 ", recorded %" PRIu64,
-                           i,
-                           outcome->gas[i],
-                           block->gas[i]);
-            return false;
-        }
-    }
-    if (memcmp(outcome->bloom, block->bloom, sizeof(block->bloom)) != 0) {
-        coh_buf_printf(why, "the bloom of the logs is not the header's");
-        return false;
-    }
-    for (size_t i = 0; i < expected_cnt; i++) {
-        coh_op_account_t const *is = &outcome->accounts[i];
-        if (is->nonce != expected[i].nonce || !coh_u256_eq(&is->balance, &expected[i].balance)) {
+    return coh_realblock_expect(
+               &r->expected, &r->expected_cnt, &r->block, find_credits(&r->whole.plan), why) ==
+           COH_OK;
+}
+
+static bool check_accounts(replay_t const *r, coh_buf_t *why)
+{
+    for (size_t i = 0; i < r->expected_cnt; i++) {
+        coh_op_account_t const *is          = &r->outcome.accounts[i];
+        coh_genesis_account_t const *should = &r->expected[i];
+        if (is->nonce != should->nonce || !coh_u256_eq(&is->balance, &should->balance)) {
             char have[COH_U256_DEC_SZ];
             char want[COH_U256_DEC_SZ];
             coh_u256_to_dec(have, &is->balance);
-            coh_u256_to_dec(want, &expected[i].balance);
+            coh_u256_to_dec(want, &should->balance);
             coh_buf_printf(why,
                            "account %zu of %zu: nonce %" PRIu64 " balance %s, expected %" PRIu64
                            " and %s",
                            i,
-                           expected_cnt,
+                           r->expected_cnt,
                            is->nonce,
                            have,
-                           expected[i].nonce,
+                           should->nonce,
                            want);
             return false;
         }
@@ -172,124 +160,212 @@ static bool check_outcome(coh_realblock_t const *block,
     return true;
 }
 
-static bool execute(import_t const *im,
-                    coh_realblock_t const *block,
-                    coh_genesis_t const *genesis,
-                    uint64_t *elapsed_us,
-                    coh_buf_t *why)
+/* Before Byzantium receipts hold state roots. */
+static bool check_old_receipts(replay_t *r, coh_buf_t *why)
 {
-    coh_genesis_account_t *expected = NULL;
-    size_t expected_cnt             = 0;
-    coh_addr_t *addrs               = NULL;
-    coh_import_outcome_t outcome    = {0};
-    char dir[PATH_MAX]              = "";
-    bool ok                         = recover_senders(block, why);
-    if (ok && coh_realblock_kind(block) == COH_REALBLOCK_TRANSFERS) {
-        ok = coh_realblock_expect(&expected, &expected_cnt, block, why) == COH_OK;
+    coh_realblock_reference_t reference;
+    coh_hash_t root;
+    bool ok = coh_realblock_reference_run(&reference, &r->block, &r->whole, why) == COH_OK &&
+              coh_realblock_receipts_root(
+                  &root, &r->block, r->outcome.result.sealed, &reference, why) == COH_OK;
+    if (ok && !coh_hash_eq(&root, &r->whole.block.header.receipts_root)) {
+        coh_buf_printf(why, "wrong root of receipts");
+        ok = false;
     }
-    if (ok && !make_dir(im, dir)) {
-        coh_buf_printf(why, "cannot make a folder for the stores");
-        dir[0] = '\0';
-        ok     = false;
-    }
-    if (ok) {
-        addrs = coh_calloc(expected_cnt, sizeof(*addrs));
-        for (size_t i = 0; i < expected_cnt; i++) {
-            addrs[i] = expected[i].addr;
-        }
-        coh_import_block_t const import = coh_realblock_import(block);
-        ok =
-            coh_import_cluster_run(
-                &outcome, dir, &im->config, genesis, &import, addrs, expected_cnt, why) == COH_OK &&
-            check_outcome(block, &outcome, expected, expected_cnt, why);
-        *elapsed_us = outcome.elapsed_us;
-    }
-    if (dir[0] != '\0' && im->config.node_data[0] == '\0') {
-        (void)nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-    }
-    free(outcome.accounts);
-    free(outcome.gas);
-    free(addrs);
-    free(expected);
+    coh_realblock_reference_free(&reference);
+    r->confirmed |= (uint32_t)ok << COH_REALFIELD_RECEIPTS_ROOT;
     return ok;
 }
 
-static void print_row(import_t const *im,
-                      char const *name,
-                      coh_realblock_t const *block,
-                      verdict_t verdict,
-                      uint64_t elapsed_us,
-                      coh_buf_t const *why)
+/* The roots of the whole state. */
+static bool check_witness(replay_t *r, coh_buf_t *why)
 {
-    static char const *const words[] = {
-        [PASSED] = "passed", [FAILED] = "FAILED", [OTHER] = "skipped"};
-    if (im->json) {
-        /* Names and reasons are ours and hold nothing that JSON escapes but what file names may bring. */
-        printf("{\"file\":\"");
-        for (char const *p = name; *p != '\0'; p++) {
-            if (*p == '"' || *p == '\\' || (unsigned char)*p < 0x20) {
-                printf("\\u%04x", (unsigned)(unsigned char)*p);
-            } else {
-                putchar(*p);
-            }
-        }
-        printf("\",\"number\":%" PRIu64 ",\"fork\":\"%s\",\"txs\":%zu,\"gas\":%" PRIu64
-               ",\"shards\":%" PRIu64 ",\"threads\":%" PRIu64 ",\"result\":\"%s\",\"us\":%" PRIu64
-               ",\"reason\":\"%.*s\"}\n",
-               block->number,
-               coh_fork_name(block->fork),
-               block->tx_cnt,
-               block->gas_used,
-               im->config.node_shards,
-               im->config.node_threads,
-               words[verdict],
-               elapsed_us,
-               (int)why->n,
-               (char const *)why->p);
-    } else {
-        printf("%-28s %-16s %5zu %10" PRIu64 "  %-8s",
-               name,
-               coh_fork_name(block->fork),
-               block->tx_cnt,
-               block->gas_used,
-               words[verdict]);
-        if (verdict == PASSED) {
-            printf(" %7.1f ms\n", (double)elapsed_us / 1e3);
-        } else {
-            printf(" %.*s\n", (int)why->n, (char const *)why->p);
+    coh_hash_t root;
+    coh_witness_t *witness = coh_realblock_witness(&r->block);
+    bool ok = coh_realblock_state_root(&root, witness, &r->block, &r->outcome.after, why) == COH_OK;
+    coh_witness_free(witness);
+    if (ok && !coh_hash_eq(&root, &r->whole.block.header.state_root)) {
+        coh_buf_printf(why, "wrong state root");
+        ok = false;
+    }
+    r->confirmed |= (uint32_t)ok << COH_REALFIELD_STATE_ROOT;
+    return ok && (r->block.fork >= COH_FORK_BYZANTIUM || check_old_receipts(r, why));
+}
+
+static bool check_outcome(replay_t *r, coh_buf_t *why)
+{
+    coh_import_result_t const *result = &r->outcome.result;
+    if (result->err != COH_OK) {
+        coh_buf_printf(why, "%s: ", coh_err_str(result->err));
+        coh_block_fault_put(why, &result->fault);
+        return false;
+    }
+    r->confirmed = r->whole.body_fields | r->whole.run_fields;
+    for (size_t i = 0; i < r->block.tx_cnt; i++) {
+        uint64_t gas = result->sealed->receipts[i].gas_used;
+        if (gas != r->block.gas[i]) {
+            coh_buf_printf(why,
+                           "transaction %zu: gas %" PRIu64 ", recorded %" PRIu64,
+                           i,
+                           gas,
+                           r->block.gas[i]);
+            return false;
         }
     }
-    (void)fflush(stdout);
+    return check_accounts(r, why) &&
+           (!r->block.has_witness || r->whole.lacks != NULL || check_witness(r, why));
 }
+
+static bool execute(import_t const *im, replay_t *r, coh_genesis_t const *genesis, coh_buf_t *why)
+{
+    char dir[PATH_MAX] = "";
+    if (coh_realblock_whole_init(&r->whole, &r->block, why) != COH_OK || !add_up(r, why)) {
+        return false;
+    }
+    if (!make_dir(im, dir)) {
+        coh_buf_printf(why, "cannot make a folder for the stores");
+        return false;
+    }
+    coh_addr_t *addrs = coh_calloc(r->expected_cnt + 1, sizeof(*addrs));
+    for (size_t i = 0; i < r->expected_cnt; i++) {
+        addrs[i] = r->expected[i].addr;
+    }
+    bool ok = coh_import_cluster_run(&r->outcome,
+                                     dir,
+                                     &im->config,
+                                     genesis,
+                                     &r->whole.import.block,
+                                     addrs,
+                                     r->expected_cnt,
+                                     r->block.has_witness,
+                                     why) == COH_OK &&
+              check_outcome(r, why);
+    if (im->config.node_data[0] == '\0') {
+        (void)nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    }
+    free(addrs);
+    return ok;
+}
+
+/* The fields of set, with one text before and one behind each but the last. */
+static void put_fields(coh_buf_t *out, uint32_t set, char const *quote)
+{
+    char const *between = "";
+    for (uint32_t f = 0; f < COH_REALFIELD_CNT; f++) {
+        if ((set >> f & 1) != 0) {
+            coh_buf_printf(
+                out, "%s%s%s%s", between, quote, coh_realfield_str((coh_realfield_t)f), quote);
+            between = ", ";
+        }
+    }
+}
+
+static void print_json(import_t const *im,
+                       char const *name,
+                       replay_t const *r,
+                       char const *result,
+                       coh_buf_t const *why)
+{
+    coh_buf_t fields = COH_BUF_INIT;
+    put_fields(&fields, r->confirmed, "\"");
+    /* Names and reasons are ours and hold nothing that JSON escapes but what file names may bring. */
+    printf("{\"file\":\"");
+    for (char const *p = name; *p != '\0'; p++) {
+        if (*p == '"' || *p == '\\' || (unsigned char)*p < 0x20) {
+            printf("\\u%04x", (unsigned)(unsigned char)*p);
+        } else {
+            putchar(*p);
+        }
+    }
+    printf("\",\"number\":%" PRIu64 ",\"fork\":\"%s\",\"txs\":%zu,\"gas\":%" PRIu64
+           ",\"shards\":%" PRIu64 ",\"threads\":%" PRIu64 ",\"result\":\"%s\",\"us\":%" PRIu64
+           ",\"confirmed\":[%.*s],\"lacks\":\"%s\",\"reason\":\"%.*s\"}\n",
+           r->block.number,
+           coh_fork_name(r->block.fork),
+           r->block.tx_cnt,
+           r->block.gas_used,
+           im->config.node_shards,
+           im->config.node_threads,
+           result,
+           r->outcome.elapsed_us,
+           (int)fields.n,
+           (char const *)fields.p,
+           r->whole.lacks != NULL ? r->whole.lacks : "",
+           (int)why->n,
+           (char const *)why->p);
+    coh_buf_free(&fields);
+}
+
+static void print_text(char const *name,
+                       replay_t const *r,
+                       char const *result,
+                       coh_buf_t const *why)
+{
+    printf("%-28s %-16s %5zu %10" PRIu64 "  %-8s",
+           name,
+           coh_fork_name(r->block.fork),
+           r->block.tx_cnt,
+           r->block.gas_used,
+           result);
+    if (why->n != 0) {
+        printf(" %.*s\n", (int)why->n, (char const *)why->p);
+        return;
+    }
+    coh_buf_t fields = COH_BUF_INIT;
+    put_fields(&fields, r->confirmed, "");
+    printf(" %7.1f ms  confirmed: %.*s\n",
+           (double)r->outcome.elapsed_us / 1e3,
+           (int)fields.n,
+           (char const *)fields.p);
+    if (r->whole.lacks != NULL) {
+        printf("%-28s only its transactions: %s\n", "", r->whole.lacks);
+    }
+    coh_buf_free(&fields);
+}
+
+static uint32_t count_bits(uint32_t set) { return (uint32_t)__builtin_popcount(set); }
 
 static void import_file(import_t *im, char const *path)
 {
-    coh_realblock_t block;
+    static char const *const words[] = {
+        [PASSED] = "passed", [FAILED] = "FAILED", [OTHER] = "skipped"};
+    replay_t r            = {0};
     coh_genesis_t genesis = {0};
     coh_buf_t why         = COH_BUF_INIT;
-    uint64_t elapsed_us   = 0;
     verdict_t verdict     = FAILED;
-    if (coh_realblock_load(&block, path, &why) == COH_OK) {
-        coh_realblock_kind_t kind = coh_realblock_kind(&block);
-        if (kind != COH_REALBLOCK_TRANSFERS && kind != COH_REALBLOCK_CODE) {
+    if (coh_realblock_load(&r.block, path, &why) == COH_OK) {
+        coh_realblock_kind_t kind = coh_realblock_kind(&r.block);
+        if (kind == COH_REALBLOCK_TYPE) {
             verdict = OTHER;
             coh_buf_printf(&why, "%s", coh_realblock_kind_str(kind));
-        } else if (coh_realblock_genesis(&genesis, &block, &why) == COH_OK &&
-                   execute(im, &block, &genesis, &elapsed_us, &why)) {
+        } else if (coh_realblock_genesis(&genesis, &r.block, &why) == COH_OK &&
+                   execute(im, &r, &genesis, &why)) {
             verdict = PASSED;
         }
     }
     char const *slash = strrchr(path, '/');
-    print_row(im, slash != NULL ? slash + 1 : path, &block, verdict, elapsed_us, &why);
+    char const *name  = slash != NULL ? slash + 1 : path;
+    if (im->json) {
+        print_json(im, name, &r, words[verdict], &why);
+    } else {
+        print_text(name, &r, words[verdict], &why);
+    }
+    (void)fflush(stdout);
     im->passed += verdict == PASSED;
     im->failed += verdict == FAILED;
     im->others += verdict == OTHER;
     if (verdict == PASSED) {
-        im->tx_cnt += block.tx_cnt;
-        im->gas += block.gas_used;
+        im->tx_cnt += r.block.tx_cnt;
+        im->gas += r.block.gas_used;
+        im->whole += r.whole.lacks == NULL;
+        im->field_cnt += count_bits(coh_realfields(r.block.fork));
+        im->confirmed_cnt += count_bits(r.confirmed);
     }
     coh_genesis_free(&genesis);
-    coh_realblock_free(&block);
+    coh_import_outcome_free(&r.outcome);
+    coh_realblock_whole_fini(&r.whole);
+    coh_realblock_free(&r.block);
+    free(r.expected);
     coh_buf_free(&why);
 }
 
@@ -396,20 +472,22 @@ int coh_cmd_import(int argc, char **argv)
     coh_command_t const command = {
         .name     = "import",
         .operands = "PATH...",
-        .about = "Replays recorded blocks (JSON files of format realblock-1, or folders of them) "
-                 "through an embedded cluster: pre-state in, signed transactions in order, "
-                 "one block. A block passes if the recovered senders are the recorded ones, the "
-                 "gas of each "
-                 "transaction is as recorded, and gas and bloom of the block are the header's; "
-                 "where no code "
-                 "runs also every balance and nonce is what the "
-                 "transactions themselves add up to. Blocks without transactions "
-                 "are named and skipped. Exits with 0 if at least one block "
-                 "was executed and none failed. With --data the stores are kept there. "
-                 "With --rlp the blocks of an exported chain (concatenated RLP, as geth's export "
-                 "writes them) are validated and executed instead, every header field compared, up "
-                 "to the first invalid block, which is named; with --data they go into that data "
-                 "directory, behind the blocks that it holds already.",
+        .about =
+            "Replays recorded blocks (JSON files of format realblock-1, or folders of them) "
+            "through an embedded cluster: pre-state in, then the whole block with its rewards, "
+            "withdrawals and system calls by the rules of its fork. A block passes if "
+            "the recovered senders are the recorded ones, the gas of each transaction is as "
+            "recorded, and every field of the header that the recording can confirm is "
+            "confirmed: roots of transactions, receipts and withdrawals, gas, bloom, hashes "
+            "of ommers and requests, and with a Merkle witness the state root; where no code "
+            "runs also every balance and nonce is what transactions and credits add up to. "
+            "Of a recording that lacks what a step needs only the transactions are replayed, "
+            "which is said. Exits with 0 if at least one block "
+            "was executed and none failed. With --data the stores are kept there. "
+            "With --rlp the blocks of an exported chain (concatenated RLP, as geth's export "
+            "writes them) are validated and executed instead, every header field compared, up "
+            "to the first invalid block, which is named; with --data they go into that data "
+            "directory, behind the blocks that it holds already.",
         .examples = "  cohort import realblocks/mainnet-930196.json\n"
                     "  cohort import --shards 8 --threads 2 realblocks\n"
                     "  cohort import --rlp chain.rlp --genesis genesis.json --data ./data --shards "
@@ -460,11 +538,15 @@ int coh_cmd_import(int argc, char **argv)
     }
     free(paths.v);
     if (!im.json) {
-        printf("\n%" PRIu64 " passed (%" PRIu64 " transactions, %" PRIu64 " gas), %" PRIu64
+        printf("\n%" PRIu64 " passed (%" PRIu64 " whole; %" PRIu64 " transactions, %" PRIu64
+               " gas; %" PRIu64 " of %" PRIu64 " header fields confirmed), %" PRIu64
                " failed, %" PRIu64 " skipped; %" PRIu64 " shards x %" PRIu64 " threads\n",
                im.passed,
+               im.whole,
                im.tx_cnt,
                im.gas,
+               im.confirmed_cnt,
+               im.field_cnt,
                im.failed,
                im.others,
                im.config.node_shards,

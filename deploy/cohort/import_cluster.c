@@ -6,6 +6,8 @@
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
 #include "deploy/cohort/cluster.h"
+#include "deploy/cohort/datadir.h"
+#include "deploy/cohort/store_walk.h"
 
 /* A block that is not decided after so long never will be. */
 #define PATIENCE_US UINT64_C(60000000)
@@ -42,13 +44,7 @@ static void on_imported(void *arg, coh_import_result_t const *result)
     cluster_t *c   = arg;
     c->out->result = *result;
     if (result->sealed != NULL) {
-        coh_sealed_t const *sealed = result->sealed;
-        c->out->gas                = coh_calloc(sealed->tx_cnt, sizeof(*c->out->gas));
-        for (uint32_t i = 0; i < sealed->tx_cnt; i++) {
-            c->out->gas[i] = sealed->receipts[i].gas_used;
-        }
-        memcpy(c->out->bloom, sealed->header.bloom, sizeof(c->out->bloom));
-        c->out->result.sealed = NULL;
+        c->out->result.sealed = coh_sealed_ref(result->sealed);
     }
     c->out->elapsed_us = coh_clock_mono_us() - c->start_us;
     c->step            = ASKING;
@@ -144,6 +140,39 @@ static coh_err_t run(cluster_t *c, coh_buf_t *err_text)
     return c->err;
 }
 
+void coh_import_outcome_free(coh_import_outcome_t *out)
+{
+    coh_sealed_free((coh_sealed_t *)(uintptr_t)out->result.sealed); /* our reference */
+    free(out->accounts);
+    coh_realstate_free(&out->after);
+    *out = (coh_import_outcome_t){0};
+}
+
+/* Of the shard with this rank. */
+static coh_err_t read_store(coh_import_outcome_t *out,
+                            coh_config_t const *config,
+                            coh_genesis_t const *genesis,
+                            uint32_t rank,
+                            coh_buf_t *err_text)
+{
+    coh_store_walker_t const walker = {
+        .account = coh_realstate_add_account, .slot = coh_realstate_add_slot, .arg = &out->after};
+    coh_datadir_t *dd = NULL;
+    coh_kv_t *kv      = NULL;
+    COH_TRY(coh_datadir_open(&dd, config->node_data, rank, 0, err_text));
+    coh_err_t err =
+        coh_datadir_open_kv(dd, &kv, genesis, config->state_rocksdb_cache_bytes, err_text);
+    if (err == COH_OK) {
+        err = coh_store_walk(&kv, 1, &walker);
+        if (err != COH_OK) {
+            coh_buf_printf(err_text, "the store of rank %u: %s", rank, coh_err_str(err));
+        }
+        kv->ops->close(kv);
+    }
+    coh_datadir_close(dd);
+    return err;
+}
+
 coh_err_t coh_import_cluster_run(coh_import_outcome_t *out,
                                  char const *dir,
                                  coh_config_t const *config,
@@ -151,6 +180,7 @@ coh_err_t coh_import_cluster_run(coh_import_outcome_t *out,
                                  coh_import_block_t const *block,
                                  coh_addr_t const *addrs,
                                  size_t addr_cnt,
+                                 bool wants_state,
                                  coh_buf_t *err_text)
 {
     coh_config_t own = *config;
@@ -173,10 +203,11 @@ coh_err_t coh_import_cluster_run(coh_import_outcome_t *out,
         coh_cluster_close(c.ranks);
     }
     coh_op_reader_free(c.reader);
+    for (uint32_t shard = 0; err == COH_OK && wants_state && shard < own.node_shards; shard++) {
+        err = read_store(out, &own, genesis, shard + 1, err_text);
+    }
     if (err != COH_OK) {
-        free(out->accounts);
-        free(out->gas);
-        *out = (coh_import_outcome_t){0};
+        coh_import_outcome_free(out);
     }
     return err;
 }

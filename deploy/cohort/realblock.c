@@ -375,13 +375,32 @@ static bool gas_price(coh_u256_t *price, coh_tx_t const *tx, coh_u256_t const *b
     return true;
 }
 
+static coh_rlp_t credit_iter(coh_step_t const *credits)
+{
+    static coh_step_t const none = {.kind = COH_STEP_CREDIT};
+    return coh_step_credit_iter(credits != NULL ? credits : &none);
+}
+
+static size_t count(coh_step_t const *credits)
+{
+    coh_rlp_t it = credit_iter(credits);
+    coh_addr_t addr;
+    coh_u256_t amount;
+    size_t cnt = 0;
+    while (coh_step_credit_next(&it, &addr, &amount)) {
+        cnt++;
+    }
+    return cnt;
+}
+
 coh_err_t coh_realblock_expect(coh_genesis_account_t **out,
                                size_t *out_cnt,
                                coh_realblock_t const *block,
+                               coh_step_t const *credits,
                                coh_buf_t *err_text)
 {
     /* Every account that the block may touch, once, sorted. */
-    size_t room                = block->account_cnt + 2 * block->tx_cnt + 1;
+    size_t room                = block->account_cnt + 2 * block->tx_cnt + 2 + count(credits);
     coh_genesis_account_t *all = coh_calloc(room, sizeof(*all));
     size_t cnt                 = 0;
     for (size_t i = 0; i < block->account_cnt; i++) {
@@ -392,6 +411,11 @@ coh_err_t coh_realblock_expect(coh_genesis_account_t **out,
         all[cnt++].addr = coh_tx_receiver(&block->txs[i], &block->senders[i]);
     }
     all[cnt++].addr = block->coinbase;
+    coh_rlp_t it    = credit_iter(credits);
+    coh_u256_t amount;
+    while (coh_step_credit_next(&it, &all[cnt].addr, &amount)) {
+        cnt++;
+    }
     qsort(all, cnt, sizeof(*all), compare_accounts);
     size_t kept = 0;
     for (size_t i = 0; i < cnt; i++) {
@@ -437,6 +461,12 @@ coh_err_t coh_realblock_expect(coh_genesis_account_t **out,
         if (tx->is_create && !taken && block->fork >= COH_FORK_SPURIOUS) {
             to->nonce = 1;
         }
+    }
+    coh_addr_t addr;
+    it = credit_iter(credits);
+    while (coh_step_credit_next(&it, &addr, &amount)) {
+        coh_genesis_account_t *to = find_account(all, kept, &addr);
+        (void)coh_u256_add(&to->balance, &to->balance, &amount); /* below the supply */
     }
     return COH_OK;
 }

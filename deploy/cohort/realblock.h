@@ -12,6 +12,7 @@
 #include "common/base/arena.h"
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/codec/step.h"
 #include "common/codec/tx.h"
 #include "common/config/genesis.h"
 
@@ -81,11 +82,12 @@ coh_err_t coh_realblock_genesis(coh_genesis_t *out,
 
 /* coh_realblock_expect computes accounts after the block (sorted by address; the caller frees *out): senders pay value and
    recorded gas at the effective price, receivers get value, the coinbase what is above the base fee; an account that is created gets
-   nonce 1 (EIP-161), or, if it had one already, nothing (EIP-684). Only for kind TRANSFERS.
+   nonce 1 (EIP-161), or, if it had one already, nothing (EIP-684). Then come the credits of a step of that kind, or NULL: none. Only for kinds TRANSFERS and EMPTY.
    Returns: COH_OK; COH_EINVAL the recording contradicts itself: a nonce or a balance does not fit, with err_text */
 coh_err_t coh_realblock_expect(coh_genesis_account_t **out,
                                size_t *out_cnt,
                                coh_realblock_t const *block,
+                               coh_step_t const *credits,
                                coh_buf_t *err_text);
 
 #endif

@@ -62,7 +62,7 @@ static void realblock_first_transfers_add_up(void **state)
     coh_genesis_account_t *after;
     size_t cnt;
     coh_buf_t err_text = COH_BUF_INIT;
-    assert_int_equal(coh_realblock_expect(&after, &cnt, &block, &err_text), COH_OK);
+    assert_int_equal(coh_realblock_expect(&after, &cnt, &block, NULL, &err_text), COH_OK);
     assert_int_equal(cnt, 3);
     expect_balance(
         after, cnt, "0xf55cdbdf978f539ea4eee0621f7f1a0f9f00f7d9", 1, "34500000000000000");
@@ -76,7 +76,7 @@ static void realblock_first_transfers_add_up(void **state)
     for (size_t i = 0; i < block.account_cnt; i++) {
         block.accounts[i].balance = coh_u256(5);
     }
-    assert_int_equal(coh_realblock_expect(&after, &cnt, &block, &err_text), COH_EINVAL);
+    assert_int_equal(coh_realblock_expect(&after, &cnt, &block, NULL, &err_text), COH_EINVAL);
     free(after);
     coh_buf_free(&err_text);
     coh_realblock_free(&block);
@@ -93,7 +93,7 @@ static void realblock_first_creation_adds_up(void **state)
     coh_genesis_account_t *after;
     size_t cnt;
     coh_buf_t err_text = COH_BUF_INIT;
-    assert_int_equal(coh_realblock_expect(&after, &cnt, &block, &err_text), COH_OK);
+    assert_int_equal(coh_realblock_expect(&after, &cnt, &block, NULL, &err_text), COH_OK);
     assert_int_equal(cnt, 3);
     expect_balance(after, cnt, "0xfbe0afcd7658ba86be41922059dd879c192d4c73", 1, "4500000000000000");
     expect_balance(
@@ -104,7 +104,7 @@ static void realblock_first_creation_adds_up(void **state)
 
     /* With the rules of Spurious Dragon the new account begins at nonce 1. */
     block.fork = COH_FORK_SPURIOUS;
-    assert_int_equal(coh_realblock_expect(&after, &cnt, &block, &err_text), COH_OK);
+    assert_int_equal(coh_realblock_expect(&after, &cnt, &block, NULL, &err_text), COH_OK);
     expect_balance(
         after, cnt, "0xc669eaad75042be84daaf9b461b0e868b9ac1871", 1, "14985000000000000000");
     free(after);
