@@ -10,7 +10,7 @@
    - state root, with a witness: the state that is read out of the shards' stores after the block, laid over the witness;
    - before Byzantium the receipts root, with a witness: the cluster's receipts with the state roots in them replaced by those of the whole state, which the sequential
      reference yields after each transaction with the witness. The cluster computes these roots of the recorded part of the state: they must be the reference's;
-   - parent's hash, number, timestamp, gas limit, difficulty, base fee, excess blob gas: the parent's header, where that was recorded too.
+   - parent's hash, number, timestamp, gas limit, difficulty, base fee, excess blob gas: the parent's header, where that was recorded too; extra data of the DAO's block: EIP-779.
    A recording that lacks what a step needs is named, and replayed without steps; all else is compared then, too.
 
    COHORT_TEST_LONG=1 replays them whole in 36 layouts: 1, 2, 3 and 8 shards, each with 1, 2 and 4 threads and with each scheduler, at random places. Another seed
@@ -330,6 +330,7 @@ typedef struct {
     coh_parent_t *headers; /* of all recordings */
     coh_rules_t *rules;
     size_t header_cnt;
+    size_t dao_cnt; /* of these, those whose extra data is given */
 } tally_t;
 
 static void make_expectations(run_t *run, coh_test_realblock_t const *r)
@@ -352,7 +353,13 @@ static void make_expectations(run_t *run, coh_test_realblock_t const *r)
 
 static void note_header(tally_t *t, run_t const *run)
 {
-    coh_block_t const *block = &run->whole.block;
+    static char const dao_extra[] = "dao-hard-fork"; /* EIP-779 */
+    coh_block_t const *block      = &run->whole.block;
+    if (run->whole.rules.dao_extra) {
+        assert_int_equal(block->header.extra_sz, strlen(dao_extra));
+        assert_memory_equal(block->header.extra, dao_extra, strlen(dao_extra));
+        t->dao_cnt++;
+    }
     assert_true(t->header_cnt < 100);
     t->headers[t->header_cnt] = (coh_parent_t){
         .header = block->header, .hash = block->hash, .header_fork = block->header_fork};
@@ -473,6 +480,7 @@ static void replay_whole(coh_block_cluster_layout_t *use, size_t layout_cnt)
         assert_int_equal(t.whole_cnt, 67);
         assert_int_equal(t.confirmed[COH_REALFIELD_STATE_ROOT], 33);
         assert_int_equal(heirs, 7);
+        assert_int_equal(t.dao_cnt, 1);
     }
     for (size_t l = 0; l < layout_cnt; l++) {
         coh_block_cluster_free(t.clusters[l]);

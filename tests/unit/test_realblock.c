@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "common/crypto/keccak.h"
 #include "deploy/cohort/realblock.h"
 #include "tests/support/data.h"
 
@@ -186,6 +187,77 @@ static void realblock_refuses_what_is_no_recording(void **state)
     coh_buf_free(&err_text);
 }
 
+/* A block's reward: 5 ether and a 32nd for an ommer, whose miner gets seven eighths; the ommer is made up. */
+static void realblock_credits_add_up(void **state)
+{
+    (void)state;
+    coh_realblock_t block;
+    if (!load(&block, "mainnet-46400w")) {
+        return;
+    }
+    coh_buf_t list      = COH_BUF_INIT;
+    coh_addr_t ommer    = {.b = {0xaa}};
+    coh_u256_t reward   = coh_test_u256("5156250000000000000");
+    coh_u256_t of_ommer = coh_test_u256("4375000000000000000");
+    coh_buf_t err_text  = COH_BUF_INIT;
+    coh_genesis_account_t *without;
+    coh_genesis_account_t *with;
+    size_t without_cnt;
+    size_t with_cnt;
+    coh_step_put_credit(&list, &ommer, &of_ommer);
+    coh_step_put_credit(&list, &block.coinbase, &reward);
+    coh_step_t const credits = {.kind = COH_STEP_CREDIT, .list = coh_buf_bytes(&list)};
+    assert_int_equal(coh_realblock_expect(&without, &without_cnt, &block, NULL, &err_text), COH_OK);
+    assert_int_equal(coh_realblock_expect(&with, &with_cnt, &block, &credits, &err_text), COH_OK);
+    assert_int_equal(with_cnt, without_cnt + 1);
+    for (size_t i = 0, k = 0; i < with_cnt; i++) {
+        coh_u256_t want = of_ommer;
+        if (!coh_addr_eq(&with[i].addr, &ommer)) {
+            want = without[k++].balance;
+        }
+        if (coh_addr_eq(&with[i].addr, &block.coinbase)) {
+            (void)coh_u256_add(&want, &want, &reward);
+        }
+        assert_true(coh_u256_eq(&with[i].balance, &want));
+    }
+    free(without);
+    free(with);
+    coh_buf_free(&list);
+    coh_buf_free(&err_text);
+    coh_realblock_free(&block);
+}
+
+/* What the loader hands over beside the transactions, of a block with an ommer, and of one with withdrawals. */
+static void realblock_holds_the_rest_of_the_body(void **state)
+{
+    (void)state;
+    coh_realblock_t block;
+    if (!load(&block, "mainnet-226147w")) {
+        return;
+    }
+    coh_hash_t hash;
+    coh_keccak256(&hash, block.header_rlp.p, block.header_rlp.n);
+    assert_memory_equal(hash.b, block.hash.b, 32);
+    assert_true(block.has_ommers && block.has_witness);
+    assert_true(block.ommers.n > 500);
+    assert_int_equal(block.node_cnt, 25);
+    assert_int_equal(block.withdrawals.n, 0);
+    coh_realblock_free(&block);
+    assert_true(load(&block, "mainnet-1796867"));
+    assert_false(block.has_ommers || block.has_witness);
+    coh_realblock_free(&block);
+    assert_true(load(&block, "mainnet-19910734"));
+    coh_rlp_t list = coh_rlp_reader(block.withdrawals);
+    coh_rlp_t item;
+    size_t cnt = 0;
+    while (!coh_rlp_at_end(&list)) {
+        assert_int_equal(coh_rlp_list(&list, &item), COH_OK);
+        cnt++;
+    }
+    assert_int_equal(cnt, 16);
+    coh_realblock_free(&block);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
@@ -193,6 +265,8 @@ int main(void)
         cmocka_unit_test(realblock_first_creation_adds_up),
         cmocka_unit_test(realblock_kinds_are_told_apart),
         cmocka_unit_test(realblock_genesis_is_the_parent),
+        cmocka_unit_test(realblock_credits_add_up),
+        cmocka_unit_test(realblock_holds_the_rest_of_the_body),
         cmocka_unit_test(realblock_refuses_what_is_no_recording),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
