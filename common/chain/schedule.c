@@ -31,14 +31,13 @@ static coh_fork_t fork_of(coh_schedule_t const *s,
                           uint64_t timestamp,
                           coh_u256_t const *parent_td)
 {
-    for (int f = COH_FORK_CNT - 1; f > COH_FORK_PARIS; f--) {
-        if (has_come(s->fork_at[f], timestamp)) {
-            return (coh_fork_t)f;
-        }
-    }
     if (has_come(s->fork_at[COH_FORK_PARIS], number) ||
         (s->has_ttd && !coh_u256_lt(parent_td, &s->ttd))) {
-        return COH_FORK_PARIS;
+        int fork = COH_FORK_PARIS;
+        while (fork + 1 < COH_FORK_CNT && has_come(s->fork_at[fork + 1], timestamp)) {
+            fork++;
+        }
+        return (coh_fork_t)fork;
     }
     int fork = COH_FORK_LONDON;
     while (!has_come(s->fork_at[fork], number)) {

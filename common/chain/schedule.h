@@ -11,7 +11,7 @@
 
 typedef struct {
     uint64_t chain_id;
-    /* Of each fork, the block number up to Paris, the Unix time from Shanghai on; NEVER: never. [FRONTIER] is 0. */
+    /* Of each fork, the block number up to Paris, the Unix time from Shanghai on, which counts once Paris has come; NEVER: never. [FRONTIER] is 0. */
     uint64_t fork_at[COH_FORK_CNT];
     /* Paris also begins behind a block with which the total difficulty reaches this (EIP-3675). */
     bool has_ttd;
