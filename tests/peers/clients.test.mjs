@@ -40,7 +40,8 @@ const rpc = async (method, ...params) => (await call({ jsonrpc: "2.0", id: 1, me
 describe("ethers", () => {
     let http, ws, me, other;
     before(() => {
-        http = new ethers.JsonRpcProvider(url, undefined, { pollingInterval: 50 });
+        // Without its cache: what it asked while a transaction waited would be its answer after the receipt, for 250 ms.
+        http = new ethers.JsonRpcProvider(url, undefined, { pollingInterval: 50, cacheTimeout: -1 });
         ws = new ethers.WebSocketProvider(wsUrl);
         me = wallet(0).connect(http);
         other = wallet(1).connect(http);
