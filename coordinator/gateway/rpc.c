@@ -190,8 +190,15 @@ void coh_rpc_fail_err(coh_rpc_call_t *call, coh_err_t err)
 
 /* ---- asking ---- */
 
+static uint32_t traces_of(coh_ask_t const *ask)
+{
+    return ask->kind == COH_ASK_CALL &&
+           (ask->u.call.m.mode == COH_CALL_TRACE || ask->u.call.m.mode == COH_CALL_TRACE_BLOCK);
+}
+
 void coh_rpc_post_for(coh_rpc_t *rpc, coh_ask_t *ask, void *owner)
 {
+    rpc->trace_cnt += traces_of(ask);
     ask->owner = owner;
     ask->next  = NULL;
     if (rpc->out_first == NULL) {
@@ -275,6 +282,7 @@ void coh_rpc_answered(coh_rpc_t *rpc, coh_ask_t *first)
     while (first != NULL) {
         coh_ask_t *ask = first;
         first          = ask->next;
+        rpc->trace_cnt -= traces_of(ask);
         if (ask->kind == COH_ASK_SUBMIT) {
             answered_submit(ask);
         } else {

@@ -322,23 +322,16 @@ static bool read_override_slots(coh_ask_t *ask,
     json_object_foreach (slots, name, value) {
         json_t *key = json_string(name);
         coh_hash_t word;
-        coh_rec_override_slot_t *s;
-        uint32_t *cnt = &ask->u.call.m.slots.cnt;
-        if (*cnt == COH_OVERRIDE_SLOT_MAX) {
-            json_decref(key);
-            return coh_rpc_fault(
-                fault, COH_RPC_LIMIT, "more than %u overridden slots", COH_OVERRIDE_SLOT_MAX);
-        }
-        s       = &ask->u.call.slots[*cnt];
-        s->addr = *addr;
-        bool ok = coh_rpc_get_slot(&s->slot, key, idx, fault) &&
+        coh_rec_override_slot_t *s = &ask->u.call.slots[ask->u.call.m.slots.cnt];
+        s->addr                    = *addr;
+        bool ok                    = coh_rpc_get_slot(&s->slot, key, idx, fault) &&
                   coh_rpc_get_hash(&word, value, idx, fault);
         json_decref(key);
         if (!ok) {
             return false;
         }
         s->value = coh_u256_load_be(word.b);
-        (*cnt)++;
+        ask->u.call.m.slots.cnt++;
     }
     return true;
 }
@@ -397,9 +390,18 @@ static bool read_overrides(run_t *r, json_t *given, unsigned idx, coh_rpc_fault_
     }
     r->codes                 = coh_calloc(cnt, sizeof(*r->codes));
     r->ask->u.call.overrides = coh_calloc(cnt, sizeof(*r->ask->u.call.overrides));
-    r->ask->u.call.slots     = coh_calloc(COH_OVERRIDE_SLOT_MAX, sizeof(*r->ask->u.call.slots));
     char const *name;
     json_t *account;
+    size_t slots = 0;
+    json_object_foreach (given, name, account) {
+        slots += json_object_size(json_object_get(account, "state")) +
+                 json_object_size(json_object_get(account, "stateDiff"));
+    }
+    if (slots > COH_OVERRIDE_SLOT_MAX) {
+        return coh_rpc_fault(
+            fault, COH_RPC_LIMIT, "more than %u overridden slots", COH_OVERRIDE_SLOT_MAX);
+    }
+    r->ask->u.call.slots = coh_calloc(slots + 1, sizeof(*r->ask->u.call.slots));
     json_object_foreach (given, name, account) {
         coh_addr_t addr;
         json_t *text = json_string(name);
@@ -580,6 +582,13 @@ static void fail_refused(coh_rpc_call_t *call,
     }
 }
 
+/* How many transactions a call traces. */
+static uint32_t traced_cnt(coh_rpc_call_t const *call)
+{
+    run_t const *r = call->extra;
+    return r->tx_cnt == 0 || r->one ? 1 : r->tx_cnt;
+}
+
 /* is_answered: there is a result; else the call has failed. */
 static bool is_answered(coh_rpc_t const *rpc, coh_rpc_call_t *call, coh_ask_t const *ask)
 {
@@ -589,7 +598,12 @@ static bool is_answered(coh_rpc_t const *rpc, coh_rpc_call_t *call, coh_ask_t co
         return false;
     }
     switch ((coh_call_err_t)m->err) {
-    case COH_CALL_OK: return true;
+    case COH_CALL_OK:
+        if (ask->u.call.m.mode < COH_CALL_TRACE || m->traces.cnt == traced_cnt(call)) {
+            return true;
+        }
+        coh_rpc_fail_err(call, COH_EPROTO);
+        return false;
     case COH_CALL_REFUSED: fail_refused(call, rpc, &ask->u.call.m, m->verdict); break;
     case COH_CALL_FAILED: fail_status(call, m); break;
     case COH_CALL_ALLOWANCE:
@@ -646,6 +660,15 @@ static void step_run(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
 
 /* ---- calls ---- */
 
+static bool is_busy(coh_rpc_t const *rpc, coh_rpc_call_t *call)
+{
+    if (rpc->trace_cnt >= COH_RPC_TRACES_MAX) {
+        coh_rpc_fail(call, COH_RPC_LIMIT, "busy: too many traces");
+        return true;
+    }
+    return false;
+}
+
 static void no_block(coh_rpc_call_t *call, coh_rpc_at_t const *at)
 {
     coh_rpc_fail(call,
@@ -672,6 +695,9 @@ static void run_on_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *
     coh_ask_t *ask = r->ask;
     if (block == NULL) {
         no_block(call, &r->at);
+        return;
+    }
+    if (ask->u.call.m.mode == COH_CALL_TRACE && is_busy(rpc, call)) {
         return;
     }
     coh_sealed_t const *s = block->sealed;
@@ -848,6 +874,9 @@ static void trace_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *b
     if (s->tx_cnt == 0) {
         PUT(&call->out, "[]");
         coh_rpc_done(call);
+        return;
+    }
+    if (is_busy(rpc, call)) {
         return;
     }
     coh_block_t body  = {.header = s->header};

@@ -9,7 +9,9 @@
 #define COH_RPC_VALUES_MAX 200000u
 #define COH_RPC_DEPTH_MAX  32u
 /* Blocks with their bodies kept at hand. */
-#define COH_RPC_CACHE_CNT     16u
+#define COH_RPC_CACHE_CNT 16u
+/* Traces under way: each holds a block's transactions, and comes back with up to call.trace_bytes_max. */
+#define COH_RPC_TRACES_MAX    16u
 #define COH_RPC_ID_SZ         16u
 #define COH_RPC_FILTERS_MAX   4096u
 #define COH_RPC_FILTER_AGE_US UINT64_C(300000000)
@@ -154,6 +156,7 @@ struct coh_rpc {
     coh_rpc_request_t *due_first, *due_last;
     coh_ask_t *out_first, *out_last; /* to post */
     coh_ask_t *submit;               /* being gathered */
+    uint32_t trace_cnt;              /* under way */
 
     coh_sealed_t *head; /* a reference; NULL until the first */
     coh_block_env_t next;

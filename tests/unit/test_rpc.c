@@ -575,6 +575,8 @@ static void rpc_calls_fail_as_geth_says(void **state)
         {"[{\"blobVersionedHashes\":[],"
          "\"to\":" AA "}]",
          FAULT("-32000", "need at least 1 blob for a blob transaction")},
+        {"[{},\"latest\",{" AA ":{\"state\":{\"0x01\":\"0x01\"}}}]",
+         FAULT("-32602", "invalid argument 2: hex string has length 2, want 64 for common.Hash")},
         {"[7]", FAULT("-32602", "invalid argument 0: not an object")},
         {"[{},\"latest\",{" AA ":{\"state\":{},\"stateDiff\":{}}}]",
          FAULT("-32000",
@@ -627,6 +629,8 @@ static void rpc_traces(void **state)
     assert_int_equal(w.call.traced, 0);
     assert_int_equal(w.call.tracer, COH_TRACER_CALLS);
     assert_int_equal(w.call.trace_flags, COH_TRACE_WITH_LOG);
+    w.call_result.traces.cnt = 1;
+    assert_non_null(strstr(CALL("debug_traceBlockByNumber", "[\"0x1\"]"), "internal error"));
     char params[128];
     (void)snprintf(params, sizeof(params), "[\"0x%s\",{\"enableMemory\":true}]", hashes[0]);
     assert_string_equal(CALL_WITH("debug_traceTransaction", params), ANSWER("{\"a\":1}"));
@@ -644,6 +648,21 @@ static void rpc_traces(void **state)
     assert_string_equal(CALL("debug_traceCall", "[{\"to\":" AA "},\"latest\",{}]"),
                         ANSWER("{\"a\":1}"));
     assert_int_equal(w.call.mode, COH_CALL_TRACE);
+    /* Not too many at a time. */
+    coh_buf_t batch = COH_BUF_INIT;
+    for (uint32_t i = 0; i < 20; i++) {
+        coh_buf_printf(
+            &batch,
+            "%s{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"debug_traceCall\",\"params\":[{}]}",
+            i == 0 ? "[" : ",");
+    }
+    coh_buf_printf(&batch, "]%c", 0);
+    char const *answers = coh_rpcworld_call(&w, (char const *)batch.p);
+    assert_int_equal(count(answers, "\"result\":{\"a\":1}"), 16);
+    assert_int_equal(count(answers, "\"code\":-32005,\"message\":\"busy: too many traces\""), 4);
+    coh_buf_free(&batch);
+    (void)CALL("debug_traceCall", "[{}]");
+    assert_non_null(strstr(w.answer, "{\"a\":1}"));
     assert_string_equal(
         CALL("debug_traceCall", "[{},\"latest\",{\"tracer\":\"noopTracer\"}]"),
         FAULT("-32000",
