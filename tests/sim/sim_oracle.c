@@ -180,6 +180,7 @@ static void apply_reward(sim_oracle_t *oracle, block_t *block, sim_oracle_tx_t *
 {
     coh_u256_t const reward = coh_u256(UINT64_C(2000000000000000000));
     coh_ref_account_t *to   = coh_ref_account(&block->after, &block->env.coinbase);
+    to->exists              = true;
     (void)coh_u256_add(&to->balance, &to->balance, &reward);
     (void)coh_u256_add(&oracle->supply, &oracle->supply, &reward);
     step->outcome.verdict = COH_TX_ERR_CNT; /* in no block's list */
