@@ -4,6 +4,7 @@
    DIR is made and removed; without it, only kv_mem. Time is CPU time of the whole process, with RocksDB's threads. */
 /* links: coh_rocks */
 #include <dirent.h>
+#include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,6 +231,22 @@ static void remove_dir(char const *path)
     (void)rmdir(path);
 }
 
+static uint64_t dir_bytes(char const *path)
+{
+    uint64_t bytes = 0;
+    DIR *dir       = opendir(path);
+    for (struct dirent *e = dir == NULL ? NULL : readdir(dir); e != NULL; e = readdir(dir)) {
+        struct stat st;
+        if (fstatat(dirfd(dir), e->d_name, &st, 0) == 0 && S_ISREG(st.st_mode)) {
+            bytes += (uint64_t)st.st_size;
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+    return bytes;
+}
+
 static void bench(options_t const *o, bool on_disk, size_t account_cnt, size_t change_cnt)
 {
     state_t s = {.cnt     = account_cnt,
@@ -269,6 +286,9 @@ static void bench(options_t const *o, bool on_disk, size_t account_cnt, size_t c
         settle();
     }
 
+    coh_mpt_stats_t stats;
+    coh_mpt_stats(s.mpt, &stats);
+    uint64_t hashes_at  = stats.hash_cnt;
     uint64_t written_at = written();
     uint64_t update_ns  = 0;
     uint64_t flush_ns   = 0;
@@ -296,13 +316,11 @@ static void bench(options_t const *o, bool on_disk, size_t account_cnt, size_t c
         coh_buf_free(&undo);
         changed += n;
         start = coh_clock_process_cpu_ns();
-        coh_mpt_stats_t stats;
         coh_mpt_stats(s.mpt, &stats);
         budget = COH_MAX(budget, stats.page_bytes / o->flush_every);
         flush(&s, budget, o->puts_only);
         flush_ns += coh_clock_process_cpu_ns() - start;
     }
-    coh_mpt_stats_t stats;
     coh_mpt_stats(s.mpt, &stats);
     uint64_t start = coh_clock_process_cpu_ns();
     if (on_disk) {
@@ -317,7 +335,8 @@ static void bench(options_t const *o, bool on_disk, size_t account_cnt, size_t c
         "\"page\":%u,\"flush_every\":%zu,\"ingest\":%s,\"us_per_change\":{\"root\":%.2f,\"flush\":%"
         ".2f,"
         "\"settling\":%.2f},\"bytes_per_change\":{\"changed\":%.0f,\"undo\":%.0f,\"written\":%.0f},"
-        "\"hashes_per_change\":%.2f,\"memory_per_account\":%.0f,\"root\":\"%02x%02x%02x%02x\"}\n",
+        "\"hashes_per_change\":%.2f,\"memory_per_account\":%.0f,\"disk_bytes\":%" PRIu64
+        ",\"root\":\"%02x%02x%02x%02x\"}\n",
         on_disk ? "rocks" : "mem",
         account_cnt,
         change_cnt,
@@ -331,8 +350,9 @@ static void bench(options_t const *o, bool on_disk, size_t account_cnt, size_t c
         (double)octets * per,
         (double)undo_bytes * per,
         (double)(written() - written_at) * per,
-        (double)stats.hash_cnt / (double)(changed + account_cnt),
+        (double)(stats.hash_cnt - hashes_at) * per,
         (double)stats.page_bytes / (double)account_cnt,
+        on_disk ? dir_bytes(o->dir) : 0,
         root.b[0],
         root.b[1],
         root.b[2],
