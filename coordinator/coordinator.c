@@ -420,6 +420,12 @@ static coh_block_fault_t judge_txs(coh_flight_t *f)
     return (coh_block_fault_t){.err = COH_BLOCK_OK};
 }
 
+/* has_root: whether a block gets a state root of its own, or the last one before. */
+static bool has_root(coh_coordinator_t const *c, uint64_t number, coh_fork_t fork)
+{
+    return fork < COH_FORK_BYZANTIUM || number % c->config->block_root_every == 0;
+}
+
 /* The state root after each transaction, for its receipt (before EIP-658). */
 static void set_roots(coh_coordinator_t *c, coh_flight_t *f)
 {
@@ -440,6 +446,9 @@ static void seal(coh_coordinator_t *c, coh_flight_t *f)
         set_roots(c, f);
     }
     coh_state_roots_apply(c->roots, f->env.number, &root, &f->nodes);
+    if (!has_root(c, f->env.number, f->env.fork)) {
+        root = coh_chain_head(c->chain)->header.state_root;
+    }
     f->sealed = coh_seal(&f->env, coh_chain_head(c->chain), f->txs, f->tx_cnt, &root, &c->seal);
 }
 
@@ -827,7 +836,9 @@ static bool check_state(coh_coordinator_t *c)
     coh_hash_t root;
     coh_state_roots_start(c->roots, head->number, &root, &c->start_nodes);
     coh_bucket_nodes_free(&c->start_nodes);
-    if (coh_hash_eq(&root, &head->state_root)) {
+    bool is_known = head->number == c->genesis->number ||
+                    has_root(c, head->number, coh_chain_head(c->chain)->fork);
+    if (!is_known || coh_hash_eq(&root, &head->state_root)) {
         return true;
     }
     char found[65];
@@ -937,7 +948,10 @@ static bool take_step(coh_flight_t *f, uint32_t shard, coh_rec_result_t const *r
 }
 
 /* take_results notes the outcomes that shard reports. False if they are not those of the transactions homed there. */
-static bool take_results(coh_flight_t *f, uint32_t shard, coh_msg_vote_t const *m)
+static bool take_results(coh_coordinator_t const *c,
+                         coh_flight_t *f,
+                         uint32_t shard,
+                         coh_msg_vote_t const *m)
 {
     if (m->results.cnt != f->homed_cnt[shard]) {
         return false;
@@ -972,7 +986,8 @@ static bool take_results(coh_flight_t *f, uint32_t shard, coh_msg_vote_t const *
         f->gas_reported += t->verdict == COH_TX_OK ? t->gas_used : 0;
     }
     f->has_redo[shard] = m->has_redo != 0;
-    return f->has_nodes[shard] == f->has_redo[shard];
+    return f->has_redo[shard] == 0 || f->has_nodes[shard] != 0 ||
+           !has_root(c, f->env.number, f->env.fork);
 }
 
 /* NODES before a yes: the buckets that the block changed. */
@@ -983,7 +998,7 @@ static void on_nodes(coh_coordinator_t *c, uint32_t shard, coh_msg_nodes_t const
     }
     coh_flight_t *f = flight_at(c, m->block);
     if (f == NULL || !coh_commit_in_phase(&c->commit, m->block, COH_COMMIT_PREPARING) ||
-        f->has_nodes[shard] != 0 ||
+        !has_root(c, f->env.number, f->env.fork) || f->has_nodes[shard] != 0 ||
         coh_bucket_nodes_add(&f->nodes, &c->recovery.dir, shard, m) != COH_OK) {
         fail_rank(c, shard + 1, "NODES", "not expected now, or not of the buckets of that shard");
         return;
@@ -1039,7 +1054,7 @@ static void on_vote(coh_coordinator_t *c, uint32_t shard, coh_msg_vote_t const *
         fail_rank(c, shard + 1, "VOTE", "on a block that is not being prepared");
         return;
     }
-    if (m->yes != 0 && !take_results(f, shard, m)) {
+    if (m->yes != 0 && !take_results(c, f, shard, m)) {
         fail_rank(c,
                   shard + 1,
                   "VOTE",
@@ -1390,7 +1405,7 @@ static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
     coh_config_t const *cfg = c->config;
     c->chain                = c->recovery.chain;
     c->genesis_block        = coh_seal_genesis(c->genesis);
-    c->schedule             = coh_produce_schedule(c->genesis);
+    c->schedule             = coh_produce_schedule(c->genesis, cfg->block_root_every);
     c->last_redo            = c->recovery.last_redo;
     c->roots  = coh_state_roots_new(cfg->state_history_blocks, cfg->state_history_bytes);
     c->reader = coh_wire_reader_new();

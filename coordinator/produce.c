@@ -4,7 +4,7 @@
 #include "common/chain/replay.h"
 #include "common/obs/log.h"
 
-coh_schedule_t coh_produce_schedule(coh_genesis_t const *genesis)
+coh_schedule_t coh_produce_schedule(coh_genesis_t const *genesis, uint64_t root_every)
 {
     static char const *const names[COH_SYSTEM_CNT] = {
         [COH_SYSTEM_WITHDRAWALS]    = "withdrawals (EIP-7002)",
@@ -12,7 +12,7 @@ coh_schedule_t coh_produce_schedule(coh_genesis_t const *genesis)
     };
     coh_schedule_t schedule;
     coh_replay_schedule(&schedule, genesis);
-    coh_replay_produced(&schedule, genesis);
+    coh_replay_produced(&schedule, genesis, root_every);
     for (int i = 0; i < COH_SYSTEM_CNT; i++) {
         if (names[i] != NULL && (schedule.steps_off >> i & 1) != 0 &&
             genesis->fork_at[COH_FORK_PRAGUE] != COH_SCHEDULE_NEVER) {

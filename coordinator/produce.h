@@ -13,7 +13,7 @@
 
 /* coh_produce_schedule is that of produced blocks (coh_replay_produced). Logs a warning for system contracts of EIP-7002 and EIP-7251 that will never be called though their fork is
    to come. */
-coh_schedule_t coh_produce_schedule(coh_genesis_t const *genesis);
+coh_schedule_t coh_produce_schedule(coh_genesis_t const *genesis, uint64_t root_every);
 
 /* coh_produce_steps lists the steps of the block of env. bytes: replaced; steps borrow from it.
    Out:     before_cnt  how many of them come before the transactions

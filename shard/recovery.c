@@ -63,14 +63,8 @@ coh_err_t coh_recovery_scan(coh_kv_t *kv, coh_recovery_t *out, coh_buf_t *err_te
     return scan.rc;
 }
 
-/* A change, and how many came before it. */
 typedef struct {
-    coh_mv_item_t item;
-    size_t place;
-} change_t;
-
-typedef struct {
-    change_t *changes;
+    coh_mv_item_t *items;
     size_t cnt, cap;
     uint64_t flushed, head;
     coh_kv_batch_t *codes;
@@ -81,11 +75,10 @@ static void collect_change(void *arg, coh_mv_item_t const *item)
 {
     collect_t *c = arg;
     if (c->cnt == c->cap) {
-        c->cap     = c->cap == 0 ? 1024 : c->cap * 2;
-        c->changes = coh_realloc(c->changes, c->cap * sizeof(*c->changes));
+        c->cap   = c->cap == 0 ? 1024 : c->cap * 2;
+        c->items = coh_realloc(c->items, c->cap * sizeof(*c->items));
     }
-    c->changes[c->cnt] = (change_t){.item = *item, .place = c->cnt};
-    c->cnt++;
+    c->items[c->cnt++] = *item;
 }
 
 static void collect_code(void *arg, coh_bytes_t code)
@@ -113,15 +106,6 @@ static bool collect_record(void *arg, coh_bytes_t key, coh_bytes_t record)
     return c->rc == COH_OK;
 }
 
-/* Of equal keys the last counts. */
-static int by_key_then_place(void const *a, void const *b)
-{
-    change_t const *x = a;
-    change_t const *y = b;
-    int d             = coh_store_compare_keys(&x->item.key, &y->item.key);
-    return d != 0 ? d : (x->place > y->place) - (x->place < y->place);
-}
-
 coh_err_t coh_recovery_collect(coh_kv_t *kv,
                                uint64_t flushed,
                                uint64_t head,
@@ -133,25 +117,10 @@ coh_err_t coh_recovery_collect(coh_kv_t *kv,
     coh_err_t rc = kv->ops->iterate(kv, COH_KV_REDO, coh_bytes(NULL, 0), false, collect_record, &c);
     rc           = rc != COH_OK ? rc : c.rc;
     if (rc != COH_OK) {
-        free(c.changes);
+        free(c.items);
         return rc;
     }
-    if (c.cnt != 0) {
-        qsort(c.changes, c.cnt, sizeof(*c.changes), by_key_then_place);
-    }
-    coh_mv_item_t *merged = coh_calloc(c.cnt, sizeof(*merged));
-    size_t merged_cnt     = 0;
-    bool wiped            = false;
-    for (size_t i = 0; i < c.cnt; i++) {
-        wiped = wiped || c.changes[i].item.wiped;
-        if (i + 1 == c.cnt || !coh_key_eq(&c.changes[i].item.key, &c.changes[i + 1].item.key)) {
-            merged[merged_cnt]         = c.changes[i].item;
-            merged[merged_cnt++].wiped = wiped;
-            wiped                      = false;
-        }
-    }
-    free(c.changes);
-    *items = merged;
-    *cnt   = merged_cnt;
+    *items = c.items;
+    *cnt   = coh_store_merge_items(c.items, c.cnt);
     return COH_OK;
 }

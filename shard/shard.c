@@ -844,6 +844,15 @@ static void put_trail(coh_buf_t *out, uint64_t block, coh_trail_node_t const *no
     free(recs);
 }
 
+/* Whether the executing block, or the one that has just settled, gets a state root of its own. */
+static bool has_root(coh_shard_t const *s, uint64_t block)
+{
+    return s->exec_fork < COH_FORK_BYZANTIUM || block % s->config->block_root_every == 0;
+}
+
+/* Whether the settled block of slot has a redo record. Before Byzantium it may have changed back. */
+static bool is_changed(slot_t const *slot) { return slot->diff.cnt != 0 || slot->trail_cnt != 0; }
+
 /* Gives the block's changes to the tries. */
 static void update_tries(coh_shard_t *s, slot_t *slot)
 {
@@ -854,9 +863,13 @@ static void update_tries(coh_shard_t *s, slot_t *slot)
                                    .value = diff->v[i].value,
                                    .wiped = diff->v[i].wiped};
     }
-    coh_tries_update(s->tries, diff->block, items, diff->cnt, slot->trail, slot->trail_cnt);
-    slot->trail     = NULL;
-    slot->trail_cnt = 0;
+    if (has_root(s, diff->block)) {
+        coh_tries_update(s->tries, diff->block, items, diff->cnt, slot->trail, slot->trail_cnt);
+        slot->trail     = NULL;
+        slot->trail_cnt = 0;
+    } else {
+        coh_tries_defer(s->tries, diff->block, items, diff->cnt);
+    }
 }
 
 static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, coh_abort_t reason)
@@ -865,15 +878,20 @@ static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, co
     switch (action) {
     case COH_PART_DO_NOTHING: break;
     case COH_PART_DO_WRITE: {
-        slot->serial        = ++s->serial;
-        slot->redo_done     = false;
-        slot->tries_done    = false;
+        slot->serial     = ++s->serial;
+        slot->redo_done  = !is_changed(slot);
+        slot->redo_ok    = true;
+        slot->tries_done = !has_root(s, block);
+        bool writes_redo = !slot->redo_done;
+        update_tries(s, slot);
+        if (!writes_redo) {
+            break;
+        }
         coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, TAG_REDO, slot->serial);
         slot->redo_bytes =
             coh_store_put_redo(&req->batch, s->mv, &slot->diff, s->codes, &slot->codes);
         coh_metric_add(s->env->metrics, COH_M_participant_redo, slot->redo_bytes);
         hand_out(s, req);
-        update_tries(s, slot);
         break;
     }
     case COH_PART_DO_VOTE_YES: send_yes(s, slot); break;
@@ -938,8 +956,9 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
     }
 
     coh_part_action_t action;
-    bool changed = slot->diff.cnt != 0 || slot->trail_cnt != 0; /* it may have changed back */
-    COH_TRY(coh_participant_on_settled(&s->part, m->block, changed, reason, &action));
+    bool changed = is_changed(slot);
+    bool writes  = changed || (has_root(s, m->block) && coh_tries_is_behind(s->tries));
+    COH_TRY(coh_participant_on_settled(&s->part, m->block, writes, reason, &action));
     if (reason == COH_ABORT_NONE) {
         encode_vote(s, slot, changed);
     }
@@ -1582,7 +1601,8 @@ coh_err_t coh_shard_new(coh_shard_t **out,
                              env,
                              &(coh_tries_limits_t){.cache_bytes    = config->state_trie_cache_bytes,
                                                      .history_blocks = config->state_history_blocks,
-                                                     .history_bytes  = config->state_history_bytes},
+                                                     .history_bytes  = config->state_history_bytes,
+                                                     .root_every     = config->block_root_every},
                              coh_mix64(seed));
     s->calls   = coh_callq_new(config, env, &s->directory, s->past, s->reads, coh_mix64(seed + 1));
     s->turns   = aligned_alloc(COH_CACHE_LINE, worker_cnt * sizeof(*s->turns));

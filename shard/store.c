@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/checksum.h"
 
@@ -326,4 +327,42 @@ void coh_store_sort_items(coh_mv_item_t *items, size_t cnt)
     if (cnt != 0) {
         qsort(items, cnt, sizeof(*items), by_key);
     }
+}
+
+/* A change, and how many came before it. */
+typedef struct {
+    coh_mv_item_t item;
+    size_t place;
+} placed_t;
+
+static int by_key_then_place(void const *a, void const *b)
+{
+    placed_t const *x = a;
+    placed_t const *y = b;
+    int d             = coh_store_compare_keys(&x->item.key, &y->item.key);
+    return d != 0 ? d : (x->place > y->place) - (x->place < y->place);
+}
+
+size_t coh_store_merge_items(coh_mv_item_t *items, size_t cnt)
+{
+    if (cnt == 0) {
+        return 0;
+    }
+    placed_t *placed = coh_calloc(cnt, sizeof(*placed));
+    for (size_t i = 0; i < cnt; i++) {
+        placed[i] = (placed_t){.item = items[i], .place = i};
+    }
+    qsort(placed, cnt, sizeof(*placed), by_key_then_place);
+    size_t kept = 0;
+    bool wiped  = false;
+    for (size_t i = 0; i < cnt; i++) {
+        wiped = wiped || placed[i].item.wiped;
+        if (i + 1 == cnt || !coh_key_eq(&placed[i].item.key, &placed[i + 1].item.key)) {
+            items[kept]         = placed[i].item;
+            items[kept++].wiped = wiped;
+            wiped               = false;
+        }
+    }
+    free(placed);
+    return kept;
 }

@@ -72,5 +72,7 @@ coh_err_t coh_store_read_redo(coh_bytes_t key,
 int coh_store_compare_keys(coh_key_t const *a, coh_key_t const *b);
 /* coh_store_sort_items orders so, for ingestion. */
 void coh_store_sort_items(coh_mv_item_t *items, size_t cnt);
+/* coh_store_merge_items makes of changes in their order one for each key, ordered as above: the last one, wiped if one of them is. Returns how many are left. */
+size_t coh_store_merge_items(coh_mv_item_t *items, size_t cnt);
 
 #endif

@@ -17,6 +17,7 @@
 typedef enum {
     JOB_UPDATE,
     JOB_LOAD,
+    JOB_CATCH_UP, /* deferred changes of committed blocks, before a take */
     JOB_UNDO,
     JOB_TAKE,
     JOB_WRITTEN,
@@ -35,6 +36,14 @@ typedef struct {
     size_t cnt, cap;
 } applied_list_t;
 
+/* Changes of a block without a root. */
+typedef struct {
+    uint64_t block;
+    uint64_t with;        /* undecided block whose update has them; 0: none yet */
+    coh_mv_item_t *items; /* owned */
+    size_t cnt;
+} deferred_t;
+
 /* A wipe that the flat tables may not show yet. */
 typedef struct {
     uint64_t block;
@@ -46,11 +55,14 @@ typedef struct job {
     struct job *next;
     job_kind_t kind;
     bool is_aborted;      /* UPDATE: to be undone when it has run */
-    coh_mv_item_t *items; /* owned; UPDATE, LOAD */
+    coh_mv_item_t *items; /* owned; UPDATE, LOAD, CATCH_UP */
+    bool merges;          /* items are of several blocks, in order */
     coh_mv_step_t *trail; /* owned; UPDATE */
     size_t trail_cnt;
-    uint32_t *buckets; /* owned; NODES */
-    size_t cnt;        /* of either */
+    uint32_t
+        *buckets; /* owned; NODES: those asked for; UPDATE: those to be told besides, ascending */
+    size_t bucket_cnt;
+    size_t cnt;        /* of items */
     applied_t applied; /* UPDATE: out */
     applied_t *undo;   /* owned; UNDO: the last block first */
     size_t undo_cnt;
@@ -92,6 +104,13 @@ struct coh_tries {
     uint64_t committed;
     wipe_t *wipes; /* owned; by block */
     size_t wipe_cnt, wipe_cap;
+    deferred_t *deferred; /* owned; by block */
+    size_t deferred_cnt, deferred_cap;
+    uint64_t untold
+        [COH_BUCKET_CNT]; /* by bucket: 0: its node has been told; 1: not; else by the update of this undecided block */
+    bool any_untold;
+    bool catches_up; /* a CATCH_UP is under way, which will leave some untold */
+    bool has_told;   /* one of them ever was above 1 */
 };
 
 /* ---- lists ---- */
@@ -220,12 +239,67 @@ void coh_tries_free(coh_tries_t *t)
     list_free(&t->applied);
     list_free(&t->history);
     free(t->wipes);
+    for (size_t i = 0; i < t->deferred_cnt; i++) {
+        free(t->deferred[i].items);
+    }
+    free(t->deferred);
     coh_mpt_free(t->mpt);
     coh_arena_free(&t->scratch);
     free(t);
 }
 
 /* ---- the communication thread ---- */
+
+/* Puts the changes of deferred blocks up to max before the job's own. They are the job's for good, or as long as its block is not aborted. */
+static void take_deferred(coh_tries_t *t, job_t *job, uint64_t max)
+{
+    size_t cnt = job->cnt;
+    for (size_t i = 0; i < t->deferred_cnt; i++) {
+        cnt += t->deferred[i].with == 0 && t->deferred[i].block <= max ? t->deferred[i].cnt : 0;
+    }
+    coh_mv_item_t *all = coh_calloc(cnt + 1, sizeof(*all));
+    size_t at          = 0;
+    for (size_t i = 0; i < t->deferred_cnt; i++) {
+        deferred_t *d = &t->deferred[i];
+        if (d->with == 0 && d->block <= max) {
+            memcpy(all + at, d->items, d->cnt * sizeof(*all));
+            at += d->cnt;
+            d->with = job->applied.block;
+        }
+    }
+    if (job->cnt != 0) {
+        memcpy(all + at, job->items, job->cnt * sizeof(*all));
+    }
+    free(job->items);
+    job->items  = all;
+    job->cnt    = cnt;
+    job->merges = true;
+}
+
+/* Makes the job tell of all buckets that have not been told. */
+static void take_untold(coh_tries_t *t, job_t *job)
+{
+    job->buckets = coh_calloc(COH_BUCKET_CNT, sizeof(*job->buckets));
+    for (uint32_t b = 0; b < COH_BUCKET_CNT; b++) {
+        if (t->untold[b] == 1) {
+            job->buckets[job->bucket_cnt++] = b;
+            t->untold[b]                    = job->applied.block;
+        }
+    }
+    t->any_untold = false;
+    t->has_told   = true;
+}
+
+/* What an update does besides its own block's changes is known when it begins: a take before it may have done that. */
+static void take_over(coh_tries_t *t, job_t *job)
+{
+    if (t->any_untold) {
+        take_untold(t, job);
+    }
+    if (t->deferred_cnt != 0) {
+        take_deferred(t, job, job->applied.block);
+    }
+}
 
 /* Lists the records that lead from the present back to the job's block. What the tries are now follows from the blocks applied: nothing is being undone. */
 static void list_records(coh_tries_t const *t, job_t *job)
@@ -265,6 +339,7 @@ static void pump(coh_tries_t *t)
     } else if (may_update) {
         t->current    = jobs_pop(&t->updates);
         t->proof_next = true;
+        take_over(t, t->current);
     } else {
         return;
     }
@@ -277,6 +352,54 @@ static void push_first(coh_tries_t *t, job_t *job)
 {
     jobs_push(&t->first, job);
     pump(t);
+}
+
+static void note_wipe(coh_tries_t *t, uint64_t block, coh_mv_item_t const *item)
+{
+    if (!item->wiped) {
+        return;
+    }
+    if (t->wipe_cnt == t->wipe_cap) {
+        t->wipe_cap = t->wipe_cap * 2 + 16;
+        t->wipes    = coh_realloc(t->wipes, t->wipe_cap * sizeof(*t->wipes));
+    }
+    t->wipes[t->wipe_cnt++] =
+        (wipe_t){.block = block, .addr = item->key.addr, .generation = item->value.generation};
+}
+
+void coh_tries_defer(coh_tries_t *t, uint64_t block, coh_mv_item_t *items, size_t cnt)
+{
+    if (t->deferred_cnt == t->deferred_cap) {
+        t->deferred_cap = t->deferred_cap * 2 + 8;
+        t->deferred     = coh_realloc(t->deferred, t->deferred_cap * sizeof(*t->deferred));
+    }
+    for (size_t i = 0; i < cnt; i++) {
+        note_wipe(t, block, &items[i]);
+    }
+    t->deferred[t->deferred_cnt++] = (deferred_t){.block = block, .items = items, .cnt = cnt};
+}
+
+bool coh_tries_is_behind(coh_tries_t const *t)
+{
+    bool any = t->any_untold || t->catches_up;
+    for (size_t i = 0; i < t->deferred_cnt; i++) {
+        any = any || t->deferred[i].with == 0;
+    }
+    return any;
+}
+
+/* Lets go of deferred blocks whose changes are in the tries for good. */
+static void drop_deferred(coh_tries_t *t, uint64_t with)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < t->deferred_cnt; i++) {
+        if (t->deferred[i].with == with) {
+            free(t->deferred[i].items);
+        } else {
+            t->deferred[kept++] = t->deferred[i];
+        }
+    }
+    t->deferred_cnt = kept;
 }
 
 void coh_tries_update(coh_tries_t *t,
@@ -293,14 +416,7 @@ void coh_tries_update(coh_tries_t *t,
     job->trail         = trail;
     job->trail_cnt     = trail_cnt;
     for (size_t i = 0; i < cnt; i++) {
-        if (items[i].wiped) {
-            if (t->wipe_cnt == t->wipe_cap) {
-                t->wipe_cap = t->wipe_cap * 2 + 16;
-                t->wipes    = coh_realloc(t->wipes, t->wipe_cap * sizeof(*t->wipes));
-            }
-            t->wipes[t->wipe_cnt++] = (wipe_t){
-                .block = block, .addr = items[i].key.addr, .generation = items[i].value.generation};
-        }
+        note_wipe(t, block, &items[i]);
     }
     jobs_push(&t->updates, job);
     pump(t);
@@ -320,7 +436,7 @@ void coh_tries_ask_nodes(coh_tries_t *t, coh_directory_t const *dir, uint32_t sh
     job->buckets = coh_calloc(COH_BUCKET_CNT, sizeof(*job->buckets));
     for (uint32_t b = 0; b < COH_BUCKET_CNT; b++) {
         if (coh_directory_shard(dir, b) == shard) {
-            job->buckets[job->cnt++] = b;
+            job->buckets[job->bucket_cnt++] = b;
         }
     }
     push_first(t, job);
@@ -361,7 +477,7 @@ static void trim_history(coh_tries_t *t)
     }
     size_t cnt = 0;
     while (cnt < t->history.cnt &&
-           (t->committed - t->history.v[cnt].block >= t->limits.history_blocks ||
+           (t->history.v[cnt].block + t->limits.history_blocks <= t->committed ||
             t->history_bytes > t->limits.history_bytes)) {
         applied_t *block = &t->history.v[cnt++];
         t->history_bytes -= block->record.cap;
@@ -378,6 +494,10 @@ void coh_tries_commit(coh_tries_t *t, uint64_t block)
         t->history_bytes += t->applied.v[0].record.cap;
         list_push(&t->history, &t->applied.v[0]);
         list_shift(&t->applied, 1);
+        drop_deferred(t, block);
+        for (uint32_t b = 0; t->has_told && b < COH_BUCKET_CNT; b++) {
+            t->untold[b] = t->untold[b] == block ? 0 : t->untold[b];
+        }
     }
     trim_history(t);
 }
@@ -417,6 +537,18 @@ bool coh_tries_abort(coh_tries_t *t, uint64_t block)
     while (t->wipe_cnt != 0 && t->wipes[t->wipe_cnt - 1].block >= block) {
         t->wipe_cnt--;
     }
+    while (t->deferred_cnt != 0 && t->deferred[t->deferred_cnt - 1].block >= block) {
+        free(t->deferred[--t->deferred_cnt].items);
+    }
+    for (size_t i = 0; i < t->deferred_cnt; i++) {
+        t->deferred[i].with = t->deferred[i].with >= block ? 0 : t->deferred[i].with;
+    }
+    for (uint32_t b = 0; t->has_told && b < COH_BUCKET_CNT; b++) {
+        if (t->untold[b] > 1 && t->untold[b] >= block) {
+            t->untold[b]  = 1;
+            t->any_untold = true;
+        }
+    }
     t->undo_from = block;
     if (t->current != NULL && t->current->kind == JOB_UPDATE &&
         t->current->applied.block >= block) {
@@ -444,6 +576,21 @@ void coh_tries_take(coh_tries_t *t)
     COH_ASSERT(coh_tries_is_committed(t));
     t->held        = false;
     t->taken_block = t->committed;
+    bool is_behind = false;
+    for (size_t i = 0; i < t->deferred_cnt; i++) {
+        is_behind = is_behind || (t->deferred[i].with == 0 && t->deferred[i].block <= t->committed);
+    }
+    if (is_behind) {
+        job_t *job         = job_new(JOB_CATCH_UP);
+        job->applied.block = UINT64_MAX;
+        take_deferred(t, job, t->committed);
+        drop_deferred(t, UINT64_MAX);
+        /* States are those of blocks with a root: these changes count as the next one's. */
+        uint64_t every     = t->limits.root_every;
+        job->applied.block = (t->committed / every + 1) * every;
+        t->catches_up      = true;
+        push_first(t, job);
+    }
     push_first(t, job_new(JOB_TAKE));
 }
 
@@ -470,6 +617,17 @@ static bool finish(coh_tries_t *t, job_t *job, coh_tries_done_t *done)
             (void)push_undo(t);
             return false;
         }
+    }
+    if (job->kind == JOB_CATCH_UP && job->done.err == COH_OK) {
+        t->catches_up = false;
+        t->history_bytes += job->applied.record.cap;
+        list_push(&t->history, &job->applied);
+        job->applied.record = COH_BUF_INIT;
+        for (size_t i = 0; i < job->done.node_cnt; i++) {
+            t->untold[job->done.nodes[i].bucket] = 1;
+            t->any_untold                        = true;
+        }
+        return false;
     }
     if (job->kind == JOB_WRITTEN) {
         return false;
@@ -546,14 +704,50 @@ static coh_err_t follow_trail(coh_tries_t *t, job_t *job)
     return rc;
 }
 
+/* Adds the nodes of buckets that have not changed to those of buckets that have. */
+static coh_err_t tell_besides(coh_tries_t *t, job_t const *job, coh_trie_outcome_t *out)
+{
+    coh_mpt_job_t *jobs = coh_calloc(job->bucket_cnt + 1, sizeof(*jobs));
+    for (size_t i = 0; i < job->bucket_cnt; i++) {
+        jobs[i].id = coh_mpt_id_bucket(job->buckets[i]);
+    }
+    coh_err_t rc         = coh_mpt_update(t->mpt, 0, jobs, job->bucket_cnt, NULL);
+    size_t max           = out->node_cnt + job->bucket_cnt;
+    coh_trie_node_t *all = coh_calloc(max + 1, sizeof(*all));
+    size_t cnt           = 0;
+    size_t k             = 0;
+    for (size_t i = 0; i < job->bucket_cnt; i++) {
+        while (k < out->node_cnt && out->nodes[k].bucket < job->buckets[i]) {
+            all[cnt++] = out->nodes[k++];
+        }
+        if (k == out->node_cnt || out->nodes[k].bucket != job->buckets[i]) {
+            all[cnt++] = (coh_trie_node_t){.bucket = job->buckets[i], .node = jobs[i].node};
+        }
+    }
+    while (k < out->node_cnt) {
+        all[cnt++] = out->nodes[k++];
+    }
+    free(jobs);
+    free(out->nodes);
+    out->nodes    = all;
+    out->node_cnt = cnt;
+    return rc;
+}
+
 static coh_err_t update(coh_tries_t *t, job_t *job, coh_buf_t *record)
 {
     coh_trie_outcome_t out;
     if (job->trail_cnt != 0) {
         COH_TRY(follow_trail(t, job));
     }
+    if (job->merges) {
+        job->cnt = coh_store_merge_items(job->items, job->cnt);
+    }
     coh_err_t rc = coh_trie_update(
         t->mpt, job->applied.block, job->items, job->cnt, &t->scratch, &out, record);
+    if (rc == COH_OK && job->bucket_cnt != 0) {
+        rc = tell_besides(t, job, &out);
+    }
     if (rc == COH_OK) {
         job->done.nodes    = out.nodes;
         job->done.node_cnt = out.node_cnt;
@@ -573,13 +767,13 @@ static coh_err_t undo(coh_tries_t *t, job_t const *job)
 
 static coh_err_t list_nodes(coh_tries_t *t, job_t *job)
 {
-    coh_mpt_job_t *jobs = coh_calloc(job->cnt + 1, sizeof(*jobs));
-    for (size_t i = 0; i < job->cnt; i++) {
+    coh_mpt_job_t *jobs = coh_calloc(job->bucket_cnt + 1, sizeof(*jobs));
+    for (size_t i = 0; i < job->bucket_cnt; i++) {
         jobs[i].id = coh_mpt_id_bucket(job->buckets[i]);
     }
-    coh_err_t rc    = coh_mpt_update(t->mpt, 0, jobs, job->cnt, NULL);
-    job->done.nodes = coh_calloc(job->cnt + 1, sizeof(*job->done.nodes));
-    for (size_t i = 0; i < job->cnt && rc == COH_OK; i++) {
+    coh_err_t rc    = coh_mpt_update(t->mpt, 0, jobs, job->bucket_cnt, NULL);
+    job->done.nodes = coh_calloc(job->bucket_cnt + 1, sizeof(*job->done.nodes));
+    for (size_t i = 0; i < job->bucket_cnt && rc == COH_OK; i++) {
         if (jobs[i].node.kind != COH_NODE_EMPTY) {
             job->done.nodes[job->done.node_cnt++] =
                 (coh_trie_node_t){.bucket = job->buckets[i], .node = jobs[i].node};
@@ -635,6 +829,7 @@ bool coh_tries_work(coh_tries_t *t)
         job->done.kind = COH_TRIES_UPDATED;
         rc             = update(t, job, &job->applied.record);
         break;
+    case JOB_CATCH_UP: rc = update(t, job, &job->applied.record); break;
     case JOB_LOAD:
         job->done.kind = COH_TRIES_LOADED;
         rc             = update(t, job, NULL);

@@ -11,6 +11,9 @@
 
    The undo records of the last blocks stay after their decision, bounded in number and octets: proofs of recent states are made with them.
 
+   Where a root is not wanted for each block, changes of blocks between are deferred until the next that has one; what of them is committed when a flush takes the pages goes into the tries
+   before, and its nodes are told with the next root.
+
    Threads: coh_tries_work from any worker, everything else from the communication thread. */
 #ifndef COH_TRIES_H
 #define COH_TRIES_H
@@ -61,6 +64,7 @@ typedef struct {
     size_t cache_bytes;      /* memory for pages; half of it for those that wait for a flush */
     uint64_t history_blocks; /* committed blocks whose undo records are kept... */
     size_t history_bytes;    /* ...and octets that these may take */
+    uint64_t root_every; /* blocks whose number it divides are updated, those between deferred */
 } coh_tries_limits_t;
 
 coh_tries_t *coh_tries_new(coh_kv_t *kv,
@@ -77,6 +81,10 @@ void coh_tries_update(coh_tries_t *t,
                       size_t cnt,
                       coh_mv_step_t *trail,
                       size_t trail_cnt);
+/* coh_tries_defer keeps what a settled block changed until the next update. In: items  taken */
+void coh_tries_defer(coh_tries_t *t, uint64_t block, coh_mv_item_t *items, size_t cnt);
+/* True if the next update has something to do or to tell, whatever its block changed. */
+bool coh_tries_is_behind(coh_tries_t const *t);
 /* coh_tries_start: the tries are as of block head; states before it are not kept. */
 void coh_tries_start(coh_tries_t *t, uint64_t head);
 /* coh_tries_commit: a block is decided. Of one without changes nothing is known here. */
@@ -103,7 +111,8 @@ bool coh_tries_is_full(coh_tries_t const *t);
 void coh_tries_hold(coh_tries_t *t);
 /* The tries are at a committed block, and no job is under way that would change that. */
 bool coh_tries_is_committed(coh_tries_t const *t);
-/* coh_tries_take asks for all changed pages, answered by TAKEN, and ends the hold; the tries are at a committed block. Once they are written: coh_tries_written. */
+/* coh_tries_take asks for all changed pages, answered by TAKEN, and ends the hold; the tries are at a committed block, and deferred changes of committed blocks go into them before.
+   Once they are written: coh_tries_written. */
 void coh_tries_take(coh_tries_t *t);
 void coh_tries_written(coh_tries_t *t);
 

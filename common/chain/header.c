@@ -105,6 +105,9 @@ coh_block_err_t coh_header_check(coh_header_t const *h,
     if (shape != shape_of(rules->fork)) {
         return COH_BLOCK_FIELDS;
     }
+    if (rules->carries_root && !coh_hash_eq(&h->state_root, &parent->header.state_root)) {
+        return COH_BLOCK_STATE_ROOT;
+    }
     if (rules->dao_extra && (h->extra_sz != sizeof(dao_extra) - 1 ||
                              memcmp(h->extra, dao_extra, sizeof(dao_extra) - 1) != 0)) {
         return COH_BLOCK_DAO_EXTRA;

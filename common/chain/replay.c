@@ -37,7 +37,9 @@ static coh_bytes_t code_at(coh_genesis_t const *genesis, coh_addr_t const *addr)
     return (coh_bytes_t){0};
 }
 
-void coh_replay_produced(coh_schedule_t *schedule, coh_genesis_t const *genesis)
+void coh_replay_produced(coh_schedule_t *schedule,
+                         coh_genesis_t const *genesis,
+                         uint64_t root_every)
 {
     /* keccak256 of the code in EIP-7002 and in EIP-7251; zero: any */
     static coh_hash_t const codes[COH_SYSTEM_CNT] = {
@@ -53,6 +55,7 @@ void coh_replay_produced(coh_schedule_t *schedule, coh_genesis_t const *genesis)
     static coh_hash_t const any;
     schedule->equal_times = true;
     schedule->steps_off   = 0;
+    schedule->root_every  = root_every;
     for (int i = 0; i < COH_SYSTEM_CNT; i++) {
         coh_bytes_t code = code_at(genesis, &COH_SYSTEM_CONTRACTS[i]);
         coh_hash_t hash;

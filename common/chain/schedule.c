@@ -85,8 +85,11 @@ coh_rules_t coh_schedule_rules(coh_schedule_t const *s,
                          .bomb_delay = bomb_delay(s, fork, number),
                          .blobs      = blobs(s, fork, timestamp),
                          .dao_moves  = number == s->dao_at,
-                         .dao_extra  = number >= s->dao_at && number - s->dao_at < DAO_EXTRA_BLOCKS,
-                         .deposit_addr = s->deposit_addr,
-                         .equal_times  = s->equal_times,
-                         .steps_off    = s->steps_off};
+                         .dao_extra  = number >= s->dao_at &&
+                                      number - s->dao_at<DAO_EXTRA_BLOCKS,
+                                                         .deposit_addr = s->deposit_addr,
+                                                         .equal_times  = s->equal_times,
+                                                         .carries_root = s->root_every> 1 &&
+                                      fork >= COH_FORK_BYZANTIUM && number % s->root_every != 0,
+                         .steps_off = s->steps_off};
 }

@@ -23,6 +23,8 @@ typedef struct {
     coh_addr_t deposit_addr; /* whose logs are deposits (EIP-6110) */
     bool equal_times;        /* these two as in coh_rules_t, of all blocks */
     uint8_t steps_off;
+    uint64_t
+        root_every; /* since Byzantium only blocks whose number this divides have a state root of their own; 0: like 1 */
 } coh_schedule_t;
 
 /* The rules of one block. */
@@ -36,6 +38,8 @@ typedef struct {
     coh_addr_t deposit_addr;
     /* A block may have its parent's timestamp: in chains that Cohort produced, where several blocks come within a second. Ethereum does not allow it. */
     bool equal_times;
+    /* The header has its parent's state root, whatever the block did: in chains that Cohort produced with block-root-every. */
+    bool carries_root;
     uint8_t
         steps_off; /* by coh_system_t: contracts that the system does not call; of blocks that Cohort produces: see coh_replay_produced */
 } coh_rules_t;

@@ -511,6 +511,12 @@ int coh_cmd_import(int argc, char **argv)
                       "cohort import: --produced needs --rlp; 'cohort import --help' explains\n");
         return COH_EXIT_USAGE;
     }
+    if (!im.produced && im.config.block_root_every != 1) {
+        (void)fprintf(stderr,
+                      "cohort import: --block-root-every is for chains that Cohort produced "
+                      "(--rlp with --produced): all other blocks have a state root each\n");
+        return COH_EXIT_USAGE;
+    }
     /* The table is the news; of the log only what went wrong. */
     if (strcmp(im.config.log_level, "info") == 0) {
         (void)snprintf(im.config.log_level, sizeof(im.config.log_level), "warn");

@@ -111,9 +111,9 @@ static void print(bool json,
            (double)us / 1e6);
 }
 
-static int verify(coh_chain_store_t *store, bool json)
+static int verify(coh_chain_store_t *store, uint64_t root_every, bool json)
 {
-    coh_verify_t *v = coh_verify_new(coh_chain_store_genesis(store));
+    coh_verify_t *v = coh_verify_new(coh_chain_store_genesis(store), root_every);
     if (v == NULL) {
         (void)fprintf(stderr,
                       "cohort verify: the genesis' state has another root than its header\n");
@@ -143,7 +143,8 @@ int coh_cmd_verify(int argc, char **argv)
                  "other on one core, from the genesis in it, and compares all that is stored: "
                  "header fields, roots, receipts, senders, burnt fees. Exits with 1 at the first "
                  "block where something differs, and names it. Holds the whole state in memory.",
-        .examples = "  cohort verify --data ./data\n",
+        .examples = "  cohort verify --data ./data\n"
+                    "  cohort verify --data ./data --block-root-every 8   # as the node had it\n",
         .args     = args,
         .arg_cnt  = COH_CNT(args),
     };
@@ -162,7 +163,7 @@ int coh_cmd_verify(int argc, char **argv)
                              config.node_data,
                              config.node_genesis[0] != '\0' ? config.node_genesis : NULL,
                              &text) == COH_OK) {
-        exit_code = verify(store, json);
+        exit_code = verify(store, config.block_root_every, json);
     } else {
         (void)fprintf(stderr, "cohort verify: %.*s\n", (int)text.n, (char const *)text.p);
         exit_code = COH_EXIT_FAILED;

@@ -151,7 +151,7 @@ static coh_err_t find_start(import_t *im, coh_buf_t *err_text)
     }
     coh_replay_schedule(&schedule, genesis);
     if (im->options->produced) {
-        coh_replay_produced(&schedule, genesis);
+        coh_replay_produced(&schedule, genesis, config->block_root_every);
     }
     if (store != NULL) {
         err = coh_chain_store_line(store, &im->line, &schedule, err_text);

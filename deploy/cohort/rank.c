@@ -249,8 +249,11 @@ static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
         &rank->coordinator, config, rank->genesis, env, rank->kv, sink, err_text));
     coh_runtime_set_node(rank->runtime, coh_coordinator_node(rank->coordinator));
     if (config->node_verify_every != 0) {
-        rank->verifier =
-            coh_verifier_start(rank->genesis, rank->kv, rank->metrics, config->node_verify_every);
+        rank->verifier = coh_verifier_start(rank->genesis,
+                                            rank->kv,
+                                            rank->metrics,
+                                            config->node_verify_every,
+                                            config->block_root_every);
     }
     if (rank->gateway != NULL) {
         coh_runtime_source_t source = {

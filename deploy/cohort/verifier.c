@@ -25,6 +25,7 @@ struct coh_verifier {
     coh_kv_t *kv;
     coh_metrics_t *metrics;
     uint64_t every;
+    uint64_t root_every;
     _Atomic uint64_t head; /* release, acquire: what is below it can be read */
     _Atomic bool is_ending;
     pthread_t thread;
@@ -66,7 +67,7 @@ static void *run(void *arg)
     coh_verifier_t *self = arg;
     coh_log_set_rank(0);
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
-    coh_verify_t *v  = coh_verify_new(self->genesis);
+    coh_verify_t *v  = coh_verify_new(self->genesis, self->root_every);
     coh_buf_t record = COH_BUF_INIT;
     bool ok          = v != NULL;
     COH_ASSERT(ok); /* the genesis' header follows from its state */
@@ -89,13 +90,15 @@ static void *run(void *arg)
 coh_verifier_t *coh_verifier_start(coh_genesis_t const *genesis,
                                    coh_kv_t *kv,
                                    coh_metrics_t *metrics,
-                                   uint64_t every)
+                                   uint64_t every,
+                                   uint64_t root_every)
 {
     coh_verifier_t *self = coh_calloc(1, sizeof(*self));
     self->genesis        = genesis;
     self->kv             = kv;
     self->metrics        = metrics;
     self->every          = every;
+    self->root_every     = root_every;
     atomic_init(&self->head, genesis->number);
     atomic_init(&self->is_ending, false);
     int rc = pthread_create(&self->thread, NULL, run, self);

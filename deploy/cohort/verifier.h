@@ -11,11 +11,12 @@
 
 typedef struct coh_verifier coh_verifier_t;
 
-/* coh_verifier_start: genesis, kv (whose get is called from the thread), metrics (may be NULL) are borrowed until stop. every: blocks that have to be there before it goes on, 1.. */
+/* coh_verifier_start: genesis, kv (whose get is called from the thread), metrics (may be NULL) are borrowed until stop. every: blocks that have to be there before it goes on, 1..; root_every: as for coh_verify_new */
 coh_verifier_t *coh_verifier_start(coh_genesis_t const *genesis,
                                    coh_kv_t *kv,
                                    coh_metrics_t *metrics,
-                                   uint64_t every);
+                                   uint64_t every,
+                                   uint64_t root_every);
 /* coh_verifier_note: all up to head is committed and durable. Any thread; cheap. */
 void coh_verifier_note(coh_verifier_t *v, uint64_t head);
 /* Ends the thread, after the block that it is at. NULL is allowed. */

@@ -37,13 +37,13 @@ static void block_hash(void *arg, coh_u256_t *out, uint64_t number)
     }
 }
 
-coh_verify_t *coh_verify_new(coh_genesis_t const *genesis)
+coh_verify_t *coh_verify_new(coh_genesis_t const *genesis, uint64_t root_every)
 {
     coh_verify_t *v = coh_calloc(1, sizeof(*v));
     coh_hash_t root;
     coh_replay_schedule(&v->given, genesis);
     v->produced = v->given;
-    coh_replay_produced(&v->produced, genesis);
+    coh_replay_produced(&v->produced, genesis, root_every);
     coh_line_init(&v->line,
                   &v->given,
                   &genesis->header,

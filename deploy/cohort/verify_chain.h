@@ -10,10 +10,10 @@
 
 typedef struct coh_verify coh_verify_t;
 
-/* coh_verify_new begins at genesis (borrowed until free).
+/* coh_verify_new begins at genesis (borrowed until free). root_every: block-root-every with which the blocks were produced.
    Returns: NULL if its state has another root than its header
    Cost:    memory for the whole state, as it grows */
-coh_verify_t *coh_verify_new(coh_genesis_t const *genesis);
+coh_verify_t *coh_verify_new(coh_genesis_t const *genesis, uint64_t root_every);
 void coh_verify_free(coh_verify_t *v);
 
 /* What was verified last, at first the genesis. */

@@ -47,6 +47,7 @@ typedef struct {
     char genesis[96];
     char rlp[96];
     char addr[96];
+    char const *root_every; /* block-root-every */
     coh_txgen_t *gen;
     coh_client_t *client;
     pid_t node;
@@ -132,7 +133,7 @@ static void write_genesis(world_t *w, bool has_system, bool is_merged)
 static void open_world(world_t *w, bool has_system, bool is_merged)
 {
     char const *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    *w                 = (world_t){.gen = coh_txgen_new()};
+    *w                 = (world_t){.gen = coh_txgen_new(), .root_every = "1"};
     (void)snprintf(w->folder, sizeof(w->folder), "%s/test_produced.XXXXXX", parent);
     assert_non_null(mkdtemp(w->folder));
     (void)snprintf(w->data, sizeof(w->data), "%s/data", w->folder);
@@ -185,6 +186,8 @@ static void start_node(world_t *w)
                     "5",
                     "--verify-every",
                     "2",
+                    "--block-root-every",
+                    w->root_every,
                     "--log-file",
                     log,
                     (char *)NULL);
@@ -372,7 +375,11 @@ static void verify(world_t const *w, uint64_t number, char const *reason)
 {
     char command[256];
     int exit_code;
-    (void)snprintf(command, sizeof(command), "verify --json --data '%s'", w->data);
+    (void)snprintf(command,
+                   sizeof(command),
+                   "verify --json --data '%s' --block-root-every %s",
+                   w->data,
+                   w->root_every);
     json_t *row = run(w, command, &exit_code);
     assert_non_null(row);
     char const *result = coh_test_str(row, "result");
@@ -438,7 +445,7 @@ static void replay(world_t const *w, seen_t *seen, bool strictly)
     assert_int_equal(coh_genesis_load(&genesis, w->genesis, &why), COH_OK);
     coh_test_file(&rlp, w->folder, "chain.rlp");
     coh_replay_schedule(&schedule, &genesis);
-    coh_replay_produced(&schedule, &genesis);
+    coh_replay_produced(&schedule, &genesis, strtoull(w->root_every, NULL, 10));
     if (strictly) {
         schedule.steps_off = 0;
     }
@@ -479,10 +486,12 @@ static void import_again(world_t *w, uint64_t cnt)
     (void)snprintf(data, sizeof(data), "%s/again", w->folder);
     (void)snprintf(command,
                    sizeof(command),
-                   "import --json --produced --rlp '%s' --genesis '%s' --shards 2 --data '%s'",
+                   "import --json --produced --rlp '%s' --genesis '%s' --shards 2 --data '%s' "
+                   "--block-root-every %s",
                    w->rlp,
                    w->genesis,
-                   data);
+                   data,
+                   w->root_every);
     json_t *row = run(w, command, &exit_code);
     assert_int_equal(exit_code, 0);
     assert_int_equal(json_integer_value(json_object_get(row, "imported")), cnt);
@@ -653,6 +662,41 @@ static void produced_blocks_before_the_merge(void **state)
     close_world(&w);
 }
 
+/* With a state root in every fourth block, those between carry the last; who expects one in each finds the first that has none. */
+static void produced_blocks_with_few_roots(void **state)
+{
+    (void)state;
+    world_t w;
+    static seen_t seen;
+    open_world(&w, true, true);
+    w.root_every = "4";
+    start_node(&w);
+    work(&w, 8, true);
+    uint64_t cnt = head(&w);
+    wait_metric(&w, "verify_block", cnt - 1);
+    assert_int_equal(metric(&w, "verify_mismatch"), 0);
+    stop_node(&w);
+    start_node(&w); /* mostly between two roots */
+    for (uint64_t i = 1; i <= 3; i++) {
+        submit(&w,
+               (coh_txgen_spec_t){
+                   .key = 3, .to = history, .gas_limit = 21000 + 2000, .value = coh_u256(0)});
+        wait_metric(&w, "chain_tx", i);
+    }
+    assert_int_equal(head(&w), cnt + 3);
+    cnt += 3;
+    stop_node(&w);
+    verify(&w, cnt, NULL);
+    export_chain(&w);
+    replay(&w, &seen, true);
+    assert_int_equal(seen.cnt, cnt);
+    w.root_every = "1";
+    verify(&w, 1, "wrong state root");
+    w.root_every = "4";
+    import_again(&w, cnt);
+    close_world(&w);
+}
+
 /* A node finds it out by itself: its store says something else than it did. */
 static void node_notices_a_mismatch(void **state)
 {
@@ -676,6 +720,7 @@ int main(void)
         cmocka_unit_test(produced_blocks_are_ethereums),
         cmocka_unit_test(produced_blocks_without_system_contracts),
         cmocka_unit_test(produced_blocks_before_the_merge),
+        cmocka_unit_test(produced_blocks_with_few_roots),
         cmocka_unit_test(node_notices_a_mismatch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -172,6 +172,7 @@ static void draw_config(scenario_t *s, coh_rng_t *rng)
     s->config.state_flush_seconds = 1;
     s->config.state_past_blocks   = draw_scale(rng, 0, 30);
     s->config.state_past_bytes    = draw_scale(rng, 0, 1 << 16);
+    s->config.block_root_every    = coh_rng_percent(rng, 70) ? 1 : draw(rng, 2, 7);
 }
 
 static void draw_genesis(scenario_t *s, coh_rng_t *rng, coh_txgen_t *gen)
@@ -1374,6 +1375,7 @@ void sim_history_run(sim_history_result_t *out,
         sim_oracle_new(h->sim,
                        &s->genesis,
                        &(sim_oracle_params_t){.look_at_disks = params->plant == SIM_PLANT_NONE,
+                                              .root_every    = s->config.block_root_every,
                                               .import        = s->import});
     h->deadline = UINT64_MAX;
     coh_ref_copy(&h->plan, sim_oracle_state(h->oracle, s->genesis.number));

@@ -47,8 +47,9 @@ struct sim_oracle {
     uint64_t head;
     size_t included_cnt;
     size_t left_out_cnt;
-    uint64_t ready_run; /* of the last READY... */
-    uint32_t ready_cnt; /* ...and how many there were in it */
+    uint64_t ready_run;  /* of the last READY... */
+    uint32_t ready_cnt;  /* ...how many there were in it... */
+    uint64_t ready_head; /* ...and the head then */
 };
 
 sim_oracle_t *sim_oracle_new(sim_t *sim,
@@ -364,6 +365,12 @@ static void on_block(sim_oracle_t *oracle, uint32_t dst, coh_msg_block_t const *
     }
 }
 
+/* The last block up to number with a state root of its own. */
+static uint64_t root_block(sim_oracle_t const *oracle, uint64_t number)
+{
+    return COH_MAX(number - number % oracle->params.root_every, oracle->base);
+}
+
 /* All shards have recovered: what their tables hold, built anew, must be what the head's header says. */
 static void check_stores(sim_oracle_t *oracle, uint32_t shard_cnt)
 {
@@ -381,13 +388,15 @@ static void check_stores(sim_oracle_t *oracle, uint32_t shard_cnt)
     }
 }
 
-static void on_ready(sim_oracle_t *oracle)
+static void on_ready(sim_oracle_t *oracle, uint64_t head)
 {
-    uint64_t run      = sim_run(oracle->sim);
-    oracle->ready_cnt = oracle->ready_run == run ? oracle->ready_cnt + 1 : 1;
-    oracle->ready_run = run;
-    uint32_t shards   = sim_shard_cnt(oracle->sim);
-    if (oracle->ready_cnt == shards && oracle->params.look_at_disks) {
+    uint64_t run       = sim_run(oracle->sim);
+    oracle->ready_cnt  = oracle->ready_run == run ? oracle->ready_cnt + 1 : 1;
+    oracle->ready_run  = run;
+    oracle->ready_head = head;
+    uint32_t shards    = sim_shard_cnt(oracle->sim);
+    if (oracle->ready_cnt == shards && oracle->params.look_at_disks &&
+        root_block(oracle, head) == head) {
         check_stores(oracle, shards);
     }
 }
@@ -442,7 +451,7 @@ static void on_message(sim_oracle_t *oracle, uint32_t src, uint32_t dst, coh_msg
     switch (msg->id) {
     case COH_MSG_BLOCK: on_block(oracle, dst, &msg->u.block); break;
     case COH_MSG_VOTE: on_vote(oracle, src, &msg->u.vote); break;
-    case COH_MSG_READY: on_ready(oracle); break;
+    case COH_MSG_READY: on_ready(oracle, msg->u.ready.head); break;
     case COH_MSG_COMMIT:
         if (msg->u.commit.block > oracle->head + 1) {
             sim_fail(sim,
@@ -577,7 +586,7 @@ static void check_header(sim_oracle_t *oracle,
         }
     }
     coh_hash_t root;
-    coh_ref_state_root(&root, &block->after);
+    coh_ref_state_root(&root, sim_oracle_state(oracle, root_block(oracle, number)));
     if (!coh_hash_eq(&header.state_root, &root)) {
         sim_fail(sim,
                  "the header of block %" PRIu64 " has another state root than the reference",
@@ -759,7 +768,10 @@ void sim_oracle_check_proof(sim_oracle_t *oracle,
     if (answer->block != oracle->base && told_block(oracle, answer->block) == NULL) {
         return;
     }
-    coh_ref_t const *state     = sim_oracle_state(oracle, answer->block);
+    /* After a start between two roots the tries are as of the head, until the next root. */
+    uint64_t as_of = root_block(oracle, answer->block);
+    as_of = answer->block >= oracle->ready_head ? COH_MAX(as_of, oracle->ready_head) : as_of;
+    coh_ref_t const *state     = sim_oracle_state(oracle, as_of);
     coh_ref_account_t const *a = coh_ref_find(state, addr);
     coh_buf_t value            = COH_BUF_INIT;
     coh_hash_t root;

@@ -17,6 +17,7 @@ typedef struct sim_oracle sim_oracle_t;
 typedef struct {
     bool
         look_at_disks; /* false: only what ranks and clients can see (with planted bugs, to see that it suffices) */
+    uint64_t root_every; /* as configured */
     bool import; /* blocks are given, not produced: environments are whatever the importer says */
 } sim_oracle_params_t;
 

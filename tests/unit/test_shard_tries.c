@@ -58,8 +58,9 @@ typedef struct {
     uint64_t
         flushed; /* what a crash keeps of the flat tables: from there on changes are laid over again */
     uint64_t committed;
-    uint64_t applied; /* as told by UPDATED */
-    uint64_t given;   /* last block handed over */
+    uint64_t applied;   /* as told by UPDATED, with the deferred ones that follow */
+    uint64_t caught_up; /* the tries are at least as of this block: the last take or start */
+    uint64_t given;     /* last block handed over */
     bool flush_wanted, flush_running, nodes_asked;
     uint32_t undoing; /* UNDONE that must come */
     uint64_t flush_block;
@@ -217,6 +218,22 @@ static void make_block(world_t *w, uint64_t block)
     }
 }
 
+static bool has_root(world_t const *w, uint64_t block) { return block % w->limits.root_every == 0; }
+
+/* The last block with a root up to block, or where the tries began. */
+static uint64_t root_block(world_t const *w, uint64_t block)
+{
+    return COH_MAX(block - block % w->limits.root_every, w->started);
+}
+
+/* Blocks without a root are through when those below are. */
+static void pass_deferred(world_t *w)
+{
+    while (w->applied < w->given && !has_root(w, w->applied + 1)) {
+        coh_buf_clear(&w->roots_undo[++w->applied % PAST]);
+    }
+}
+
 /* ---- what the tries say ---- */
 
 static void expect_root(world_t *w, state_t const *s)
@@ -307,7 +324,7 @@ static void check_proof(world_t *w, coh_tries_done_t const *done)
     assert_int_equal(done->err, COH_OK);
     w->proofs++;
     w->old_proofs += w->query_block < w->committed;
-    state_t const *s   = &w->states[w->query_block % PAST];
+    state_t const *s   = &w->states[root_block(w, w->query_block) % PAST];
     account_t const *a = &s->v[w->query_account];
     coh_roots_t *top   = coh_roots_copy(w->roots);
     for (uint64_t b = w->applied; b > w->query_block; b--) {
@@ -356,11 +373,13 @@ static void on_done(world_t *w, coh_tries_done_t *done)
     switch (done->kind) {
     case COH_TRIES_UPDATED:
         assert_int_equal(done->block, w->applied + 1);
+        assert_true(has_root(w, done->block));
         w->applied++;
         w->updates++;
         coh_buf_clear(&w->roots_undo[done->block % PAST]);
         put_nodes(w, done, &w->roots_undo[done->block % PAST]);
         expect_root(w, &w->states[done->block % PAST]);
+        pass_deferred(w);
         break;
     case COH_TRIES_UNDONE:
         assert_true(w->undoing > 0);
@@ -377,7 +396,7 @@ static void on_done(world_t *w, coh_tries_done_t *done)
         coh_roots_t *old = w->roots;
         w->roots         = all;
         put_nodes(w, done, NULL);
-        expect_root(w, &w->states[w->applied % PAST]);
+        expect_root(w, &w->states[COH_MAX(w->caught_up, root_block(w, w->applied)) % PAST]);
         w->roots = old;
         coh_roots_free(all);
         w->nodes_asked = false;
@@ -427,7 +446,12 @@ static void give(world_t *w)
         changes_t const *c   = &w->log[w->given % PAST];
         coh_mv_item_t *items = coh_calloc(c->cnt, sizeof(*items));
         memcpy(items, c->v, c->cnt * sizeof(*items));
-        coh_tries_update(w->tries, w->given, items, c->cnt, NULL, 0);
+        if (has_root(w, w->given)) {
+            coh_tries_update(w->tries, w->given, items, c->cnt, NULL, 0);
+        } else {
+            coh_tries_defer(w->tries, w->given, items, c->cnt);
+            pass_deferred(w);
+        }
     }
 }
 
@@ -466,6 +490,7 @@ static void flush_step(world_t *w)
         w->flush_wanted  = false;
         w->flush_running = true;
         w->flush_block   = w->committed;
+        w->caught_up     = w->committed;
         coh_tries_take(w->tries);
     } else if (w->flush_running && w->pages.kind == COH_TRIES_TAKEN &&
                coh_rng_percent(&w->rng, 50)) {
@@ -518,6 +543,7 @@ static void crash(world_t *w)
     w->flush_wanted = w->flush_running = w->nodes_asked = w->query_open = false;
     w->undoing                                                          = 0;
     w->given = w->applied = w->committed;
+    w->started = w->caught_up = w->committed;
     w->crashes++;
     open_tries(w);
     if (coh_rng_percent(&w->rng, 30)) { /* a recovery that was cut off, its pages written or not */
@@ -553,7 +579,7 @@ static void crash(world_t *w)
     put_nodes(w, &done, NULL);
     coh_tries_done_free(&done);
     expect_root(w, &w->states[w->committed % PAST]);
-    w->started = w->committed;
+    w->started = w->caught_up = w->committed;
     coh_tries_start(w->tries, w->committed);
 }
 
@@ -570,6 +596,7 @@ static void live(uint64_t seed, uint32_t steps, world_t *sums)
     w->limits.cache_bytes =
         coh_rng_percent(&w->rng, 50) ? 4096 + coh_rng_below(&w->rng, 60000) : 1 << 20;
     w->limits.history_blocks = coh_rng_below(&w->rng, 20);
+    w->limits.root_every     = coh_rng_percent(&w->rng, 50) ? 1 : 2 + coh_rng_below(&w->rng, 4);
     w->limits.history_bytes =
         coh_rng_percent(&w->rng, 50) ? 1 << 20 : coh_rng_below(&w->rng, 20000);
     w->roots = coh_roots_new();
