@@ -18,10 +18,13 @@
 #define COH_ASK_RECORDS_MAX 32u
 /* Headers of one ask. */
 #define COH_ASK_HEADERS_MAX 256u
+/* Slots of one proof, here and for GET_PROOF. */
+#define COH_ASK_PROOF_SLOTS_MAX 1024u
 
 typedef enum {
     COH_ASK_SUBMIT,  /* hand in signed transactions */
     COH_ASK_STATE,   /* accounts, slots, codes of committed state */
+    COH_ASK_PROOF,   /* of an account and slots of committed state (EIP-1186) */
     COH_ASK_CALL,    /* execution on committed state (calls.h) */
     COH_ASK_BLOCK,   /* a committed block, by number or hash */
     COH_ASK_TX,      /* where a transaction is */
@@ -89,6 +92,15 @@ struct coh_ask {
                 block; /* in: of which block, or COH_BLOCK_LATEST; out: the committed block that they belong to */
             bool pending; /* in: nonces behind the transactions in the pool */
         } state;
+        struct {
+            uint64_t block; /* in: of which block, or COH_BLOCK_LATEST */
+            coh_addr_t addr;
+            uint32_t slot_cnt;               /* at most COH_ASK_PROOF_SLOTS_MAX */
+            coh_u256_t *slots;               /* owned */
+            bool *is_word;                   /* owned; the asker's own, by slot */
+            coh_op_get_proof_answer_t is;    /* out: borrows from what follows, and from bytes */
+            coh_op_storage_proof_t *storage; /* owned; out */
+        } proof;
         struct {
             coh_msg_call_t m; /* in: the lists borrow from what follows, and from bytes */
             coh_rec_block_tx_t *txs;

@@ -50,6 +50,11 @@ void coh_ask_free(coh_ask_t *ask)
         free(ask->u.state.keys);
         free(ask->u.state.values);
         break;
+    case COH_ASK_PROOF:
+        free(ask->u.proof.slots);
+        free(ask->u.proof.is_word);
+        free(ask->u.proof.storage);
+        break;
     case COH_ASK_CALL:
         free(ask->u.call.txs);
         free(ask->u.call.overrides);
@@ -421,7 +426,7 @@ static void ask_state(coh_coordinator_t *c, coh_ask_t *ask)
     coh_lookups_ask(&c->lookups, l, &c->recovery.dir, coh_co_outbox, c);
 }
 
-/* ---- calls ---- */
+/* ---- calls and proofs ---- */
 
 static coh_bytes_t keep(coh_buf_t *bytes, coh_bytes_t in)
 {
@@ -470,6 +475,31 @@ static void ask_call(coh_coordinator_t *c, coh_ask_t *ask)
         ask->u.call.result.err = (uint32_t)why;
         answer(c, ask, COH_OK);
     }
+}
+
+void coh_co_proved_for_ask(coh_coordinator_t *c,
+                           coh_ask_t *ask,
+                           coh_err_t err,
+                           coh_op_get_proof_answer_t const *got)
+{
+    if (err == COH_OK) {
+        size_t bytes = 1 + got->nodes.n;
+        for (uint32_t i = 0; i < got->slots.cnt; i++) {
+            bytes += got->slots.v[i].nodes.n;
+        }
+        coh_buf_grow(&ask->bytes, bytes);
+        coh_op_get_proof_answer_t *is = &ask->u.proof.is;
+        ask->u.proof.storage =
+            coh_calloc((size_t)got->slots.cnt + 1, sizeof(*ask->u.proof.storage));
+        *is       = *got;
+        is->nodes = keep(&ask->bytes, got->nodes);
+        for (uint32_t i = 0; i < got->slots.cnt; i++) {
+            ask->u.proof.storage[i]       = got->slots.v[i];
+            ask->u.proof.storage[i].nodes = keep(&ask->bytes, got->slots.v[i].nodes);
+        }
+        is->slots.v = ask->u.proof.storage;
+    }
+    answer(c, ask, err);
 }
 
 /* ---- the pool ---- */
@@ -570,6 +600,7 @@ void coh_coordinator_ask(coh_coordinator_t *c, coh_ask_t *ask)
     switch (ask->kind) {
     case COH_ASK_SUBMIT: ask_submit(c, ask); break;
     case COH_ASK_STATE: ask_state(c, ask); break;
+    case COH_ASK_PROOF: coh_co_prove_for_ask(c, ask); break;
     case COH_ASK_CALL: ask_call(c, ask); break;
     case COH_ASK_BLOCK: ask_block(c, ask); break;
     case COH_ASK_TX: ask_tx(c, ask); break;
@@ -603,6 +634,7 @@ void coh_co_end_asks(coh_coordinator_t *c)
 {
     c->asks.waiting_first = NULL;
     coh_calls_forget(&c->calls, on_call); /* no result comes to an ask that is gone */
+    coh_co_forget_ask_proofs(c);
     while (c->asks.open != NULL) {
         coh_ask_t *ask = c->asks.open;
         if (ask->read != NULL) {

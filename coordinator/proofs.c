@@ -9,11 +9,13 @@
 #include "common/trie/proof.h"
 #include "coordinator/coordinator_private.h"
 
-#define SLOTS_MAX 1024u
-#define HEAD      UINT64_MAX
+#define HEAD UINT64_MAX
+_Static_assert(COH_BLOCK_LATEST == HEAD, "asks and clients name the head alike");
 
 typedef struct {
-    uint64_t ticket;
+    coh_ask_t *ask;  /* NULL: it is a client's... */
+    uint64_t ticket; /* ...with this ticket, unless is_void */
+    bool is_void;    /* nobody waits for it any more */
     uint64_t block;
     uint32_t shard;
     coh_addr_t addr;
@@ -27,37 +29,80 @@ static void free_proof(proof_t *p)
     free(p);
 }
 
-void coh_co_get_proof(coh_coordinator_t *c, uint64_t ticket, coh_op_get_proof_request_t const *req)
+/* begin asks the owner; of says for whom, of what account, and how many slots, which are copied. Returns: COH_OK; COH_ETOOBIG, COH_ENOTFOUND, COH_EBUSY, with *why */
+static coh_err_t begin(coh_coordinator_t *c,
+                       proof_t const *of,
+                       coh_u256_t const *slots,
+                       char const **why)
 {
     uint64_t head = coh_coordinator_head(c);
+    if (of->slot_cnt > COH_ASK_PROOF_SLOTS_MAX) {
+        *why = "too many slots in one request";
+        return COH_ETOOBIG;
+    }
+    if (of->block != HEAD && of->block > head) {
+        *why = "no such block yet";
+        return COH_ENOTFOUND;
+    }
+    if (c->proofs.cnt >= COH_PROOFS_MAX) {
+        *why = "busy: too many proofs under way";
+        return COH_EBUSY;
+    }
+    uint32_t cnt         = of->slot_cnt;
+    uint32_t bucket      = coh_directory_bucket(&of->addr);
+    coh_rec_slot_t *recs = coh_calloc((size_t)cnt + 1, sizeof(*recs));
+    proof_t *p           = coh_calloc(1, sizeof(*p));
+    *p                   = *of;
+    p->block             = of->block == HEAD ? head : of->block;
+    p->shard             = coh_directory_owner(&c->recovery.dir, &of->addr, bucket);
+    p->slots             = coh_calloc((size_t)cnt + 1, sizeof(*p->slots));
+    for (uint32_t i = 0; i < cnt; i++) {
+        p->slots[i]  = slots[i];
+        recs[i].slot = slots[i];
+    }
+    coh_msg_prove_t m = {.query = coh_ids_put(&c->proofs, p), .block = p->block, .addr = p->addr};
+    m.slots.v         = recs;
+    m.slots.cnt       = cnt;
+    coh_wire_put_prove(coh_co_outbox(c, p->shard), &m);
+    free(recs);
+    return COH_OK;
+}
+
+void coh_co_get_proof(coh_coordinator_t *c, uint64_t ticket, coh_op_get_proof_request_t const *req)
+{
     if (c->state != COH_CO_RUNNING && c->state != COH_CO_DRAINING) {
         coh_gateway_refuse(c->gateway, ticket, COH_EBUSY, "the cluster is starting or stopping");
-    } else if (req->slots.cnt > SLOTS_MAX) {
-        coh_gateway_refuse(c->gateway, ticket, COH_ETOOBIG, "too many slots in one request");
-    } else if (req->block != HEAD && req->block > head) {
-        coh_gateway_refuse(c->gateway, ticket, COH_ENOTFOUND, "no such block yet");
-    } else if (c->proofs.cnt >= COH_PROOFS_MAX) {
-        coh_gateway_refuse(c->gateway, ticket, COH_EBUSY, "busy: too many proofs under way");
-    } else {
-        uint32_t bucket      = coh_directory_bucket(&req->addr);
-        coh_rec_slot_t *recs = coh_calloc(req->slots.cnt + 1, sizeof(*recs));
-        proof_t *p           = coh_calloc(1, sizeof(*p));
-        *p                   = (proof_t){.ticket   = ticket,
-                                         .block    = req->block == HEAD ? head : req->block,
-                                         .shard    = coh_directory_owner(&c->recovery.dir, &req->addr, bucket),
-                                         .addr     = req->addr,
-                                         .slots    = coh_calloc(req->slots.cnt + 1, sizeof(*p->slots)),
-                                         .slot_cnt = req->slots.cnt};
-        for (uint32_t i = 0; i < p->slot_cnt; i++) {
-            p->slots[i]  = req->slots.v[i];
-            recs[i].slot = req->slots.v[i];
+        return;
+    }
+    char const *why;
+    proof_t of = {
+        .ticket = ticket, .block = req->block, .addr = req->addr, .slot_cnt = req->slots.cnt};
+    coh_err_t rc = begin(c, &of, req->slots.v, &why);
+    if (rc != COH_OK) {
+        coh_gateway_refuse(c->gateway, ticket, rc, why);
+    }
+}
+
+void coh_co_prove_for_ask(coh_coordinator_t *c, coh_ask_t *ask)
+{
+    char const *why;
+    proof_t of   = {.ask      = ask,
+                    .block    = ask->u.proof.block,
+                    .addr     = ask->u.proof.addr,
+                    .slot_cnt = ask->u.proof.slot_cnt};
+    coh_err_t rc = begin(c, &of, ask->u.proof.slots, &why);
+    if (rc != COH_OK) {
+        coh_co_proved_for_ask(c, ask, rc, NULL);
+    }
+}
+
+void coh_co_forget_ask_proofs(coh_coordinator_t *c)
+{
+    for (uint32_t i = 0; i < c->proofs.cap; i++) {
+        proof_t *p = c->proofs.slots[i].thing;
+        if (p != NULL && p->ask != NULL) {
+            p->is_void = true;
         }
-        coh_msg_prove_t m = {
-            .query = coh_ids_put(&c->proofs, p), .block = p->block, .addr = p->addr};
-        m.slots.v   = recs;
-        m.slots.cnt = p->slot_cnt;
-        coh_wire_put_prove(coh_co_outbox(c, p->shard), &m);
-        free(recs);
     }
 }
 
@@ -161,12 +206,20 @@ static void answer(coh_coordinator_t *c, proof_t const *p, coh_msg_proof_t const
         out.nodes     = coh_buf_bytes(&nodes);
         out.slots.v   = slots;
         out.slots.cnt = p->slot_cnt;
-        coh_gateway_answer_get_proof(c->gateway, p->ticket, &out);
-    } else if (rc == COH_ENOTFOUND) {
-        coh_gateway_refuse(c->gateway, p->ticket, rc, "the state of that block is not kept");
-    } else {
+    } else if (rc != COH_ENOTFOUND) {
         COH_LOG_ERR("coordinator", "a proof does not hold", "rank=%u", p->shard + 1);
-        coh_gateway_refuse(c->gateway, p->ticket, COH_EIO, "the tries cannot be read");
+        rc = COH_EIO;
+    }
+    if (p->ask != NULL) {
+        coh_co_proved_for_ask(c, p->ask, rc, &out);
+    } else if (rc == COH_OK) {
+        coh_gateway_answer_get_proof(c->gateway, p->ticket, &out);
+    } else {
+        coh_gateway_refuse(c->gateway,
+                           p->ticket,
+                           rc,
+                           rc == COH_ENOTFOUND ? "the state of that block is not kept"
+                                               : "the tries cannot be read");
     }
     coh_buf_free(&nodes);
     free(slots);
@@ -179,7 +232,9 @@ coh_err_t coh_co_on_proof(coh_coordinator_t *c, uint32_t shard, coh_msg_proof_t 
         return COH_EPROTO;
     }
     coh_ids_remove(&c->proofs, m->query);
-    answer(c, p, m);
+    if (!p->is_void) {
+        answer(c, p, m);
+    }
     free_proof(p);
     return COH_OK;
 }

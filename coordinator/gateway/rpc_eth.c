@@ -6,6 +6,7 @@
 #include "common/base/assert.h"
 #include "common/base/hex.h"
 #include "common/codec/receipt.h"
+#include "common/codec/rlp.h"
 #include "common/crypto/keccak.h"
 #include "common/node/version.h"
 #include "coordinator/gateway/rpc_private.h"
@@ -121,7 +122,9 @@ METHOD(capabilities)
         rpc->head->header
             .number; /* the least that is certain: others may be forgotten after a restart */
     coh_rpc_put_quantity(out, head);
-    PUT(out, "},\"stateproofs\":{\"disabled\":true}");
+    PUT(out, "},\"stateproofs\":{\"disabled\":false,\"oldestBlock\":");
+    coh_rpc_put_quantity(out, head);
+    PUT(out, "}");
     for (size_t i = 0; i < COH_CNT(kept); i++) {
         coh_buf_printf(out, ",\"%s\":{\"disabled\":false,\"oldestBlock\":", kept[i]);
         coh_rpc_put_quantity(out, rpc->d.genesis->number);
@@ -477,8 +480,13 @@ METHOD(fee_history)
 
 /* ---- state ---- */
 
-/* post_state asks for the state of the block that at means; ask is taken. Where a hash says which, the block is found first: it waits in call->extra. */
+/* post_state asks for the state, or a proof, as of the block that at means; ask is taken. Where a hash says which, the block is found first: it waits in call->extra. */
 static void free_ask(void *extra) { coh_ask_free(extra); }
+
+static void set_block(coh_ask_t *ask, uint64_t block)
+{
+    *(ask->kind == COH_ASK_PROOF ? &ask->u.proof.block : &ask->u.state.block) = block;
+}
 
 static void post_state_of(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *block)
 {
@@ -491,8 +499,8 @@ static void post_state_of(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t 
         coh_rpc_fail(call, COH_RPC_SERVER, "header for hash not found");
         return;
     }
-    ask->u.state.block = block->sealed->header.number;
-    call->number       = ask->u.state.block;
+    call->number = block->sealed->header.number;
+    set_block(ask, call->number);
     coh_rpc_post(call, ask, call->after);
 }
 
@@ -518,8 +526,10 @@ static void post_state(coh_rpc_t *rpc,
         coh_rpc_fail(call, COH_RPC_SERVER, "header not found");
         return;
     }
-    ask->u.state.block   = call->number;
-    ask->u.state.pending = at->kind == COH_RPC_AT_PENDING;
+    set_block(ask, call->number);
+    if (ask->kind == COH_ASK_STATE) {
+        ask->u.state.pending = at->kind == COH_RPC_AT_PENDING;
+    }
     coh_rpc_post(call, ask, step);
 }
 
@@ -707,6 +717,131 @@ METHOD(get_storage_values)
         return;
     }
     coh_ask_free(ask);
+}
+
+/* ---- proofs (EIP-1186) ---- */
+
+/* put_nodes shows a list of nodes that the coordinator has checked. */
+static void put_nodes(coh_buf_t *out, coh_bytes_t nodes)
+{
+    coh_rlp_t reader = coh_rlp_reader(nodes);
+    coh_rlp_t list;
+    coh_bytes_t node;
+    char const *comma = "";
+    COH_ASSERT(coh_rlp_list(&reader, &list) == COH_OK);
+    PUT(out, "[");
+    while (!coh_rlp_at_end(&list)) {
+        COH_ASSERT(coh_rlp_string(&list, &node) == COH_OK);
+        coh_buf_printf(out, "%s", comma);
+        coh_rpc_put_data(out, node.p, node.n);
+        comma = ",";
+    }
+    PUT(out, "]");
+}
+
+static void put_storage_proof(coh_buf_t *out, coh_op_storage_proof_t const *proof, bool is_word)
+{
+    PUT(out, "{\"key\":");
+    if (is_word) {
+        put_slot(out, &proof->slot);
+    } else {
+        coh_rpc_put_u256(out, &proof->slot);
+    }
+    PUT(out, ",\"value\":");
+    coh_rpc_put_u256(out, &proof->value);
+    PUT(out, ",\"proof\":");
+    put_nodes(out, proof->nodes);
+    PUT(out, "}");
+}
+
+static void step_proof(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
+{
+    (void)rpc;
+    if (ask->err == COH_EBUSY) {
+        coh_rpc_fail(call, COH_RPC_LIMIT, "busy: too many proofs");
+        return;
+    }
+    if (!state_is_there(call, ask)) {
+        return;
+    }
+    coh_op_get_proof_answer_t is = ask->u.proof.is;
+    coh_buf_t *out               = &call->out;
+    if (is.exists == 0) {
+        /* As geth shows it, though not what an account without code and storage has. */
+        is.code_hash    = (coh_hash_t){{0}};
+        is.storage_root = (coh_hash_t){{0}};
+    }
+    PUT(out, "{\"address\":");
+    coh_rpc_put_addr(out, &ask->u.proof.addr);
+    PUT(out, ",\"accountProof\":");
+    put_nodes(out, is.nodes);
+    PUT(out, ",\"balance\":");
+    coh_rpc_put_u256(out, &is.balance);
+    PUT(out, ",\"codeHash\":");
+    coh_rpc_put_hash(out, &is.code_hash);
+    PUT(out, ",\"nonce\":");
+    coh_rpc_put_quantity(out, is.nonce);
+    PUT(out, ",\"storageHash\":");
+    coh_rpc_put_hash(out, &is.storage_root);
+    PUT(out, ",\"storageProof\":[");
+    for (uint32_t i = 0; i < is.slots.cnt; i++) {
+        if (i > 0) {
+            PUT(out, ",");
+        }
+        put_storage_proof(out, &is.slots.v[i], ask->u.proof.is_word[i]);
+        if (coh_rpc_is_full(call)) {
+            return;
+        }
+    }
+    PUT(out, "]}");
+    coh_rpc_done(call);
+}
+
+/* read_keys reads the storage keys of a proof. Like geth's, an answer shows one of 32 octets as it was given, and any other as a quantity. */
+static bool read_keys(coh_ask_t *ask, json_t const *keys, coh_rpc_fault_t *fault)
+{
+    size_t cnt = json_array_size(keys);
+    if (keys == NULL || json_is_null(keys)) {
+        return coh_rpc_fault(fault, COH_RPC_PARAMS, "missing value for required argument 1");
+    }
+    if (!json_is_array(keys)) {
+        return coh_rpc_fault(
+            fault,
+            COH_RPC_PARAMS,
+            "invalid argument 1: json: cannot unmarshal non-array into Go value of type []string");
+    }
+    if (cnt > COH_ASK_PROOF_SLOTS_MAX) {
+        return coh_rpc_fault(
+            fault, COH_RPC_PARAMS, "too many slots (max %u)", COH_ASK_PROOF_SLOTS_MAX);
+    }
+    ask->u.proof.slot_cnt = (uint32_t)cnt;
+    ask->u.proof.slots    = coh_calloc(cnt + 1, sizeof(*ask->u.proof.slots));
+    ask->u.proof.is_word  = coh_calloc(cnt + 1, sizeof(*ask->u.proof.is_word));
+    for (size_t i = 0; i < cnt; i++) {
+        json_t const *key = json_array_get(keys, i);
+        if (!coh_rpc_get_slot(&ask->u.proof.slots[i], key, 1, fault)) {
+            return false;
+        }
+        ask->u.proof.is_word[i] = json_string_length(key) > sizeof("0x") - 1 + 62;
+    }
+    return true;
+}
+
+METHOD(get_proof)
+{
+    coh_rpc_at_t at;
+    coh_addr_t addr;
+    coh_rpc_fault_t fault;
+    READ(coh_rpc_get_addr, &addr, call, params, 0);
+    READ(coh_rpc_get_block, &at, call, params, 2);
+    coh_ask_t *ask    = coh_ask_new(COH_ASK_PROOF);
+    ask->u.proof.addr = addr;
+    if (read_keys(ask, json_array_get(params, 1), &fault)) {
+        post_state(rpc, call, &at, ask, step_proof);
+    } else {
+        coh_rpc_fail_fault(call, &fault);
+        coh_ask_free(ask);
+    }
 }
 
 /* ---- submission ---- */

@@ -219,6 +219,25 @@ static void answer_state(coh_rpcworld_t *w, coh_ask_t *ask)
     }
 }
 
+static void answer_proof(coh_rpcworld_t *w, coh_ask_t *ask)
+{
+    bool latest = ask->u.proof.block == COH_BLOCK_LATEST;
+    ask->err    = ask->u.proof.block < w->oldest ? COH_ENOTFOUND : w->proof_err;
+    if (ask->err != COH_OK) {
+        return;
+    }
+    ask->u.proof.is      = w->proof;
+    ask->u.proof.storage = coh_calloc(ask->u.proof.slot_cnt + 1u, sizeof(*ask->u.proof.storage));
+    for (uint32_t i = 0; i < ask->u.proof.slot_cnt; i++) {
+        ask->u.proof.storage[i] = (coh_op_storage_proof_t){
+            .slot  = ask->u.proof.slots[i],
+            .value = coh_u256(latest ? 0x1234 : 0x1000 + ask->u.proof.block),
+            .nodes = w->proof.nodes};
+    }
+    ask->u.proof.is.slots.v   = ask->u.proof.storage;
+    ask->u.proof.is.slots.cnt = ask->u.proof.slot_cnt;
+}
+
 static void answer_one(coh_rpcworld_t *w, coh_ask_t *ask)
 {
     switch (ask->kind) {
@@ -227,6 +246,7 @@ static void answer_one(coh_rpcworld_t *w, coh_ask_t *ask)
     case COH_ASK_HEADERS: answer_headers(w, ask); break;
     case COH_ASK_SUBMIT: answer_submit(w, ask); break;
     case COH_ASK_STATE: answer_state(w, ask); break;
+    case COH_ASK_PROOF: answer_proof(w, ask); break;
     case COH_ASK_CALL: answer_call(w, ask); break;
     case COH_ASK_POOL: break;
     case COH_ASK_SHARDS: coh_buf_printf(&ask->bytes, "{}"); break;

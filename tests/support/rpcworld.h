@@ -34,6 +34,8 @@ typedef struct {
     coh_tx_err_t verdict;              /* of transactions handed in */
     coh_msg_call_result_t call_result; /* what calls end with; borrowed */
     uint64_t oldest;                   /* block whose state is remembered */
+    coh_err_t proof_err;               /* of proofs; if it is COH_OK... */
+    coh_op_get_proof_answer_t proof;   /* ...what they say; each slot has its nodes; borrowed */
     coh_msg_call_t call;               /* the last one asked for, without its lists, of which... */
     coh_buf_t call_tx;                 /* ...the last transaction's raw form... */
     coh_rec_override_t

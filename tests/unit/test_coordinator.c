@@ -55,7 +55,9 @@ typedef struct {
     uint32_t bad_idx;      /* this transaction of each block gets this verdict */
     coh_tx_err_t bad_verdict;
     bool hold_votes;
-    bool hold_calls;
+    bool hold_calls; /* and proofs */
+    uint32_t prove_failed;
+    bool wrong_proof;
     uint32_t call_cnt;
     uint64_t commits_before_write; /* COMMITs that left while a decision was not on disk */
     uint64_t commits[SHARDS];
@@ -289,6 +291,22 @@ static void play_call(world_t *w, coh_buf_t *out, coh_msg_call_t const *m)
     }
 }
 
+/* The state has no account: all tries are empty. */
+static void play_prove(world_t *w, coh_buf_t *out, coh_msg_prove_t const *m)
+{
+    static coh_rec_slot_proof_t const slots[] = {{.nodes = {(uint8_t const *)"\xc0", 1}},
+                                                 {.nodes = {(uint8_t const *)"\xc0", 1}}};
+    assert_true(m->slots.cnt <= COH_CNT(slots));
+    if (!w->hold_calls) {
+        coh_wire_put_proof(out,
+                           &(coh_msg_proof_t){.query  = m->query,
+                                              .failed = w->prove_failed,
+                                              .nodes = w->wrong_proof ? coh_bytes("\xc2\x81\x80", 3)
+                                                                      : coh_bytes("\xc0", 1),
+                                              .slots = {.v = slots, .cnt = m->slots.cnt}});
+    }
+}
+
 static void play_query(coh_buf_t *out, coh_msg_query_t const *m)
 {
     if (m->block == FORGOTTEN) {
@@ -365,6 +383,7 @@ static bool play_shard(world_t *w, uint32_t shard)
             break;
         case COH_MSG_QUERY: play_query(to, &m.u.query); break;
         case COH_MSG_CALL: play_call(w, to, &m.u.call); break;
+        case COH_MSG_PROVE: play_prove(w, to, &m.u.prove); break;
         case COH_MSG_RECOVER: play_recover(to, &m.u.recover); break;
         case COH_MSG_STOP: coh_wire_put_stopped(to, &(coh_msg_stopped_t){0}); break;
         default: fail_msg("a shard got %s", coh_wire_msg_name((uint32_t)m.id));
@@ -1195,6 +1214,91 @@ static coh_ask_t *new_call(coh_bytes_t raw)
     return a;
 }
 
+static coh_ask_t *new_proof(uint32_t slot_cnt)
+{
+    coh_ask_t *a        = coh_ask_new(COH_ASK_PROOF);
+    a->u.proof.block    = COH_BLOCK_LATEST;
+    a->u.proof.addr     = (coh_addr_t){{0xee}};
+    a->u.proof.slot_cnt = slot_cnt;
+    a->u.proof.slots    = coh_calloc(slot_cnt + 1u, sizeof(*a->u.proof.slots));
+    a->u.proof.slots[0] = coh_u256(7);
+    return a;
+}
+
+/* A proof comes back checked, whatever the shard sends; none is left without an answer. */
+static void coordinator_brings_proofs(void **state)
+{
+    world_t *w     = *state;
+    coh_ask_t *got = NULL;
+    start(w);
+    coh_asker_t asker = {.done       = ask_done,
+                         .head       = head_told,
+                         .pooled     = pooled_told,
+                         .arg        = &got,
+                         .record_cnt = &record_cnt};
+    coh_coordinator_listen(w->c, &asker);
+    coh_ask_t *a = ask(w, &got, new_proof(2));
+    assert_int_equal(a->err, COH_OK);
+    assert_int_equal(a->u.proof.is.exists, 0);
+    assert_int_equal(a->u.proof.is.block, 0);
+    assert_int_equal(a->u.proof.is.slots.cnt, 2);
+    assert_true(coh_u256_eq(&a->u.proof.is.slots.v[0].slot, &a->u.proof.slots[0]));
+    assert_memory_equal(a->u.proof.is.slots.v[1].nodes.p, "\xc0", 1);
+    coh_ask_free(a);
+
+    w->wrong_proof = true;
+    a              = ask(w, &got, new_proof(1));
+    assert_int_equal(a->err, COH_EIO);
+    coh_ask_free(a);
+    w->wrong_proof  = false;
+    w->prove_failed = 1;
+    a               = ask(w, &got, new_proof(1));
+    assert_int_equal(a->err, COH_ENOTFOUND);
+    coh_ask_free(a);
+    w->prove_failed = 0;
+    a               = ask(w, &got, new_proof(COH_ASK_PROOF_SLOTS_MAX + 1));
+    assert_int_equal(a->err, COH_ETOOBIG);
+    coh_ask_free(a);
+    a                = new_proof(0);
+    a->u.proof.block = 1;
+    a                = ask(w, &got, a);
+    assert_int_equal(a->err, COH_ENOTFOUND);
+    coh_ask_free(a);
+
+    /* 64 at a time; a stop, and a sudden end, answer them. */
+    w->hold_calls = true;
+    for (int stopped = 0; stopped < 2; stopped++) {
+        got = NULL;
+        for (int i = 0; i < 64; i++) {
+            coh_coordinator_ask(w->c, new_proof(1));
+        }
+        run(w);
+        assert_null(got);
+        a = ask(w, &got, new_proof(1));
+        assert_int_equal(a->err, COH_EBUSY);
+        coh_ask_free(a);
+        got = NULL;
+        if (stopped == 0) {
+            coh_node_t *node = coh_coordinator_node(w->c);
+            node->ops->stop(node);
+            run(w);
+            assert_true(node->ops->finished(node));
+        }
+        close_coordinator(w);
+        for (int i = 0; i < 64; i++) {
+            assert_non_null(got);
+            assert_int_equal(got->err, COH_ECLOSED);
+            a   = got;
+            got = a->next;
+            coh_ask_free(a);
+        }
+        assert_null(got);
+        open_coordinator(w);
+        start(w);
+        coh_coordinator_listen(w->c, &asker);
+    }
+}
+
 /* Calls and states of asks come back, whatever becomes of the shard's answer. */
 static void coordinator_brings_what_calls_ask(void **state)
 {
@@ -1316,6 +1420,7 @@ int main(void)
         CASE(coordinator_answers_status_as_json),
         CASE(coordinator_answers_asks),
         CASE(coordinator_brings_what_calls_ask),
+        CASE(coordinator_brings_proofs),
         CASE(coordinator_lets_an_empty_block_follow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include "common/base/alloc.h"
 #include "common/base/hex.h"
 #include "common/codec/receipt.h"
+#include "common/crypto/keccak.h"
 #include "common/evm/evm.h"
 #include "coordinator/gateway/rpc_json.h"
 #include "tests/support/rpcworld.h"
@@ -440,6 +441,90 @@ static void rpc_state_of_blocks(void **state)
     coh_rpcworld_fini(&w);
 }
 
+/* EIP-1186, with keys and missing accounts as geth shows them. */
+static void rpc_proofs(void **state)
+{
+    (void)state;
+    coh_rpcworld_t w;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 0, 0);
+    add_block(&w, 0, 0);
+    add_block(&w, 0, 0);
+    w.oldest = 1;
+    w.proof  = (coh_op_get_proof_answer_t){.exists       = 1,
+                                           .nonce        = 5,
+                                           .balance      = coh_u256(0x76),
+                                           .storage_root = {{0x5a}},
+                                           .code_hash    = {{0xc0, 0xde}},
+                                           .nodes        = coh_bytes("\xc5\x82\xab\xcd\x07\x80", 6)};
+#define ZEROS28 "00000000000000000000000000000000000000000000000000000000"
+#define ZEROS30 ZEROS28 "0000"
+#define NODES   "[\"0xabcd\",\"0x07\",\"0x\"]"
+#define PROOF(code, nonce, root, balance, storage)                                            \
+    ANSWER("{\"address\":" AA ",\"accountProof\":" NODES ",\"balance\":\"" balance            \
+           "\",\"codeHash\":\"0x" code "\",\"nonce\":\"" nonce "\",\"storageHash\":\"0x" root \
+           "\",\"storageProof\":[" storage "]}")
+#define SLOT(key, value) "{\"key\":\"" key "\",\"value\":\"" value "\",\"proof\":" NODES "}"
+#define THERE(storage)   PROOF("c0de" ZEROS30, "0x5", "5a" ZEROS30 "00", "0x76", storage)
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[],\"latest\"]"), THERE(""));
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[\"0x00\"]]"), THERE(SLOT("0x0", "0x1234")));
+    assert_string_equal(
+        CALL("eth_getProof",
+             "[" AA ",[\"0x000deadbeef\",\"0x" ZEROS28 "DEADbeef\",\"0x0" ZEROS28
+             "1beef\",\"0x00" ZEROS28 "1beef\"],{\"blockNumber\":\"0x1\"}]"),
+        THERE(SLOT("0xdeadbeef", "0x1001") "," SLOT("0x" ZEROS28 "deadbeef", "0x1001") "," SLOT(
+            "0x1beef", "0x1001") "," SLOT("0x" ZEROS28 "0001beef", "0x1001")));
+    char params[256];
+    char hash[67] = "0x";
+    coh_hex_encode(hash + 2, w.blocks[2]->hash.b, 32);
+    (void)snprintf(params, sizeof(params), "[" AA ",[\"0x1\"],\"%s\"]", hash);
+    assert_string_equal(CALL_WITH("eth_getProof", params), THERE(SLOT("0x1", "0x1002")));
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[],\"0x0\"]"),
+                        FAULT("-32000",
+                              "missing trie node: historical state not available: that of block 0 "
+                              "is not remembered any more"));
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[],\"0x3\"]"),
+                        FAULT("-32000", "header not found"));
+    assert_string_equal(CALL("eth_getProof", "[" AA "]"),
+                        FAULT("-32602", "missing value for required argument 1"));
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[\"0x0g\"]]"),
+                        FAULT("-32602", "unable to decode storage key: hex string invalid"));
+    assert_non_null(strstr(CALL("eth_getProof", "[" AA ",\"0x0\"]"),
+                           "invalid argument 1: json: cannot unmarshal non-array"));
+
+    coh_buf_t many = COH_BUF_INIT;
+    for (int over = 0; over < 2; over++) {
+        coh_buf_clear(&many);
+        coh_buf_printf(&many,
+                       "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_getProof\",\"params\":[" AA
+                       ",[\"0x1\"");
+        for (int i = 1; i < 1024 + over; i++) {
+            coh_buf_printf(&many, ",\"0x1\"");
+        }
+        coh_buf_printf(&many, "]]}");
+        coh_buf_put_u8(&many, 0);
+        char const *got = coh_rpcworld_call(&w, (char const *)many.p);
+        if (over == 1) {
+            assert_string_equal(got, FAULT("-32602", "too many slots (max 1024)"));
+        } else {
+            assert_int_equal(count(got, SLOT("0x1", "0x1234")), 1024);
+        }
+    }
+    coh_buf_free(&many);
+
+    w.proof = (coh_op_get_proof_answer_t){
+        .storage_root = COH_EMPTY_TRIE_ROOT, .code_hash = COH_KECCAK_EMPTY, .nodes = w.proof.nodes};
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[]]"),
+                        PROOF(ZEROS30 "0000", "0x0", ZEROS30 "0000", "0x0", ""));
+    w.proof_err = COH_EBUSY;
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[]]"),
+                        FAULT("-32005", "busy: too many proofs"));
+    w.proof_err = COH_EIO;
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[]]"),
+                        FAULT("-32603", "internal error: input/output error"));
+    coh_rpcworld_fini(&w);
+}
+
 /* What a call asks of a shard, and what becomes of each way in which it may end. */
 static void rpc_calls(void **state)
 {
@@ -854,6 +939,7 @@ int main(void)
         cmocka_unit_test(rpc_submissions_go_as_one_batch),
         cmocka_unit_test(rpc_waits_for_the_receipt),
         cmocka_unit_test(rpc_state_of_blocks),
+        cmocka_unit_test(rpc_proofs),
         cmocka_unit_test(rpc_calls),
         cmocka_unit_test(rpc_calls_fail_as_geth_says),
         cmocka_unit_test(rpc_traces),
