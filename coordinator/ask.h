@@ -18,6 +18,8 @@
 #define COH_ASK_RECORDS_MAX 32u
 /* Headers of one ask. */
 #define COH_ASK_HEADERS_MAX 256u
+/* Proofs that are made at a time; further asks for some wait. */
+#define COH_ASK_PROOFS_MAX 32u
 /* Slots of one proof, here and for GET_PROOF. */
 #define COH_ASK_PROOF_SLOTS_MAX 1024u
 
@@ -178,6 +180,9 @@ typedef struct {
     coh_ask_t *open;          /* linked by next_open */
     coh_ask_t *waiting_first; /* for their turn to read a record; linked by next_waiting */
     coh_ask_t *waiting_last;
+    coh_ask_t *proofs_first; /* for their turn to be proved; linked likewise */
+    coh_ask_t *proofs_last;
+    uint32_t proof_cnt; /* being proved */
 } coh_asks_t;
 
 #endif

@@ -26,7 +26,7 @@
 #define COH_ABORTS_MAX 3u
 /* Reads of old blocks and index entries for clients, at a time: each brings a whole decision record. */
 #define COH_DISK_QUERIES_MAX 64u
-/* Proofs under way, at a time. */
+/* Proofs under way for clients, at a time. */
 #define COH_PROOFS_MAX 64u
 
 /* WAITING ─last HELLO, identity durable─▶ RECOVERING ─last READY─▶ RUNNING ─stop─▶ DRAINING ─quiet, index written─▶ STOPPING ─last STOPPED─▶ STOPPED
@@ -157,8 +157,8 @@ coh_block_env_t coh_co_next_env(coh_coordinator_t *c);
 
 extern coh_gateway_backend_t const coh_co_backend;
 
-/* coh_co_get_proof asks the owner of an account for a proof, for a client; coh_co_prove_for_ask does for an ask, which coh_co_proved_for_ask (asks.c) ends: got is
-   borrowed, and NULL unless err is COH_OK. coh_co_on_proof continues the owner's answer to the state root, and passes it on. COH_EPROTO if shard was not
+/* coh_co_get_proof asks the owner of an account for a proof, for a client; coh_co_prove_for_ask does for an ask, in its turn, which coh_co_proved_for_ask (asks.c)
+   ends: got counts only if err is COH_OK, and is borrowed. coh_co_on_proof continues the owner's answer to the state root, and passes it on. COH_EPROTO if shard was not
    asked. coh_co_forget_ask_proofs: asks are answered otherwise. coh_co_free_proofs forgets all under way. */
 void coh_co_get_proof(coh_coordinator_t *c, uint64_t ticket, coh_op_get_proof_request_t const *req);
 void coh_co_prove_for_ask(coh_coordinator_t *c, coh_ask_t *ask);

@@ -29,7 +29,7 @@ static void free_proof(proof_t *p)
     free(p);
 }
 
-/* begin asks the owner; of says for whom, of what account, and how many slots, which are copied. Returns: COH_OK; COH_ETOOBIG, COH_ENOTFOUND, COH_EBUSY, with *why */
+/* begin asks the owner; of says for whom, of what account, and how many slots, which are copied. Returns: COH_OK; COH_ETOOBIG, COH_ENOTFOUND, with *why */
 static coh_err_t begin(coh_coordinator_t *c,
                        proof_t const *of,
                        coh_u256_t const *slots,
@@ -43,10 +43,6 @@ static coh_err_t begin(coh_coordinator_t *c,
     if (of->block != HEAD && of->block > head) {
         *why = "no such block yet";
         return COH_ENOTFOUND;
-    }
-    if (c->proofs.cnt >= COH_PROOFS_MAX) {
-        *why = "busy: too many proofs under way";
-        return COH_EBUSY;
     }
     uint32_t cnt         = of->slot_cnt;
     uint32_t bucket      = coh_directory_bucket(&of->addr);
@@ -74,6 +70,10 @@ void coh_co_get_proof(coh_coordinator_t *c, uint64_t ticket, coh_op_get_proof_re
         coh_gateway_refuse(c->gateway, ticket, COH_EBUSY, "the cluster is starting or stopping");
         return;
     }
+    if (c->proofs.cnt - c->asks.proof_cnt >= COH_PROOFS_MAX) {
+        coh_gateway_refuse(c->gateway, ticket, COH_EBUSY, "busy: too many proofs under way");
+        return;
+    }
     char const *why;
     proof_t of = {
         .ticket = ticket, .block = req->block, .addr = req->addr, .slot_cnt = req->slots.cnt};
@@ -83,7 +83,7 @@ void coh_co_get_proof(coh_coordinator_t *c, uint64_t ticket, coh_op_get_proof_re
     }
 }
 
-void coh_co_prove_for_ask(coh_coordinator_t *c, coh_ask_t *ask)
+static void begin_for_ask(coh_coordinator_t *c, coh_ask_t *ask)
 {
     char const *why;
     proof_t of   = {.ask      = ask,
@@ -91,13 +91,42 @@ void coh_co_prove_for_ask(coh_coordinator_t *c, coh_ask_t *ask)
                     .addr     = ask->u.proof.addr,
                     .slot_cnt = ask->u.proof.slot_cnt};
     coh_err_t rc = begin(c, &of, ask->u.proof.slots, &why);
-    if (rc != COH_OK) {
+    if (rc == COH_OK) {
+        c->asks.proof_cnt++;
+    } else {
         coh_co_proved_for_ask(c, ask, rc, NULL);
+    }
+}
+
+void coh_co_prove_for_ask(coh_coordinator_t *c, coh_ask_t *ask)
+{
+    if (c->asks.proof_cnt < COH_ASK_PROOFS_MAX) {
+        begin_for_ask(c, ask);
+        return;
+    }
+    ask->next_waiting = NULL;
+    if (c->asks.proofs_first == NULL) {
+        c->asks.proofs_first = ask;
+    } else {
+        c->asks.proofs_last->next_waiting = ask;
+    }
+    c->asks.proofs_last = ask;
+}
+
+/* begin_waiting begins the proofs whose turn has come; none once the shards stop. */
+static void begin_waiting(coh_coordinator_t *c)
+{
+    while (c->state <= COH_CO_DRAINING && c->asks.proofs_first != NULL &&
+           c->asks.proof_cnt < COH_ASK_PROOFS_MAX) {
+        coh_ask_t *ask       = c->asks.proofs_first;
+        c->asks.proofs_first = ask->next_waiting;
+        begin_for_ask(c, ask);
     }
 }
 
 void coh_co_forget_ask_proofs(coh_coordinator_t *c)
 {
+    c->asks.proofs_first = NULL;
     for (uint32_t i = 0; i < c->proofs.cap; i++) {
         proof_t *p = c->proofs.slots[i].thing;
         if (p != NULL && p->ask != NULL) {
@@ -232,10 +261,12 @@ coh_err_t coh_co_on_proof(coh_coordinator_t *c, uint32_t shard, coh_msg_proof_t 
         return COH_EPROTO;
     }
     coh_ids_remove(&c->proofs, m->query);
+    c->asks.proof_cnt -= p->ask != NULL ? 1 : 0;
     if (!p->is_void) {
         answer(c, p, m);
     }
     free_proof(p);
+    begin_waiting(c);
     return COH_OK;
 }
 

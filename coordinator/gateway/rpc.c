@@ -196,9 +196,15 @@ static uint32_t traces_of(coh_ask_t const *ask)
            (ask->u.call.m.mode == COH_CALL_TRACE || ask->u.call.m.mode == COH_CALL_TRACE_BLOCK);
 }
 
+static uint32_t proof_keys_of(coh_ask_t const *ask)
+{
+    return ask->kind == COH_ASK_PROOF ? 1 + ask->u.proof.slot_cnt : 0;
+}
+
 void coh_rpc_post_for(coh_rpc_t *rpc, coh_ask_t *ask, void *owner)
 {
     rpc->trace_cnt += traces_of(ask);
+    rpc->proof_keys += proof_keys_of(ask);
     ask->owner = owner;
     ask->next  = NULL;
     if (rpc->out_first == NULL) {
@@ -283,6 +289,7 @@ void coh_rpc_answered(coh_rpc_t *rpc, coh_ask_t *first)
         coh_ask_t *ask = first;
         first          = ask->next;
         rpc->trace_cnt -= traces_of(ask);
+        rpc->proof_keys -= proof_keys_of(ask);
         if (ask->kind == COH_ASK_SUBMIT) {
             answered_submit(ask);
         } else {

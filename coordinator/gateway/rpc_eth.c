@@ -483,14 +483,23 @@ METHOD(fee_history)
 /* post_state asks for the state, or a proof, as of the block that at means; ask is taken. Where a hash says which, the block is found first: it waits in call->extra. */
 static void free_ask(void *extra) { coh_ask_free(extra); }
 
-static void set_block(coh_ask_t *ask, uint64_t block)
+/* post_at asks as of block call->number. */
+static void post_at(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask, coh_rpc_step_fn *step)
 {
-    *(ask->kind == COH_ASK_PROOF ? &ask->u.proof.block : &ask->u.state.block) = block;
+    if (ask->kind == COH_ASK_STATE) {
+        ask->u.state.block = call->number;
+    } else if (rpc->proof_keys + 1 + ask->u.proof.slot_cnt <= COH_RPC_PROOF_KEYS_MAX) {
+        ask->u.proof.block = call->number;
+    } else {
+        coh_ask_free(ask);
+        coh_rpc_fail(call, COH_RPC_LIMIT, "busy: too many proofs");
+        return;
+    }
+    coh_rpc_post(call, ask, step);
 }
 
 static void post_state_of(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *block)
 {
-    (void)rpc;
     coh_ask_t *ask   = call->extra;
     call->extra      = NULL;
     call->extra_free = NULL;
@@ -500,8 +509,7 @@ static void post_state_of(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t 
         return;
     }
     call->number = block->sealed->header.number;
-    set_block(ask, call->number);
-    coh_rpc_post(call, ask, call->after);
+    post_at(rpc, call, ask, call->after);
 }
 
 static void post_state(coh_rpc_t *rpc,
@@ -526,11 +534,10 @@ static void post_state(coh_rpc_t *rpc,
         coh_rpc_fail(call, COH_RPC_SERVER, "header not found");
         return;
     }
-    set_block(ask, call->number);
     if (ask->kind == COH_ASK_STATE) {
         ask->u.state.pending = at->kind == COH_RPC_AT_PENDING;
     }
-    coh_rpc_post(call, ask, step);
+    post_at(rpc, call, ask, step);
 }
 
 static coh_ask_t *ask_state(uint32_t cnt)
@@ -757,10 +764,6 @@ static void put_storage_proof(coh_buf_t *out, coh_op_storage_proof_t const *proo
 static void step_proof(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
 {
     (void)rpc;
-    if (ask->err == COH_EBUSY) {
-        coh_rpc_fail(call, COH_RPC_LIMIT, "busy: too many proofs");
-        return;
-    }
     if (!state_is_there(call, ask)) {
         return;
     }

@@ -11,11 +11,13 @@
 /* Blocks with their bodies kept at hand. */
 #define COH_RPC_CACHE_CNT 16u
 /* Traces under way: each holds a block's transactions, and comes back with up to call.trace_bytes_max. */
-#define COH_RPC_TRACES_MAX    16u
-#define COH_RPC_ID_SZ         16u
-#define COH_RPC_FILTERS_MAX   4096u
-#define COH_RPC_FILTER_AGE_US UINT64_C(300000000)
-#define COH_RPC_PEER_SUBS_MAX 128u
+#define COH_RPC_TRACES_MAX 16u
+/* Keys of all proofs under way, counting one more for each: those of 16 of the largest. */
+#define COH_RPC_PROOF_KEYS_MAX (16u * (COH_ASK_PROOF_SLOTS_MAX + 1u))
+#define COH_RPC_ID_SZ          16u
+#define COH_RPC_FILTERS_MAX    4096u
+#define COH_RPC_FILTER_AGE_US  UINT64_C(300000000)
+#define COH_RPC_PEER_SUBS_MAX  128u
 /* Hashes of pooled transactions remembered for filters. */
 #define COH_RPC_POOLED_CNT 65536u
 /* Criteria of one log filter. */
@@ -157,6 +159,7 @@ struct coh_rpc {
     coh_ask_t *out_first, *out_last; /* to post */
     coh_ask_t *submit;               /* being gathered */
     uint32_t trace_cnt;              /* under way */
+    uint32_t proof_keys;             /* COH_RPC_PROOF_KEYS_MAX */
 
     coh_sealed_t *head; /* a reference; NULL until the first */
     coh_block_env_t next;

@@ -9,6 +9,7 @@ const { ethers } = require("ethers");
 const viem = require("viem");
 const { privateKeyToAccount } = require("viem/accounts");
 const { Web3 } = require("web3");
+const { verifyMerkleProof } = require("@ethereumjs/mpt");
 
 const url = "http://" + process.env.COHORT_RPC;
 const wsUrl = "ws://" + process.env.COHORT_RPC;
@@ -321,6 +322,76 @@ describe("web3.js", () => {
         await subscription.unsubscribe();
         const past = await deployed.getPastEvents("Transfer", { fromBlock: 0, toBlock: "latest" });
         assert.deepEqual(past.map((e) => e.returnValues.value), [50n, 3n]);
+    });
+});
+
+describe("proofs", () => {
+    const chain = viem.defineChain({ id: 31337, name: "cohort", nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 }, rpcUrls: { default: { http: [url] } } });
+    const account = privateKeyToAccount(keys[5]);
+    const http = viem.createPublicClient({ chain, transport: viem.http(url), pollingInterval: 50 });
+    const signer = viem.createWalletClient({ account, chain, transport: viem.http(url) });
+    const supply = 1000n, given = 300n;
+    const to = viem.getAddress("0x00000000000000000000000000000000000c0de5");
+    const octets = (hex) => viem.hexToBytes(hex);
+    // What the nodes prove under root, by @ethereumjs/mpt: RLP as hex, or null: proven missing.
+    const proven = async (root, key, nodes) => {
+        if (root === viem.keccak256("0x80") && nodes.length === 0) return null; // an empty trie
+        const value = await verifyMerkleProof(octets(viem.keccak256(key)), nodes.map(octets), { root: octets(root) });
+        return value === null ? null : viem.bytesToHex(value);
+    };
+    const rlp = (...fields) => viem.toRlp(fields.map((f) => (typeof f === "string" ? f : f === 0n ? "0x" : viem.numberToHex(f))));
+
+    // All that a proof says, checked from the state root of its block on.
+    async function check(proof, block) {
+        const key = proof.address;
+        const leaf = rlp(BigInt(proof.nonce), proof.balance, proof.storageHash, proof.codeHash);
+        assert.equal(await proven(block.stateRoot, key, proof.accountProof), leaf);
+        for (const slot of proof.storageProof) {
+            const value = await proven(proof.storageHash, viem.pad(slot.key, { size: 32 }), slot.proof);
+            assert.equal(value, slot.value === 0n ? null : viem.toRlp(viem.numberToHex(slot.value)));
+        }
+    }
+
+    it("prove accounts and slots under the state root, now and a block ago", async () => {
+        const deployed = await signer.deployContract({ abi: token.abi, bytecode: token.bytecode, args: ["Token", "TKN", account.address, supply] });
+        const { contractAddress: address, blockNumber: first } = await http.waitForTransactionReceipt({ hash: deployed });
+        const hash = await signer.writeContract({ address, abi: token.abi, functionName: "transfer", args: [to, given] });
+        const { blockNumber: second } = await http.waitForTransactionReceipt({ hash });
+        // The slot of a balance in a mapping at slot n; of n, that in which the holder's balance is found.
+        const slotOf = (who, n) => viem.keccak256(viem.encodeAbiParameters([{ type: "address" }, { type: "uint256" }], [who, n]));
+        const at = async (who, blockNumber) => {
+            const keys = Array.from({ length: 8 }, (_, n) => slotOf(who, BigInt(n)));
+            const proof = await http.getProof({ address, storageKeys: keys, blockNumber });
+            assert.deepEqual(proof.storageProof.map((s) => s.key), keys);
+            await check(proof, await http.getBlock({ blockNumber }));
+            const there = proof.storageProof.map((s) => s.value).filter((v) => v !== 0n);
+            assert.ok(there.length <= 1);
+            return there[0] ?? 0n;
+        };
+        assert.equal(await at(account.address, first), supply);
+        assert.equal(await at(to, first), 0n);
+        assert.equal(await at(account.address, second), supply - given);
+        assert.equal(await at(to, second), given);
+        const proof = await http.getProof({ address, storageKeys: [], blockNumber: second });
+        assert.equal(proof.codeHash, viem.keccak256(await http.getCode({ address })));
+        const own = await http.getProof({ address: account.address, storageKeys: ["0x1"], blockNumber: second });
+        await check(own, await http.getBlock({ blockNumber: second }));
+        assert.equal(own.nonce, 2);
+        assert.equal(own.balance, await http.getBalance({ address: account.address, blockNumber: second }));
+        assert.equal(own.storageHash, viem.keccak256("0x80"));
+    });
+
+    it("prove that an account is missing, by a block's hash, to ethers", async () => {
+        const provider = new ethers.JsonRpcProvider(url);
+        const block = await provider.send("eth_getBlockByNumber", ["latest", false]);
+        const missing = ethers.Wallet.createRandom().address;
+        const proof = await provider.send("eth_getProof", [missing, ["0x07"], { blockHash: block.hash }]);
+        assert.equal(await proven(block.stateRoot, missing, proof.accountProof), null);
+        assert.deepEqual({ ...proof, accountProof: [] }, {
+            address: missing.toLowerCase(), accountProof: [], balance: "0x0", nonce: "0x0", codeHash: ethers.ZeroHash, storageHash: ethers.ZeroHash,
+            storageProof: [{ key: "0x7", value: "0x0", proof: [] }],
+        });
+        provider.destroy();
     });
 });
 
