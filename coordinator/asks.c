@@ -633,8 +633,8 @@ void coh_coordinator_listen(coh_coordinator_t *c, coh_asker_t const *asker)
 void coh_co_end_asks(coh_coordinator_t *c)
 {
     c->asks.waiting_first = NULL;
+    c->asks.proofs_first  = NULL;
     coh_calls_forget(&c->calls, on_call); /* no result comes to an ask that is gone */
-    coh_co_forget_ask_proofs(c);
     while (c->asks.open != NULL) {
         coh_ask_t *ask = c->asks.open;
         if (ask->read != NULL) {

@@ -157,16 +157,15 @@ coh_block_env_t coh_co_next_env(coh_coordinator_t *c);
 
 extern coh_gateway_backend_t const coh_co_backend;
 
-/* coh_co_get_proof asks the owner of an account for a proof, for a client; coh_co_prove_for_ask does for an ask, in its turn, which coh_co_proved_for_ask (asks.c)
-   ends: got counts only if err is COH_OK, and is borrowed. coh_co_on_proof continues the owner's answer to the state root, and passes it on. COH_EPROTO if shard was not
-   asked. coh_co_forget_ask_proofs: asks are answered otherwise. coh_co_free_proofs forgets all under way. */
+/* coh_co_get_proof asks the owner of an account for a proof, for a client; coh_co_prove_for_ask does in its turn for an ask, which coh_co_proved_for_ask (asks.c)
+   ends: got counts only if err is COH_OK, and is borrowed. coh_co_on_proof continues the owner's answer to the state root, and passes it on; COH_EPROTO if
+   shard was not asked. coh_co_free_proofs forgets those under way. */
 void coh_co_get_proof(coh_coordinator_t *c, uint64_t ticket, coh_op_get_proof_request_t const *req);
 void coh_co_prove_for_ask(coh_coordinator_t *c, coh_ask_t *ask);
 void coh_co_proved_for_ask(coh_coordinator_t *c,
                            coh_ask_t *ask,
                            coh_err_t err,
                            coh_op_get_proof_answer_t const *got);
-void coh_co_forget_ask_proofs(coh_coordinator_t *c);
 coh_err_t coh_co_on_proof(coh_coordinator_t *c, uint32_t shard, coh_msg_proof_t const *m);
 void coh_co_free_proofs(coh_coordinator_t *c);
 

@@ -13,9 +13,8 @@
 _Static_assert(COH_BLOCK_LATEST == HEAD, "asks and clients name the head alike");
 
 typedef struct {
-    coh_ask_t *ask;  /* NULL: it is a client's... */
-    uint64_t ticket; /* ...with this ticket, unless is_void */
-    bool is_void;    /* nobody waits for it any more */
+    coh_ask_t *ask;  /* open as long as frames are taken; NULL: it is a client's... */
+    uint64_t ticket; /* ...with this ticket */
     uint64_t block;
     uint32_t shard;
     coh_addr_t addr;
@@ -121,17 +120,6 @@ static void begin_waiting(coh_coordinator_t *c)
         coh_ask_t *ask       = c->asks.proofs_first;
         c->asks.proofs_first = ask->next_waiting;
         begin_for_ask(c, ask);
-    }
-}
-
-void coh_co_forget_ask_proofs(coh_coordinator_t *c)
-{
-    c->asks.proofs_first = NULL;
-    for (uint32_t i = 0; i < c->proofs.cap; i++) {
-        proof_t *p = c->proofs.slots[i].thing;
-        if (p != NULL && p->ask != NULL) {
-            p->is_void = true;
-        }
     }
 }
 
@@ -262,9 +250,7 @@ coh_err_t coh_co_on_proof(coh_coordinator_t *c, uint32_t shard, coh_msg_proof_t 
     }
     coh_ids_remove(&c->proofs, m->query);
     c->asks.proof_cnt -= p->ask != NULL ? 1 : 0;
-    if (!p->is_void) {
-        answer(c, p, m);
-    }
+    answer(c, p, m);
     free_proof(p);
     begin_waiting(c);
     return COH_OK;

@@ -51,12 +51,13 @@ void coh_rpcworld_init(coh_rpcworld_t *w, coh_genesis_t const *genesis)
 {
     *w = (coh_rpcworld_t){.genesis = *genesis, .now_us = 1000000, .first = UINT64_MAX};
     coh_config_default(&w->config);
-    w->rpc  = coh_rpc_new(&(coh_rpc_deps_t){.config      = &w->config,
-                                            .genesis     = &w->genesis,
-                                            .post        = post,
-                                            .want_pooled = want_pooled,
-                                            .arg         = w});
-    w->peer = coh_rpc_peer_new(w->rpc, true, true, take_text, w);
+    w->proof.nodes = coh_bytes("\xc0", 1);
+    w->rpc         = coh_rpc_new(&(coh_rpc_deps_t){.config      = &w->config,
+                                                   .genesis     = &w->genesis,
+                                                   .post        = post,
+                                                   .want_pooled = want_pooled,
+                                                   .arg         = w});
+    w->peer        = coh_rpc_peer_new(w->rpc, true, true, take_text, w);
     (void)coh_rpc_tick(w->rpc, w->now_us);
 }
 

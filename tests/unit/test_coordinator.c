@@ -1249,7 +1249,7 @@ static void coordinator_brings_proofs(void **state)
     coh_ask_free(a);
 
     w->wrong_proof = true;
-    a              = ask(w, &got, new_proof(1));
+    a              = ask(w, &got, new_proof(0));
     assert_int_equal(a->err, COH_EIO);
     coh_ask_free(a);
     w->wrong_proof  = false;
