@@ -10,9 +10,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
+#include "common/base/hex.h"
 #include "common/base/rng.h"
 #include "common/codec/block.h"
 #include "common/codec/rlp.h"
@@ -673,9 +675,75 @@ static void tries_follow_the_model_through_random_lives(void **state)
     free(sums);
 }
 
+typedef struct {
+    coh_buf_t key;
+    coh_buf_t value;
+} page_t;
+
+static bool visit_first(void *arg, coh_bytes_t key, coh_bytes_t value)
+{
+    page_t *page = arg;
+    coh_buf_put(&page->key, key.p, key.n);
+    coh_buf_put(&page->value, value.p, value.n);
+    return false;
+}
+
+/* A page that was damaged on disk: the operator learns which, and what to do. */
+static void tries_name_the_place_of_damage(void **state)
+{
+    (void)state;
+    world_t *w = coh_calloc(1, sizeof(*w));
+    coh_rng_seed(&w->rng, 1);
+    w->env    = (coh_env_t){.mono_us = env_us, .wake_workers = env_wake, .wake_node = env_wake};
+    w->limits = (coh_tries_limits_t){.cache_bytes = 1 << 20, .root_every = 1};
+    w->roots  = coh_roots_new();
+    assert_int_equal(coh_kv_mem_open(&w->kv), COH_OK);
+    open_tries(w);
+    while (w->log[1].cnt == 0) {
+        make_block(w, 1);
+    }
+    w->committed = 1;
+    load(w);
+    drain(w);
+    coh_tries_take(w->tries);
+    drain(w);
+    write_pages(w);
+    coh_tries_free(w->tries);
+    page_t page = {.key = COH_BUF_INIT, .value = COH_BUF_INIT};
+    assert_int_equal(
+        w->kv->ops->iterate(w->kv, COH_KV_TRIE, coh_bytes(NULL, 0), false, visit_first, &page),
+        COH_OK);
+    assert_true(page.value.n > 40);
+    page.value.p[40] ^= 1;
+    coh_kv_batch_t batch;
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_put(&batch, COH_KV_TRIE, coh_buf_bytes(&page.key), coh_buf_bytes(&page.value));
+    assert_int_equal(w->kv->ops->write(w->kv, &batch, true), COH_OK);
+    coh_kv_batch_free(&batch);
+    open_tries(w);
+    coh_tries_ask_nodes(w->tries, &w->dir, 0);
+    assert_true(coh_tries_work(w->tries));
+    coh_tries_done_t done;
+    assert_true(coh_tries_poll(w->tries, &done));
+    assert_int_equal(done.err, COH_ECORRUPT);
+    char place[2 * COH_MPT_ID_MAX + 1];
+    coh_hex_encode(place, page.key.p, 3); /* the bucket's trie */
+    coh_buf_put_u8(&done.text, 0);
+    assert_non_null(strstr((char const *)done.text.p, place));
+    assert_non_null(strstr((char const *)done.text.p, "restore"));
+    coh_tries_done_free(&done);
+    coh_buf_free(&page.key);
+    coh_buf_free(&page.value);
+    coh_tries_free(w->tries);
+    coh_roots_free(w->roots);
+    w->kv->ops->close(w->kv);
+    free(w);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
+        cmocka_unit_test(tries_name_the_place_of_damage),
         cmocka_unit_test(tries_follow_the_model_through_random_lives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
