@@ -95,7 +95,7 @@ struct coh_ask {
             bool pending; /* in: nonces behind the transactions in the pool */
         } state;
         struct {
-            uint64_t block; /* in: of which block, or COH_BLOCK_LATEST */
+            uint64_t block; /* in: of which block, or COH_BLOCK_LATEST; out: of which */
             coh_addr_t addr;
             uint32_t slot_cnt;               /* at most COH_ASK_PROOF_SLOTS_MAX */
             coh_u256_t *slots;               /* owned */

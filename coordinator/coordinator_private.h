@@ -128,7 +128,7 @@ struct coh_coordinator {
     uint32_t disk_queries;
     coh_asks_t asks;
     coh_sealed_t *genesis_block; /* owned */
-    coh_ids_t proofs; /* under way */
+    coh_ids_t proofs;            /* under way */
 
     coh_settle_t settle; /* of the executing block */
     coh_commit_t commit;

@@ -85,6 +85,9 @@ void coh_co_get_proof(coh_coordinator_t *c, uint64_t ticket, coh_op_get_proof_re
 static void begin_for_ask(coh_coordinator_t *c, coh_ask_t *ask)
 {
     char const *why;
+    if (ask->u.proof.block == HEAD) {
+        ask->u.proof.block = coh_coordinator_head(c);
+    }
     proof_t of   = {.ask      = ask,
                     .block    = ask->u.proof.block,
                     .addr     = ask->u.proof.addr,

@@ -764,6 +764,7 @@ static void put_storage_proof(coh_buf_t *out, coh_op_storage_proof_t const *proo
 static void step_proof(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
 {
     (void)rpc;
+    call->number = ask->u.proof.block; /* the latest, too, may be gone when its turn comes */
     if (!state_is_there(call, ask)) {
         return;
     }

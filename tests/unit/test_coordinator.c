@@ -1256,6 +1256,7 @@ static void coordinator_brings_proofs(void **state)
     w->prove_failed = 1;
     a               = ask(w, &got, new_proof(1));
     assert_int_equal(a->err, COH_ENOTFOUND);
+    assert_int_equal(a->u.proof.block, 0); /* which was the latest */
     coh_ask_free(a);
     w->prove_failed = 0;
     a               = ask(w, &got, new_proof(COH_ASK_PROOF_SLOTS_MAX + 1));
