@@ -191,13 +191,18 @@ static coh_kv_table_t table_of(coh_key_t const *key)
     return key->kind == COH_KEY_CODE ? COH_KV_CODE : coh_store_table(key);
 }
 
-static batch_t *new_batch(size_t cnt)
+/* One allocation, so that coh_disk_req_free frees it wherever it waits: batch, reads, keys, lens, errs, and the keys' octets, where space points. */
+static batch_t *new_batch(size_t cnt, uint8_t **space)
 {
-    batch_t *b  = coh_calloc(1, sizeof(*b) + cnt * sizeof(read_t));
+    batch_t *b  = coh_calloc(1,
+                            sizeof(*b) + cnt * (sizeof(*b->reads) + sizeof(*b->req.keys) +
+                                                sizeof(*b->req.lens) + sizeof(*b->req.errs) +
+                                                COH_STORE_KEY_MAX));
     b->reads    = (read_t *)(void *)(b + 1);
-    b->req.keys = coh_calloc(cnt, sizeof(*b->req.keys) + COH_STORE_KEY_MAX);
-    b->req.errs = coh_calloc(cnt, sizeof(*b->req.errs));
-    b->req.lens = coh_calloc(cnt, sizeof(*b->req.lens));
+    b->req.keys = (coh_bytes_t *)(void *)(b->reads + cnt);
+    b->req.lens = (size_t *)(void *)(b->req.keys + cnt);
+    b->req.errs = (coh_err_t *)(void *)(b->req.lens + cnt);
+    *space      = (uint8_t *)(b->req.errs + cnt);
     b->req.kind = COH_DISK_READ;
     coh_kv_batch_init(&b->req.batch);
     coh_kv_batch_init(&b->req.after);
@@ -214,9 +219,9 @@ static bool ask_disk(coh_reads_t *reads, coh_kv_table_t table)
     if (cnt == 0) {
         return false;
     }
-    batch_t *b          = new_batch(cnt);
+    uint8_t *space;
+    batch_t *b          = new_batch(cnt, &space);
     coh_disk_req_t *req = &b->req;
-    uint8_t *space      = (uint8_t *)(req->keys + cnt);
     read_t **link       = &reads->waiting;
     while (req->key_cnt < cnt) {
         read_t *r = *link;
@@ -288,15 +293,4 @@ coh_err_t coh_reads_on_disk(coh_reads_t *reads, coh_disk_req_t *req)
         COH_TRY(take(reads, &b->reads[i], in, found));
     }
     return COH_OK;
-}
-
-void coh_reads_free_request(coh_disk_req_t *req)
-{
-    coh_kv_batch_free(&req->batch);
-    coh_kv_batch_free(&req->after);
-    coh_buf_free(&req->values);
-    free(req->keys);
-    free(req->errs);
-    free(req->lens);
-    free(req);
 }

@@ -53,9 +53,8 @@ coh_err_t coh_reads_on_message(coh_reads_t *reads,
 
 /* coh_reads_poll hands out disk requests for what was asked; true if it did. */
 bool coh_reads_poll(coh_reads_t *reads);
-/* coh_reads_on_disk takes what a request brought; coh_reads_free_request frees it afterwards, or if it never was carried out.
+/* coh_reads_on_disk takes what a request brought; coh_disk_req_free frees it afterwards, or if it never was carried out.
    Returns: COH_OK; COH_ECORRUPT a value or code is damaged; the disk's error */
 coh_err_t coh_reads_on_disk(coh_reads_t *reads, coh_disk_req_t *req);
-void coh_reads_free_request(coh_disk_req_t *req);
 
 #endif

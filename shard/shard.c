@@ -1328,7 +1328,7 @@ static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
     coh_shard_t *s = shard_of(node);
     if (req->tag == TAG_READS) {
         coh_err_t rc = coh_reads_on_disk(s->reads, req);
-        coh_reads_free_request(req);
+        coh_disk_req_free(req);
         if (rc != COH_OK) {
             fail(s,
                  "state cannot be read from disk: %s; if it is damaged, restore this rank's "

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "common/crypto/keccak.h"
+#include "common/node/disk_req.h"
 #include "coordinator/calls.h"
 #include "coordinator/placement.h"
 #include "shard/callq.h"
@@ -90,7 +91,7 @@ static void fini(world_t *w)
         coh_buf_free(&w->outbox[r]);
     }
     if (w->disk != NULL) {
-        coh_reads_free_request(w->disk);
+        coh_disk_req_free(w->disk);
     }
 }
 
@@ -126,7 +127,7 @@ static void answer_disk(world_t *w)
         req->errs[i] = COH_ENOTFOUND;
     }
     assert_int_equal(coh_reads_on_disk(w->reads, req), COH_OK);
-    coh_reads_free_request(req);
+    coh_disk_req_free(req);
 }
 
 /* An address of rank's. */
