@@ -623,43 +623,38 @@ static void produced_blocks_are_ethereums(void **state)
     close_world(&w);
 }
 
-/* Without the contracts they are not called, which Ethereum's rules would want from Prague on. */
-static void produced_blocks_without_system_contracts(void **state)
+/* A chain without system contracts: verified, replayed by the rules of produced blocks, imported again. */
+static void live_without_system_contracts(seen_t *seen, bool is_merged)
 {
-    (void)state;
     world_t w;
-    static seen_t seen;
-    open_world(&w, false, true);
+    open_world(&w, false, is_merged);
     start_node(&w);
     work(&w, 3, false);
     uint64_t cnt = head(&w);
     stop_node(&w);
     verify(&w, cnt, NULL);
     export_chain(&w);
-    replay(&w, &seen, false);
-    assert_int_equal(seen.cnt, cnt);
-    assert_int_equal(seen.request_cnt, 0);
+    replay(&w, seen, false);
+    assert_int_equal(seen->cnt, cnt);
     import_again(&w, cnt);
     close_world(&w);
+}
+
+/* Without the contracts they are not called, which Ethereum's rules would want from Prague on. */
+static void produced_blocks_without_system_contracts(void **state)
+{
+    (void)state;
+    static seen_t seen;
+    live_without_system_contracts(&seen, true);
+    assert_int_equal(seen.request_cnt, 0);
 }
 
 /* Before the Merge: difficulty and rewards. */
 static void produced_blocks_before_the_merge(void **state)
 {
     (void)state;
-    world_t w;
     static seen_t seen;
-    open_world(&w, false, false);
-    start_node(&w);
-    work(&w, 3, false);
-    uint64_t cnt = head(&w);
-    stop_node(&w);
-    verify(&w, cnt, NULL);
-    export_chain(&w);
-    replay(&w, &seen, false);
-    assert_int_equal(seen.cnt, cnt);
-    import_again(&w, cnt);
-    close_world(&w);
+    live_without_system_contracts(&seen, false);
 }
 
 /* With a state root in every fourth block, those between carry the last; who expects one in each finds the first that has none. */
