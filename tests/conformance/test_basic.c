@@ -411,7 +411,8 @@ static void check_genesis_test(char const *name, json_t *test)
     json_object_foreach (json_object_get(test, "alloc"), addr, account) {
         json_t *wei = json_object_get(account, "wei");
         if (json_object_get(account, "balance") == NULL) {
-            (void)json_object_set(account, "balance", wei != NULL ? wei : json_string("0"));
+            (void)json_object_set_new(
+                account, "balance", wei != NULL ? json_incref(wei) : json_string("0"));
         }
         (void)json_object_del(account, "wei");
     }
