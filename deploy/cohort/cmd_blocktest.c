@@ -1,9 +1,7 @@
 /* cohort blocktest: runs official blockchain tests. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/base/clock.h"
 #include "common/obs/log.h"
 #include "deploy/cohort/args.h"
 #include "deploy/cohort/blocktest_report.h"
@@ -73,8 +71,7 @@ static coh_err_t set_network(void *dst, char const *value, coh_buf_t *err_text)
 int coh_cmd_blocktest(int argc, char **argv)
 {
     static blocktest_t all;
-    long cpu_cnt       = sysconf(_SC_NPROCESSORS_ONLN);
-    uint64_t jobs      = cpu_cnt < 1 ? 1 : COH_MIN((uint64_t)cpu_cnt, COH_VECTOR_JOBS_MAX);
+    uint64_t jobs      = coh_vector_jobs_default();
     uint64_t timeout_s = 0;
 
     coh_arg_t const args[] = {
@@ -130,10 +127,6 @@ int coh_cmd_blocktest(int argc, char **argv)
     if (at < 0) {
         return exit_code;
     }
-    if (at == argc) {
-        (void)fprintf(stderr, "cohort blocktest: no files; 'cohort blocktest --help' explains\n");
-        return COH_EXIT_USAGE;
-    }
     if (coh_vector_layout_is_set(&all.options.layout) &&
         (all.options.stutter || all.options.incremental || all.options.loop != COH_EVM_FAST)) {
         (void)fprintf(stderr,
@@ -142,40 +135,15 @@ int coh_cmd_blocktest(int argc, char **argv)
         return COH_EXIT_USAGE;
     }
     (void)coh_log_init("error", "");
-    all.options.timeout_us   = timeout_s * 1000000;
-    coh_vector_paths_t paths = {0};
-    for (int i = at; i < argc; i++) {
-        if (!coh_vector_paths_add(&paths, argv[i])) {
-            (void)fprintf(stderr, "cohort blocktest: cannot read %s\n", argv[i]);
-            exit_code = COH_EXIT_USAGE;
-        }
-    }
-    uint64_t start                = coh_clock_mono_us();
-    coh_statetest_totals_t totals = {.fork_cnt = 0};
-    if (exit_code == COH_EXIT_OK && paths.cnt != 0) {
-        coh_vector_run_t const run = {.name        = "blocktest",
-                                      .arg         = &all,
-                                      .worker_new  = worker_new,
-                                      .worker_free = worker_free,
-                                      .run_file    = run_file,
-                                      .progress    = !all.json,
-                                      .timeout_us  = all.options.timeout_us,
-                                      .job_cnt     = (size_t)COH_MIN(jobs, paths.cnt)};
-        coh_vector_run(&run, &paths, &totals);
-    }
-    coh_buf_t text = COH_BUF_INIT;
-    coh_statetest_report_totals(&text, all.json, &totals, coh_clock_mono_us() - start);
-    (void)fwrite(text.p, 1, text.n, stdout);
-    coh_buf_free(&text);
-    coh_vector_paths_free(&paths);
-    if (exit_code == COH_EXIT_OK && totals.failed != 0) {
-        exit_code = COH_EXIT_FAILED;
-    }
-    if (totals.unreadable != 0) {
-        exit_code = COH_EXIT_USAGE;
-    } else if (exit_code == COH_EXIT_OK && totals.passed == 0) {
-        (void)fprintf(stderr, "cohort blocktest: no case was selected\n");
-        exit_code = COH_EXIT_USAGE;
-    }
-    return exit_code;
+    all.options.timeout_us     = timeout_s * 1000000;
+    coh_vector_run_t const run = {.name        = "blocktest",
+                                  .arg         = &all,
+                                  .worker_new  = worker_new,
+                                  .worker_free = worker_free,
+                                  .run_file    = run_file,
+                                  .json        = all.json,
+                                  .progress    = !all.json,
+                                  .timeout_us  = all.options.timeout_us,
+                                  .job_cnt     = jobs};
+    return coh_vector_run(&run, argv + at, argc - at);
 }

@@ -2,9 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/base/clock.h"
 #include "common/obs/log.h"
 #include "deploy/cohort/args.h"
 #include "deploy/cohort/cmd.h"
@@ -86,8 +84,7 @@ static coh_err_t set_fork(void *dst, char const *value, coh_buf_t *err_text)
 int coh_cmd_statetest(int argc, char **argv)
 {
     static statetest_t all;
-    long cpu_cnt           = sysconf(_SC_NPROCESSORS_ONLN);
-    uint64_t jobs          = cpu_cnt < 1 ? 1 : COH_MIN((uint64_t)cpu_cnt, COH_VECTOR_JOBS_MAX);
+    uint64_t jobs          = coh_vector_jobs_default();
     uint64_t timeout_s     = 0;
     bool trace             = false;
     char const *trace_file = NULL;
@@ -147,10 +144,6 @@ int coh_cmd_statetest(int argc, char **argv)
     if (at < 0) {
         return exit_code;
     }
-    if (at == argc) {
-        (void)fprintf(stderr, "cohort statetest: no files; 'cohort statetest --help' explains\n");
-        return COH_EXIT_USAGE;
-    }
     bool in_cluster = coh_vector_layout_is_set(layout);
     if (in_cluster &&
         (trace || trace_file != NULL || all.options.stutter || all.options.loop != COH_EVM_FAST)) {
@@ -169,42 +162,18 @@ int coh_cmd_statetest(int argc, char **argv)
             return COH_EXIT_USAGE;
         }
     }
-    coh_vector_paths_t paths = {0};
-    for (int i = at; i < argc; i++) {
-        if (!coh_vector_paths_add(&paths, argv[i])) {
-            (void)fprintf(stderr, "cohort statetest: cannot read %s\n", argv[i]);
-            exit_code = COH_EXIT_USAGE;
-        }
-    }
-    uint64_t start                = coh_clock_mono_us();
-    coh_statetest_totals_t totals = {.fork_cnt = 0};
-    if (exit_code == COH_EXIT_OK && paths.cnt != 0) {
-        coh_vector_run_t const run = {.name        = "statetest",
-                                      .arg         = &all,
-                                      .worker_new  = worker_new,
-                                      .worker_free = worker_free,
-                                      .run_file    = run_file,
-                                      .progress    = !all.json && all.options.trace == NULL,
-                                      .timeout_us  = all.options.timeout_us,
-                                      .job_cnt     = (size_t)COH_MIN(jobs, paths.cnt)};
-        coh_vector_run(&run, &paths, &totals);
-    }
-    coh_buf_t text = COH_BUF_INIT;
-    coh_statetest_report_totals(&text, all.json, &totals, coh_clock_mono_us() - start);
-    (void)fwrite(text.p, 1, text.n, stdout);
-    coh_buf_free(&text);
+    coh_vector_run_t const run = {.name        = "statetest",
+                                  .arg         = &all,
+                                  .worker_new  = worker_new,
+                                  .worker_free = worker_free,
+                                  .run_file    = run_file,
+                                  .json        = all.json,
+                                  .progress    = !all.json && all.options.trace == NULL,
+                                  .timeout_us  = all.options.timeout_us,
+                                  .job_cnt     = jobs};
+    exit_code                  = coh_vector_run(&run, argv + at, argc - at);
     if (trace_file != NULL && fclose(all.options.trace) != 0) {
         (void)fprintf(stderr, "cohort statetest: cannot write %s\n", trace_file);
-        exit_code = COH_EXIT_USAGE;
-    }
-    coh_vector_paths_free(&paths);
-    if (exit_code == COH_EXIT_OK && totals.failed != 0) {
-        exit_code = COH_EXIT_FAILED;
-    }
-    if (totals.unreadable != 0) {
-        exit_code = COH_EXIT_USAGE;
-    } else if (exit_code == COH_EXIT_OK && totals.passed == 0) {
-        (void)fprintf(stderr, "cohort statetest: no case was selected\n");
         exit_code = COH_EXIT_USAGE;
     }
     return exit_code;

@@ -13,6 +13,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/clock.h"
+#include "deploy/cohort/args.h"
 
 /* How often the main thread looks after the others. */
 #define WATCH_MS 200u
@@ -25,8 +26,13 @@ typedef struct {
 } answer_t;
 
 typedef struct {
+    char **v;
+    size_t cnt;
+} paths_t;
+
+typedef struct {
     coh_vector_run_t const *run;
-    coh_vector_paths_t const *paths;
+    paths_t const *paths;
     coh_statetest_totals_t *totals;
     answer_t *answers; /* by path */
     pthread_mutex_t lock;
@@ -50,9 +56,9 @@ struct coh_vector_job {
 /* ---- Files ------------------------------------------------------------------------------------------------------------------ */
 
 /* nftw hands no argument on. */
-static coh_vector_paths_t *walk_paths;
+static paths_t *walk_paths;
 
-static void add_path(coh_vector_paths_t *paths, char const *path)
+static void add_path(paths_t *paths, char const *path)
 {
     paths->v               = coh_realloc(paths->v, (paths->cnt + 1) * sizeof(*paths->v));
     paths->v[paths->cnt++] = coh_strdup(path);
@@ -74,7 +80,8 @@ static int compare_paths(void const *a, void const *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-bool coh_vector_paths_add(coh_vector_paths_t *paths, char const *path)
+/* Appends a file, or all below a folder. False: there is no such thing. */
+static bool add_operand(paths_t *paths, char const *path)
 {
     struct stat st;
     if (stat(path, &st) != 0) {
@@ -95,13 +102,12 @@ bool coh_vector_paths_add(coh_vector_paths_t *paths, char const *path)
     return true;
 }
 
-void coh_vector_paths_free(coh_vector_paths_t *paths)
+static void free_paths(paths_t *paths)
 {
     for (size_t i = 0; i < paths->cnt; i++) {
         free(paths->v[i]);
     }
     free(paths->v);
-    *paths = (coh_vector_paths_t){0};
 }
 
 /* ---- Threads ---------------------------------------------------------------------------------------------------------------- */
@@ -172,10 +178,10 @@ static void show_progress(pool_t const *pool)
                   pool->failed_cnt);
 }
 
-static void tell_slow(pool_t const *pool, coh_vector_job_t *jobs)
+static void tell_slow(pool_t const *pool, coh_vector_job_t *jobs, size_t job_cnt)
 {
     uint64_t now = coh_clock_mono_us();
-    for (size_t i = 0; i < pool->run->job_cnt; i++) {
+    for (size_t i = 0; i < job_cnt; i++) {
         coh_vector_job_t *job = &jobs[i];
         if (job->path != NULL && !job->told && now - job->since_us > pool->run->timeout_us) {
             job->told = true;
@@ -189,19 +195,20 @@ static void tell_slow(pool_t const *pool, coh_vector_job_t *jobs)
     }
 }
 
-void coh_vector_run(coh_vector_run_t const *run,
-                    coh_vector_paths_t const *paths,
+static void run_all(coh_vector_run_t const *run,
+                    paths_t const *paths,
                     coh_statetest_totals_t *totals)
 {
     bool progress          = run->progress && isatty(STDERR_FILENO) != 0;
-    coh_vector_job_t *jobs = coh_calloc(run->job_cnt, sizeof(*jobs));
+    size_t job_cnt         = (size_t)COH_MIN(run->job_cnt, paths->cnt);
+    coh_vector_job_t *jobs = coh_calloc(job_cnt, sizeof(*jobs));
     pool_t pool            = {.run     = run,
                               .paths   = paths,
                               .totals  = totals,
                               .answers = coh_calloc(paths->cnt + 1, sizeof(*pool.answers)),
                               .lock    = PTHREAD_MUTEX_INITIALIZER,
                               .changed = PTHREAD_COND_INITIALIZER};
-    for (size_t i = 0; i < run->job_cnt; i++) {
+    for (size_t i = 0; i < job_cnt; i++) {
         jobs[i].pool = &pool;
         int err      = pthread_create(&jobs[i].thread, NULL, work, &jobs[i]);
         COH_ASSERT(err == 0);
@@ -219,11 +226,11 @@ void coh_vector_run(coh_vector_run_t const *run,
             show_progress(&pool);
         }
         if (run->timeout_us != 0) {
-            tell_slow(&pool, jobs);
+            tell_slow(&pool, jobs, job_cnt);
         }
     }
     (void)pthread_mutex_unlock(&pool.lock);
-    for (size_t i = 0; i < run->job_cnt; i++) {
+    for (size_t i = 0; i < job_cnt; i++) {
         (void)pthread_join(jobs[i].thread, NULL);
     }
     if (progress) {
@@ -231,4 +238,47 @@ void coh_vector_run(coh_vector_run_t const *run,
     }
     free(jobs);
     free(pool.answers);
+}
+
+/* ---- The command ------------------------------------------------------------------------------------------------------------ */
+
+uint64_t coh_vector_jobs_default(void)
+{
+    long cpu_cnt = sysconf(_SC_NPROCESSORS_ONLN);
+    return cpu_cnt < 1 ? 1 : COH_MIN((uint64_t)cpu_cnt, COH_VECTOR_JOBS_MAX);
+}
+
+int coh_vector_run(coh_vector_run_t const *run, char *const *operands, int operand_cnt)
+{
+    if (operand_cnt == 0) {
+        (void)fprintf(
+            stderr, "cohort %s: no files; 'cohort %s --help' explains\n", run->name, run->name);
+        return COH_EXIT_USAGE;
+    }
+    uint64_t start = coh_clock_mono_us();
+    paths_t paths  = {0};
+    bool readable  = true;
+    for (int i = 0; i < operand_cnt; i++) {
+        if (!add_operand(&paths, operands[i])) {
+            (void)fprintf(stderr, "cohort %s: cannot read %s\n", run->name, operands[i]);
+            readable = false;
+        }
+    }
+    coh_statetest_totals_t totals = {.fork_cnt = 0};
+    if (readable && paths.cnt != 0) {
+        run_all(run, &paths, &totals);
+    }
+    free_paths(&paths);
+    coh_buf_t text = COH_BUF_INIT;
+    coh_statetest_report_totals(&text, run->json, &totals, coh_clock_mono_us() - start);
+    (void)fwrite(text.p, 1, text.n, stdout);
+    coh_buf_free(&text);
+    if (!readable || totals.unreadable != 0) {
+        return COH_EXIT_USAGE;
+    }
+    if (totals.passed + totals.failed == 0) {
+        (void)fprintf(stderr, "cohort %s: no case was selected\n", run->name);
+        return COH_EXIT_USAGE;
+    }
+    return totals.failed != 0 ? COH_EXIT_FAILED : COH_EXIT_OK;
 }

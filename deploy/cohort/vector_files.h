@@ -8,15 +8,6 @@
 
 #define COH_VECTOR_JOBS_MAX 256u
 
-typedef struct {
-    char **v;
-    size_t cnt;
-} coh_vector_paths_t;
-
-/* coh_vector_paths_add appends a file as it is, or all .json files below a folder in the order of their paths. False: there is no such thing. One thread. */
-bool coh_vector_paths_add(coh_vector_paths_t *paths, char const *path);
-void coh_vector_paths_free(coh_vector_paths_t *paths);
-
 /* What one thread is at. */
 typedef struct coh_vector_job coh_vector_job_t;
 
@@ -37,14 +28,19 @@ typedef struct {
                      coh_buf_t *text,
                      coh_statetest_totals_t *totals,
                      char const *path);
+    bool json;           /* totals as a line of JSON */
     bool progress;       /* on standard error, if it is a terminal */
     uint64_t timeout_us; /* cases that take longer are told of; 0: none */
-    size_t job_cnt;
+    uint64_t job_cnt;    /* at the most, 1 to COH_VECTOR_JOBS_MAX */
 } coh_vector_run_t;
 
-/* coh_vector_run runs all files and adds up what they say. */
-void coh_vector_run(coh_vector_run_t const *run,
-                    coh_vector_paths_t const *paths,
-                    coh_statetest_totals_t *totals);
+/* The number of jobs that uses the processors of this machine. */
+uint64_t coh_vector_jobs_default(void);
+
+/* coh_vector_run runs the files that operands name, each as it is or all .json files below a folder in the order of their paths, and prints what they say and
+   totals of it to standard output. One thread.
+   Returns: the command's exit code: COH_EXIT_OK if all cases passed, COH_EXIT_FAILED if one did not, COH_EXIT_USAGE if something could not be read or there was
+   no case, told on standard error */
+int coh_vector_run(coh_vector_run_t const *run, char *const *operands, int operand_cnt);
 
 #endif
