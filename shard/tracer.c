@@ -9,6 +9,7 @@
 #include "common/codec/tx.h"
 #include "common/evm/gas.h"
 #include "common/evm/opcodes.h"
+#include "common/evm/revert.h"
 
 /* Memory kept from transaction to transaction. */
 #define KEEP_BYTES ((size_t)1 << 20)
@@ -496,62 +497,15 @@ static void calls_step(coh_call_tracer_t *t, coh_trace_step_t const *s)
     call->last_log = t->log_cnt++;
 }
 
-/* The reason that Solidity puts into what it reverts with; false: there is none. */
 static bool put_reason(coh_buf_t *out, coh_bytes_t output)
 {
-    static uint8_t const error_selector[4] = {0x08, 0xc3, 0x79, 0xa0}; /* Error(string) */
-    static uint8_t const panic_selector[4] = {0x4e, 0x48, 0x7b, 0x71}; /* Panic(uint256) */
-    static struct {
-        uint64_t code;
-        char const *text;
-    } const panics[] = {{0x00, "generic panic"},
-                        {0x01, "assert(false)"},
-                        {0x11, "arithmetic underflow or overflow"},
-                        {0x12, "division or modulo by zero"},
-                        {0x21, "enum overflow"},
-                        {0x22, "invalid encoded storage byte array accessed"},
-                        {0x31, "out-of-bounds array access; popping on an empty array"},
-                        {0x32, "out-of-bounds access of an array or bytesN"},
-                        {0x41, "out of memory"},
-                        {0x51, "uninitialized function"}};
-    if (output.n >= 4 + 32 && memcmp(output.p, panic_selector, 4) == 0) {
-        coh_u256_t code = coh_u256_from_be(output.p + 4, 32);
-        for (size_t i = 0; i < COH_CNT(panics); i++) {
-            if (coh_u256_fits_u64(&code) && code.w[0] == panics[i].code) {
-                put_cstring(out, panics[i].text);
-                return true;
-            }
-        }
-        coh_buf_t text = COH_BUF_INIT;
-        put_text(&text, "unknown panic code: ");
-        put_quantity(&text, &code);
-        /* without the quotes of the quantity */
-        coh_bytes_t all = coh_buf_bytes(&text);
-        put_text(out, "\"");
-        for (size_t i = 0; i < all.n; i++) {
-            if (all.p[i] != '"') {
-                coh_buf_put_u8(out, all.p[i]);
-            }
-        }
-        put_text(out, "\"");
-        coh_buf_free(&text);
-        return true;
+    coh_buf_t reason = COH_BUF_INIT;
+    bool has_reason  = coh_evm_revert_reason(&reason, output);
+    if (has_reason) {
+        put_string(out, coh_buf_bytes(&reason));
     }
-    if (output.n < 4 + 64 || memcmp(output.p, error_selector, 4) != 0) {
-        return false;
-    }
-    coh_bytes_t body = coh_bytes(output.p + 4, output.n - 4);
-    coh_u256_t off   = coh_u256_from_be(body.p, 32);
-    if (!coh_u256_fits_u64(&off) || off.w[0] > body.n - 32) {
-        return false;
-    }
-    coh_u256_t size = coh_u256_from_be(body.p + off.w[0], 32);
-    size_t room     = body.n - 32 - off.w[0];
-    if (!coh_u256_fits_u64(&size) || size.w[0] > room) {
-        return false;
-    }
-    put_string(out, coh_bytes(body.p + off.w[0] + 32, size.w[0]));
-    return true;
+    coh_buf_free(&reason);
+    return has_reason;
 }
 
 static void put_logs(coh_call_tracer_t const *t, coh_buf_t *out, call_t const *call)

@@ -695,14 +695,14 @@ static coh_err_t read_root(coh_genesis_t *out, json_t *root, coh_buf_t *err_text
     return rc;
 }
 
-static int compare_accounts(void const *a, void const *b)
+int coh_genesis_account_cmp(void const *a, void const *b)
 {
     coh_genesis_account_t const *x = a;
     coh_genesis_account_t const *y = b;
     return memcmp(x->addr.b, y->addr.b, sizeof(x->addr.b));
 }
 
-static int compare_slots(void const *a, void const *b)
+int coh_genesis_slot_cmp(void const *a, void const *b)
 {
     coh_genesis_slot_t const *x = a;
     coh_genesis_slot_t const *y = b;
@@ -714,7 +714,7 @@ static bool finish_slots(coh_genesis_account_t *account)
 {
     size_t kept = 0;
     if (account->slot_cnt > 1) {
-        qsort(account->slots, account->slot_cnt, sizeof(*account->slots), compare_slots);
+        qsort(account->slots, account->slot_cnt, sizeof(*account->slots), coh_genesis_slot_cmp);
     }
     for (size_t i = 0; i < account->slot_cnt; i++) {
         if (i > 0 && coh_u256_eq(&account->slots[i - 1].key, &account->slots[i].key)) {
@@ -753,7 +753,7 @@ void coh_genesis_put_alloc(coh_genesis_t *g, coh_genesis_account_t const *accoun
 coh_err_t coh_genesis_finish(coh_genesis_t *g, coh_buf_t *err_text)
 {
     if (g->alloc_cnt > 1) {
-        qsort(g->alloc, g->alloc_cnt, sizeof(*g->alloc), compare_accounts);
+        qsort(g->alloc, g->alloc_cnt, sizeof(*g->alloc), coh_genesis_account_cmp);
     }
     g->supply = COH_U256_ZERO;
     for (size_t i = 0; i < g->alloc_cnt; i++) {

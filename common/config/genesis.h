@@ -24,6 +24,10 @@ typedef struct {
     size_t slot_cnt;
 } coh_genesis_account_t;
 
+/* Orders of accounts, by address, and of slots, by key: for qsort and bsearch. */
+int coh_genesis_account_cmp(void const *a, void const *b);
+int coh_genesis_slot_cmp(void const *a, void const *b);
+
 typedef struct {
     uint64_t chain_id;
     /* Activation of each fork: block number up to Paris, Unix time from Shanghai on; UINT64_MAX:

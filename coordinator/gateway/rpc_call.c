@@ -6,6 +6,7 @@
 #include "common/base/assert.h"
 #include "common/base/hex.h"
 #include "common/evm/evm.h"
+#include "common/evm/revert.h"
 #include "coordinator/calls.h"
 #include "coordinator/gateway/rpc_private.h"
 
@@ -493,55 +494,6 @@ static void alter_env(coh_block_env_t *env, run_t const *r)
 
 /* ---- what came of it ---- */
 
-/* revert_reason appends what a revert says for people, as geth words it: Error(string) or Panic(uint256); nothing if it is neither. */
-static void revert_reason(coh_buf_t *out, coh_bytes_t data)
-{
-    static struct {
-        uint8_t code;
-        char const *text;
-    } const panics[] = {
-        {0x00, "generic panic"},
-        {0x01, "assert(false)"},
-        {0x11, "arithmetic underflow or overflow"},
-        {0x12, "division or modulo by zero"},
-        {0x21, "enum overflow"},
-        {0x22, "invalid encoded storage byte array accessed"},
-        {0x31, "out-of-bounds array access; popping on an empty array"},
-        {0x32, "out-of-bounds access of an array or bytesN"},
-        {0x41, "out of memory"},
-        {0x51, "uninitialized function"},
-    };
-    static uint8_t const error[] = {0x08, 0xc3, 0x79, 0xa0};
-    static uint8_t const panic[] = {0x4e, 0x48, 0x7b, 0x71};
-    if (data.n >= 4 + 64 && memcmp(data.p, error, 4) == 0) {
-        coh_u256_t at  = coh_u256_load_be(data.p + 4);
-        coh_bytes_t in = coh_bytes(data.p + 4, data.n - 4);
-        if (!coh_u256_fits_u64(&at) || at.w[0] > in.n - 32) {
-            return;
-        }
-        coh_u256_t len = coh_u256_load_be(in.p + at.w[0]);
-        if (coh_u256_fits_u64(&len) && len.w[0] <= in.n - 32 - at.w[0]) {
-            coh_buf_printf(out, ": ");
-            coh_buf_put(out, in.p + at.w[0] + 32, len.w[0]);
-        }
-    } else if (data.n >= 4 + 32 && memcmp(data.p, panic, 4) == 0) {
-        coh_u256_t code = coh_u256_load_be(data.p + 4);
-        for (size_t i = 0; i < COH_CNT(panics); i++) {
-            coh_u256_t known = coh_u256(panics[i].code);
-            if (coh_u256_eq(&code, &known)) {
-                coh_buf_printf(out, ": %s", panics[i].text);
-                return;
-            }
-        }
-        coh_buf_printf(out, ": unknown panic code: ");
-        size_t at = out->n;
-        coh_rpc_put_u256(out, &code);
-        out->n--; /* without the quotes */
-        memmove(out->p + at, out->p + at + 1, out->n - at - 1);
-        out->n--;
-    }
-}
-
 /* fail_status: the outermost call failed. */
 static void fail_status(coh_rpc_call_t *call, coh_msg_call_result_t const *m)
 {
@@ -549,10 +501,15 @@ static void fail_status(coh_rpc_call_t *call, coh_msg_call_result_t const *m)
         coh_rpc_fail(call, COH_RPC_SERVER, "%s", coh_evm_status_str((coh_evm_status_t)m->status));
         return;
     }
-    coh_buf_t text = COH_BUF_INIT;
-    coh_buf_t data = COH_BUF_INIT;
+    coh_buf_t text   = COH_BUF_INIT;
+    coh_buf_t data   = COH_BUF_INIT;
+    coh_buf_t reason = COH_BUF_INIT;
     coh_buf_printf(&text, "%s", coh_evm_status_str(COH_EVM_REVERT));
-    revert_reason(&text, m->output);
+    if (coh_evm_revert_reason(&reason, m->output)) {
+        coh_buf_put(&text, ": ", 2);
+        coh_buf_put(&text, reason.p, reason.n);
+    }
+    coh_buf_free(&reason);
     coh_buf_put_u8(&text, 0);
     coh_rpc_put_data(&data, m->output.p, m->output.n);
     coh_buf_put_u8(&data, 0);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
+#include "deploy/cohort/bench_draw.h"
 #include "deploy/cohort/bench_evm.h"
 #include "deploy/cohort/bench_text.h"
 
@@ -35,24 +36,6 @@ typedef struct {
     coh_addr_t deployed[4];
 } load_t;
 
-static coh_u256_t power_of_ten(unsigned zeros)
-{
-    coh_u256_t v = coh_u256(1);
-    for (unsigned i = 0; i < zeros; i++) {
-        (void)coh_u256_mul_u64(&v, &v, 10);
-    }
-    return v;
-}
-
-static coh_addr_t make_addr(coh_rng_t *rng)
-{
-    coh_addr_t addr;
-    for (size_t i = 0; i < sizeof(addr.b); i++) {
-        addr.b[i] = (uint8_t)coh_rng_next(rng);
-    }
-    return addr;
-}
-
 static void load_init(load_t *load, coh_bench_evm_options_t const *options)
 {
     coh_rng_t rng;
@@ -64,11 +47,11 @@ static void load_init(load_t *load, coh_bench_evm_options_t const *options)
     load->txs          = coh_calloc(TX_CNT, sizeof(*load->txs));
     load->from         = coh_calloc(TX_CNT, sizeof(*load->from));
     load->data         = coh_calloc(TX_CNT, sizeof(*load->data));
-    load->rich         = make_addr(&rng);
-    coh_u256_t balance = power_of_ten(RICH_ZERO);
+    load->rich         = coh_bench_addr(&rng);
+    coh_u256_t balance = coh_bench_power_of_ten(RICH_ZERO);
     coh_solo_fund(&load->solo, &load->rich, &balance);
     for (size_t i = 0; i < load->account_cnt; i++) {
-        load->accounts[i] = make_addr(&rng);
+        load->accounts[i] = coh_bench_addr(&rng);
         coh_solo_fund(&load->solo, &load->accounts[i], &balance);
     }
 }
@@ -149,8 +132,8 @@ static coh_err_t deploy(coh_addr_t *out,
 /* A token of which every account has something. */
 static coh_err_t deploy_token(coh_addr_t *out, load_t *load, char const *dir, coh_buf_t *why)
 {
-    coh_u256_t supply      = power_of_ten(RICH_ZERO);
-    coh_u256_t share       = power_of_ten(HAVE_ZERO);
+    coh_u256_t supply      = coh_bench_power_of_ten(RICH_ZERO);
+    coh_u256_t share       = coh_bench_power_of_ten(HAVE_ZERO);
     coh_abi_t const made[] = {coh_abi_string("Bench token"),
                               coh_abi_string("BENCH"),
                               coh_abi_addr(&load->rich),
@@ -290,7 +273,7 @@ static void put_token_transfer(load_t *load,
 {
     (void)rng;
     (void)from;
-    coh_u256_t amount      = power_of_ten(PAY_ZERO);
+    coh_u256_t amount      = coh_bench_power_of_ten(PAY_ZERO);
     coh_abi_t const args[] = {coh_abi_addr(&load->accounts[to]), coh_abi_u256(&amount)};
     coh_abi_call(out, "transfer(address,uint256)", args, COH_CNT(args));
 }
@@ -314,7 +297,7 @@ enum { TOKEN_A, TOKEN_B, ROUTER, FACTORY };
 static void put_swap(load_t *load, coh_buf_t *out, coh_rng_t *rng, uint32_t from, uint32_t to)
 {
     (void)to;
-    coh_u256_t amount      = power_of_ten(PAY_ZERO);
+    coh_u256_t amount      = coh_bench_power_of_ten(PAY_ZERO);
     bool back              = coh_rng_percent(rng, 50);
     coh_abi_t const path[] = {coh_abi_addr(&load->deployed[back ? TOKEN_B : TOKEN_A]),
                               coh_abi_addr(&load->deployed[back ? TOKEN_A : TOKEN_B])};
@@ -334,7 +317,7 @@ static coh_err_t fill_pool(load_t *load, char const *dir, coh_buf_t *why)
 {
     coh_addr_t const *router  = &load->deployed[ROUTER];
     coh_u256_t all            = {{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
-    coh_u256_t amount         = power_of_ten(POOL_ZERO);
+    coh_u256_t amount         = coh_bench_power_of_ten(POOL_ZERO);
     coh_abi_t const consent[] = {coh_abi_addr(router), coh_abi_u256(&all)};
     for (int i = TOKEN_A; i <= TOKEN_B; i++) {
         coh_addr_t *token = &load->deployed[i];

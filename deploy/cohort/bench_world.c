@@ -10,6 +10,7 @@
 #include "common/codec/tx.h"
 #include "common/evm/code.h"
 #include "coordinator/placement.h"
+#include "deploy/cohort/bench_draw.h"
 #include "deploy/cohort/realblock.h"
 #include "deploy/cohort/solo.h"
 
@@ -110,24 +111,6 @@ typedef struct {
     uint64_t item_cnt;
 } build_t;
 
-static coh_u256_t power_of_ten(unsigned zeros)
-{
-    coh_u256_t v = coh_u256(1);
-    for (unsigned i = 0; i < zeros; i++) {
-        (void)coh_u256_mul_u64(&v, &v, 10);
-    }
-    return v;
-}
-
-static coh_addr_t make_addr(coh_rng_t *rng)
-{
-    coh_addr_t addr;
-    for (size_t i = 0; i < sizeof(addr.b); i++) {
-        addr.b[i] = (uint8_t)coh_rng_next(rng);
-    }
-    return addr;
-}
-
 static uint32_t shard_of(build_t const *b, coh_addr_t const *addr)
 {
     return coh_directory_owner(&b->dir, addr, coh_directory_bucket(addr));
@@ -162,7 +145,7 @@ static coh_err_t deploy(build_t *b,
 
 static coh_err_t deploy_token(build_t *b, coh_addr_t *out)
 {
-    coh_u256_t supply      = power_of_ten(RICH_ZERO);
+    coh_u256_t supply      = coh_bench_power_of_ten(RICH_ZERO);
     coh_abi_t const made[] = {coh_abi_string("Bench token"),
                               coh_abi_string("BENCH"),
                               coh_abi_addr(&b->rich),
@@ -172,7 +155,7 @@ static coh_err_t deploy_token(build_t *b, coh_addr_t *out)
 
 static coh_err_t give(build_t *b, coh_addr_t const *token, coh_addr_t const *to, unsigned zeros)
 {
-    coh_u256_t share        = power_of_ten(zeros);
+    coh_u256_t share        = coh_bench_power_of_ten(zeros);
     coh_abi_t const given[] = {coh_abi_addr(to), coh_abi_u256(&share)};
     return send(b, &b->rich, token, "transfer(address,uint256)", given, COH_CNT(given));
 }
@@ -213,7 +196,7 @@ static coh_err_t set_up_chain(build_t *b)
 
 static coh_err_t fill_pool(build_t *b, coh_addr_t const *tokenA, coh_addr_t const *tokenB)
 {
-    coh_u256_t amount        = power_of_ten(POOL_ZERO);
+    coh_u256_t amount        = coh_bench_power_of_ten(POOL_ZERO);
     coh_abi_t const filled[] = {coh_abi_addr(tokenA),
                                 coh_abi_addr(tokenB),
                                 coh_abi_u256(&amount),
@@ -261,7 +244,7 @@ static coh_err_t set_up_bank(build_t *b)
 {
     COH_TRY(deploy(b, &b->bank, "SmallBank", NULL, 0));
     for (uint32_t i = 0; i < b->spec->account_cnt; i++) {
-        coh_u256_t funds       = power_of_ten(PAY_ZERO);
+        coh_u256_t funds       = coh_bench_power_of_ten(PAY_ZERO);
         coh_abi_t const args[] = {coh_abi_u64(i), coh_abi_u256(&funds), coh_abi_u256(&funds)};
         COH_TRY(send(b, &b->rich, &b->bank, "open(uint256,int256,int256)", args, COH_CNT(args)));
     }
@@ -275,8 +258,8 @@ static coh_err_t set_up_market(build_t *b)
     coh_abi_t const made[] = {coh_abi_addr(&b->tokens[0]), coh_abi_addr(&b->tokens[1])};
     COH_TRY(deploy(b, &b->market, "Lending", made, COH_CNT(made)));
     COH_TRY(give(b, &b->tokens[1], &b->market, POOL_ZERO));
-    coh_u256_t deposit      = power_of_ten(HAVE_ZERO - 1);
-    coh_u256_t loan         = power_of_ten(HAVE_ZERO - 2);
+    coh_u256_t deposit      = coh_bench_power_of_ten(HAVE_ZERO - 1);
+    coh_u256_t loan         = coh_bench_power_of_ten(HAVE_ZERO - 2);
     coh_abi_t const gives[] = {coh_abi_u256(&deposit)};
     coh_abi_t const takes[] = {coh_abi_u256(&loan)};
     for (uint32_t i = 0; i < b->spec->account_cnt; i++) {
@@ -418,7 +401,7 @@ static void plan_self(build_t *b, plan_t *p)
 static void plan_token(build_t *b, plan_t *p)
 {
     plan_call(b, p, &b->tokens[coh_rng_below(&b->rng, b->token_draw_cnt)]);
-    coh_u256_t amount      = power_of_ten(PAY_ZERO);
+    coh_u256_t amount      = coh_bench_power_of_ten(PAY_ZERO);
     coh_abi_t const args[] = {coh_abi_addr(&b->accounts[draw(b)]), coh_abi_u256(&amount)};
     call(p, "transfer(address,uint256)", args, COH_CNT(args));
 }
@@ -427,7 +410,7 @@ static void plan_chain(build_t *b, plan_t *p)
 {
     p->from                = b->next++ % b->spec->account_cnt;
     p->to                  = b->tokens[0];
-    coh_u256_t amount      = power_of_ten(PAY_ZERO);
+    coh_u256_t amount      = coh_bench_power_of_ten(PAY_ZERO);
     coh_abi_t const args[] = {coh_abi_addr(&b->accounts[b->next % b->spec->account_cnt]),
                               coh_abi_u256(&amount)};
     call(p, "transfer(address,uint256)", args, COH_CNT(args));
@@ -446,7 +429,7 @@ static void plan_swap(build_t *b, plan_t *p)
     plan_call(b, p, &b->router);
     uint8_t const *pool    = b->pools[coh_rng_below(&b->rng, b->pool_cnt)];
     bool back              = coh_rng_percent(&b->rng, 50);
-    coh_u256_t amount      = power_of_ten(PAY_ZERO);
+    coh_u256_t amount      = coh_bench_power_of_ten(PAY_ZERO);
     coh_abi_t const path[] = {coh_abi_addr(&b->tokens[pool[back]]),
                               coh_abi_addr(&b->tokens[pool[!back]])};
     coh_abi_t const args[] = {coh_abi_u256(&amount),
@@ -482,7 +465,7 @@ static void plan_lending(build_t *b, plan_t *p)
     static char const *const calls[] = {
         "deposit(uint256)", "withdraw(uint256)", "borrow(uint256)", "repay(uint256)"};
     plan_call(b, p, &b->market);
-    coh_u256_t amount      = power_of_ten(PAY_ZERO);
+    coh_u256_t amount      = coh_bench_power_of_ten(PAY_ZERO);
     coh_abi_t const args[] = {coh_abi_u256(&amount)};
     call(p, calls[coh_rng_below(&b->rng, COH_CNT(calls))], args, COH_CNT(args));
 }
@@ -660,8 +643,8 @@ static void start(build_t *b)
     uint32_t cnt = b->spec->account_cnt;
     coh_rng_seed(&b->rng, b->spec->seed);
     coh_solo_init(&b->solo, FORK);
-    coh_u256_t balance = power_of_ten(RICH_ZERO);
-    b->rich            = make_addr(&b->rng);
+    coh_u256_t balance = coh_bench_power_of_ten(RICH_ZERO);
+    b->rich            = coh_bench_addr(&b->rng);
     coh_solo_fund(&b->solo, &b->rich, &balance);
     b->accounts = coh_calloc(cnt, sizeof(*b->accounts));
     b->nonces   = coh_calloc(cnt, sizeof(*b->nonces));
@@ -669,7 +652,7 @@ static void start(build_t *b)
     b->weights  = coh_calloc(cnt, sizeof(*b->weights));
     double sum  = 0;
     for (uint32_t i = 0; i < cnt; i++) {
-        b->accounts[i] = make_addr(&b->rng);
+        b->accounts[i] = coh_bench_addr(&b->rng);
         coh_solo_fund(&b->solo, &b->accounts[i], &balance);
         b->shards[i] = shard_of(b, &b->accounts[i]);
         sum += pow(i + 1.0, -(double)b->spec->skew.theta_percent / 100.0);

@@ -196,26 +196,13 @@ static void load_txs(coh_json_reader_t *rd, coh_realblock_t *out, json_t *root)
     free(ends);
 }
 
-static int compare_accounts(void const *a, void const *b)
-{
-    coh_genesis_account_t const *x = a;
-    coh_genesis_account_t const *y = b;
-    return memcmp(x->addr.b, y->addr.b, sizeof(x->addr.b));
-}
-
-static int compare_slots(void const *a, void const *b)
-{
-    coh_genesis_slot_t const *x = a;
-    coh_genesis_slot_t const *y = b;
-    return coh_u256_lt(&x->key, &y->key) ? -1 : coh_u256_lt(&y->key, &x->key);
-}
-
 static coh_genesis_account_t *find_account(coh_genesis_account_t *accounts,
                                            size_t cnt,
                                            coh_addr_t const *addr)
 {
     coh_genesis_account_t key = {.addr = *addr};
-    return cnt == 0 ? NULL : bsearch(&key, accounts, cnt, sizeof(*accounts), compare_accounts);
+    return cnt == 0 ? NULL
+                    : bsearch(&key, accounts, cnt, sizeof(*accounts), coh_genesis_account_cmp);
 }
 
 static void load_accounts(coh_json_reader_t *rd, coh_realblock_t *out, json_t *root)
@@ -237,10 +224,10 @@ static void load_accounts(coh_json_reader_t *rd, coh_realblock_t *out, json_t *r
         }
         coh_json_slots(rd, &a->slots, &a->slot_cnt, json_object_get(v, "storage"));
         if (a->slot_cnt != 0) {
-            qsort(a->slots, a->slot_cnt, sizeof(*a->slots), compare_slots);
+            qsort(a->slots, a->slot_cnt, sizeof(*a->slots), coh_genesis_slot_cmp);
         }
     }
-    qsort(out->accounts, out->account_cnt, sizeof(*out->accounts), compare_accounts);
+    qsort(out->accounts, out->account_cnt, sizeof(*out->accounts), coh_genesis_account_cmp);
     out->omitted_cnt = json_array_size(omitted);
     out->omitted     = coh_json_zeroed(rd, out->omitted_cnt, sizeof(*out->omitted));
     size_t i;
@@ -416,7 +403,7 @@ coh_err_t coh_realblock_expect(coh_genesis_account_t **out,
     while (coh_step_credit_next(&it, &all[cnt].addr, &amount)) {
         cnt++;
     }
-    qsort(all, cnt, sizeof(*all), compare_accounts);
+    qsort(all, cnt, sizeof(*all), coh_genesis_account_cmp);
     size_t kept = 0;
     for (size_t i = 0; i < cnt; i++) {
         if (kept > 0 && coh_addr_eq(&all[kept - 1].addr, &all[i].addr)) {
