@@ -1,14 +1,20 @@
 #!/usr/bin/env bash
 # rpc.sh: all conformance cases of ethereum/execution-apis (rpc.mjs) against the program: it imports the suite's chain, and a node serves it.
 #
-#   tests/conformance/rpc.sh PROGRAM     COHORT_TEST_DATA: folder of the test data; without it, or without node, nothing is tested, and that is said
+#   tests/conformance/rpc.sh PROGRAM     COHORT_TEST_DATA: folder of the test data, else ../shared/data beside the project; without it, or without
+#                                       node, nothing is tested, and that is said
 set -euo pipefail
 program=$(realpath "$1")
 cd "$(dirname "$(realpath "$0")")/../.."
 # shellcheck source=deploy/lib.sh
 . deploy/lib.sh
 
-suite=${COHORT_TEST_DATA-}/rpc
+data=${COHORT_TEST_DATA-}
+unpack=../shared/data/unpack.sh
+if [ -z "$data" ] && [ -f "$unpack" ]; then
+    data=$(flock "$unpack" bash "$unpack")
+fi
+suite=$data/rpc
 if ! command -v node >/dev/null; then
     echo "SKIPPED: ALL JSON-RPC cases against the program: there is no node here"
     exit 0
