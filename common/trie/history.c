@@ -7,6 +7,8 @@
 #include "common/trie/mpt_private.h"
 
 #define LENGTH_SZ ((size_t)4)
+/* A pair in a record: length of the value (1), key (32), value. */
+#define PAIR_HEAD ((size_t)33)
 
 size_t coh_history_put_group(coh_buf_t *record, coh_mpt_id_t const *id)
 {
@@ -39,8 +41,8 @@ static int compare(void const *a, void const *b)
 static coh_err_t collect_group(olds_t *olds, coh_bytes_t in)
 {
     while (in.n != 0) {
-        if (in.n < COH_MPT_PAIR_HEAD || in.p[0] > COH_NODE_VALUE_MAX ||
-            in.n < coh_mpt_pair_sz(in.p)) {
+        size_t n = in.n < PAIR_HEAD ? SIZE_MAX : PAIR_HEAD + (size_t)in.p[0];
+        if (in.n < n || in.p[0] > COH_NODE_VALUE_MAX) {
             return COH_ECORRUPT;
         }
         if (olds->cnt == olds->cap) {
@@ -49,9 +51,9 @@ static coh_err_t collect_group(olds_t *olds, coh_bytes_t in)
         }
         old_t *old        = &olds->items[olds->cnt];
         old->order        = olds->cnt++;
-        old->change.value = coh_mpt_pair_value(in.p);
-        memcpy(old->change.key.b, coh_mpt_pair_key(in.p), sizeof(old->change.key.b));
-        in = coh_bytes(in.p + coh_mpt_pair_sz(in.p), in.n - coh_mpt_pair_sz(in.p));
+        old->change.value = coh_bytes(in.p + PAIR_HEAD, in.p[0]);
+        memcpy(old->change.key.b, in.p + 1, sizeof(old->change.key.b));
+        in = coh_bytes(in.p + n, in.n - n);
     }
     return COH_OK;
 }
@@ -198,7 +200,7 @@ coh_err_t coh_history_undo(coh_mpt_t *mpt, uint64_t block, coh_bytes_t record)
     olds_t olds               = {0};
     coh_err_t rc              = list_groups(&groups, record);
     coh_mpt_job_t *jobs       = coh_calloc(groups.cnt + 1, sizeof(*jobs));
-    coh_mpt_change_t *changes = coh_calloc(groups.bytes / COH_MPT_PAIR_HEAD + 1, sizeof(*changes));
+    coh_mpt_change_t *changes = coh_calloc(groups.bytes / PAIR_HEAD + 1, sizeof(*changes));
     size_t job_cnt            = 0;
     size_t used               = 0;
     for (size_t at = 0; rc == COH_OK && at < groups.cnt;) {

@@ -10,6 +10,8 @@
 #define NONE UINT32_MAX
 /* Pages that are changed and hashed at a time, so that they stay in the processor's cache in between: about 1 MiB. */
 #define GROUP_PAGES 256u
+/* Pages of a large state are in no cache: their memory is asked for so many tasks before it is needed, in two steps where the second follows from the first. */
+#define AHEAD 8u
 
 /* What an update does with one page. Tasks of one level follow those of the level above. */
 struct coh_mpt_task {
@@ -19,7 +21,7 @@ struct coh_mpt_task {
     coh_mpt_change_t const *changes;
     size_t change_cnt;
     uint32_t parent; /* task; NONE: the trie's root */
-    uint32_t first;  /* tasks of children... */
+    uint32_t first;  /* tasks of children...; of pairs: spots of changes */
     uint32_t child_cnt;
     uint8_t slot;
     uint8_t depth;
@@ -34,6 +36,14 @@ struct coh_mpt_task {
 };
 
 typedef struct coh_mpt_task task_t;
+
+/* Asks for the first n octets at p, or for nothing at NULL. */
+static void fetch(void const *p, size_t n)
+{
+    for (size_t at = 0; p != NULL && at < n; at += COH_CACHE_LINE) {
+        __builtin_prefetch((char const *)p + at);
+    }
+}
 
 /* ---- Update: the way down ---- */
 
@@ -61,10 +71,11 @@ static void split_task(coh_mpt_t *mpt, uint32_t idx)
         while (end < parent.change_cnt && coh_nibble(parent.changes[end].key.b, depth) == slot) {
             end++;
         }
-        task_t *task     = task_add(mpt);
-        task->trie       = parent.trie;
-        task->job        = parent.job;
-        task->page       = parent.page->inner->child[slot];
+        task_t *task = task_add(mpt);
+        task->trie   = parent.trie;
+        task->job    = parent.job;
+        task->page   = parent.page->inner->child[slot];
+        __builtin_prefetch(task->page);
         task->changes    = parent.changes + lo;
         task->change_cnt = end - lo;
         task->parent     = idx;
@@ -90,25 +101,62 @@ static void check_job(coh_mpt_job_t const *job)
                                                  job->id.depth) == job->id.depth);
 }
 
+/* Adds a task for a trie. */
+static void add_job(coh_mpt_t *mpt, coh_mpt_job_t const *job)
+{
+    check_job(job);
+    coh_mpt_trie_t *trie = coh_mpt_find_trie(mpt, &job->id);
+    if (trie == NULL) {
+        trie = coh_mpt_trie_new(mpt, &job->id);
+        coh_mpt_load_add(mpt, trie, NULL, 0, job->changes[0].key.b);
+    }
+    task_t *task     = task_add(mpt);
+    task->trie       = trie;
+    task->job        = job;
+    task->changes    = job->changes;
+    task->change_cnt = job->cnt;
+    task->depth      = job->id.depth;
+}
+
+static void add_jobs(coh_mpt_t *mpt, coh_mpt_job_t const *jobs, size_t cnt)
+{
+    size_t slots[AHEAD];
+    for (size_t i = 0; i < cnt + 2 * AHEAD; i++) {
+        if (i >= AHEAD && i - AHEAD < cnt) {
+            fetch(mpt->table[slots[i % AHEAD]], 2 * (size_t)COH_CACHE_LINE);
+        }
+        if (i < cnt) {
+            slots[i % AHEAD] = coh_mpt_trie_slot(mpt, &jobs[i].id);
+            __builtin_prefetch(&mpt->table[slots[i % AHEAD]]);
+        }
+        if (i >= 2 * AHEAD) {
+            add_job(mpt, &jobs[i - 2 * AHEAD]);
+        }
+    }
+}
+
+/* Adds tasks for what is below the tasks first..end-1. */
+static void split_tasks(coh_mpt_t *mpt, uint32_t first, uint32_t end)
+{
+    for (uint32_t i = first; i < end + AHEAD; i++) {
+        if (i < end && mpt->tasks[i].page != NULL && mpt->tasks[i].page->inner != NULL) {
+            fetch(mpt->tasks[i].page->inner, sizeof(coh_mpt_inner_t));
+        }
+        if (i - first >= AHEAD) {
+            coh_mpt_page_t const *page = mpt->tasks[i - AHEAD].page;
+            if (page != NULL && page->inner != NULL) {
+                split_task(mpt, i - AHEAD);
+            }
+        }
+    }
+}
+
 /* Finds or reads all pages on the paths of the changes. */
 static coh_err_t descend(coh_mpt_t *mpt, coh_mpt_job_t *jobs, size_t cnt)
 {
     mpt->load_n   = 0;
     mpt->task_cnt = 0;
-    for (size_t i = 0; i < cnt; i++) {
-        check_job(&jobs[i]);
-        coh_mpt_trie_t *trie = coh_mpt_find_trie(mpt, &jobs[i].id);
-        if (trie == NULL) {
-            trie = coh_mpt_trie_new(mpt, &jobs[i].id);
-            coh_mpt_load_add(mpt, trie, NULL, 0, jobs[i].changes[0].key.b);
-        }
-        task_t *task     = task_add(mpt);
-        task->trie       = trie;
-        task->job        = &jobs[i];
-        task->changes    = jobs[i].changes;
-        task->change_cnt = jobs[i].cnt;
-        task->depth      = jobs[i].id.depth;
-    }
+    add_jobs(mpt, jobs, cnt);
     if (mpt->load_n != 0) {
         coh_err_t rc = coh_mpt_load_pages(mpt);
         if (rc != COH_OK) {
@@ -118,13 +166,10 @@ static coh_err_t descend(coh_mpt_t *mpt, coh_mpt_job_t *jobs, size_t cnt)
     }
     for (uint32_t i = 0; i < mpt->task_cnt; i++) {
         mpt->tasks[i].page = mpt->tasks[i].trie->root;
+        __builtin_prefetch(mpt->tasks[i].page);
     }
     for (uint32_t at = 0, end = mpt->task_cnt; at != end; at = end, end = mpt->task_cnt) {
-        for (uint32_t i = at; i < end; i++) {
-            if (mpt->tasks[i].page != NULL && mpt->tasks[i].page->inner != NULL) {
-                split_task(mpt, i);
-            }
-        }
+        split_tasks(mpt, at, end);
         mpt->load_n = 0;
         for (uint32_t i = end; i < mpt->task_cnt; i++) {
             task_t const *task     = &mpt->tasks[i];
@@ -202,33 +247,40 @@ static uint8_t const *old_pairs(task_t const *task, uint8_t const **end)
 }
 
 /* Looks the changes up in the pairs of a page: what the page will be, without making it. */
-static void scan_pairs(task_t *task, undo_t *undo)
+static void scan_pairs(coh_mpt_t *mpt, task_t *task, undo_t *undo)
 {
     uint8_t const *end;
-    uint8_t const *old = old_pairs(task, &end);
-    size_t fork        = task->page != NULL ? task->page->fork : COH_DEPTH_MAX;
-    task->bytes        = task->page != NULL ? task->page->bytes : 0;
-    task->cnt          = task->page != NULL ? task->page->cnt : 0;
-    task->is_in_place  = true;
+    uint8_t const *old   = old_pairs(task, &end);
+    uint8_t const *pairs = old;
+    size_t fork          = task->page != NULL ? task->page->fork : COH_DEPTH_MAX;
+    task->bytes          = task->page != NULL ? task->page->bytes : 0;
+    task->cnt            = task->page != NULL ? task->page->cnt : 0;
+    task->is_in_place    = true;
+    task->first          = (uint32_t)mpt->spot_cnt;
     for (size_t i = 0; i < task->change_cnt; i++) {
         coh_mpt_change_t const *change = &task->changes[i];
         coh_bytes_t value              = coh_bytes(NULL, 0);
+        uint8_t room[COH_NODE_VALUE_MAX];
+        uint32_t old_head = 0;
         if (seek_pair(&old, end, change->key.b)) {
-            value = coh_mpt_pair_value(old);
+            value    = coh_mpt_pair_value(old, room);
+            old_head = old[0];
             task->bytes -= (uint32_t)coh_mpt_pair_sz(old);
             task->cnt--;
         }
+        mpt->spots[mpt->spot_cnt++] = (uint32_t)(old - pairs);
         if (task->job->resolve != NULL) {
             task->job->resolve(task->job->arg, (size_t)(change - task->job->changes), value);
             COH_ASSERT(change->value.n <= COH_NODE_VALUE_MAX);
         }
-        if (change->value.n != 0) {
-            task->bytes += COH_MPT_PAIR_HEAD + (uint32_t)change->value.n;
+        uint32_t head = coh_mpt_head(change->value);
+        if (head != 0) {
+            task->bytes += COH_MPT_PAIR_HEAD + (uint32_t)coh_mpt_stored_sz(head);
             task->cnt++;
         }
         if (!coh_bytes_eq(value, change->value)) {
             task->is_changed = task->is_pairs = true;
-            task->is_in_place &= value.n == change->value.n;
+            task->is_in_place &= old_head == head;
             if (fork < COH_DEPTH_MAX) {
                 task->stale |= (uint16_t)(1u << coh_nibble(change->key.b, fork));
             }
@@ -255,10 +307,10 @@ static void merge_pairs(uint8_t *out, task_t const *task)
             old += coh_mpt_pair_sz(old);
         }
         if (change->value.n != 0) {
-            out[0] = (uint8_t)change->value.n;
+            out[0] = coh_mpt_head(change->value);
             memcpy(out + 1, change->key.b, sizeof(change->key.b));
-            memcpy(out + COH_MPT_PAIR_HEAD, change->value.p, change->value.n);
-            out += COH_MPT_PAIR_HEAD + change->value.n;
+            memcpy(out + COH_MPT_PAIR_HEAD, change->value.p, coh_mpt_stored_sz(out[0]));
+            out += coh_mpt_pair_sz(out);
         }
     }
     if (old != end) {
@@ -269,26 +321,22 @@ static void merge_pairs(uint8_t *out, task_t const *task)
 }
 
 /* Sets the new values where the old ones stand. */
-static void overwrite_pairs(task_t const *task)
+static void overwrite_pairs(coh_mpt_t const *mpt, task_t const *task)
 {
-    uint8_t *pairs     = task->page->pairs;
-    uint8_t const *old = pairs;
-    uint8_t const *end = pairs + task->page->bytes;
     for (size_t i = 0; i < task->change_cnt; i++) {
         coh_bytes_t value = task->changes[i].value;
         if (value.n != 0) {
-            bool is_there = seek_pair(&old, end, task->changes[i].key.b);
-            COH_ASSERT(is_there && old[0] == value.n);
-            memcpy(pairs + (old - pairs) + COH_MPT_PAIR_HEAD, value.p, value.n);
+            uint8_t *pair = task->page->pairs + mpt->spots[task->first + i];
+            memcpy(pair + COH_MPT_PAIR_HEAD, value.p, coh_mpt_stored_sz(pair[0]));
         }
     }
 }
 
-static void plan_pairs(task_t *task, undo_t *undo)
+static void plan_pairs(coh_mpt_t *mpt, task_t *task, undo_t *undo)
 {
-    scan_pairs(task, undo);
+    scan_pairs(mpt, task, undo);
     if (task->is_changed && !task->is_in_place && task->bytes != 0) {
-        task->pairs = coh_realloc(NULL, task->bytes);
+        task->pairs = coh_mpt_pool_take(&mpt->pool, task->bytes);
         merge_pairs(task->pairs, task);
     }
 }
@@ -344,7 +392,7 @@ static coh_err_t plan_merge(coh_mpt_t *mpt, task_t *task, task_t *const child[CO
         task->cnt      = cnt;
         COH_ASSERT(task->bytes == out.n);
         if (out.n != 0) {
-            task->pairs = coh_realloc(NULL, out.n);
+            task->pairs = coh_mpt_pool_take(&mpt->pool, out.n);
             memcpy(task->pairs, out.p, out.n);
         }
     }
@@ -393,21 +441,38 @@ static bool is_swallowed(coh_mpt_t const *mpt, task_t const *task)
     return parent != NULL && (parent->is_gone || (parent->is_changed && parent->is_pairs));
 }
 
-/* Asks for the memory of the tasks that come after i: pages of a large state are in no cache. */
-static void fetch_ahead(coh_mpt_t const *mpt, uint32_t i, uint32_t end)
+static void fetch_pairs(coh_mpt_page_t const *page)
 {
-    enum { AHEAD = 6, LINES = 12 };
-    if (end - i > 2 * AHEAD && mpt->tasks[i + 2 * AHEAD].page != NULL) {
-        char const *page = (char const *)mpt->tasks[i + 2 * AHEAD].page;
-        __builtin_prefetch(page);
-        __builtin_prefetch(page + COH_CACHE_LINE);
+    enum { MAX = 24 * COH_CACHE_LINE };
+    fetch(page->pairs, COH_MIN(page->bytes, (uint32_t)MAX));
+}
+
+/* Asks for what planning needs of the tasks that come after i. */
+static void fetch_for_plan(coh_mpt_t const *mpt, uint32_t i)
+{
+    if (mpt->task_cnt - i > 2 * AHEAD) {
+        __builtin_prefetch(mpt->tasks[i + 2 * AHEAD].page);
     }
-    if (end - i > AHEAD && mpt->tasks[i + AHEAD].page != NULL &&
-        !is_swallowed(mpt, &mpt->tasks[i + AHEAD])) {
-        coh_mpt_page_t const *page = mpt->tasks[i + AHEAD].page;
-        uint32_t lines             = COH_MIN(page->bytes / COH_CACHE_LINE, (uint32_t)LINES);
-        for (uint32_t k = 0; page->pairs != NULL && k < lines; k++) {
-            __builtin_prefetch(page->pairs + (size_t)k * COH_CACHE_LINE);
+    if (mpt->task_cnt - i > AHEAD && mpt->tasks[i + AHEAD].page != NULL) {
+        fetch_pairs(mpt->tasks[i + AHEAD].page);
+    }
+}
+
+/* Asks for what carrying out and hashing need of the tasks after i, up to end. */
+static void fetch_for_commit(coh_mpt_t const *mpt, uint32_t i, uint32_t end)
+{
+    if (end - i > 2 * AHEAD && mpt->tasks[i + 2 * AHEAD].is_changed) {
+        fetch(mpt->tasks[i + 2 * AHEAD].page, offsetof(coh_mpt_page_t, path));
+    }
+    if (end - i > AHEAD) {
+        task_t const *task = &mpt->tasks[i + AHEAD];
+        if (task->page != NULL && task->is_changed && !is_swallowed(mpt, task)) {
+            fetch_pairs(task->page);
+            if (task->page->state != COH_MPT_PAGE_DIRTY) {
+                __builtin_prefetch(task->page->prev);
+                __builtin_prefetch(task->page->next);
+                __builtin_prefetch(task->trie->dirty.first);
+            }
         }
     }
 }
@@ -417,9 +482,9 @@ static coh_err_t plan(coh_mpt_t *mpt, coh_buf_t *out)
     undo_t undo = {.out = out};
     for (uint32_t i = 0; i < mpt->task_cnt; i++) {
         task_t *task = &mpt->tasks[i];
-        fetch_ahead(mpt, i, mpt->task_cnt);
+        fetch_for_plan(mpt, i);
         if (task->page == NULL || task->page->inner == NULL) {
-            plan_pairs(task, &undo);
+            plan_pairs(mpt, task, &undo);
         }
     }
     for (uint32_t i = mpt->task_cnt; i-- > 0;) {
@@ -447,8 +512,8 @@ static void set_pairs(coh_mpt_t *mpt,
                       uint32_t bytes)
 {
     coh_mpt_account_out(mpt, page);
-    free(page->pairs);
-    free(page->inner);
+    coh_mpt_pool_give(&mpt->pool, page->pairs, page->bytes);
+    coh_mpt_pool_give(&mpt->pool, page->inner, sizeof(*page->inner));
     page->base  = NULL;
     page->inner = NULL;
     page->pairs = pairs;
@@ -468,10 +533,11 @@ static void cut(coh_mpt_t *mpt, coh_mpt_page_t *page)
     uint8_t const *at  = pairs;
     uint8_t const *end = pairs + page->bytes;
     coh_mpt_account_out(mpt, page);
-    page->base  = NULL;
-    page->pairs = NULL;
-    page->cnt   = 0;
-    page->inner = coh_calloc(1, sizeof(*page->inner));
+    page->base   = NULL;
+    page->pairs  = NULL;
+    page->cnt    = 0;
+    page->inner  = coh_mpt_pool_take(&mpt->pool, sizeof(*page->inner));
+    *page->inner = (coh_mpt_inner_t){0};
     coh_mpt_account_in(mpt, page);
     memset(page->refs, 0, sizeof(page->refs));
     while (at != end) {
@@ -485,7 +551,7 @@ static void cut(coh_mpt_t *mpt, coh_mpt_page_t *page)
         uint32_t bytes = (uint32_t)(at - run);
         coh_mpt_page_t *child =
             coh_mpt_page_new(mpt, page->trie, coh_mpt_pair_key(run), (size_t)page->depth + 1);
-        uint8_t *own = coh_calloc(1, bytes);
+        uint8_t *own = coh_mpt_pool_take(&mpt->pool, bytes);
         memcpy(own, run, bytes);
         set_pairs(mpt, child, own, cnt, bytes);
         coh_mpt_page_link(mpt, page, child, slot);
@@ -493,7 +559,7 @@ static void cut(coh_mpt_t *mpt, coh_mpt_page_t *page)
         coh_mpt_page_dirty(mpt, child);
         cut(mpt, child);
     }
-    free(pairs);
+    coh_mpt_pool_give(&mpt->pool, pairs, page->bytes);
     hash_later(mpt, page);
 }
 
@@ -502,7 +568,7 @@ static void commit_task(coh_mpt_t *mpt, task_t *task)
     task_t const *parent = task->parent == NONE ? NULL : &mpt->tasks[task->parent];
     if (is_swallowed(mpt, task)) {
         task->is_gone = true;
-        free(task->pairs);
+        coh_mpt_pool_give(&mpt->pool, task->pairs, task->bytes);
         task->pairs = NULL;
         return;
     }
@@ -539,7 +605,7 @@ static void commit_task(coh_mpt_t *mpt, task_t *task)
     }
     page->stale |= task->stale;
     if (task->is_in_place) {
-        overwrite_pairs(task);
+        overwrite_pairs(mpt, task);
         hash_later(mpt, page);
         return;
     }
@@ -570,7 +636,7 @@ static void commit_group(coh_mpt_t *mpt, uint32_t first, uint32_t end)
         uint32_t next_end   = 0;
         for (uint32_t i = first; i < end; i++) {
             task_t *task = &mpt->tasks[i];
-            fetch_ahead(mpt, i, end);
+            fetch_for_commit(mpt, i, end);
             commit_task(mpt, task);
             if (task->child_cnt != 0) {
                 next_first = next_end == 0 ? task->first : next_first;
@@ -591,9 +657,11 @@ static void root_node(coh_mpt_node_t *out, coh_mpt_page_t const *root)
         return;
     }
     if (root->fork == COH_DEPTH_MAX) {
-        out->kind = COH_NODE_LEAF;
-        out->n    = (uint8_t)coh_node_put_leaf(
-            out->b, coh_mpt_pair_key(root->pairs), root->depth, coh_mpt_pair_value(root->pairs));
+        uint8_t room[COH_NODE_VALUE_MAX];
+        coh_bytes_t value = coh_mpt_pair_value(root->pairs, room);
+        out->kind         = COH_NODE_LEAF;
+        out->n =
+            (uint8_t)coh_node_put_leaf(out->b, coh_mpt_pair_key(root->pairs), root->depth, value);
     } else if (root->fork > root->depth) {
         out->kind = COH_NODE_EXTENSION;
         out->n    = (uint8_t)coh_node_put_extension(
@@ -603,6 +671,20 @@ static void root_node(coh_mpt_node_t *out, coh_mpt_page_t const *root)
         out->n    = root->trie->ref.n;
         memcpy(out->b, root->trie->ref.b, out->n);
     }
+}
+
+static void grow_spots(coh_mpt_t *mpt, coh_mpt_job_t const *jobs, size_t cnt)
+{
+    size_t changes = 0;
+    for (size_t i = 0; i < cnt; i++) {
+        changes += jobs[i].cnt;
+    }
+    COH_ASSERT(changes < NONE);
+    if (mpt->spot_cap < changes) {
+        mpt->spot_cap = COH_MAX(changes, 2 * mpt->spot_cap);
+        mpt->spots    = coh_realloc(mpt->spots, mpt->spot_cap * sizeof(*mpt->spots));
+    }
+    mpt->spot_cnt = 0;
 }
 
 coh_err_t coh_mpt_update(coh_mpt_t *mpt,
@@ -618,11 +700,12 @@ coh_err_t coh_mpt_update(coh_mpt_t *mpt,
         rc = jobs[i].cnt != 0 ? COH_OK : coh_mpt_root_page(mpt, &jobs[i].id, &root);
     }
     mpt->task_cnt = 0;
-    rc            = rc == COH_OK ? descend(mpt, jobs, cnt) : rc;
-    rc            = rc == COH_OK ? plan(mpt, undo) : rc;
+    grow_spots(mpt, jobs, cnt);
+    rc = rc == COH_OK ? descend(mpt, jobs, cnt) : rc;
+    rc = rc == COH_OK ? plan(mpt, undo) : rc;
     if (rc != COH_OK) {
         for (uint32_t i = 0; i < mpt->task_cnt; i++) {
-            free(mpt->tasks[i].pairs);
+            coh_mpt_pool_give(&mpt->pool, mpt->tasks[i].pairs, mpt->tasks[i].bytes);
         }
         if (undo != NULL) {
             undo->n = undo_n;
@@ -664,7 +747,8 @@ coh_err_t coh_mpt_get(coh_mpt_t *mpt, coh_mpt_id_t const *id, coh_hash_t const *
     uint8_t const *pair = page->pairs;
     for (uint32_t i = 0; i < page->cnt && rc != COH_OK; i++) {
         if (memcmp(coh_mpt_pair_key(pair), key->b, sizeof(key->b)) == 0) {
-            coh_bytes_t value = coh_mpt_pair_value(pair);
+            uint8_t room[COH_NODE_VALUE_MAX];
+            coh_bytes_t value = coh_mpt_pair_value(pair, room);
             coh_buf_put(out, value.p, value.n);
             rc = COH_OK;
         }
@@ -692,6 +776,7 @@ coh_mpt_t *coh_mpt_new(coh_mpt_config_t const *config)
     mpt->table_cap = 64;
     mpt->table     = coh_calloc(mpt->table_cap, sizeof(coh_mpt_trie_t *));
     coh_mpt_hasher_init(&mpt->hasher);
+    coh_mpt_pool_init(&mpt->pool);
     return mpt;
 }
 
@@ -722,7 +807,9 @@ void coh_mpt_free(coh_mpt_t *mpt)
     coh_buf_free(&mpt->scratch);
     free(mpt->table);
     free(mpt->tasks);
+    free(mpt->spots);
     free(mpt->loads);
+    coh_mpt_pool_fini(&mpt->pool);
     free(mpt);
 }
 

@@ -11,6 +11,7 @@
                                                  ├─ path 4a71  [pairs]
                                                  └─ path 4a72  [inner] ── ...
 
+   Of a value that ends like that of an account without storage and code, that end is left out: 47 octets for such an account instead of 113.
    The nodes inside of a page of pairs are not stored but follow from the pairs; the references that its topmost branch holds are kept in memory, so
    that a change costs the hashes of the path above it and of its few neighbours. Insertion, deletion and collapse of
    branches are thereby matters of sorted lists; a page that outgrows its bound is cut in sixteen, an inner page that has shrunk to half of

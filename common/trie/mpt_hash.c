@@ -142,21 +142,22 @@ static void hash_pairs(coh_mpt_hasher_t *h, coh_mpt_page_t *page, coh_mpt_ref_t 
         page->stale = UINT16_MAX;
         page->fork  = (uint8_t)fork;
     }
-    size_t lo = 0;
     for (uint32_t slot = 0; slot < COH_NODE_CHILD_CNT; slot++) {
-        size_t end = lo;
+        if ((page->stale >> slot & 1) != 0) {
+            page->refs[slot].n = 0;
+        }
+    }
+    for (size_t lo = 0; lo < page->cnt;) {
+        uint32_t slot = coh_nibble(coh_mpt_pair_key(h->index[lo]), fork);
+        size_t end    = lo + 1;
         while (end < page->cnt && coh_nibble(coh_mpt_pair_key(h->index[end]), fork) == slot) {
             end++;
         }
         if ((page->stale >> slot & 1) != 0) {
-            page->refs[slot].n = 0;
-            if (end != lo) {
-                add_range(h, lo, end, fork + 1, &page->refs[slot]);
-            }
+            add_range(h, lo, end, fork + 1, &page->refs[slot]);
         }
         lo = end;
     }
-    COH_ASSERT(lo == page->cnt);
     page->stale = 0;
     if (fork > page->depth) {
         add_extension(h, page->depth, fork, page->path, &page->fork_ref, dest);
@@ -203,10 +204,11 @@ void coh_mpt_hash_page(coh_mpt_hasher_t *h, coh_mpt_page_t *page, coh_mpt_ref_t 
 
 static size_t encode(uint8_t *out, coh_mpt_hash_node_t const *node)
 {
+    uint8_t room[COH_NODE_VALUE_MAX];
     switch (node->kind) {
     case LEAF:
         return coh_node_put_leaf(
-            out, coh_mpt_pair_key(node->key), node->from, coh_mpt_pair_value(node->key));
+            out, coh_mpt_pair_key(node->key), node->from, coh_mpt_pair_value(node->key, room));
     case EXTENSION: return coh_node_put_extension(out, node->key, node->from, node->to, node->src);
     default: return coh_node_put_branch(out, node->src);
     }

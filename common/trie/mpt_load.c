@@ -68,7 +68,10 @@ static bool is_under(coh_mpt_page_t const *page, uint8_t const *key)
     return coh_nibbles_fork(page->path, key, 0, page->depth) == page->depth;
 }
 
-static bool read_pairs(coh_mpt_page_t *page, uint8_t const *at, uint8_t const *end)
+static bool read_pairs(coh_mpt_pool_t *pool,
+                       coh_mpt_page_t *page,
+                       uint8_t const *at,
+                       uint8_t const *end)
 {
     if (end - at < 2) {
         return false;
@@ -77,7 +80,7 @@ static bool read_pairs(coh_mpt_page_t *page, uint8_t const *at, uint8_t const *e
     uint8_t const *start = at += 2;
     uint8_t const *last  = NULL;
     for (uint32_t i = 0; i < cnt; i++) {
-        if ((size_t)(end - at) < COH_MPT_PAIR_HEAD || at[0] == 0 || at[0] > COH_NODE_VALUE_MAX ||
+        if ((size_t)(end - at) < COH_MPT_PAIR_HEAD || !coh_mpt_is_head(at[0]) ||
             (size_t)(end - at) < coh_mpt_pair_sz(at) || !is_under(page, coh_mpt_pair_key(at)) ||
             (last != NULL &&
              memcmp(coh_mpt_pair_key(last), coh_mpt_pair_key(at), sizeof(coh_hash_t)) >= 0)) {
@@ -91,7 +94,7 @@ static bool read_pairs(coh_mpt_page_t *page, uint8_t const *at, uint8_t const *e
     }
     page->cnt   = cnt;
     page->bytes = (uint32_t)(end - start);
-    page->pairs = coh_calloc(1, page->bytes);
+    page->pairs = coh_mpt_pool_take(pool, page->bytes);
     memcpy(page->pairs, start, page->bytes);
     return true;
 }
@@ -124,12 +127,16 @@ static bool ref_eq(coh_mpt_ref_t const *a, coh_mpt_ref_t const *b)
     return a->n == b->n && memcmp(a->b, b->b, a->n) == 0;
 }
 
-static bool read_inner(coh_mpt_page_t *page, uint8_t const *at, uint8_t const *end)
+static bool read_inner(coh_mpt_pool_t *pool,
+                       coh_mpt_page_t *page,
+                       uint8_t const *at,
+                       uint8_t const *end)
 {
     if (end - at < 3) {
         return false;
     }
-    page->inner     = coh_calloc(1, sizeof(*page->inner));
+    page->inner     = coh_mpt_pool_take(pool, sizeof(*page->inner));
+    *page->inner    = (coh_mpt_inner_t){0};
     page->stale     = 0;
     page->fork      = at[0];
     uint32_t bitmap = (uint32_t)at[1] | (uint32_t)at[2] << 8;
@@ -174,7 +181,7 @@ static bool read_inner(coh_mpt_page_t *page, uint8_t const *at, uint8_t const *e
 }
 
 /* Fills a new page from its stored form, but for the references that follow from pairs. */
-static bool read_page(coh_mpt_page_t *page, coh_bytes_t in)
+static bool read_page(coh_mpt_pool_t *pool, coh_mpt_page_t *page, coh_bytes_t in)
 {
     if (in.n < 1 + CHECKSUM_SZ) {
         return false;
@@ -184,8 +191,8 @@ static bool read_page(coh_mpt_page_t *page, coh_bytes_t in)
         return false;
     }
     switch (in.p[0]) {
-    case KIND_PAIRS: return read_pairs(page, in.p + 1, end);
-    case KIND_INNER: return read_inner(page, in.p + 1, end);
+    case KIND_PAIRS: return read_pairs(pool, page, in.p + 1, end);
+    case KIND_INNER: return read_inner(pool, page, in.p + 1, end);
     default: return false;
     }
 }
@@ -253,10 +260,11 @@ static void copy_page(coh_mpt_t *mpt, coh_mpt_load_t *load, coh_mpt_page_t const
     memcpy(page->path, from->path, sizeof(page->path));
     memcpy(page->refs, from->refs, sizeof(page->refs));
     if (from->inner != NULL) {
-        page->inner = coh_calloc(1, sizeof(*page->inner));
+        page->inner  = coh_mpt_pool_take(&mpt->pool, sizeof(*page->inner));
+        *page->inner = (coh_mpt_inner_t){0};
         memcpy(page->inner->bytes, from->inner->bytes, sizeof(page->inner->bytes));
     } else if (from->bytes != 0) {
-        page->pairs = coh_calloc(1, from->bytes);
+        page->pairs = coh_mpt_pool_take(&mpt->pool, from->bytes);
         memcpy(page->pairs, from->pairs, from->bytes);
     }
     coh_mpt_account_in(mpt, page);
@@ -304,7 +312,7 @@ static coh_err_t fetch(coh_mpt_t *mpt,
             coh_mpt_page_new(mpt, load->trie, load->key, load->depth);
         at += lens[i];
         coh_mpt_account_out(mpt, page);
-        bool ok = is_there ? read_page(page, in) : load->parent == NULL;
+        bool ok = is_there ? read_page(&mpt->pool, page, in) : load->parent == NULL;
         coh_mpt_account_in(mpt, page);
         if (!ok) {
             return set_fault(mpt, load, COH_ECORRUPT);

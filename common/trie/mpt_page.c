@@ -3,6 +3,8 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/codec/block.h"
+#include "common/crypto/keccak.h"
 #include "common/trie/mpt_private.h"
 
 /* ---- Identity ---- */
@@ -38,6 +40,40 @@ size_t coh_mpt_page_key(uint8_t out[COH_MPT_KEY_MAX],
     }
     out[n++] = (uint8_t)depth;
     return n;
+}
+
+/* ---- Pairs ---- */
+
+/* What the value of an account without storage and code ends in. */
+static void put_tail(uint8_t out[COH_MPT_TAIL_SZ])
+{
+    out[0] = 0xa0;
+    memcpy(out + 1, COH_EMPTY_TRIE_ROOT.b, 32);
+    out[33] = 0xa0;
+    memcpy(out + 34, COH_KECCAK_EMPTY.b, 32);
+}
+
+uint8_t coh_mpt_head(coh_bytes_t value)
+{
+    if (value.n >= COH_MPT_TAIL_SZ) {
+        uint8_t const *tail = value.p + value.n - COH_MPT_TAIL_SZ;
+        if (tail[0] == 0xa0 && tail[33] == 0xa0 && memcmp(tail + 34, COH_KECCAK_EMPTY.b, 32) == 0 &&
+            memcmp(tail + 1, COH_EMPTY_TRIE_ROOT.b, 32) == 0) {
+            return (uint8_t)(COH_MPT_SLIM + (value.n - COH_MPT_TAIL_SZ));
+        }
+    }
+    return (uint8_t)value.n;
+}
+
+coh_bytes_t coh_mpt_pair_value(uint8_t const *pair, uint8_t room[COH_NODE_VALUE_MAX])
+{
+    size_t n = coh_mpt_stored_sz(pair[0]);
+    if (pair[0] < COH_MPT_SLIM) {
+        return coh_bytes(pair + COH_MPT_PAIR_HEAD, n);
+    }
+    memcpy(room, pair + COH_MPT_PAIR_HEAD, n);
+    put_tail(room + n);
+    return coh_bytes(room, n + COH_MPT_TAIL_SZ);
 }
 
 /* ---- Lists ---- */
@@ -82,7 +118,7 @@ static void list_remove(coh_mpt_list_t *list, coh_mpt_page_t *page)
 
 /* ---- Tries in memory ---- */
 
-static size_t table_slot(coh_mpt_t const *mpt, coh_mpt_id_t const *id)
+size_t coh_mpt_trie_slot(coh_mpt_t const *mpt, coh_mpt_id_t const *id)
 {
     uint64_t h = mpt->config.seed ^ id->n;
     for (size_t i = 0; i < id->n; i += 8) {
@@ -100,7 +136,7 @@ static bool id_eq(coh_mpt_id_t const *a, coh_mpt_id_t const *b)
 
 coh_mpt_trie_t *coh_mpt_find_trie(coh_mpt_t const *mpt, coh_mpt_id_t const *id)
 {
-    coh_mpt_trie_t *trie = mpt->table[table_slot(mpt, id)];
+    coh_mpt_trie_t *trie = mpt->table[coh_mpt_trie_slot(mpt, id)];
     while (trie != NULL && !id_eq(&trie->id, id)) {
         trie = trie->chain;
     }
@@ -117,7 +153,7 @@ static void grow_table(coh_mpt_t *mpt)
     for (size_t i = 0; i < old_cap; i++) {
         for (coh_mpt_trie_t *trie = old[i]; trie != NULL;) {
             coh_mpt_trie_t *next = trie->chain;
-            size_t slot          = table_slot(mpt, &trie->id);
+            size_t slot          = coh_mpt_trie_slot(mpt, &trie->id);
             trie->chain          = mpt->table[slot];
             mpt->table[slot]     = trie;
             trie                 = next;
@@ -129,12 +165,12 @@ static void grow_table(coh_mpt_t *mpt)
 coh_mpt_trie_t *coh_mpt_trie_new(coh_mpt_t *mpt, coh_mpt_id_t const *id)
 {
     COH_ASSERT(id->n != 0 && id->n <= COH_MPT_ID_MAX && id->depth < COH_DEPTH_MAX);
-    if (mpt->trie_cnt == mpt->table_cap) {
+    if (mpt->trie_cnt == mpt->table_cap / 2) {
         grow_table(mpt);
     }
-    coh_mpt_trie_t *trie = coh_calloc(1, sizeof(*trie));
-    trie->id             = *id;
-    size_t slot          = table_slot(mpt, id);
+    coh_mpt_trie_t *trie = coh_mpt_pool_take(&mpt->pool, sizeof(*trie));
+    *trie                = (coh_mpt_trie_t){.id = *id};
+    size_t slot          = coh_mpt_trie_slot(mpt, id);
     trie->chain          = mpt->table[slot];
     mpt->table[slot]     = trie;
     mpt->trie_cnt++;
@@ -151,7 +187,7 @@ void coh_mpt_fifo_remove(coh_mpt_t *mpt, coh_mpt_trie_t *trie)
 
 void coh_mpt_trie_free(coh_mpt_t *mpt, coh_mpt_trie_t *trie)
 {
-    coh_mpt_trie_t **at = &mpt->table[table_slot(mpt, &trie->id)];
+    coh_mpt_trie_t **at = &mpt->table[coh_mpt_trie_slot(mpt, &trie->id)];
     while (*at != trie) {
         at = &(*at)->chain;
     }
@@ -161,14 +197,15 @@ void coh_mpt_trie_free(coh_mpt_t *mpt, coh_mpt_trie_t *trie)
         coh_mpt_fifo_remove(mpt, trie);
     }
     coh_buf_free(&trie->gone);
-    free(trie);
+    coh_mpt_pool_give(&mpt->pool, trie, sizeof(*trie));
 }
 
 /* ---- Pages in memory ---- */
 
 size_t coh_mpt_page_mem(coh_mpt_page_t const *page)
 {
-    return sizeof(*page) + (page->inner != NULL ? sizeof(*page->inner) : page->bytes);
+    return coh_mpt_block_sz(sizeof(*page)) +
+           coh_mpt_block_sz(page->inner != NULL ? sizeof(*page->inner) : page->bytes);
 }
 
 void coh_mpt_account_out(coh_mpt_t *mpt, coh_mpt_page_t const *page)
@@ -192,12 +229,12 @@ coh_mpt_page_t *coh_mpt_page_new(coh_mpt_t *mpt,
                                  uint8_t const *key,
                                  size_t depth)
 {
-    coh_mpt_page_t *page = coh_calloc(1, sizeof(*page));
-    page->trie           = trie;
-    page->state          = COH_MPT_PAGE_PINNED;
-    page->depth          = (uint8_t)depth;
-    page->fork           = COH_DEPTH_MAX;
-    page->stale          = UINT16_MAX;
+    coh_mpt_page_t *page = coh_mpt_pool_take(&mpt->pool, sizeof(*page));
+    *page                = (coh_mpt_page_t){.trie  = trie,
+                                            .state = COH_MPT_PAGE_PINNED,
+                                            .depth = (uint8_t)depth,
+                                            .fork  = COH_DEPTH_MAX,
+                                            .stale = UINT16_MAX};
     memcpy(page->path, key, sizeof(page->path));
     mpt->page_cnt++;
     coh_mpt_account_in(mpt, page);
@@ -272,9 +309,9 @@ void coh_mpt_page_free(coh_mpt_t *mpt, coh_mpt_page_t *page)
     coh_mpt_page_unlist(mpt, page);
     coh_mpt_account_out(mpt, page);
     mpt->page_cnt--;
-    free(page->pairs);
-    free(page->inner);
-    free(page);
+    coh_mpt_pool_give(&mpt->pool, page->pairs, page->bytes);
+    coh_mpt_pool_give(&mpt->pool, page->inner, sizeof(*page->inner));
+    coh_mpt_pool_give(&mpt->pool, page, sizeof(*page));
 }
 
 void coh_mpt_note_gone(coh_mpt_page_t const *page)

@@ -4,10 +4,16 @@
 
 #include "common/base/arena.h"
 #include "common/trie/mpt.h"
+#include "common/trie/mpt_pool.h"
 #include "common/trie/nibbles.h"
 
-/* A pair in a page: length of the value (1), key (32), value. */
+/* A pair in a page: head (1), key (32), and what is stored of the value. The head is the value's length; or, of a value that ends like that of an account without storage
+   and code, as most do, COH_MPT_SLIM and how much comes before that end, which is not stored. */
 #define COH_MPT_PAIR_HEAD 33u
+#define COH_MPT_SLIM      129u
+#define COH_MPT_TAIL_SZ   66u /* storage root and code hash, each with its octet of length */
+
+_Static_assert(COH_NODE_VALUE_MAX < COH_MPT_SLIM, "heads tell lengths from slim values");
 
 typedef struct coh_mpt_page coh_mpt_page_t;
 typedef struct coh_mpt_trie coh_mpt_trie_t;
@@ -24,29 +30,32 @@ typedef struct {
     uint32_t bytes[COH_NODE_CHILD_CNT]; /* of the pairs below, UINT32_MAX for more; 0: absent */
 } coh_mpt_inner_t;
 
+/* The first line is what the way down and the plan look at; with the references, what hashing does. */
 struct coh_mpt_page {
-    coh_mpt_page_t *prev; /* list by state */
-    coh_mpt_page_t *next;
-    coh_mpt_page_t *parent; /* NULL: the trie's root */
-    coh_mpt_trie_t *trie;
-    coh_mpt_page_t const *base; /* in a view: the same page there, if it is in memory */
-    coh_mpt_page_t *hash_next;
-    uint8_t *pairs;         /* owned; NULL for none */
     coh_mpt_inner_t *inner; /* owned; NULL: a page of pairs */
-    uint32_t bytes;         /* of the pairs here or below */
-    uint32_t cnt;           /* of pairs here; 0 for inner pages */
-    uint16_t stale;         /* bit i: refs[i] does not fit the pairs */
+    uint8_t *pairs;         /* owned; NULL for none */
+    coh_mpt_trie_t *trie;
+    coh_mpt_page_t *parent; /* NULL: the trie's root */
+    coh_mpt_page_t *prev;   /* list by state */
+    coh_mpt_page_t *next;
+    uint32_t bytes; /* of the pairs here or below */
+    uint32_t cnt;   /* of pairs here; 0 for inner pages */
+    uint16_t stale; /* bit i: refs[i] does not fit the pairs */
     uint8_t state;
     uint8_t depth;
     uint8_t fork;     /* where the topmost branch stands; COH_DEPTH_MAX: there is none */
     uint8_t slot;     /* in parent */
     uint8_t resident; /* children in memory */
-    uint8_t path[32]; /* depth nibbles; if fork is deeper, fork nibbles */
-    coh_mpt_ref_t
-        fork_ref; /* reference of that branch, if fork is below depth (else the parent has it) */
+    coh_mpt_page_t *hash_next;
     coh_mpt_ref_t
         refs[COH_NODE_CHILD_CNT]; /* children of that branch; of an inner page, of depth */
+    uint8_t path[32];             /* depth nibbles; if fork is deeper, fork nibbles */
+    coh_mpt_ref_t
+        fork_ref; /* reference of that branch, if fork is below depth (else the parent has it) */
+    coh_mpt_page_t const *base; /* in a view: the same page there, if it is in memory */
 };
+
+_Static_assert(offsetof(struct coh_mpt_page, hash_next) == COH_CACHE_LINE, "what is used together");
 
 typedef struct {
     coh_mpt_page_t *first;
@@ -54,15 +63,15 @@ typedef struct {
 } coh_mpt_list_t;
 
 struct coh_mpt_trie {
+    coh_mpt_trie_t *chain; /* in the table */
+    coh_mpt_page_t *root;  /* NULL only while being loaded */
     coh_mpt_id_t id;
-    coh_mpt_trie_t *chain;     /* in the table */
+    bool is_dirty; /* in the fifo */
+    coh_mpt_list_t dirty;
+    uint64_t dirty_since;      /* block */
+    coh_mpt_ref_t ref;         /* of the node at the root */
     coh_mpt_trie_t *fifo_prev; /* among tries with something to flush */
     coh_mpt_trie_t *fifo_next;
-    coh_mpt_page_t *root; /* NULL only while being loaded */
-    coh_mpt_ref_t ref;    /* of the node at the root */
-    bool is_dirty;        /* in the fifo */
-    uint64_t dirty_since; /* block */
-    coh_mpt_list_t dirty;
     coh_buf_t gone; /* keys of pages to delete: length (1), key */
 };
 
@@ -101,12 +110,29 @@ void coh_mpt_hash_run(coh_mpt_hasher_t *h);
 
 static inline uint8_t const *coh_mpt_pair_key(uint8_t const *pair) { return pair + 1; }
 
-static inline coh_bytes_t coh_mpt_pair_value(uint8_t const *pair)
+/* Octets that are stored of the value of a pair with this head. */
+static inline size_t coh_mpt_stored_sz(uint32_t head)
 {
-    return coh_bytes(pair + COH_MPT_PAIR_HEAD, pair[0]);
+    return head < COH_MPT_SLIM ? head : head - COH_MPT_SLIM;
 }
 
-static inline size_t coh_mpt_pair_sz(uint8_t const *pair) { return COH_MPT_PAIR_HEAD + pair[0]; }
+static inline size_t coh_mpt_pair_sz(uint8_t const *pair)
+{
+    return COH_MPT_PAIR_HEAD + coh_mpt_stored_sz(pair[0]);
+}
+
+/* Whether a pair may have this head. */
+static inline bool coh_mpt_is_head(uint32_t head)
+{
+    return head != 0 &&
+           (head < COH_MPT_SLIM ? head <= COH_NODE_VALUE_MAX
+                                : head - COH_MPT_SLIM <= COH_NODE_VALUE_MAX - COH_MPT_TAIL_SZ);
+}
+
+/* The head of a pair with this value. */
+uint8_t coh_mpt_head(coh_bytes_t value);
+/* The value of a pair, in room if it is not in the pair. */
+coh_bytes_t coh_mpt_pair_value(uint8_t const *pair, uint8_t room[COH_NODE_VALUE_MAX]);
 
 /* A page to be read. */
 typedef struct {
@@ -121,7 +147,8 @@ typedef struct {
 
 struct coh_mpt {
     coh_mpt_config_t config;
-    coh_mpt_t *base; /* of a view */
+    coh_mpt_pool_t pool; /* of pages, their pairs and children */
+    coh_mpt_t *base;     /* of a view */
     coh_mpt_trie_t **table;
     size_t table_cap; /* a power of two */
     size_t trie_cnt;
@@ -141,6 +168,9 @@ struct coh_mpt {
     struct coh_mpt_task *tasks;
     uint32_t task_cnt;
     uint32_t task_cap;
+    uint32_t *spots; /* owned; of changes in pages of pairs: where in the page */
+    size_t spot_cnt;
+    size_t spot_cap;
     coh_mpt_load_t *loads;
     size_t load_n;
     size_t load_cap;
@@ -161,7 +191,8 @@ size_t coh_mpt_page_key(uint8_t out[COH_MPT_KEY_MAX],
                         uint8_t const *path,
                         size_t depth);
 void coh_mpt_list_push(coh_mpt_list_t *list, coh_mpt_page_t *page);
-/* Tries in memory: find (NULL: not there), make without a root, release without pages. */
+/* Tries in memory: find (NULL: not there), make without a root, release without pages. coh_mpt_trie_slot is where find looks: valid until one is made. */
+size_t coh_mpt_trie_slot(coh_mpt_t const *mpt, coh_mpt_id_t const *id);
 coh_mpt_trie_t *coh_mpt_find_trie(coh_mpt_t const *mpt, coh_mpt_id_t const *id);
 coh_mpt_trie_t *coh_mpt_trie_new(coh_mpt_t *mpt, coh_mpt_id_t const *id);
 void coh_mpt_trie_free(coh_mpt_t *mpt, coh_mpt_trie_t *trie);

@@ -88,7 +88,9 @@ static void range_ref(coh_mpt_ref_t *out,
     uint8_t rlp[COH_NODE_RLP_MAX];
     uint8_t const *key = coh_mpt_pair_key(pairs[lo]);
     if (hi - lo == 1) {
-        coh_ref_set(out, rlp, coh_node_put_leaf(rlp, key, depth, coh_mpt_pair_value(pairs[lo])));
+        uint8_t room[COH_NODE_VALUE_MAX];
+        coh_bytes_t value = coh_mpt_pair_value(pairs[lo], room);
+        coh_ref_set(out, rlp, coh_node_put_leaf(rlp, key, depth, value));
         return;
     }
     size_t fork = range_fork(pairs, lo, hi, depth);
@@ -135,9 +137,9 @@ static void prove_range(coh_proof_t *proof,
         hi    = range_end(pairs, lo, hi, fork);
         depth = fork + 1;
     }
-    emit(proof,
-         rlp,
-         coh_node_put_leaf(rlp, coh_mpt_pair_key(pairs[lo]), depth, coh_mpt_pair_value(pairs[lo])));
+    uint8_t room[COH_NODE_VALUE_MAX];
+    coh_bytes_t value = coh_mpt_pair_value(pairs[lo], room);
+    emit(proof, rlp, coh_node_put_leaf(rlp, coh_mpt_pair_key(pairs[lo]), depth, value));
 }
 
 static void prove_pairs(coh_proof_t *proof,

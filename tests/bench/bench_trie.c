@@ -20,7 +20,8 @@
 #include "common/trie/account.h"
 #include "common/trie/roots.h"
 
-enum { BUCKET_CNT = COH_ROOTS_BUCKET_CNT, LIST_MAX = 8 };
+/* FILL_CNT: accounts that the first state is made of at a time. */
+enum { BUCKET_CNT = COH_ROOTS_BUCKET_CNT, LIST_MAX = 8, FILL_CNT = 1 << 20 };
 
 typedef struct {
     char const *dir;
@@ -249,10 +250,11 @@ static uint64_t dir_bytes(char const *path)
 
 static void bench(options_t const *o, bool on_disk, size_t account_cnt, size_t change_cnt)
 {
-    state_t s = {.cnt     = account_cnt,
-                 .roots   = coh_roots_new(),
-                 .changes = coh_calloc(COH_MAX(account_cnt, change_cnt), sizeof(coh_mpt_change_t)),
-                 .jobs    = coh_calloc(BUCKET_CNT, sizeof(coh_mpt_job_t))};
+    state_t s = {.cnt   = account_cnt,
+                 .roots = coh_roots_new(),
+                 .changes =
+                     coh_calloc(COH_MAX((size_t)FILL_CNT, change_cnt), sizeof(coh_mpt_change_t)),
+                 .jobs = coh_calloc(BUCKET_CNT, sizeof(coh_mpt_job_t))};
     coh_rng_t rng;
     coh_rng_seed(&rng, account_cnt);
     s.accounts = coh_calloc(account_cnt, sizeof(*s.accounts));
@@ -269,19 +271,22 @@ static void bench(options_t const *o, bool on_disk, size_t account_cnt, size_t c
     }
     coh_mpt_config_t config = {.kv              = s.kv,
                                .table           = COH_KV_TRIE,
-                               .cache_bytes     = (size_t)1 << 30,
-                               .dirty_bytes_max = (size_t)1 << 30,
+                               .cache_bytes     = (size_t)4 << 30,
+                               .dirty_bytes_max = (size_t)4 << 30,
                                .page_bytes      = o->page_bytes,
                                .seed            = 1};
     s.mpt                   = coh_mpt_new(&config);
 
-    size_t *at = coh_calloc(COH_MAX(account_cnt, change_cnt), sizeof(*at));
+    size_t *at = coh_calloc(COH_MAX((size_t)FILL_CNT, change_cnt), sizeof(*at));
     coh_hash_t root;
-    for (size_t i = 0; i < account_cnt; i++) {
-        at[i] = i;
+    for (size_t done = 0; done < account_cnt;) {
+        size_t n = COH_MIN(account_cnt - done, (size_t)FILL_CNT);
+        for (size_t i = 0; i < n; i++) {
+            at[i] = done++;
+        }
+        change(&s, at, n, NULL, &root);
+        flush(&s, SIZE_MAX, o->puts_only);
     }
-    change(&s, at, account_cnt, NULL, &root);
-    flush(&s, SIZE_MAX, o->puts_only);
     if (on_disk) {
         settle();
     }

@@ -143,10 +143,23 @@ static coh_hash_t some_key(coh_rng_t *rng,
 
 static void random_value(coh_rng_t *rng, pair_t *pair)
 {
-    static uint8_t const lengths[] = {1, 1, 2, 20, 31, 33, 55, 56, 70, 110, COH_NODE_VALUE_MAX};
-    pair->n                        = lengths[coh_rng_below(rng, COH_CNT(lengths))];
+    static uint8_t const lengths[] = {
+        1, 1, 2, 20, 31, 33, 55, 56, 62, 66, 70, 110, COH_NODE_VALUE_MAX};
+    pair->n = lengths[coh_rng_below(rng, COH_CNT(lengths))];
     for (size_t i = 0; i < pair->n; i++) {
         pair->value[i] = (uint8_t)coh_rng_next(rng);
+    }
+    enum { TAIL_SZ = 66 }; /* of an account without storage and code: pages leave that out */
+    if (pair->n <= COH_NODE_VALUE_MAX - TAIL_SZ && coh_rng_percent(rng, 40)) {
+        pair->n       = (uint8_t)(coh_rng_percent(rng, 10) ? 0 : pair->n);
+        uint8_t *tail = pair->value + pair->n;
+        pair->n       = (uint8_t)(pair->n + TAIL_SZ);
+        tail[0] = tail[33] = 0xa0;
+        memcpy(tail + 1, COH_EMPTY_TRIE_ROOT.b, sizeof(COH_EMPTY_TRIE_ROOT.b));
+        memcpy(tail + 34, COH_KECCAK_EMPTY.b, sizeof(COH_KECCAK_EMPTY.b));
+        if (coh_rng_percent(rng, 20)) {
+            tail[coh_rng_below(rng, TAIL_SZ)] ^= 1; /* almost */
+        }
     }
 }
 
