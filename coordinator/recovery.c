@@ -5,6 +5,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/base/checksum.h"
 #include "common/base/hex.h"
 #include "common/crypto/keccak.h"
 #include "common/node/disk_req.h"
@@ -16,6 +17,9 @@
 /* META key; value: format u32, rank_cnt u32, chain_id u64, directory epoch u64 (little-endian), identity of the genesis. */
 #define IDENTITY_KEY "coordinator/identity"
 #define IDENTITY_SZ  56u
+/* META key; value: format u32, block u64 (little-endian), checksum u64: see coh_recovery_relayout. */
+#define SINCE_KEY "coordinator/since"
+#define SINCE_SZ  20u
 
 static coh_bytes_t text_key(char const *key) { return coh_bytes(key, strlen(key)); }
 
@@ -26,6 +30,23 @@ static void put_identity(uint8_t out[IDENTITY_SZ], coh_recovery_t const *rec)
     coh_store_u64_le(out + 8, rec->chain_id);
     coh_store_u64_le(out + 16, rec->dir.epoch);
     memcpy(out + 24, rec->genesis.b, 32);
+}
+
+coh_err_t coh_recovery_since(uint64_t *since, coh_kv_t *kv)
+{
+    coh_buf_t value = COH_BUF_INIT;
+    coh_err_t err   = kv->ops->get(kv, COH_KV_META, text_key(SINCE_KEY), &value);
+    *since          = 0;
+    if (err == COH_ENOTFOUND) {
+        err = COH_OK;
+    } else if (err == COH_OK) {
+        bool fits = value.n == SINCE_SZ && coh_load_u32_le(value.p) == FORMAT &&
+                    coh_load_u64_le(value.p + 12) == coh_checksum64(value.p, 12);
+        *since = fits ? coh_load_u64_le(value.p + 4) : 0;
+        err    = fits ? COH_OK : COH_ECORRUPT;
+    }
+    coh_buf_free(&value);
+    return err;
 }
 
 /* check_identity compares the stored identity with ours and reads the directory that it names. */
@@ -144,6 +165,9 @@ static bool visit_head(void *arg, coh_bytes_t key, coh_bytes_t value)
         d.number != coh_load_u64_be(key.p) || coh_seal_restore(&w->head, value) != COH_OK) {
         return fail_walk(w, key, "damaged");
     }
+    if (d.number <= rec->since) {
+        return false; /* all that it speaks of was in the flat tables when the layout changed */
+    }
     if (d.shard_cnt != rec->rank_cnt - 1) {
         return fail_walk(w, key, "written for another number of shards");
     }
@@ -261,6 +285,9 @@ coh_err_t coh_recovery_open(coh_recovery_t *out,
     walk_t w = {.rec = out, .limits = limits, .err_text = err_text, .now_us = now_us, .seed = seed};
     coh_err_t err = open_identity(out, kv, config, err_text);
     if (err == COH_OK) {
+        err = coh_recovery_since(&out->since, kv);
+    }
+    if (err == COH_OK) {
         err = open_mark(&w.mark, kv, genesis->number);
     }
     if (err == COH_OK) {
@@ -281,20 +308,44 @@ coh_err_t coh_recovery_open(coh_recovery_t *out,
     return err;
 }
 
-coh_disk_req_t *coh_recovery_identity(coh_recovery_t const *rec)
+/* Adds identity and directory. */
+static void put_layout(coh_kv_batch_t *batch, coh_recovery_t const *rec)
 {
-    coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, 0, 0);
     uint8_t id[IDENTITY_SZ];
     put_identity(id, rec);
-    coh_kv_batch_put(&req->batch, COH_KV_META, text_key(IDENTITY_KEY), coh_bytes(id, sizeof(id)));
+    coh_kv_batch_put(batch, COH_KV_META, text_key(IDENTITY_KEY), coh_bytes(id, sizeof(id)));
     uint8_t key[8];
     coh_store_u64_be(key, rec->dir.epoch);
     coh_buf_t dir = COH_BUF_INIT;
     coh_directory_encode(&dir, &rec->dir);
-    coh_kv_batch_put(
-        &req->batch, COH_KV_DIRECTORY, coh_bytes(key, sizeof(key)), coh_buf_bytes(&dir));
+    coh_kv_batch_put(batch, COH_KV_DIRECTORY, coh_bytes(key, sizeof(key)), coh_buf_bytes(&dir));
     coh_buf_free(&dir);
+}
+
+coh_disk_req_t *coh_recovery_identity(coh_recovery_t const *rec)
+{
+    coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, 0, 0);
+    put_layout(&req->batch, rec);
     return req;
+}
+
+void coh_recovery_relayout(coh_kv_batch_t *batch,
+                           coh_genesis_t const *genesis,
+                           coh_directory_t const *dir,
+                           uint64_t head)
+{
+    coh_recovery_t rec = {
+        .dir      = *dir,
+        .rank_cnt = dir->shard_cnt + 1,
+        .chain_id = genesis->chain_id,
+        .genesis  = genesis->identity,
+    };
+    put_layout(batch, &rec);
+    uint8_t since[SINCE_SZ];
+    coh_store_u32_le(since, FORMAT);
+    coh_store_u64_le(since + 4, head);
+    coh_store_u64_le(since + 12, coh_checksum64(since, 12));
+    coh_kv_batch_put(batch, COH_KV_META, text_key(SINCE_KEY), coh_bytes(since, sizeof(since)));
 }
 
 static coh_err_t unfit(coh_buf_t *err_text,

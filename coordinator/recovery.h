@@ -34,6 +34,7 @@ typedef struct {
     coh_hash_t genesis;
     uint64_t config_hash;
     uint64_t head;
+    uint64_t since; /* see coh_recovery_relayout; 0: the layout is the first one */
 } coh_recovery_t;
 
 /* coh_recovery_open reads kv.
@@ -50,6 +51,15 @@ coh_err_t coh_recovery_open(coh_recovery_t *out,
 
 /* coh_recovery_identity is the synced write of format, identity and directory for a fresh store; the caller's. */
 coh_disk_req_t *coh_recovery_identity(coh_recovery_t const *rec);
+
+/* coh_recovery_relayout adds to batch what makes dir the layout of a stopped cluster's coordinator, whose shards all hold the state of block head in their flat tables and
+   have no redo records: identity, directory, and that what decision records up to head say of redo records is of the layout before. rank_cnt is dir's shards and one. */
+void coh_recovery_relayout(coh_kv_batch_t *batch,
+                           coh_genesis_t const *genesis,
+                           coh_directory_t const *dir,
+                           uint64_t head);
+/* coh_recovery_since reads up to which block decision records are of an earlier layout; 0: none.    Returns: COH_OK; COH_ECORRUPT; COH_EIO */
+coh_err_t coh_recovery_since(uint64_t *since, coh_kv_t *kv);
 
 /* coh_recovery_check_hello judges one shard. COH_EMISMATCH with text for the operator. */
 coh_err_t coh_recovery_check_hello(coh_recovery_t const *rec,

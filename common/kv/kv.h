@@ -128,6 +128,10 @@ coh_err_t coh_kv_rocks_open(coh_kv_t **out,
                             char const *path,
                             size_t cache_bytes,
                             coh_buf_t *err_text);
+/* coh_kv_rocks_checkpoint makes in path, which is not there (its parent is), what this store would be after closing it now: hard links to files that do not change any more, copies of
+   the others. So path must be on the same file system. For the thread that writes, or while nobody does. Not durable before its files and folder are synced.
+   Returns: COH_OK; COH_EIO, logged */
+coh_err_t coh_kv_rocks_checkpoint(coh_kv_t *kv, char const *path);
 void coh_kv_rocks_stats(coh_kv_t *kv, coh_kv_rocks_stats_t *out);
 
 #endif

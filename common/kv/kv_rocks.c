@@ -523,6 +523,20 @@ coh_err_t coh_kv_rocks_open(coh_kv_t **out,
     return COH_OK;
 }
 
+coh_err_t coh_kv_rocks_checkpoint(coh_kv_t *kv, char const *path)
+{
+    COH_ASSERT(kv->ops == &rocks_ops);
+    rocks_t *rocks                 = (rocks_t *)kv;
+    rocksdb_checkpoint_t *snapshot = NULL;
+    ROCKS("checkpoint failed", NULL, snapshot = rocksdb_checkpoint_object_create(rocks->db, err));
+    char *text = NULL;
+    /* 0: write buffers are flushed first, whatever they hold. */
+    rocksdb_checkpoint_create(snapshot, path, 0, &text);
+    rocksdb_checkpoint_object_destroy(snapshot);
+    COH_TRY(rocks_err(text, "checkpoint failed", NULL));
+    return coh_vlog_link(rocks->values, path);
+}
+
 /* A counter of RocksDB's statistics text: "NAME COUNT : VALUE". */
 static uint64_t ticker(char const *text, char const *name)
 {

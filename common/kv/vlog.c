@@ -186,6 +186,34 @@ coh_err_t coh_vlog_append(coh_vlog_t *vlog, coh_bytes_t value, uint8_t ref[COH_V
     return COH_OK;
 }
 
+coh_err_t coh_vlog_link(coh_vlog_t *vlog, char const *folder)
+{
+    end_file(vlog);
+    int to       = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir     = opendir(vlog->folder);
+    coh_err_t rc = to >= 0 && dir != NULL ? COH_OK : failed(vlog, vlog->number, "links failed");
+    errno        = 0;
+    for (struct dirent *entry = dir != NULL ? readdir(dir) : NULL; rc == COH_OK && entry != NULL;
+         entry                = readdir(dir)) {
+        if (strncmp(entry->d_name, NAME_START, sizeof(NAME_START) - 1) == 0 &&
+            linkat(dirfd(dir), entry->d_name, to, entry->d_name, 0) != 0) {
+            rc = failed(
+                vlog, strtoull(entry->d_name + sizeof(NAME_START) - 1, NULL, 10), "link failed");
+        }
+        errno = 0;
+    }
+    if (rc == COH_OK && errno != 0) {
+        rc = failed(vlog, vlog->number, "links failed");
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+    if (to >= 0) {
+        (void)close(to);
+    }
+    return rc;
+}
+
 /* Appends n octets at offset to out; COH_ECORRUPT if there are fewer: what a damaged reference says is not taken for a length to reserve. */
 static coh_err_t read_all(coh_vlog_t const *vlog,
                           uint64_t number,

@@ -28,6 +28,10 @@ void coh_vlog_close(coh_vlog_t *vlog);
    nothing refers to it; the next append begins another file. One thread at a time. */
 coh_err_t coh_vlog_append(coh_vlog_t *vlog, coh_bytes_t value, uint8_t ref[COH_VLOG_REF_SZ]);
 
+/* coh_vlog_link makes hard links to all files in another folder of the same file system; the one appended to so far is ended, so none of them changes any more. As an append, for its
+   thread.    Returns: COH_OK; COH_EIO, logged */
+coh_err_t coh_vlog_link(coh_vlog_t *vlog, char const *folder);
+
 /* coh_vlog_read appends a value to out. Any thread, beside appends.
    Returns: COH_OK; COH_ECORRUPT ref is none, or what it names is not there or is damaged; COH_EIO; out
             is unchanged then */

@@ -53,6 +53,8 @@ typedef struct {
 coh_mpt_id_t coh_mpt_id_bucket(uint32_t bucket);
 /* coh_mpt_id_storage is an account's storage; account is keccak256(address). A wiped account's next storage has another generation. */
 coh_mpt_id_t coh_mpt_id_storage(coh_hash_t const *account, uint32_t generation);
+/* coh_mpt_key_bucket tells of the key of a stored page in which bucket its account or accounts are: whose owner has the page. COH_EMALFORMED if it is no such key. */
+coh_err_t coh_mpt_key_bucket(uint32_t *bucket, coh_bytes_t key);
 
 typedef struct coh_mpt coh_mpt_t;
 

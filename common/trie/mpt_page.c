@@ -25,6 +25,20 @@ coh_mpt_id_t coh_mpt_id_storage(coh_hash_t const *account, uint32_t generation)
     return id;
 }
 
+coh_err_t coh_mpt_key_bucket(uint32_t *bucket, coh_bytes_t key)
+{
+    uint8_t const *p = key.p;
+    if (key.n > 3 && key.n <= COH_MPT_KEY_MAX && p[0] == 'a' && p[1] < 16) {
+        *bucket = (uint32_t)p[1] << 8 | p[2];
+        return COH_OK;
+    }
+    if (key.n > COH_MPT_ID_MAX && key.n <= COH_MPT_KEY_MAX && p[0] == 's') {
+        *bucket = (uint32_t)p[1] << 4 | p[2] >> 4;
+        return COH_OK;
+    }
+    return COH_EMALFORMED;
+}
+
 size_t coh_mpt_page_key(uint8_t out[COH_MPT_KEY_MAX],
                         coh_mpt_id_t const *id,
                         uint8_t const *path,

@@ -33,6 +33,7 @@ typedef struct {
     coh_check_chain_t *chain;
     coh_check_findings_t *findings;
     uint32_t shard_cnt;
+    uint64_t since;       /* records up to it are of an earlier layout */
     coh_hash_t last_hash; /* of the record before */
     bool has_last;
     uint64_t *last_redo; /* by shard, of the record before */
@@ -69,12 +70,12 @@ static bool check_decision(void *arg, coh_bytes_t key, coh_bytes_t value)
         w->has_last = false;
     }
     if (coh_decision_read(&d, &cur, value) != COH_OK || d.number != number ||
-        d.shard_cnt != w->shard_cnt) {
+        (d.shard_cnt != w->shard_cnt && number > w->since)) {
         w->has_last = false;
         return coh_check_finding(
             w->findings, "block %" PRIu64 ": the decision record is damaged", number);
     }
-    for (uint32_t i = 0; i < d.shard_cnt && go_on; i++) {
+    for (uint32_t i = 0; i < d.shard_cnt && number > w->since && go_on; i++) {
         uint64_t redo = coh_decision_last_redo(&cur, i);
         if (redo > number || redo < w->last_redo[i]) {
             go_on = coh_check_finding(w->findings,
@@ -101,8 +102,10 @@ static bool check_decision(void *arg, coh_bytes_t key, coh_bytes_t value)
                                   number) &&
                 go_on;
     }
-    w->last_hash = block->hash;
-    w->has_last  = true;
+    w->last_hash         = block->hash;
+    w->has_last          = true;
+    w->chain->state_root = block->header.state_root;
+    w->chain->fork       = d.fork;
     coh_sealed_free(block);
     return go_on;
 }
@@ -113,15 +116,24 @@ void coh_check_coordinator(coh_check_chain_t *out,
                            coh_genesis_t const *genesis,
                            uint32_t rank_cnt)
 {
-    *out     = (coh_check_chain_t){.first = genesis->number, .head = genesis->number};
-    walk_t w = {.chain     = out,
-                .findings  = findings,
-                .shard_cnt = rank_cnt - 1,
-                .last_hash = genesis->hash,
-                .has_last  = true,
-                .last_redo = coh_calloc(rank_cnt, sizeof(uint64_t))};
-    coh_err_t rc =
-        kv->ops->iterate(kv, COH_KV_BLOCKS, coh_bytes(NULL, 0), false, check_decision, &w);
+    *out = (coh_check_chain_t){
+        .first      = genesis->number,
+        .head       = genesis->number,
+        .state_root = genesis->header.state_root,
+        .fork       = coh_genesis_fork(genesis, genesis->number, genesis->timestamp),
+    };
+    walk_t w     = {.chain     = out,
+                    .findings  = findings,
+                    .shard_cnt = rank_cnt - 1,
+                    .last_hash = genesis->hash,
+                    .has_last  = true,
+                    .last_redo = coh_calloc(rank_cnt, sizeof(uint64_t))};
+    coh_err_t rc = coh_recovery_since(&w.since, kv);
+    if (rc != COH_OK) {
+        (void)coh_check_finding(
+            findings, "the record of layouts (META coordinator/since): %s", coh_err_str(rc));
+    }
+    rc = kv->ops->iterate(kv, COH_KV_BLOCKS, coh_bytes(NULL, 0), false, check_decision, &w);
     if (rc != COH_OK) {
         (void)coh_check_finding(findings, "decision records cannot be read: %s", coh_err_str(rc));
     }

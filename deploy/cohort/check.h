@@ -6,6 +6,7 @@
 #include "common/config/genesis.h"
 #include "common/kv/kv.h"
 #include "common/state/directory.h"
+#include "common/trie/roots.h"
 
 #define COH_CHECK_FINDINGS_MAX 20u
 
@@ -22,7 +23,9 @@ typedef struct {
     uint64_t block_cnt;
     uint64_t tx_cnt;
     coh_directory_t dir;
-    uint64_t *last_redo; /* by shard; owned: free() */
+    uint64_t *last_redo;   /* by shard; owned: free() */
+    coh_hash_t state_root; /* of the head's header */
+    coh_fork_t fork;       /* of the head */
 } coh_check_chain_t;
 
 /* What there is in a shard's store. */
@@ -46,13 +49,41 @@ void coh_check_coordinator(coh_check_chain_t *out,
                            uint32_t rank_cnt);
 
 /* coh_check_shard reads the mark, every redo record with its checksum, and every account, slot and code of the flat tables: that it decodes, that the
-   account is the shard's own, that code has the hash under which it lies, and that an account's code is there. chain not known: without what needs it. */
+   account is the shard's own, that code has the hash under which it lies, and that an account's code is there; then its tries. chain not known: without what needs it.
+   In-out: roots  gets the nodes of the shard's buckets, as its flat tables have them */
 void coh_check_shard(coh_check_shard_t *out,
                      coh_check_findings_t *findings,
+                     coh_roots_t *roots,
                      coh_kv_t *kv,
                      uint32_t rank,
                      uint32_t rank_cnt,
                      coh_check_chain_t const *chain);
+
+/* coh_check_tries compares the tries of a shard with its flat tables, both with the redo records of blocks flushed+1..head laid over them: the node at the root of each bucket and of each
+   account's storage with the one that follows from the flat tables, and each account and slot with its leaf, by which all pages are read. In-out: roots  as above
+   Cost: a few us for each account and slot; 100 MB, and 300 octets for each slot of the largest storage */
+void coh_check_tries(coh_check_findings_t *findings,
+                     coh_roots_t *roots,
+                     coh_kv_t *kv,
+                     uint64_t flushed,
+                     uint64_t head);
+
+/* What was found in a directory. */
+typedef struct {
+    uint64_t finding_cnt;
+    uint32_t rank_cnt;     /* folders there */
+    uint32_t shard_cnt;    /* of the layout, if rank 0 is there, else 0 */
+    bool is_whole;         /* all ranks are there, none of them fresh */
+    uint64_t head;         /* this and the next, if is_whole and nothing was found */
+    coh_hash_t state_root; /* of what the shards hold */
+    uint64_t account_cnt;  /* of all shards, as the next two */
+    uint64_t slot_cnt;
+    uint64_t redo_cnt;
+} coh_check_dir_t;
+
+/* coh_check_dir opens and checks the folders of all ranks in dir, and that what all shards hold has the state root that the head's header says, if a block like
+   it has one of its own (root_every: see block-root-every). Lines about each rank and each finding go to text. */
+void coh_check_dir(coh_check_dir_t *out, coh_buf_t *text, char const *dir, uint64_t root_every);
 
 /* coh_check_finding adds a line; true if further ones are wanted. */
 COH_PRINTF(2, 3) bool coh_check_finding(coh_check_findings_t *findings, char const *fmt, ...);

@@ -168,6 +168,7 @@ static void check_against_chain(walk_t *w, coh_store_mark_t const *mark, uint64_
 
 void coh_check_shard(coh_check_shard_t *out,
                      coh_check_findings_t *findings,
+                     coh_roots_t *roots,
                      coh_kv_t *kv,
                      uint32_t rank,
                      uint32_t rank_cnt,
@@ -204,4 +205,8 @@ void coh_check_shard(coh_check_shard_t *out,
     (void)check_owners(&w);
     walk(&w, COH_KV_STORAGE, check_slot, "storage");
     walk(&w, COH_KV_CODE, check_code, "code");
+    if (rc == COH_OK && findings->cnt < COH_CHECK_FINDINGS_MAX) {
+        uint64_t head = chain->known ? chain->head : UINT64_MAX;
+        coh_check_tries(findings, roots, kv, mark.flushed, head);
+    }
 }

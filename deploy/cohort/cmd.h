@@ -14,6 +14,7 @@
     X(statetest, "run official Ethereum state tests")                                       \
     X(blocktest, "run official Ethereum blockchain tests")                                  \
     X(check, "walk a data directory and say what is wrong with it")                         \
+    X(reshard, "lay a data directory out for another number of shards")                     \
     X(status, "show what a running cluster is doing")                                       \
     X(version, "show the version of the program and of its libraries")
 

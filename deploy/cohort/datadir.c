@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -13,6 +11,8 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/hex.h"
+#include "deploy/cohort/files.h"
+#include "deploy/cohort/swap.h"
 
 #define IDENTITY_KEY "id/identity"
 /* Format (4), rank (4), number of ranks (4), chain id (8), genesis hash (32); all little-endian. */
@@ -32,100 +32,13 @@ struct coh_datadir {
     char *kv_path;      /* DIR/rank-2/db */
 };
 
-/* A path made of text; the caller frees it. */
-COH_PRINTF(1, 2) static char *path_of(char const *fmt, ...)
-{
-    char *path = NULL;
-    va_list args;
-    va_start(args, fmt);
-    int n = vasprintf(&path, fmt, args);
-    va_end(args);
-    COH_ASSERT(n >= 0);
-    return path;
-}
-
-/* Fills in the reason from errno. */
-static coh_err_t io_failed(coh_buf_t *err_text, char const *what, char const *path)
-{
-    int number = errno;
-    coh_buf_printf(err_text, "cannot %s %s: %s", what, path, strerror(number));
-    return number == ENOENT ? COH_ENOTFOUND : COH_EIO;
-}
-
-static coh_err_t sync_dir(char const *path, coh_buf_t *err_text)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return io_failed(err_text, "open", path);
-    }
-    coh_err_t rc = fsync(fd) == 0 ? COH_OK : io_failed(err_text, "sync", path);
-    (void)close(fd);
-    return rc;
-}
-
-static int remove_entry(char const *path, struct stat const *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-static coh_err_t remove_tree(char const *path, coh_buf_t *err_text)
-{
-    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT) {
-        return io_failed(err_text, "remove", path);
-    }
-    return COH_OK;
-}
-
-static coh_err_t copy_fd(int out_fd, int in_fd)
-{
-    uint8_t chunk[16384];
-    for (;;) {
-        ssize_t n = read(in_fd, chunk, sizeof(chunk));
-        if (n == 0) {
-            return COH_OK;
-        }
-        for (ssize_t at = 0; at < n;) {
-            ssize_t written = write(out_fd, chunk + at, (size_t)(n - at));
-            if (written < 0) {
-                return COH_EIO;
-            }
-            at += written;
-        }
-        if (n < 0) {
-            return COH_EIO;
-        }
-    }
-}
-
-/* Copies a file and syncs the copy. */
-static coh_err_t copy_file(char const *to, char const *from, coh_buf_t *err_text)
-{
-    int in_fd = open(from, O_RDONLY | O_CLOEXEC);
-    if (in_fd < 0) {
-        return io_failed(err_text, "read", from);
-    }
-    int out_fd   = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-    coh_err_t rc = COH_OK;
-    if (out_fd < 0 || copy_fd(out_fd, in_fd) != COH_OK || fsync(out_fd) != 0) {
-        rc = io_failed(err_text, "write", to);
-    }
-    if (out_fd >= 0) {
-        (void)close(out_fd);
-    }
-    (void)close(in_fd);
-    return rc;
-}
-
 static coh_err_t lock_folder(coh_datadir_t *dd, coh_buf_t *err_text)
 {
-    char *path   = path_of("%s.lock", dd->folder);
+    char *path   = coh_path_of("%s.lock", dd->folder);
     coh_err_t rc = COH_OK;
     dd->lock_fd  = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     if (dd->lock_fd < 0) {
-        rc = io_failed(err_text, "open", path);
+        rc = coh_file_failed(err_text, "open", path);
     } else if (flock(dd->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         char pid[32]       = "";
         ssize_t n          = pread(dd->lock_fd, pid, sizeof(pid) - 1, 0);
@@ -138,7 +51,7 @@ static coh_err_t lock_folder(coh_datadir_t *dd, coh_buf_t *err_text)
         char pid[32];
         int n = snprintf(pid, sizeof(pid), "%ld", (long)getpid());
         if (ftruncate(dd->lock_fd, 0) != 0 || pwrite(dd->lock_fd, pid, (size_t)n, 0) != n) {
-            rc = io_failed(err_text, "write", path);
+            rc = coh_file_failed(err_text, "write", path);
         }
     }
     free(path);
@@ -152,16 +65,25 @@ coh_err_t coh_datadir_open(coh_datadir_t **out,
                            coh_buf_t *err_text)
 {
     if (mkdir(dir, 0750) != 0 && errno != EEXIST) {
-        return io_failed(err_text, "make the data directory", dir);
+        return coh_file_failed(err_text, "make the data directory", dir);
+    }
+    if (coh_swap_is_pending(dir)) {
+        coh_buf_printf(err_text,
+                       "%s: its folders are about to be replaced by those in %s/next, which was "
+                       "interrupted; run the command that did it (cohort reshard or cohort "
+                       "restore) again to complete that",
+                       dir,
+                       dir);
+        return COH_EMISMATCH;
     }
     coh_datadir_t *dd = coh_calloc(1, sizeof(*dd));
     dd->rank          = rank;
     dd->rank_cnt      = rank_cnt;
     dd->dir           = coh_strdup(dir);
-    dd->folder        = path_of("%s/rank-%u", dir, rank);
-    dd->folder_new    = path_of("%s.new", dd->folder);
-    dd->genesis_path  = path_of("%s/genesis.json", dd->folder);
-    dd->kv_path       = path_of("%s/db", dd->folder);
+    dd->folder        = coh_path_of("%s/rank-%u", dir, rank);
+    dd->folder_new    = coh_path_of("%s.new", dd->folder);
+    dd->genesis_path  = coh_path_of("%s/genesis.json", dd->folder);
+    dd->kv_path       = coh_path_of("%s/db", dd->folder);
     coh_err_t rc      = lock_folder(dd, err_text);
     if (rc == COH_OK) {
         struct stat st;
@@ -170,7 +92,7 @@ coh_err_t coh_datadir_open(coh_datadir_t **out,
         } else if (errno == ENOENT) {
             dd->fresh = true;
         } else {
-            rc = io_failed(err_text, "look at", dd->folder);
+            rc = coh_file_failed(err_text, "look at", dd->folder);
         }
     }
     if (rc != COH_OK) {
@@ -185,23 +107,31 @@ bool coh_datadir_is_fresh(coh_datadir_t const *dd) { return dd->fresh; }
 
 char const *coh_datadir_genesis_path(coh_datadir_t const *dd) { return dd->genesis_path; }
 
+void coh_datadir_put_identity(coh_kv_batch_t *batch,
+                              uint32_t rank,
+                              uint32_t rank_cnt,
+                              coh_genesis_t const *genesis)
+{
+    uint8_t *id = coh_kv_batch_put_space(
+        batch, COH_KV_META, coh_bytes(IDENTITY_KEY, strlen(IDENTITY_KEY)), IDENTITY_BYTES);
+    coh_store_u32_le(id, COH_DATADIR_FORMAT);
+    coh_store_u32_le(id + 4, rank);
+    coh_store_u32_le(id + 8, rank_cnt);
+    coh_store_u64_le(id + 12, genesis->chain_id);
+    memcpy(id + 20, genesis->identity.b, sizeof(genesis->identity.b));
+}
+
 /* Makes the store in folder_new with the identity in it. */
 static coh_err_t create_kv(coh_datadir_t *dd, coh_genesis_t const *genesis, coh_buf_t *err_text)
 {
-    char *path   = path_of("%s/db", dd->folder_new);
+    char *path   = coh_path_of("%s/db", dd->folder_new);
     coh_kv_t *kv = NULL;
     coh_err_t rc = coh_kv_rocks_open(&kv, path, CREATE_CACHE_BYTES, err_text);
     free(path);
     COH_TRY(rc);
     coh_kv_batch_t batch;
     coh_kv_batch_init(&batch);
-    uint8_t *id = coh_kv_batch_put_space(
-        &batch, COH_KV_META, coh_bytes(IDENTITY_KEY, strlen(IDENTITY_KEY)), IDENTITY_BYTES);
-    coh_store_u32_le(id, COH_DATADIR_FORMAT);
-    coh_store_u32_le(id + 4, dd->rank);
-    coh_store_u32_le(id + 8, dd->rank_cnt);
-    coh_store_u64_le(id + 12, genesis->chain_id);
-    memcpy(id + 20, genesis->identity.b, sizeof(genesis->identity.b));
+    coh_datadir_put_identity(&batch, dd->rank, dd->rank_cnt, genesis);
     rc = kv->ops->write(kv, &batch, true);
     coh_kv_batch_free(&batch);
     kv->ops->close(kv);
@@ -218,22 +148,22 @@ coh_err_t coh_datadir_create(coh_datadir_t *dd,
                              coh_buf_t *err_text)
 {
     COH_ASSERT(dd->fresh);
-    COH_TRY(remove_tree(dd->folder_new, err_text));
+    COH_TRY(coh_file_remove_tree(dd->folder_new, err_text));
     if (mkdir(dd->folder_new, 0750) != 0) {
-        return io_failed(err_text, "make", dd->folder_new);
+        return coh_file_failed(err_text, "make", dd->folder_new);
     }
     if (genesis_path != NULL) {
-        char *copy   = path_of("%s/genesis.json", dd->folder_new);
-        coh_err_t rc = copy_file(copy, genesis_path, err_text);
+        char *copy   = coh_path_of("%s/genesis.json", dd->folder_new);
+        coh_err_t rc = coh_file_copy(copy, genesis_path, NULL, NULL, err_text);
         free(copy);
         COH_TRY(rc);
     }
     COH_TRY(create_kv(dd, genesis, err_text));
-    COH_TRY(sync_dir(dd->folder_new, err_text));
+    COH_TRY(coh_file_sync_dir(dd->folder_new, err_text));
     if (rename(dd->folder_new, dd->folder) != 0) {
-        return io_failed(err_text, "rename", dd->folder_new);
+        return coh_file_failed(err_text, "rename", dd->folder_new);
     }
-    COH_TRY(sync_dir(dd->dir, err_text));
+    COH_TRY(coh_file_sync_dir(dd->dir, err_text));
     dd->fresh = false;
     return COH_OK;
 }

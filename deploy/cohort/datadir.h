@@ -4,6 +4,7 @@
      DIR/rank-2/genesis.json  copy of what the chain was started with, if that was a file
      DIR/rank-2/db/           RocksDB; its META table holds the identity under "id/"
      DIR/rank-2.new/          a first start that was interrupted; cleared away by the next
+     DIR/next, DIR/previous, DIR/swap   see swap.h: all folders being replaced
 
    The identity (format version, chain id, genesis hash, number of ranks, rank) is checked at every start: another chain or another number of
    ranks on the same data is refused. A folder is made under another name and renamed once it is complete and synced. */
@@ -39,6 +40,12 @@ coh_err_t coh_datadir_create(coh_datadir_t *dd,
                              coh_genesis_t const *genesis,
                              char const *genesis_path,
                              coh_buf_t *err_text);
+
+/* coh_datadir_put_identity adds a folder's identity to a batch for its store, for whoever makes a folder in another way. */
+void coh_datadir_put_identity(coh_kv_batch_t *batch,
+                              uint32_t rank,
+                              uint32_t rank_cnt,
+                              coh_genesis_t const *genesis);
 
 /* coh_datadir_open_kv opens the store and checks the identity against genesis and the number of ranks. The caller closes it.
    Assumes: not coh_datadir_is_fresh

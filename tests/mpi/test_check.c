@@ -10,10 +10,15 @@
 
 #include "common/base/assert.h"
 #include "common/kv/kv.h"
+#include "common/state/directory.h"
+#include "common/trie/mpt.h"
 #include "tests/mpi/cluster.h"
 
 #define SHARDS   2u
 #define ACCOUNTS 100u
+/* An account with storage, whose trie has more than one page. */
+#define STORED_ACCOUNT "00000000000000000000000000000000005701ed"
+#define STORED_SLOTS   300
 
 static coh_test_cluster_t cluster;
 static coh_bench_accounts_t accounts;
@@ -24,6 +29,12 @@ static int make_data(void **state)
     (void)state;
     coh_bench_accounts_new(&accounts, 1, ACCOUNTS, 1);
     coh_test_cluster_init(&cluster, SHARDS, &accounts);
+    coh_test_sh("slots=$(seq -f '\"0x%%g\":\"0x2a\"' -s , 1 %d) && "
+                "sed -i 's/\"alloc\": *{/&\"0x%s\":{\"balance\":\"0x1\",\"code\":\"0x6001600055\","
+                "\"storage\":{'\"$slots\"'}},/' '%s'",
+                STORED_SLOTS,
+                STORED_ACCOUNT,
+                cluster.genesis);
     cluster.options[0] = "--block-tx-max 300";
     coh_test_cluster_start(&cluster);
     if (coh_test_cluster_wait_ready(&cluster) < 0) {
@@ -178,6 +189,103 @@ static void check_finds_damaged_records(void **state)
     expect_finding("rank 0: WRONG: directory of epoch");
 }
 
+/* The rank that holds the slots of the account with storage, and its first page of a storage trie. */
+static uint32_t find_storage(size_t *place)
+{
+    for (uint32_t rank = 1; rank <= SHARDS; rank++) {
+        coh_kv_t *kv = open_copy(rank);
+        entry_t e    = {0};
+        assert_int_equal(kv->ops->iterate(kv, COH_KV_TRIE, coh_bytes("s", 1), false, take, &e),
+                         COH_OK);
+        bool found = e.key.n != 0;
+        free_entry(&e);
+        *place = 0;
+        for (bool is_bucket = found; is_bucket; *place += is_bucket) {
+            e         = entry_of(kv, COH_KV_TRIE, *place);
+            is_bucket = e.key.p[0] == 'a';
+            free_entry(&e);
+        }
+        kv->ops->close(kv);
+        if (found) {
+            return rank;
+        }
+    }
+    fail_msg("no shard has a storage trie");
+    return 0;
+}
+
+static void check_finds_damaged_tries(void **state)
+{
+    (void)state;
+    for (size_t place = 0; place < 3; place++) { /* of buckets */
+        spoil(1, COH_KV_TRIE, place, -1);
+        expect_finding("rank 1: WRONG: the page of trie 0x61");
+    }
+    fresh_copy();
+    size_t place;
+    uint32_t rank = find_storage(&place);
+    for (size_t i = 0; i < 4; i++) { /* the root, then pages below */
+        spoil(rank, COH_KV_TRIE, place + i, -1);
+        expect_finding("WRONG: the page of trie 0x73");
+    }
+
+    /* A page that is gone below others; then one that was all of its trie, of an account that no redo record has. */
+    fresh_copy();
+    coh_kv_t *kv = open_copy(rank);
+    entry_t e    = entry_of(kv, COH_KV_TRIE, place + 1);
+    coh_kv_batch_t batch;
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_delete(&batch, COH_KV_TRIE, coh_buf_bytes(&e.key));
+    write_batch(kv, &batch);
+    free_entry(&e);
+    expect_finding("WRONG: the page of trie 0x73");
+
+    fresh_copy();
+    kv              = open_copy(rank);
+    coh_addr_t addr = {{[17] = 0x57, 0x01, 0xed}};
+    coh_mpt_id_t id = coh_mpt_id_bucket(coh_directory_bucket(&addr));
+    e               = (entry_t){0};
+    assert_int_equal(kv->ops->iterate(kv, COH_KV_TRIE, coh_bytes(id.b, id.n), false, take, &e),
+                     COH_OK);
+    assert_memory_equal(e.key.p, id.b, id.n);
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_delete(&batch, COH_KV_TRIE, coh_buf_bytes(&e.key));
+    write_batch(kv, &batch);
+    free_entry(&e);
+    expect_finding("WRONG: the trie of bucket ");
+    expect_finding("WRONG: account 0x" STORED_ACCOUNT " is not in the trie");
+}
+
+static void check_finds_what_tries_do_not_have(void **state)
+{
+    (void)state;
+    fresh_copy();
+    size_t place;
+    uint32_t rank = find_storage(&place);
+    coh_kv_t *kv  = open_copy(rank);
+    entry_t e     = entry_of(kv, COH_KV_STORAGE, 7);
+    coh_kv_batch_t batch;
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_put(&batch, COH_KV_STORAGE, coh_buf_bytes(&e.key), coh_bytes("\x2b", 1));
+    write_batch(kv, &batch);
+    free_entry(&e);
+    expect_finding("WRONG: the storage trie of account 0x" STORED_ACCOUNT
+                   " is not that of its slots");
+    expect_finding("of account 0x" STORED_ACCOUNT " has another value in the storage trie");
+    expect_finding("WRONG: account 0x" STORED_ACCOUNT " is another one in the trie");
+
+    /* An account that neither redo records nor anything else can know of. */
+    fresh_copy();
+    kv = open_copy(rank);
+    e  = entry_of(kv, COH_KV_ACCOUNTS, 0);
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_delete(&batch, COH_KV_ACCOUNTS, coh_buf_bytes(&e.key));
+    assert_memory_equal(e.key.p + 17, "\x57\x01\xed", 3);
+    write_batch(kv, &batch);
+    free_entry(&e);
+    expect_finding("WRONG: the trie of bucket ");
+}
+
 static void check_finds_what_is_missing(void **state)
 {
     (void)state;
@@ -235,6 +343,8 @@ int main(void)
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(check_passes_what_a_kill_left),
         cmocka_unit_test(check_finds_damaged_records),
+        cmocka_unit_test(check_finds_damaged_tries),
+        cmocka_unit_test(check_finds_what_tries_do_not_have),
         cmocka_unit_test(check_finds_what_is_missing),
         cmocka_unit_test(check_finds_what_lies_in_the_wrong_place),
     };
