@@ -1,12 +1,18 @@
-/* openssl.c: the sole user of OpenSSL: SHA-256, RIPEMD-160, P-256. */
+/* openssl.c: what this folder needs of OpenSSL: SHA-256, RIPEMD-160, HMAC-SHA256, P-256. */
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/obj_mac.h>
+#include <openssl/params.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <sys/random.h>
 
+#include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/crypto/hmac.h"
 #include "common/crypto/p256.h"
 #include "common/crypto/ripemd160.h"
 #include "common/crypto/sha256.h"
@@ -43,6 +49,55 @@ void coh_ripemd160(uint8_t out[COH_RIPEMD160_SZ], void const *p, size_t n)
 }
 
 char const *coh_sha256_library(void) { return OpenSSL_version(OPENSSL_VERSION_STRING); }
+
+struct coh_hmac {
+    EVP_MAC *mac;
+    EVP_MAC_CTX *ctx;
+};
+
+coh_hmac_t *coh_hmac_new(coh_bytes_t key)
+{
+    COH_ASSERT(key.n > 0);
+    coh_hmac_t *hmac    = coh_calloc(1, sizeof(*hmac));
+    char digest[]       = "SHA256";
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                           OSSL_PARAM_construct_end()};
+    hmac->mac           = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    hmac->ctx           = EVP_MAC_CTX_new(hmac->mac);
+    COH_ASSERT(hmac->ctx != NULL && EVP_MAC_init(hmac->ctx, key.p, key.n, params) == 1);
+    return hmac;
+}
+
+void coh_hmac_free(coh_hmac_t *hmac)
+{
+    if (hmac != NULL) {
+        EVP_MAC_CTX_free(hmac->ctx);
+        EVP_MAC_free(hmac->mac);
+        free(hmac);
+    }
+}
+
+void coh_hmac_add(coh_hmac_t *hmac, void const *p, size_t n)
+{
+    COH_ASSERT(n == 0 || EVP_MAC_update(hmac->ctx, p, n) == 1);
+}
+
+void coh_hmac_end(coh_hmac_t *hmac, coh_hash_t *out)
+{
+    size_t n = 0;
+    COH_ASSERT(EVP_MAC_final(hmac->ctx, out->b, &n, sizeof(out->b)) == 1 && n == sizeof(out->b));
+    COH_ASSERT(EVP_MAC_init(hmac->ctx, NULL, 0, NULL) == 1);
+}
+
+bool coh_secret_eq(void const *a, void const *b, size_t n) { return CRYPTO_memcmp(a, b, n) == 0; }
+
+void coh_secret_wipe(void *p, size_t n) { OPENSSL_cleanse(p, n); }
+
+void coh_secret_random(void *p, size_t n)
+{
+    ssize_t got = getrandom(p, n, 0);
+    COH_ASSERT(got >= 0 && (size_t)got == n);
+}
 
 /* A number of 32 octets, owned by ctx. */
 static BIGNUM *number(BN_CTX *ctx, uint8_t const p[32])

@@ -33,6 +33,7 @@ struct coh_transport {
     coh_transport_ops_t const *ops;
     uint32_t rank;
     uint32_t rank_cnt;
+    bool one_machine; /* all ranks are known to run on this one */
 };
 
 /* coh_transport_local_new makes rank_cnt connected ends in one process into out[0..rank_cnt-1]; each is used by one thread. */

@@ -213,9 +213,10 @@ coh_err_t coh_transport_local_new(coh_transport_t **out, uint32_t rank_cnt)
     bool failed = false;
     for (uint32_t rank = 0; rank < rank_cnt; rank++) {
         end_t *end = &hub->ends[rank];
-        end->base  = (coh_transport_t){.ops = &local_ops, .rank = rank, .rank_cnt = rank_cnt};
-        end->hub   = hub;
-        int rc     = pthread_mutex_init(&end->lock, NULL);
+        end->base  = (coh_transport_t){
+             .ops = &local_ops, .rank = rank, .rank_cnt = rank_cnt, .one_machine = true};
+        end->hub = hub;
+        int rc   = pthread_mutex_init(&end->lock, NULL);
         COH_ASSERT(rc == 0);
         end->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         failed        = failed || end->event_fd < 0;

@@ -307,7 +307,8 @@ static coh_err_t hang_bells(mpi_t *mpi)
         coh_bell_free(bell);
         return rc;
     }
-    mpi->bell = bell;
+    mpi->bell             = bell;
+    mpi->base.one_machine = true;
     return COH_OK;
 }
 

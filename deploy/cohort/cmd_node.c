@@ -143,6 +143,11 @@ static coh_err_t set_http(void *dst, char const *value, coh_buf_t *err_text)
     return coh_config_set(dst, "http-listen", value, err_text);
 }
 
+static coh_err_t set_job_key_file(void *dst, char const *value, coh_buf_t *err_text)
+{
+    return coh_config_set(dst, "net-job-key-file", value, err_text);
+}
+
 int coh_cmd_node(int argc, char **argv)
 {
     static coh_config_t config;
@@ -152,6 +157,11 @@ int coh_cmd_node(int argc, char **argv)
                          set_http,
                          &config,
                          "serve JSON-RPC over HTTP and WebSocket there: short for --http-listen"),
+        COH_ARG_CALL_ROW("job-key-file",
+                         "FILE",
+                         set_job_key_file,
+                         &config,
+                         "the job's secret: short for --net-job-key-file"),
     };
     static coh_command_t const command = {
         .name     = "node",

@@ -8,6 +8,9 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/clock.h"
+#include "common/config/secret.h"
+#include "common/crypto/hmac.h"
+#include "common/node/version.h"
 #include "common/obs/httpd.h"
 #include "common/obs/log.h"
 #include "coordinator/gateway/gateway_http.h"
@@ -34,6 +37,7 @@ struct coh_rank {
     char *genesis_path; /* NULL if it was given */
     coh_kv_t *kv;
     coh_metrics_t *metrics;
+    coh_guard_t *guard; /* NULL: all ranks are of this process */
     coh_runtime_t *runtime;
     coh_gateway_nn_t *gateway; /* rank 0 with clients */
     coh_gateway_http_t *rpc;   /* rank 0 with clients, if configured */
@@ -212,8 +216,39 @@ static uint64_t fingerprint(coh_config_t const *config, coh_genesis_t const *gen
     return coh_mix64(coh_config_hash(config)) ^ coh_load_u64_le(genesis->identity.b);
 }
 
+/* Who is let in, where ranks are processes of their own. */
+static coh_err_t open_guard(coh_rank_t *rank, coh_buf_t *err_text)
+{
+    coh_transport_t const *tp   = rank->options.transport;
+    char const *path            = rank->config->net_job_key_file;
+    coh_buf_t key               = COH_BUF_INIT;
+    coh_guard_options_t options = {.rank     = tp->rank,
+                                   .rank_cnt = tp->rank_cnt,
+                                   .build    = COH_VERSION,
+                                   .genesis  = &rank->genesis->identity};
+    if (!rank->options.watches_ranks) {
+        return COH_OK;
+    }
+    if (path[0] != '\0') {
+        COH_TRY(coh_secret_load(&key, "net-job-key-file", path, COH_GUARD_KEY_MIN, err_text));
+        options.key = coh_buf_bytes(&key);
+    } else if (!tp->one_machine && tp->rank == 0) {
+        COH_LOG_WRN("node",
+                    "ranks on several machines without a job key: whoever reaches their ports can "
+                    "take a rank's place",
+                    "option=net-job-key-file");
+    }
+    rank->guard = coh_guard_new(&options);
+    if (key.n != 0) {
+        coh_secret_wipe(key.p, key.n);
+    }
+    coh_buf_free(&key);
+    return COH_OK;
+}
+
 static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
 {
+    COH_TRY(open_guard(rank, err_text));
     coh_config_t const *config    = rank->config;
     uint32_t worker_cnt           = (uint32_t)config->node_threads;
     coh_runtime_options_t options = {
@@ -224,6 +259,7 @@ static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
         .owns_process = rank->options.owns_process,
         .fingerprint  = fingerprint(config, rank->genesis),
         .worker_cnt   = worker_cnt,
+        .guard        = rank->guard,
         .silence_us   = rank->options.watches_ranks ? config->net_silence_seconds * 1000000 : 0,
     };
     COH_TRY(coh_runtime_new(&rank->runtime, &options));
@@ -389,6 +425,7 @@ void coh_rank_close(coh_rank_t *rank)
     if (rank->runtime != NULL) {
         coh_runtime_free(rank->runtime);
     }
+    coh_guard_free(rank->guard);
     coh_gateway_http_free(rank->rpc);
     if (rank->gateway != NULL) {
         coh_gateway_nn_close(rank->gateway);

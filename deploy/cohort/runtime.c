@@ -66,7 +66,9 @@ struct coh_runtime {
     coh_vigil_t vigil;
     uint64_t now_us; /* of this round */
     uint32_t silent_rank;
-    uint64_t silent_us; /* 0: none is */
+    uint64_t silent_us;               /* 0: none is */
+    uint32_t stranger;                /* who the guard found wrong... */
+    coh_guard_verdict_t stranger_did; /* ...and in what; COH_GUARD_PASS: nobody */
 
     /* Waking the loop. A waker sets pending, then looks at sleeping; the loop sets sleeping, then
        looks at pending: with sequentially consistent order at least one of them sees the other, so
@@ -234,12 +236,29 @@ uint64_t coh_runtime_last_round_us(coh_runtime_t const *rt)
     return atomic_load_explicit(&rt->last_round_us, memory_order_relaxed);
 }
 
+/* Asks the guard about a frame; false: there is nothing in it for the node. */
+static bool pass_guard(coh_runtime_t *rt, uint32_t src, coh_bytes_t *data)
+{
+    if (rt->stranger_did != COH_GUARD_PASS) {
+        return false; /* the job is about to end */
+    }
+    coh_guard_verdict_t verdict = coh_guard_take(rt->options.guard, src, data);
+    if (verdict != COH_GUARD_PASS && verdict != COH_GUARD_OWN) {
+        rt->stranger     = src;
+        rt->stranger_did = verdict;
+    }
+    return verdict == COH_GUARD_PASS;
+}
+
 static void on_frame(void *arg, uint32_t src, coh_bytes_t data)
 {
     coh_runtime_t *rt = arg;
     coh_metric_add(rt->env.metrics, COH_M_net_frame_received, 1);
     coh_metric_add(rt->env.metrics, COH_M_net_received, data.n);
     coh_vigil_heard(&rt->vigil, src, rt->now_us);
+    if (rt->options.guard != NULL && !pass_guard(rt, src, &data)) {
+        return;
+    }
     if (data.n == 0) { /* a farewell */
         coh_vigil_left(&rt->vigil, src);
         return;
@@ -268,13 +287,27 @@ static bool finish_disk(coh_runtime_t *rt)
     return any;
 }
 
+/* Messages for a rank that has not proven itself wait in its outbox. They are few: nodes do not speak to who has not spoken, but for HELLO. */
+static bool may_send(coh_runtime_t const *rt, uint32_t dst)
+{
+    return rt->options.guard == NULL || coh_guard_is_open(rt->options.guard, dst);
+}
+
+static void seal(coh_runtime_t *rt, uint32_t dst, coh_buf_t *frame)
+{
+    if (rt->options.guard != NULL) {
+        coh_guard_seal(rt->options.guard, dst, frame);
+    }
+}
+
 static coh_err_t flush(coh_runtime_t *rt, bool *any)
 {
     for (uint32_t dst = 0; dst < rt->env.rank_cnt; dst++) {
         coh_buf_t *outbox = &rt->outboxes[dst];
-        if (outbox->n <= rt->envelope.n) {
+        if (outbox->n <= rt->envelope.n || !may_send(rt, dst)) {
             continue;
         }
+        seal(rt, dst, outbox);
         size_t n     = outbox->n;
         coh_err_t rc = rt->tp->ops->send(rt->tp, dst, outbox);
         if (rc == COH_ECLOSED) {
@@ -292,19 +325,50 @@ static coh_err_t flush(coh_runtime_t *rt, bool *any)
     return COH_OK;
 }
 
+/* Sends a frame that no node has written; takes its memory. */
+static coh_err_t send_raw(coh_runtime_t *rt, uint32_t dst, coh_buf_t *frame)
+{
+    size_t n     = frame->n;
+    coh_err_t rc = rt->tp->ops->send(rt->tp, dst, frame);
+    coh_buf_free(frame); /* what the transport gave in exchange */
+    if (rc == COH_OK) {
+        coh_vigil_sent(&rt->vigil, dst, rt->now_us);
+        coh_metric_add(rt->env.metrics, COH_M_net_frame_sent, 1);
+        coh_metric_add(rt->env.metrics, COH_M_net_sent, n);
+    }
+    return rc;
+}
+
 /* Sends a frame of the runtime's own: an envelope alone is a sign of life, nothing at all a farewell. */
 static coh_err_t send_own(coh_runtime_t *rt, uint32_t dst, coh_bytes_t bytes)
 {
     coh_buf_t frame = COH_BUF_INIT;
-    coh_buf_put(&frame, bytes.p, bytes.n);
-    coh_err_t rc = rt->tp->ops->send(rt->tp, dst, &frame);
-    coh_buf_free(&frame); /* what the transport gave in exchange */
-    if (rc == COH_OK) {
-        coh_vigil_sent(&rt->vigil, dst, rt->now_us);
-        coh_metric_add(rt->env.metrics, COH_M_net_frame_sent, 1);
-        coh_metric_add(rt->env.metrics, COH_M_net_sent, bytes.n);
+    if (!may_send(rt, dst)) {
+        return COH_OK;
     }
-    return rc;
+    coh_buf_put(&frame, bytes.p, bytes.n);
+    seal(rt, dst, &frame);
+    return send_raw(rt, dst, &frame);
+}
+
+/* Sends what the guard has to say. Returns: COH_ESIG a peer is not of the job, now in stranger; of send */
+static coh_err_t keep_guard(coh_runtime_t *rt)
+{
+    for (uint32_t peer = 0; rt->options.guard != NULL && peer < rt->env.rank_cnt; peer++) {
+        coh_buf_t frame = COH_BUF_INIT;
+        while (coh_guard_next(rt->options.guard, peer, &frame)) {
+            COH_TRY(send_raw(rt, peer, &frame));
+        }
+    }
+    if (rt->stranger_did != COH_GUARD_PASS) {
+        COH_LOG_ERR("net",
+                    "stranger",
+                    "peer=%u text=\"%s\"",
+                    rt->stranger,
+                    coh_guard_text(rt->stranger_did));
+        return COH_ESIG;
+    }
+    return COH_OK;
 }
 
 /* Sends the signs of life that are owed. Returns: COH_ETIMEOUT another rank is silent, now in silent_rank; of send */
@@ -425,6 +489,7 @@ static coh_err_t run_round(coh_runtime_t *rt, uint64_t now_us, bool *busy)
         return (coh_err_t)frames;
     }
     *busy = frames > 0;
+    COH_TRY(keep_guard(rt));
     *busy |= finish_disk(rt);
     for (uint32_t i = 0; i < rt->source_cnt; i++) {
         *busy |= rt->sources[i].poll(rt->sources[i].arg, now_us);
@@ -542,7 +607,9 @@ coh_err_t coh_runtime_run(coh_runtime_t *rt, coh_buf_t *err_text)
         coh_buf_printf(err_text, "%s", reason);
         return COH_EPROTO;
     }
-    if (rt->silent_us != 0) {
+    if (rt->stranger_did != COH_GUARD_PASS) {
+        coh_buf_printf(err_text, "rank %u %s", rt->stranger, coh_guard_text(rt->stranger_did));
+    } else if (rt->silent_us != 0) {
         coh_buf_printf(err_text,
                        "nothing was heard of rank %u for %.1f s (net-silence-seconds)",
                        rt->silent_rank,

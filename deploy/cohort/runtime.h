@@ -8,6 +8,7 @@
 #ifndef COH_RUNTIME_H
 #define COH_RUNTIME_H
 
+#include "common/net/guard.h"
 #include "common/net/transport.h"
 #include "common/node/env.h"
 
@@ -31,6 +32,8 @@ typedef struct {
     bool owns_process;          /* export the process' figures: one runtime of each process */
     uint64_t fingerprint;       /* of the cluster, for the envelope of frames */
     uint32_t worker_cnt;
+    coh_guard_t
+        *guard; /* of the peers (guard.h); borrowed until free; NULL: they are of this process */
     uint64_t
         silence_us; /* another rank that is silent for so long is lost, and this one fails (vigil.h); 0: none is watched */
 } coh_runtime_options_t;

@@ -220,6 +220,209 @@ static void runtime_carries_frames_both_ways(void **state)
     kv->ops->close(kv);
 }
 
+/* ---- Strangers ---- */
+
+static coh_hash_t const genesis_id = {{7}};
+
+static coh_guard_t *guard_new(uint32_t rank, char const *key)
+{
+    return coh_guard_new(&(coh_guard_options_t){.rank     = rank,
+                                                .rank_cnt = 2,
+                                                .key      = coh_bytes(key, strlen(key)),
+                                                .build    = "test",
+                                                .genesis  = &genesis_id});
+}
+
+#define JOB_KEY "0123456789abcdef0123456789abcdef"
+
+typedef struct {
+    coh_transport_t *ends[2];
+    coh_kv_t *kv;
+    coh_guard_t *guards[2];
+    coh_runtime_t *rts[2]; /* of rank 1 only if it is one of ours */
+    ping_t pings[2];
+    coh_buf_t texts[2];
+    coh_err_t rcs[2];
+    pthread_t threads[2];
+} guarded_t;
+
+typedef struct {
+    guarded_t *w;
+    uint32_t rank;
+} guarded_arg_t;
+
+static void *run_guarded(void *arg)
+{
+    guarded_arg_t const *a = arg;
+    a->w->rcs[a->rank]     = coh_runtime_run(a->w->rts[a->rank], &a->w->texts[a->rank]);
+    return NULL;
+}
+
+/* Rank 0 runs; rank 1 does too if it has a runtime, else the test is it. */
+static void guarded_init(guarded_t *w, char const *key0, char const *key1, bool both)
+{
+    *w = (guarded_t){0};
+    assert_int_equal(coh_kv_mem_open(&w->kv), COH_OK);
+    assert_int_equal(coh_transport_local_new(w->ends, 2), COH_OK);
+    w->guards[0] = guard_new(0, key0);
+    w->guards[1] = guard_new(1, key1);
+    for (uint32_t i = 0; i < (both ? 2u : 1u); i++) {
+        coh_runtime_options_t options = {.transport   = w->ends[i],
+                                         .kv          = w->kv,
+                                         .fingerprint = FINGERPRINT,
+                                         .worker_cnt  = 1,
+                                         .silence_us  = 10000000,
+                                         .guard       = w->guards[i]};
+        assert_int_equal(coh_runtime_new(&w->rts[i], &options), COH_OK);
+        w->pings[i] = (ping_t){.base   = {.ops = &ping_ops},
+                               .env    = coh_runtime_env(w->rts[i]),
+                               .reader = coh_wire_reader_new()};
+        coh_runtime_set_node(w->rts[i], &w->pings[i].base);
+    }
+}
+
+static void guarded_fini(guarded_t *w)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        if (w->rts[i] != NULL) {
+            coh_runtime_free(w->rts[i]);
+        }
+        coh_guard_free(w->guards[i]);
+        coh_buf_free(&w->texts[i]);
+        w->ends[i]->ops->close(w->ends[i]);
+    }
+    w->kv->ops->close(w->kv);
+}
+
+static void runtime_of_one_job_talks_past_the_guard(void **state)
+{
+    (void)state;
+    static char const *const keys[] = {JOB_KEY, ""};
+    for (size_t k = 0; k < 2; k++) {
+        guarded_t w;
+        guarded_init(&w, keys[k], keys[k], true);
+        guarded_arg_t args[2] = {{&w, 0}, {&w, 1}};
+        for (uint32_t i = 0; i < 2; i++) {
+            assert_int_equal(pthread_create(&w.threads[i], NULL, run_guarded, &args[i]), 0);
+        }
+        for (uint32_t i = 0; i < 2; i++) {
+            assert_int_equal(pthread_join(w.threads[i], NULL), 0);
+            assert_int_equal(w.rcs[i], COH_OK);
+            assert_int_equal(w.pings[i].wrong, 0);
+            assert_true(w.pings[i].seen >= ROUNDS - 1);
+        }
+        guarded_fini(&w);
+    }
+}
+
+/* What the test, as rank 1, keeps of what rank 0 sends. */
+static void take_as_stranger(void *arg, uint32_t src, coh_bytes_t data)
+{
+    guarded_t *w = arg;
+    assert_int_equal(src, 0);
+    (void)coh_guard_take(w->guards[1], 0, &data);
+}
+
+static void send_as_stranger(guarded_t *w, coh_buf_t *frame)
+{
+    assert_int_equal(w->ends[1]->ops->send(w->ends[1], 0, frame), COH_OK);
+    coh_buf_free(frame);
+}
+
+static coh_buf_t wave_frame(uint32_t wave)
+{
+    coh_buf_t frame = COH_BUF_INIT;
+    coh_wire_put_envelope(&frame, &(coh_envelope_t){.fingerprint = FINGERPRINT, .sender = 1});
+    coh_wire_put_wave(&frame, &(coh_msg_wave_t){.block = 7, .wave = wave});
+    return frame;
+}
+
+/* Proves itself to rank 0 as far as its key reaches. */
+static void shake_as_stranger(guarded_t *w)
+{
+    for (int i = 0; i < 10000; i++) {
+        coh_buf_t frame = COH_BUF_INIT;
+        while (coh_guard_next(w->guards[1], 0, &frame)) {
+            send_as_stranger(w, &frame);
+        }
+        if (w->ends[1]->ops->poll(w->ends[1], take_as_stranger, w) > 0 &&
+            coh_guard_is_open(w->guards[1], 0)) {
+            return;
+        }
+        (void)usleep(1000);
+    }
+    fail_msg("rank 0 has not proven itself");
+}
+
+/* Rank 0 must end with this text, its node having seen waves up to seen, 0: none. */
+static void expect_stranger(guarded_t *w, char const *text, uint32_t seen)
+{
+    assert_int_equal(pthread_join(w->threads[0], NULL), 0);
+    coh_buf_put_u8(&w->texts[0], 0);
+    assert_int_equal(w->rcs[0], COH_ESIG);
+    assert_non_null(strstr((char *)w->texts[0].p, "rank 1"));
+    assert_non_null(strstr((char *)w->texts[0].p, text));
+    assert_int_equal(w->pings[0].seen, seen);
+    assert_int_equal(w->pings[0].wrong, 0);
+    guarded_fini(w);
+}
+
+static void runtime_ends_before_a_stranger_is_heard(void **state)
+{
+    (void)state;
+    guarded_t w;
+    guarded_arg_t arg = {&w, 0};
+    coh_buf_t frame;
+
+    /* A message before all proof, and one behind it. */
+    guarded_init(&w, JOB_KEY, "", false);
+    frame = wave_frame(2);
+    send_as_stranger(&w, &frame);
+    frame = wave_frame(3);
+    send_as_stranger(&w, &frame);
+    assert_int_equal(pthread_create(&w.threads[0], NULL, run_guarded, &arg), 0);
+    expect_stranger(&w, "without proof", 0);
+
+    /* Another key. */
+    guarded_init(&w, JOB_KEY, "another-key-of-32-characters-....", false);
+    assert_int_equal(pthread_create(&w.threads[0], NULL, run_guarded, &arg), 0);
+    coh_buf_t challenge = COH_BUF_INIT;
+    assert_true(coh_guard_next(w.guards[1], 0, &challenge));
+    send_as_stranger(&w, &challenge);
+    for (int i = 0; i < 10000; i++) {
+        coh_buf_t proof = COH_BUF_INIT;
+        (void)w.ends[1]->ops->poll(w.ends[1], take_as_stranger, &w);
+        if (coh_guard_next(w.guards[1], 0, &proof)) {
+            send_as_stranger(&w, &proof);
+            break;
+        }
+        (void)usleep(1000);
+    }
+    expect_stranger(&w, "does not hold this job's key", 0);
+
+    /* One that has a key meets one that has none. */
+    guarded_init(&w, "", JOB_KEY, false);
+    assert_true(coh_guard_next(w.guards[1], 0, &challenge));
+    send_as_stranger(&w, &challenge);
+    assert_int_equal(pthread_create(&w.threads[0], NULL, run_guarded, &arg), 0);
+    expect_stranger(&w, "started without one", 0);
+
+    /* A rank of the job whose frames somebody repeats. */
+    guarded_init(&w, JOB_KEY, JOB_KEY, false);
+    assert_int_equal(pthread_create(&w.threads[0], NULL, run_guarded, &arg), 0);
+    shake_as_stranger(&w);
+    frame = wave_frame(2);
+    coh_guard_seal(w.guards[1], 0, &frame);
+    coh_buf_t again = COH_BUF_INIT;
+    coh_buf_put(&again, frame.p, frame.n);
+    send_as_stranger(&w, &frame);
+    send_as_stranger(&w, &again);
+    frame = wave_frame(5);
+    coh_guard_seal(w.guards[1], 0, &frame);
+    send_as_stranger(&w, &frame);
+    expect_stranger(&w, "does not carry its mark", 2);
+}
+
 /* A node that hands out requests at its first tick and notes how they come back. */
 enum { REQ_MAX = 40 };
 
@@ -634,6 +837,8 @@ int main(void)
 {
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(runtime_carries_frames_both_ways),
+        cmocka_unit_test(runtime_of_one_job_talks_past_the_guard),
+        cmocka_unit_test(runtime_ends_before_a_stranger_is_heard),
         cmocka_unit_test(runtime_shares_one_sync),
         cmocka_unit_test(runtime_reports_failed_writes),
         cmocka_unit_test(runtime_reads_beside_writes),
