@@ -515,11 +515,16 @@ static void put_quantiles(coh_buf_t *out,
 static void put_rank(coh_buf_t *out,
                      uint32_t rank,
                      char const *role,
+                     uint64_t at_us,
                      coh_metrics_t const *own,
                      uint64_t const *figures)
 {
-    coh_buf_printf(
-        out, "%s{\"rank\":%u,\"role\":\"%s\",\"metrics\":{", rank == 0 ? "" : ",", rank, role);
+    coh_buf_printf(out,
+                   "%s{\"rank\":%u,\"role\":\"%s\",\"at_us\":%" PRIu64 ",\"metrics\":{",
+                   rank == 0 ? "" : ",",
+                   rank,
+                   role,
+                   at_us);
     for (unsigned i = 0; i < COH_METRIC_CNT; i++) {
         uint64_t v = own != NULL       ? coh_metric_get(own, (coh_metric_id_t)i)
                      : figures != NULL ? figures[i]
@@ -549,9 +554,12 @@ void coh_coordinator_status_json(coh_coordinator_t *c, coh_buf_t *out)
     coh_hex_encode(hash, head->hash.b, 32);
     coh_u256_to_dec(base_fee, &next.base_fee);
     coh_u256_to_dec(burnt, &head->burnt_total);
-    uint64_t retractions = 0;
+    uint64_t now_us       = c->env->mono_us(c->env) - c->started_us;
+    uint64_t retractions  = 0;
+    uint64_t incarnations = 0;
     for (uint32_t s = 0; s < c->shard_cnt; s++) {
         retractions += c->peers[s].stats[COH_M_mvstore_retraction];
+        incarnations += c->peers[s].stats[COH_M_executor_incarnation];
     }
     coh_buf_printf(out,
                    "{\"version\":\"" COH_VERSION "\",\"chain_id\":%" PRIu64
@@ -566,24 +574,29 @@ void coh_coordinator_status_json(coh_coordinator_t *c, coh_buf_t *out)
                    head->header.timestamp);
     coh_buf_printf(out, ",\"base_fee\":\"%s\",\"gas_limit\":%" PRIu64, base_fee, next.gas_limit);
     coh_buf_printf(out,
-                   ",\"pool\":{\"tx\":%zu,\"ready\":%zu,\"senders\":%zu}",
+                   ",\"pool\":{\"tx\":%zu,\"ready\":%zu,\"senders\":%zu,\"tx_max\":%" PRIu64 "}",
                    coh_pool_tx_cnt(c->pool),
                    coh_pool_ready_cnt(c->pool),
-                   coh_pool_sender_cnt(c->pool));
+                   coh_pool_sender_cnt(c->pool),
+                   c->config->pool_tx_max);
     coh_buf_printf(out,
-                   ",\"inflight_blocks\":%" PRIu64 ",\"uptime_s\":%" PRIu64,
+                   ",\"inflight_blocks\":%" PRIu64 ",\"uptime_s\":%" PRIu64
+                   ",\"uptime_us\":%" PRIu64,
                    c->commit.next - c->commit.undecided,
-                   (c->env->mono_us(c->env) - c->started_us) / 1000000);
+                   now_us / 1000000,
+                   now_us);
     coh_buf_printf(out,
-                   ",\"totals\":{\"tx\":%" PRIu64 ",\"tx_cross\":%" PRIu64 ",\"blocks\":%" PRIu64
-                   ",\"aborted\":%" PRIu64 ",\"dropped\":%" PRIu64 ",\"retractions\":%" PRIu64
-                   ",\"burnt\":\"%s\"}",
+                   ",\"totals\":{\"tx\":%" PRIu64 ",\"tx_cross\":%" PRIu64 ",\"gas\":%" PRIu64
+                   ",\"blocks\":%" PRIu64 ",\"aborted\":%" PRIu64 ",\"dropped\":%" PRIu64
+                   ",\"retractions\":%" PRIu64 ",\"incarnations\":%" PRIu64 ",\"burnt\":\"%s\"}",
                    own_metric(c, COH_M_chain_tx),
                    own_metric(c, COH_M_chain_tx_cross),
+                   own_metric(c, COH_M_chain_gas),
                    own_metric(c, COH_M_chain_block),
                    own_metric(c, COH_M_chain_block_aborted),
                    own_metric(c, COH_M_pool_tx_dropped),
                    retractions,
+                   incarnations,
                    burnt);
     coh_buf_printf(out, ",\"latency_us\":{");
     if (c->metrics != NULL) {
@@ -591,11 +604,20 @@ void coh_coordinator_status_json(coh_coordinator_t *c, coh_buf_t *out)
         put_quantiles(out, c->metrics, "prepare", COH_M_chain_prepare_latency, ",");
         put_quantiles(out, c->metrics, "decide", COH_M_chain_decide_latency, ",");
         put_quantiles(out, c->metrics, "commit", COH_M_chain_commit_latency, ",");
+        put_quantiles(out, c->metrics, "tx", COH_M_chain_tx_latency, ",");
     }
-    coh_buf_printf(out, "},\"ranks\":[");
-    put_rank(out, 0, "coordinator", c->metrics, NULL);
+    coh_buf_printf(out, "},");
+    coh_recent_json(c->recent, out);
+    coh_buf_printf(out, ",\"ranks\":[");
+    put_rank(out, 0, "coordinator", now_us, c->metrics, NULL);
     for (uint32_t s = 0; s < c->shard_cnt; s++) {
-        put_rank(out, s + 1, "shard", NULL, c->peers[s].has_stats ? c->peers[s].stats : NULL);
+        coh_peer_t const *peer = &c->peers[s];
+        put_rank(out,
+                 s + 1,
+                 "shard",
+                 peer->has_stats ? peer->stats_us - c->started_us : 0,
+                 NULL,
+                 peer->has_stats ? peer->stats : NULL);
     }
     coh_buf_printf(out, "]}");
 }

@@ -549,8 +549,8 @@ static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
     c->env->disk(c->env, req);
 }
 
-/* settle_pool tells the pool what became of the block's transactions, and reports those left out. */
-static void settle_pool(coh_coordinator_t *c, coh_flight_t *f)
+/* settle_pool tells the pool what became of the block's transactions, and reports those left out. Returns how many had an effect on another shard than their home. */
+static uint32_t settle_pool(coh_coordinator_t *c, coh_flight_t *f, uint64_t now_us)
 {
     coh_buf_t left_out = COH_BUF_INIT;
     uint32_t kept      = 0;
@@ -572,6 +572,9 @@ static void settle_pool(coh_coordinator_t *c, coh_flight_t *f)
             cross += coh_directory_owner(&c->recovery.dir, t->sender, t->sender_bucket) !=
                      coh_directory_owner(&c->recovery.dir, &r->to, t->to_bucket);
             if (t->pooled != NULL) {
+                uint64_t wait_us = now_us - t->pooled->arrival_us;
+                coh_metric_observe(c->metrics, COH_M_chain_tx_latency, wait_us);
+                coh_recent_waited(c->recent, wait_us);
                 coh_u256_t spent;
                 (void)coh_u256_mul_u64(&spent,
                                        &r->effective_price,
@@ -597,6 +600,7 @@ static void settle_pool(coh_coordinator_t *c, coh_flight_t *f)
         report_dropped(c, (coh_op_dropped_t const *)(void const *)left_out.p, dropped);
     }
     coh_buf_free(&left_out);
+    return cross;
 }
 
 static void publish_block(coh_coordinator_t *c, coh_sealed_t const *b)
@@ -634,12 +638,24 @@ static void on_committed(coh_coordinator_t *c, uint64_t number)
     coh_metric_observe(c->metrics, COH_M_chain_commit_latency, now_us - f->sent_us);
     coh_metric_add(c->metrics, COH_M_chain_block, 1);
     coh_metric_set(c->metrics, COH_M_chain_head, number);
-    settle_pool(c, f);
+    uint32_t cross       = settle_pool(c, f, now_us);
     coh_sealed_t *sealed = f->sealed;
-    f->sealed            = NULL;
-    coh_import_t *im     = f->import;
-    f->import            = NULL;
-    bool was_pooled      = im == NULL && sealed->tx_cnt > 0;
+    coh_metric_add(c->metrics, COH_M_chain_gas, sealed->header.gas_used);
+    coh_recent_block(c->recent,
+                     &(coh_recent_block_t){.number       = number,
+                                           .timestamp    = sealed->header.timestamp,
+                                           .gas_used     = sealed->header.gas_used,
+                                           .gas_limit    = sealed->header.gas_limit,
+                                           .committed_us = now_us - c->started_us,
+                                           .settle_us    = f->settled_us - f->sent_us,
+                                           .prepare_us   = f->voted_us - f->settled_us,
+                                           .decide_us    = now_us - f->voted_us,
+                                           .tx_cnt       = sealed->tx_cnt,
+                                           .tx_cross     = cross});
+    f->sealed        = NULL;
+    coh_import_t *im = f->import;
+    f->import        = NULL;
+    bool was_pooled  = im == NULL && sealed->tx_cnt > 0;
     if (was_pooled && c->asks.asker.done != NULL && c->config->block_follow_ms != 0) {
         c->follow_us = now_us + c->config->block_follow_ms * 1000;
     } else if (im != NULL) {
@@ -1088,6 +1104,7 @@ static void on_stats(coh_coordinator_t *c, uint32_t shard, coh_msg_stats_t const
         c->peers[shard].stats[i] = m->figures.v[i].v;
     }
     c->peers[shard].has_stats = true;
+    c->peers[shard].stats_us  = c->env->mono_us(c->env);
 }
 
 static void on_stopped(coh_coordinator_t *c, uint32_t shard)
@@ -1329,6 +1346,7 @@ static void free_coordinator(coh_coordinator_t *c)
     coh_imports_fini(&c->imports);
     coh_gateway_free(c->gateway);
     coh_pool_free(c->pool);
+    coh_recent_free(c->recent);
     coh_state_roots_free(c->roots);
     coh_bucket_nodes_free(&c->start_nodes);
     coh_chain_free(c->chain);
@@ -1413,10 +1431,11 @@ static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
     for (uint32_t s = 0; s < c->shard_cnt; s++) {
         c->peers[s].idle.effects = coh_calloc(c->shard_cnt, sizeof(uint64_t));
     }
-    c->pool = coh_pool_new(&(coh_pool_limits_t){
-        .tx_max        = cfg->pool_tx_max,
-        .sender_tx_max = cfg->pool_sender_tx_max,
-        .order         = strcmp(cfg->pool_order, "tip") == 0 ? COH_POOL_TIP : COH_POOL_ARRIVAL,
+    c->recent = coh_recent_new();
+    c->pool   = coh_pool_new(&(coh_pool_limits_t){
+          .tx_max        = cfg->pool_tx_max,
+          .sender_tx_max = cfg->pool_sender_tx_max,
+          .order         = strcmp(cfg->pool_order, "tip") == 0 ? COH_POOL_TIP : COH_POOL_ARRIVAL,
     });
     coh_lookups_init(&c->lookups, c->shard_cnt);
     coh_calls_init(&c->calls,

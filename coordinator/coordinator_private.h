@@ -15,6 +15,7 @@
 #include "coordinator/lookup.h"
 #include "coordinator/pool.h"
 #include "coordinator/produce.h"
+#include "coordinator/recent.h"
 #include "coordinator/recovery.h"
 #include "coordinator/sequencer.h"
 #include "coordinator/settle.h"
@@ -91,6 +92,7 @@ typedef struct {
     bool ready;
     bool stopped;
     bool has_stats;
+    uint64_t stats_us; /* when they came */
     coh_idle_t idle;
     uint64_t stats[COH_METRIC_CNT];
 } coh_peer_t;
@@ -118,6 +120,7 @@ struct coh_coordinator {
     coh_peer_t *peers; /* by shard */
 
     coh_chain_t *chain;
+    coh_recent_t *recent;
     coh_state_roots_t *roots;       /* of the head, or of the block that is being decided */
     coh_bucket_nodes_t start_nodes; /* of all buckets, until all shards are ready */
     coh_pool_t *pool;

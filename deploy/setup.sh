@@ -2,10 +2,10 @@
 # setup.sh: installs the Debian packages that are missing, as root or through sudo, and fetches the one library that Debian
 # does not have into build/deps. Says nothing when all is there.
 #
-#   deploy/setup.sh [--test] [--contracts] [--lint] [--hosts] [--containers] [--monitoring] [--slurm] [--kubernetes] [--list]
+#   deploy/setup.sh [--test] [--contracts] [--lint] [--peers] [--hosts] [--containers] [--monitoring] [--slurm] [--kubernetes] [--list]
 #
-# --test adds what the test suite needs, --contracts what compiles its contracts anew, --lint the formatter and linter, --hosts, --containers, --monitoring, --slurm and --kubernetes what
-# deploy/test.sh --with-hosts and its kind need (servers among it, which Debian starts where there is an init system); --list only prints what is missing.
+# --test adds what the test suite needs, --contracts what compiles its contracts anew, --lint the formatter and linter, --peers, --hosts, --containers, --monitoring, --slurm and --kubernetes what
+# deploy/test.sh --with-peers and its kind need (servers among it, which Debian starts where there is an init system); --list only prints what is missing.
 # Packages and their reasons stand in deploy/packages.txt.
 set -euo pipefail
 self=$(realpath "$0")
@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
     --contracts) contracts=1 ;;
     --lint) groups+=" lint" ;;
     --slurm) groups+=" hosts slurm" ;;
-    --hosts | --containers | --monitoring | --kubernetes) groups+=" ${1#--}" ;;
+    --peers | --hosts | --containers | --monitoring | --kubernetes) groups+=" ${1#--}" ;;
     --list) list_only=1 ;;
     -h | --help)
         sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$self"

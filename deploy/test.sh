@@ -7,7 +7,7 @@
 #   --preset NAME   only this preset, or these: release debug asan tsan coverage
 #   --long          longer runs: more simulator seeds, 20 rounds of kill -9; recompiles the contracts of tests/contracts and
 #                   compares (installs node and npm if they are missing)
-#   --with-peers    also run real JSON-RPC clients (ethers, viem, web3.js) against real ranks, and a second implementation over their blocks (needs node and npm)
+#   --with-peers    also run real JSON-RPC clients (ethers, viem, web3.js) against real ranks, a second implementation over their blocks, and the status page in a browser (needs node and npm)
 #   --lint          also check formatting (clang-format) and run clang-tidy
 #   --with-hosts    also clusters over several hosts, namespaces of this machine: delay, loss, dying hosts, cut links (2 minutes; root)
 #   --with-containers   also the image, and a cluster of three containers (5 minutes, 10 the first time; root)
@@ -41,7 +41,7 @@ while [ $# -gt 0 ]; do
 done
 [ ${#presets[@]} -gt 0 ] || presets=(release asan)
 
-deploy/setup.sh --test ${COHORT_TEST_LONG:+--contracts} ${lint:+--lint} "${with[@]/#/--}"
+deploy/setup.sh --test ${COHORT_TEST_LONG:+--contracts} ${lint:+--lint} ${peers:+--peers} "${with[@]/#/--}"
 export PATH=$PWD/build/tools:$PATH
 
 failed=0
@@ -67,6 +67,7 @@ fi
 if [ -n "$peers" ]; then
     [ -x build/release/bin/cohort ] || build_preset release
     tests/peers/run.sh release || failed=1
+    tests/peers/page/run.sh build/release || failed=1
 fi
 
 for what in "${with[@]}"; do

@@ -31,6 +31,39 @@ struct coh_page {
     char const *content_type;
 };
 
+typedef struct {
+    char const *name;
+    char const *value; /* NULL: without this one */
+} header_t;
+
+/* Queues response with the headers and those that all answers have, and drops it. */
+static enum MHD_Result queue(struct MHD_Connection *connection,
+                             unsigned http_status,
+                             struct MHD_Response *response,
+                             header_t const *headers,
+                             size_t header_cnt)
+{
+    static header_t const always[] = {
+        {MHD_HTTP_HEADER_X_CONTENT_TYPE_OPTIONS, "nosniff"},
+        {MHD_HTTP_HEADER_CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"},
+        {"Referrer-Policy", "no-referrer"},
+    };
+    enum MHD_Result rc = response != NULL ? MHD_YES : MHD_NO;
+    for (size_t i = 0; rc == MHD_YES && i < COH_CNT(always) + header_cnt; i++) {
+        header_t const *h = i < COH_CNT(always) ? &always[i] : &headers[i - COH_CNT(always)];
+        if (h->value != NULL) {
+            rc = MHD_add_response_header(response, h->name, h->value);
+        }
+    }
+    if (rc == MHD_YES) {
+        rc = MHD_queue_response(connection, http_status, response);
+    }
+    if (response != NULL) {
+        MHD_destroy_response(response);
+    }
+    return rc;
+}
+
 /* Hands body over to libmicrohttpd, and queues it. */
 static enum MHD_Result respond(struct MHD_Connection *connection,
                                unsigned http_status,
@@ -41,22 +74,43 @@ static enum MHD_Result respond(struct MHD_Connection *connection,
         MHD_create_response_from_buffer(body->n, body->p, MHD_RESPMEM_MUST_FREE);
     if (response == NULL) {
         coh_buf_free(body);
-        return MHD_NO;
     }
-    *body = COH_BUF_INIT;
-    enum MHD_Result rc =
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
-    if (rc == MHD_YES) {
-        rc = MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    }
-    if (rc == MHD_YES && http_status == MHD_HTTP_METHOD_NOT_ALLOWED) {
-        rc = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-    }
-    if (rc == MHD_YES) {
-        rc = MHD_queue_response(connection, http_status, response);
-    }
-    MHD_destroy_response(response);
-    return rc;
+    *body                    = COH_BUF_INIT;
+    header_t const headers[] = {
+        {MHD_HTTP_HEADER_CONTENT_TYPE, content_type},
+        {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
+        {MHD_HTTP_HEADER_CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"},
+        {MHD_HTTP_HEADER_ALLOW, http_status == MHD_HTTP_METHOD_NOT_ALLOWED ? "GET, HEAD" : NULL},
+    };
+    return queue(connection, http_status, response, headers, COH_CNT(headers));
+}
+
+/* Whether the client has this file already: If-None-Match names its tag, or any (RFC 9110, 13.1.2). */
+static bool is_known(struct MHD_Connection *connection, char const *etag)
+{
+    char const *known =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH);
+    return known != NULL && (strcmp(known, "*") == 0 || strstr(known, etag) != NULL);
+}
+
+static enum MHD_Result respond_file(struct MHD_Connection *connection, coh_httpd_file_t const *file)
+{
+    bool known = is_known(connection, file->etag);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(known ? 0 : file->body.n,
+                                        (void *)(uintptr_t)file->body.p, /* it is only read */
+                                        MHD_RESPMEM_PERSISTENT);
+    header_t const headers[] = {
+        {MHD_HTTP_HEADER_CONTENT_TYPE, known ? NULL : file->content_type},
+        {MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache"},
+        {MHD_HTTP_HEADER_CONTENT_SECURITY_POLICY, file->policy},
+        {MHD_HTTP_HEADER_ETAG, file->etag},
+    };
+    return queue(connection,
+                 known ? MHD_HTTP_NOT_MODIFIED : MHD_HTTP_OK,
+                 response,
+                 headers,
+                 COH_CNT(headers));
 }
 
 static coh_httpd_route_t const *find_route(coh_httpd_t const *httpd, char const *path)
@@ -103,6 +157,9 @@ static enum MHD_Result on_request(void *user,
             coh_buf_printf(&body, "%s\n", httpd->routes[i].path);
         }
         return respond(connection, MHD_HTTP_NOT_FOUND, TEXT_PLAIN, &body);
+    }
+    if (route->file != NULL) {
+        return respond_file(connection, route->file);
     }
     char const *content_type = TEXT_PLAIN;
     unsigned http_status     = route->fn(route->arg, &body, &content_type);

@@ -1,8 +1,10 @@
 /* httpd.h: a small HTTP server for the pages by which a rank is watched: /livez, /readyz, /status,
    /metrics.
 
-   A table names the paths; GET and HEAD of a path call its handler, any other path is 404, any
-   other method 405. One thread of its own (libmicrohttpd with epoll) serves at most
+   A table names the paths; GET and HEAD of a path call its handler or send its file, any other path
+   is 404, any other method 405. What handlers say is data: nobody may store it, or take it for
+   something else than it is (nosniff, and a content policy that allows nothing). A file may be kept
+   by browsers, which ask each time whether it is still the same (ETag). One thread of its own (libmicrohttpd with epoll) serves at most
    COH_HTTPD_CONNECTION_MAX connections and closes those idle for COH_HTTPD_IDLE_SECONDS.
 
    Handlers run on that thread. They may call what is safe from any thread (metrics, atomics);
@@ -10,7 +12,7 @@
    likes, the server hands out the last one.
 
      coh_page_t *page = coh_page_new("text/plain", "starting\n", 503);
-     coh_httpd_route_t routes[] = {{"/readyz", coh_page_serve, page}};
+     coh_httpd_route_t routes[] = {{.path = "/readyz", .fn = coh_page_serve, .arg = page}};
      coh_httpd_start(&httpd, "127.0.0.1:7550", routes, 1);
      coh_page_set(page, 200, coh_bytes("ready\n", 6));    from any thread, any time later */
 #ifndef COH_HTTPD_H
@@ -31,10 +33,20 @@ typedef struct coh_page coh_page_t;
    Runs on the server's thread, one call at a time. */
 typedef unsigned coh_httpd_fn_t(void *arg, coh_buf_t *body, char const **content_type);
 
+/* Something that stays as it is. */
+typedef struct {
+    coh_bytes_t body;
+    char const *content_type;
+    char const *policy; /* Content-Security-Policy */
+    char const *etag;   /* with its quotes; differs where body does */
+} coh_httpd_file_t;
+
 typedef struct {
     char const *path; /* exact, "/metrics"; borrowed as long as the server runs */
     coh_httpd_fn_t *fn;
     void *arg; /* borrowed as long as the server runs */
+    coh_httpd_file_t const
+        *file; /* instead of fn, if not NULL; it and all in it borrowed so long */
 } coh_httpd_route_t;
 
 /* coh_httpd_start listens on addr, "host:port" or "[v6]:port" (port 0: any free one), and serves

@@ -16,6 +16,7 @@
 #include "coordinator/gateway/gateway_http.h"
 #include "coordinator/gateway/gateway_nn.h"
 #include "deploy/cohort/datadir.h"
+#include "deploy/cohort/status_page.h"
 #include "deploy/cohort/verifier.h"
 #include "shard/shard.h"
 
@@ -44,6 +45,7 @@ struct coh_rank {
     coh_coordinator_t *coordinator;
     coh_shard_t *shard;
     coh_page_t *status_page;
+    coh_status_page_t front_page; /* at / of rank 0 */
     coh_httpd_t *httpd;
     uint64_t status_us;       /* communication thread: next writing of the page */
     uint64_t disk_us;         /* communication thread: next look at the file system */
@@ -336,16 +338,19 @@ static coh_err_t open_pages(coh_rank_t *rank, coh_buf_t *err_text)
         return COH_OK;
     }
     rank->status_page = coh_page_new("application/json", "{\"state\":\"starting\"}\n", 503);
+    coh_status_page_init(&rank->front_page);
     coh_httpd_route_t const routes[] = {
         {.path = "/livez", .fn = serve_livez, .arg = rank},
         {.path = "/readyz", .fn = serve_readyz, .arg = rank},
         {.path = "/metrics", .fn = serve_metrics, .arg = rank},
         {.path = "/status", .fn = coh_page_serve, .arg = rank->status_page},
+        {.path = "/", .file = &rank->front_page.file},
     };
-    coh_buf_t addr = COH_BUF_INIT;
-    coh_err_t rc   = status_address(&addr, rank->config->status_listen, rank->idx, err_text);
+    size_t route_cnt = rank->idx == 0 ? COH_CNT(routes) : COH_CNT(routes) - 1;
+    coh_buf_t addr   = COH_BUF_INIT;
+    coh_err_t rc     = status_address(&addr, rank->config->status_listen, rank->idx, err_text);
     if (rc == COH_OK) {
-        rc = coh_httpd_start(&rank->httpd, (char const *)addr.p, routes, COH_CNT(routes));
+        rc = coh_httpd_start(&rank->httpd, (char const *)addr.p, routes, route_cnt);
         if (rc != COH_OK) {
             coh_buf_printf(
                 err_text, "cannot serve HTTP on %s: %s", (char const *)addr.p, coh_err_str(rc));

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "common/base/alloc.h"
 #include "common/client/ops.h"
@@ -1047,6 +1048,68 @@ static void coordinator_answers_status_as_json(void **state)
     coh_buf_free(&json);
 }
 
+static json_int_t integer_at(json_t const *root, char const *a, char const *b, char const *c)
+{
+    json_t const *v = json_object_get(root, a);
+    v               = b != NULL ? json_object_get(v, b) : v;
+    v               = c != NULL ? json_object_get(v, c) : v;
+    if (!json_is_integer(v)) {
+        fail_msg("no integer %s %s %s", a, b != NULL ? b : "", c != NULL ? c : "");
+    }
+    return json_integer_value(v);
+}
+
+/* What the status page shows beside totals: two blocks, and shards that have not reported. */
+static void coordinator_status_shows_the_last_blocks(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    submit(w, 0, 0, 4, COH_TX_OK, NULL);
+    run_ms(w, 100);
+    submit(w, 1, 0, 3, COH_TX_OK, NULL);
+    run_ms(w, 250);
+    assert_int_equal(coh_coordinator_head(w->c), 2);
+    coh_buf_t json = COH_BUF_INIT;
+    coh_coordinator_status_json(w->c, &json);
+    json_t *root = json_loadb((char const *)json.p, json.n, JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(root);
+    assert_int_equal(integer_at(root, "totals", "tx", NULL), 7);
+    assert_int_equal(integer_at(root, "totals", "gas", NULL), 7 * TX_GAS);
+    assert_int_equal(integer_at(root, "totals", "incarnations", NULL), 0); /* shards say how many */
+    assert_int_equal(integer_at(root, "pool", "tx_max", NULL), w->config.pool_tx_max);
+    assert_int_equal(integer_at(root, "recent", "blocks", NULL), 2);
+    json_t const *blocks = json_object_get(root, "blocks");
+    assert_int_equal(json_array_size(blocks), 2);
+    static unsigned const cnts[] = {3, 4}; /* the newest first */
+    for (unsigned i = 0; i < 2; i++) {
+        json_t const *b = json_array_get(blocks, i);
+        assert_int_equal(integer_at(b, "number", NULL, NULL), 2 - i);
+        assert_int_equal(integer_at(b, "tx", NULL, NULL), cnts[i]);
+        assert_int_equal(integer_at(b, "gas_used", NULL, NULL), cnts[i] * TX_GAS);
+        json_int_t stages = integer_at(b, "settle_us", NULL, NULL) +
+                            integer_at(b, "prepare_us", NULL, NULL) +
+                            integer_at(b, "decide_us", NULL, NULL);
+        assert_true(stages > 0 && stages < 100000);
+    }
+    json_int_t uptime = integer_at(root, "uptime_us", NULL, NULL);
+    assert_int_equal(integer_at(root, "uptime_s", NULL, NULL), uptime / 1000000);
+    json_int_t first  = integer_at(json_array_get(blocks, 1), "committed_us", NULL, NULL);
+    json_int_t second = integer_at(json_array_get(blocks, 0), "committed_us", NULL, NULL);
+    assert_true(0 < first && first < second && second <= uptime);
+    /* A transaction waits for its block to begin, then to be committed. */
+    json_t const *waited =
+        json_object_get(json_object_get(json_object_get(root, "recent"), "latency_us"), "tx");
+    assert_true(integer_at(waited, "p50", NULL, NULL) > 0);
+    assert_int_equal(coh_metric_get(w->env.metrics, COH_M_chain_tx_latency), 7);
+    json_t const *ranks = json_object_get(root, "ranks");
+    assert_int_equal(json_array_size(ranks), SHARDS + 1);
+    assert_int_equal(integer_at(json_array_get(ranks, 0), "at_us", NULL, NULL), uptime);
+    assert_int_equal(integer_at(json_array_get(ranks, 1), "at_us", NULL, NULL),
+                     0); /* no STATS yet */
+    json_decref(root);
+    coh_buf_free(&json);
+}
+
 /* ---- asks ---- */
 
 static _Atomic uint32_t record_cnt;
@@ -1431,6 +1494,7 @@ int main(void)
         CASE(coordinator_imports_blocks_in_order),
         CASE(coordinator_gives_up_an_invalid_import_and_those_above),
         CASE(coordinator_answers_status_as_json),
+        CASE(coordinator_status_shows_the_last_blocks),
         CASE(coordinator_answers_asks),
         CASE(coordinator_brings_what_calls_ask),
         CASE(coordinator_brings_proofs),

@@ -37,13 +37,20 @@ static unsigned empty(void *arg, coh_buf_t *body, char const **content_type)
 
 static unsigned calls;
 
+static coh_httpd_file_t const file = {.body         = {.p = (uint8_t const *)"<p>it", .n = 5},
+                                      .content_type = "text/html; charset=utf-8",
+                                      .policy       = "default-src 'none'; img-src data:",
+                                      .etag         = "\"abc\""};
+
 static int setup(void **state)
 {
     (void)state;
     calls                            = 0;
     page                             = coh_page_new("text/html", "first", 503);
-    coh_httpd_route_t const routes[] = {
-        {"/hello", hello, &calls}, {"/empty", empty, NULL}, {"/page", coh_page_serve, page}};
+    coh_httpd_route_t const routes[] = {{.path = "/hello", .fn = hello, .arg = &calls},
+                                        {.path = "/empty", .fn = empty},
+                                        {.path = "/page", .fn = coh_page_serve, .arg = page},
+                                        {.path = "/file", .file = &file}};
     return coh_httpd_start(&httpd, "127.0.0.1:0", routes, COH_CNT(routes)) == COH_OK ? 0 : -1;
 }
 
@@ -131,6 +138,78 @@ static void httpd_head_has_no_body(void **state)
     assert_status(text, 200);
     assert_non_null(strstr(text, "Content-Length: 8\r\n"));
     assert_string_equal(body_of(text), "");
+}
+
+/* The value of a header in an answer's head, up to 127 characters; NULL if it is not there, and a failure if it is there twice. */
+static char const *header(char const *text, char const *name)
+{
+    static char value[128];
+    char line[64];
+    int n             = snprintf(line, sizeof(line), "\r\n%s: ", name);
+    char const *found = strcasestr(text, line);
+    if (found == NULL || found > body_of(text)) {
+        return NULL;
+    }
+    found += n;
+    char const *again = strcasestr(found, line);
+    assert_true(again == NULL || again > body_of(text));
+    (void)snprintf(value, sizeof(value), "%.*s", (int)strcspn(found, "\r"), found);
+    return value;
+}
+
+static void httpd_headers_of_data(void **state)
+{
+    (void)state;
+    static char const *const requests[][2] = {
+        {"GET", "/hello"}, {"HEAD", "/hello"}, {"GET", "/page"}, {"GET", "/nowhere"}, {"PUT", "/"}};
+    for (size_t i = 0; i < COH_CNT(requests); i++) {
+        char const *text = ask(requests[i][0], requests[i][1]);
+        assert_string_equal(header(text, "Cache-Control"), "no-store");
+        assert_string_equal(header(text, "X-Content-Type-Options"), "nosniff");
+        assert_string_equal(header(text, "Content-Security-Policy"),
+                            "default-src 'none'; frame-ancestors 'none'");
+        assert_string_equal(header(text, "Cross-Origin-Resource-Policy"), "same-origin");
+        assert_null(header(text, "ETag"));
+        assert_null(header(text, "Access-Control-Allow-Origin"));
+    }
+}
+
+static void httpd_sends_a_file(void **state)
+{
+    (void)state;
+    static char const *const methods[] = {"GET", "HEAD"};
+    for (size_t i = 0; i < COH_CNT(methods); i++) {
+        char const *text = ask(methods[i], "/file");
+        assert_status(text, 200);
+        assert_string_equal(header(text, "Content-Type"), file.content_type);
+        assert_string_equal(header(text, "Content-Length"), "5");
+        assert_string_equal(header(text, "Cache-Control"), "no-cache");
+        assert_string_equal(header(text, "ETag"), "\"abc\"");
+        assert_string_equal(header(text, "Content-Security-Policy"), file.policy);
+        assert_string_equal(header(text, "X-Content-Type-Options"), "nosniff");
+        assert_string_equal(body_of(text), i == 0 ? "<p>it" : "");
+    }
+    assert_status(ask("POST", "/file"), 405);
+}
+
+static void httpd_sends_a_file_once(void **state)
+{
+    (void)state;
+    static char const *const known[]   = {"\"abc\"", "\"x\", W/\"abc\"", "*"};
+    static char const *const unknown[] = {"\"x\"", "abc", "", "\"abcd\""};
+    char request[256];
+    for (size_t i = 0; i < COH_CNT(known) + COH_CNT(unknown); i++) {
+        bool same = i < COH_CNT(known);
+        (void)snprintf(
+            request,
+            sizeof(request),
+            "GET /file HTTP/1.1\r\nHost: x\r\nIf-None-Match: %s\r\nConnection: close\r\n\r\n",
+            same ? known[i] : unknown[i - COH_CNT(known)]);
+        char const *text = ask_raw(request);
+        assert_status(text, same ? 304 : 200);
+        assert_string_equal(header(text, "ETag"), "\"abc\"");
+        assert_string_equal(body_of(text), same ? "" : "<p>it");
+    }
 }
 
 static void httpd_empty_answer(void **state)
@@ -262,7 +341,7 @@ static void httpd_start_errors(void **state)
 {
     (void)state;
     coh_httpd_t *other               = NULL;
-    coh_httpd_route_t const routes[] = {{"/hello", hello, &calls}};
+    coh_httpd_route_t const routes[] = {{.path = "/hello", .fn = hello, .arg = &calls}};
     static char const *const bad[]   = {"",
                                         "localhost",
                                         ":",
@@ -287,6 +366,9 @@ int main(void)
     struct CMUnitTest const tests[] = {
         cmocka_unit_test_setup_teardown(httpd_get, setup, teardown),
         cmocka_unit_test_setup_teardown(httpd_head_has_no_body, setup, teardown),
+        cmocka_unit_test_setup_teardown(httpd_headers_of_data, setup, teardown),
+        cmocka_unit_test_setup_teardown(httpd_sends_a_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(httpd_sends_a_file_once, setup, teardown),
         cmocka_unit_test_setup_teardown(httpd_empty_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(httpd_unknown_path, setup, teardown),
         cmocka_unit_test_setup_teardown(httpd_other_methods, setup, teardown),
