@@ -16,6 +16,8 @@
 /* Accounts of one bucket that are sorted by insertion; more come from who looks for them. */
 #define INSERTION_MAX 24u
 #define SCRATCH_KEEP  ((size_t)64 << 20)
+/* Leaves are made in another order than items are in: so many before it is needed, an item's memory is asked for. */
+#define AHEAD 8u
 
 typedef struct {
     coh_mv_item_t const *item;
@@ -27,12 +29,11 @@ typedef struct account {
     coh_hash_t hash;           /* of the address */
     coh_mv_item_t const *item; /* NULL: it did not change itself */
     slot_t const *slots;       /* NULL: none, else slot_cnt of them, of any generation */
+    coh_hash_t const *root;    /* of the storage; NULL: not known from slots */
     uint32_t slot_cnt;
-    bool has_root;
-    coh_hash_t root; /* of the storage, with has_root */
-    coh_mpt_change_t *change;
-    uint8_t *leaf; /* COH_NODE_VALUE_MAX octets of room */
 } account_t;
+
+_Static_assert(sizeof(account_t) == COH_CACHE_LINE, "they are moved and looked at whole");
 
 typedef struct {
     coh_mpt_t *mpt;
@@ -41,8 +42,10 @@ typedef struct {
     coh_buf_t *undo;
     slot_t *slots; /* by address, generation, hash */
     size_t slot_cnt;
-    account_t **accounts; /* by hash */
+    account_t *accounts; /* by hash; AHEAD empty ones behind */
     size_t account_cnt;
+    coh_mpt_change_t *changes; /* of accounts, in the same order */
+    uint8_t *leaves;           /* likewise, COH_TRIE_ACCOUNT_MAX octets of room each */
 } update_t;
 
 static void *take(update_t *u, size_t cnt, size_t elem)
@@ -106,8 +109,8 @@ static bool same_account(slot_t const *a, slot_t const *b)
 
 static int compare_accounts(void const *a, void const *b)
 {
-    account_t const *x = *(account_t *const *)a;
-    account_t const *y = *(account_t *const *)b;
+    account_t const *x = a;
+    account_t const *y = b;
     return memcmp(x->hash.b, y->hash.b, sizeof(x->hash.b));
 }
 
@@ -136,10 +139,10 @@ static uint32_t bucket_of(coh_hash_t const *hash)
 }
 
 /* Sorts by bucket in one pass, then within buckets, which mostly hold few. */
-static void sort_accounts(update_t *u, account_t *accounts, size_t cnt)
+static void sort_accounts(update_t *u, account_t const *accounts, size_t cnt)
 {
     uint32_t *ends = take(u, COH_ROOTS_BUCKET_CNT + 1, sizeof(*ends));
-    u->accounts    = take(u, cnt, sizeof(*u->accounts));
+    u->accounts    = take(u, cnt + AHEAD, sizeof(*u->accounts));
     memset(ends, 0, (COH_ROOTS_BUCKET_CNT + 1) * sizeof(*ends));
     for (size_t i = 0; i < cnt; i++) {
         ends[bucket_of(&accounts[i].hash) + 1]++;
@@ -148,19 +151,22 @@ static void sort_accounts(update_t *u, account_t *accounts, size_t cnt)
         ends[b + 1] += ends[b];
     }
     for (size_t i = 0; i < cnt; i++) { /* afterwards ends[b] is where bucket b ends */
-        u->accounts[ends[bucket_of(&accounts[i].hash)]++] = &accounts[i];
+        u->accounts[ends[bucket_of(&accounts[i].hash)]++] = accounts[i];
     }
     uint32_t first = 0;
     for (size_t b = 0; b < COH_ROOTS_BUCKET_CNT; first = ends[b++]) {
-        account_t **v = u->accounts + first;
-        size_t n      = ends[b] - first;
+        account_t *v = u->accounts + first;
+        size_t n     = ends[b] - first;
         if (n > INSERTION_MAX) {
             qsort(v, n, sizeof(*v), compare_accounts);
             continue;
         }
         for (size_t i = 1; i < n; i++) {
-            account_t *a = v[i];
-            size_t k     = i;
+            if (compare_accounts(&v[i - 1], &v[i]) <= 0) {
+                continue;
+            }
+            account_t a = v[i];
+            size_t k    = i;
             for (; k > 0 && compare_accounts(&v[k - 1], &a) > 0; k--) {
                 v[k] = v[k - 1];
             }
@@ -194,10 +200,10 @@ static void list_accounts(update_t *u, coh_mv_item_t const *items, size_t cnt)
     hash_accounts(accounts, n);
     sort_accounts(u, accounts, n);
     for (size_t i = 0; i < n; i++) {
-        account_t *a    = u->accounts[i];
-        account_t *last = u->account_cnt == 0 ? NULL : u->accounts[u->account_cnt - 1];
+        account_t const *a = &u->accounts[i];
+        account_t *last    = u->account_cnt == 0 ? NULL : &u->accounts[u->account_cnt - 1];
         if (last == NULL || !coh_hash_eq(&last->hash, &a->hash)) {
-            u->accounts[u->account_cnt++] = a;
+            u->accounts[u->account_cnt++] = *a;
             continue;
         }
         COH_ASSERT((last->item == NULL) != (a->item == NULL));
@@ -207,6 +213,9 @@ static void list_accounts(update_t *u, coh_mv_item_t const *items, size_t cnt)
             last->slots    = a->slots;
             last->slot_cnt = a->slot_cnt;
         }
+    }
+    for (size_t i = 0; i < AHEAD; i++) {
+        u->accounts[u->account_cnt + i] = (account_t){0};
     }
 }
 
@@ -239,14 +248,16 @@ static coh_bytes_t word_rlp(uint8_t out[WORD_RLP_MAX], coh_u256_t const *word)
 
 static coh_err_t update_storage(update_t *u, size_t *slot_cnt)
 {
-    coh_mpt_job_t *jobs       = take(u, u->account_cnt, sizeof(*jobs));
-    account_t **of            = take(u, u->account_cnt, sizeof(account_t *)); /* each job */
+    size_t max                = COH_MIN(u->account_cnt, u->slot_cnt);
+    coh_mpt_job_t *jobs       = take(u, max, sizeof(*jobs));
+    account_t **of            = take(u, max, sizeof(account_t *)); /* each job */
+    coh_hash_t *roots         = take(u, max, sizeof(*roots));
     coh_mpt_change_t *changes = take(u, u->slot_cnt, sizeof(*changes));
     uint8_t *text             = take(u, u->slot_cnt, WORD_RLP_MAX);
     size_t job_cnt            = 0;
     size_t n                  = 0;
-    for (size_t i = 0; i < u->account_cnt; i++) {
-        account_t *a = u->accounts[i];
+    for (size_t i = 0; i < u->account_cnt && u->slot_cnt != 0; i++) {
+        account_t *a = &u->accounts[i];
         if (a->slot_cnt != 0) {
             pick_generation(a);
         }
@@ -270,8 +281,8 @@ static coh_err_t update_storage(update_t *u, size_t *slot_cnt)
     }
     COH_TRY(coh_mpt_update(u->mpt, u->block, jobs, job_cnt, u->undo));
     for (size_t i = 0; i < job_cnt; i++) {
-        of[i]->has_root = true;
-        coh_node_root(&of[i]->root, &jobs[i].node);
+        coh_node_root(&roots[i], &jobs[i].node);
+        of[i]->root = &roots[i];
     }
     return COH_OK;
 }
@@ -284,50 +295,70 @@ static uint8_t const *old_root(coh_bytes_t old)
     return old.p + old.n - COH_TRIE_ACCOUNT_ROOT_FROM_END;
 }
 
+/* A job's part of the accounts. */
+typedef struct {
+    update_t *u;
+    size_t first;
+} bucket_t;
+
+/* Asks for the memory of the account after some others, of this bucket or the next. */
+static void fetch_item(account_t const *a)
+{
+    for (size_t at = 0; a->item != NULL && at < sizeof(*a->item); at += COH_CACHE_LINE) {
+        __builtin_prefetch((char const *)a->item + at);
+    }
+}
+
 /* coh_mpt_resolve_t: makes the leaf of account idx of a bucket. */
 static void make_leaf(void *arg, size_t idx, coh_bytes_t old)
 {
-    account_t *a              = ((account_t **)arg)[idx];
+    bucket_t const *bucket    = arg;
+    size_t at                 = bucket->first + idx;
+    account_t const *a        = &bucket->u->accounts[at];
+    uint8_t *leaf             = bucket->u->leaves + at * COH_TRIE_ACCOUNT_MAX;
     coh_mv_item_t const *item = a->item;
     size_t n                  = 0;
+    fetch_item(a + AHEAD);
     if (item == NULL) {
-        if (old.n != 0 && a->has_root) {
+        if (old.n != 0 && a->root != NULL) {
+            COH_ASSERT(old.n <= COH_TRIE_ACCOUNT_MAX);
             n = old.n;
-            memcpy(a->leaf, old.p, n);
-            memcpy(a->leaf + n - COH_TRIE_ACCOUNT_ROOT_FROM_END, a->root.b, sizeof(a->root.b));
+            memcpy(leaf, old.p, n);
+            memcpy(leaf + n - COH_TRIE_ACCOUNT_ROOT_FROM_END, a->root->b, sizeof(a->root->b));
         }
     } else if (item->value.flags & COH_ACCOUNT_EXISTS) {
         coh_value_t const *v       = &item->value;
-        coh_trie_account_t account = {.nonce        = v->nonce,
-                                      .balance      = v->word,
-                                      .storage_root = a->has_root ? a->root : COH_EMPTY_TRIE_ROOT,
-                                      .code_hash =
-                                          coh_value_has_code(v) ? v->code_hash : COH_KECCAK_EMPTY};
-        if (!a->has_root && !item->wiped && old.n != 0) {
+        coh_trie_account_t account = {
+            .nonce        = v->nonce,
+            .balance      = v->word,
+            .storage_root = a->root != NULL ? *a->root : COH_EMPTY_TRIE_ROOT,
+            .code_hash    = coh_value_has_code(v) ? v->code_hash : COH_KECCAK_EMPTY};
+        if (a->root == NULL && !item->wiped && old.n != 0) {
             memcpy(account.storage_root.b, old_root(old), sizeof(account.storage_root.b));
         }
-        n = coh_trie_account_write(a->leaf, &account);
+        n = coh_trie_account_write(leaf, &account);
     }
-    a->change->value = coh_bytes(a->leaf, n);
+    bucket->u->changes[at].value = coh_bytes(leaf, n);
 }
 
 static coh_err_t update_buckets(update_t *u, coh_trie_outcome_t *out)
 {
-    coh_mpt_job_t *jobs =
-        take(u, COH_MIN(u->account_cnt, (size_t)COH_ROOTS_BUCKET_CNT), sizeof(*jobs));
-    coh_mpt_change_t *changes = take(u, u->account_cnt, sizeof(*changes));
-    uint8_t *leaves           = take(u, u->account_cnt, COH_NODE_VALUE_MAX);
-    size_t job_cnt            = 0;
+    size_t max          = COH_MIN(u->account_cnt, (size_t)COH_ROOTS_BUCKET_CNT);
+    coh_mpt_job_t *jobs = take(u, max, sizeof(*jobs));
+    bucket_t *buckets   = take(u, max, sizeof(*buckets));
+    size_t job_cnt      = 0;
+    u->changes          = take(u, u->account_cnt, sizeof(*u->changes));
+    u->leaves           = take(u, u->account_cnt, COH_TRIE_ACCOUNT_MAX);
     for (size_t i = 0; i < u->account_cnt; i++) {
-        account_t *a = u->accounts[i];
-        changes[i]   = (coh_mpt_change_t){.key = a->hash};
-        a->change    = &changes[i];
-        a->leaf      = leaves + i * COH_NODE_VALUE_MAX;
-        if (i == 0 || bucket_of(&u->accounts[i - 1]->hash) != bucket_of(&a->hash)) {
-            jobs[job_cnt++] = (coh_mpt_job_t){.id      = coh_mpt_id_bucket(bucket_of(&a->hash)),
-                                              .changes = &changes[i],
-                                              .resolve = make_leaf,
-                                              .arg     = &u->accounts[i]};
+        account_t const *a = &u->accounts[i];
+        u->changes[i]      = (coh_mpt_change_t){.key = a->hash};
+        if (i == 0 || bucket_of(&a[-1].hash) != bucket_of(&a->hash)) {
+            buckets[job_cnt] = (bucket_t){.u = u, .first = i};
+            jobs[job_cnt]    = (coh_mpt_job_t){.id      = coh_mpt_id_bucket(bucket_of(&a->hash)),
+                                               .changes = &u->changes[i],
+                                               .resolve = make_leaf,
+                                               .arg     = &buckets[job_cnt]};
+            job_cnt++;
         }
         jobs[job_cnt - 1].cnt++;
     }
