@@ -1,11 +1,12 @@
 /* cmd_status.c: asks a running cluster how it is, and shows the answer to a person, or as JSON to a
    program.
 
-   Two samples a second apart give the rates; --watch goes on like that. A member that the answer does not have is shown as
-   "-": an older or newer server can be asked too. */
+   Two samples a second apart give the rates; --watch goes on like that: on a terminal one screen, else a line of key=value for each second. A member that the
+   answer does not have is shown as "-": an older or newer server can be asked too. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "common/obs/metrics.h"
 #include "deploy/cohort/args.h"
 #include "deploy/cohort/cmd.h"
+#include "deploy/cohort/screen.h"
 
 #define RANKS_SHOWN_MAX 1024
 
@@ -171,15 +173,23 @@ static void put_totals(coh_buf_t *out, json_t const *before, json_t const *after
 
 static void put_latencies(coh_buf_t *out, json_t const *root)
 {
-    static char const *const stages[] = {"settle", "prepare", "decide", "commit"};
+    static char const *const stages[] = {"settle", "prepare", "decide", "commit", "tx"};
     figure_t const ms                 = {.v = 1000, .known = true};
     json_t const *latency             = json_object_get(root, "latency_us");
-    coh_buf_printf(out, "\nlatency (ms)  %10s %10s\n", "p50", "p99");
+    json_t const *recent              = json_object_get(root, "recent");
+    json_t const *lately              = json_object_get(recent, "latency_us");
+    coh_buf_printf(out, "\nlatency (ms)    last ");
+    put(out, 2, figure(recent, "blocks"), 0, " blocks");
+    coh_buf_printf(
+        out, " %21s\n%24s %10s %10s %10s\n", "since the start", "p50", "p99", "p50", "p99");
     for (size_t i = 0; i < COH_CNT(stages); i++) {
-        json_t const *stage = json_object_get(latency, stages[i]);
-        coh_buf_printf(out, "  %-12s", stages[i]);
-        put(out, 10, ratio(figure(stage, "p50"), ms, 1), 2, "");
-        put(out, 11, ratio(figure(stage, "p99"), ms, 1), 2, "");
+        json_t const *of[] = {json_object_get(lately, stages[i]),
+                              json_object_get(latency, stages[i])};
+        coh_buf_printf(out, "  %-11s", stages[i]);
+        for (size_t k = 0; k < COH_CNT(of); k++) {
+            put(out, 11, ratio(figure(of[k], "p50"), ms, 1), 2, "");
+            put(out, 11, ratio(figure(of[k], "p99"), ms, 1), 2, "");
+        }
         coh_buf_put_u8(out, '\n');
     }
 }
@@ -235,30 +245,31 @@ static void put_ranks(coh_buf_t *out, json_t const *before, json_t const *after,
     }
 }
 
-/* Asks once. text, if not NULL, gets the JSON as it came. What is wrong is told to standard error. */
-static coh_err_t ask(server_t const *server, sample_t *out, coh_buf_t *text)
+/* Asks once. text, if not NULL, gets the JSON as it came; problem, what is wrong, with an end of line. */
+static coh_err_t ask(server_t const *server, sample_t *out, coh_buf_t *text, coh_buf_t *problem)
 {
     coh_op_status_answer_t answer;
     coh_op_status_request_t const request = {.none_ = 0};
     coh_err_t rc                          = coh_client_status(server->client, &answer, &request);
     if (rc == COH_ETIMEOUT) {
-        (void)fprintf(stderr,
-                      "cohort status: no answer from %s in %" PRIu64
-                      " ms; is the cluster running, and is this its client-listen?\n",
-                      server->addr,
-                      server->timeout_ms);
+        coh_buf_printf(problem,
+                       "no answer from %s in %" PRIu64
+                       " ms; is the cluster running, and is this its client-listen?\n",
+                       server->addr,
+                       server->timeout_ms);
         return rc;
     }
     if (rc != COH_OK) {
-        (void)fprintf(
-            stderr, "cohort status: %s: %s\n", server->addr, coh_client_error(server->client));
+        coh_buf_printf(problem, "%s: %s\n", server->addr, coh_client_error(server->client));
         return rc;
     }
     json_error_t error;
     out->at_us = coh_clock_mono_us();
     out->root  = json_loadb((char const *)answer.json.p, answer.json.n, 0, &error);
     if (!json_is_object(out->root)) {
-        (void)fprintf(stderr, "cohort status: %s: the answer is no JSON object\n", server->addr);
+        json_decref(out->root);
+        out->root = NULL;
+        coh_buf_printf(problem, "%s: the answer is no JSON object\n", server->addr);
         return COH_EMALFORMED;
     }
     if (text != NULL) {
@@ -284,43 +295,125 @@ static coh_err_t print(coh_buf_t const *text)
     return fwrite(text->p, 1, text->n, stdout) == text->n && fflush(stdout) == 0 ? COH_OK : COH_EIO;
 }
 
-/* Shows a new picture every second, over the last one on a terminal, until nobody reads it any more. A cluster that does not answer may
-   come back: it is asked again. */
+/* Set by SIGINT and SIGTERM while watching. */
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int signal_no)
+{
+    (void)signal_no;
+    stopped = 1;
+}
+
+/* A system call that waits ends early: no SA_RESTART. */
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+/* One line for a program or a log. */
+static void put_line(coh_buf_t *out, sample_t const *before, sample_t const *after)
+{
+    double seconds         = (double)(after->at_us - before->at_us) / 1e6;
+    json_t const *old      = json_object_get(before->root, "totals");
+    json_t const *now      = json_object_get(after->root, "totals");
+    json_t const *late     = json_object_get(json_object_get(after->root, "recent"), "latency_us");
+    json_t const *tx       = json_object_get(late, "tx");
+    figure_t const ms      = {.v = 1000, .known = true};
+    figure_t const rate_tx = rate(old, now, "tx", seconds);
+    coh_buf_printf(out, "uptime_s=");
+    put(out, 0, figure(after->root, "uptime_s"), 0, "");
+    coh_buf_printf(out, " state=");
+    put_text(out, after->root, "state");
+    coh_buf_printf(out, " head=");
+    put(out, 0, figure(json_object_get(after->root, "head"), "number"), 0, "");
+    coh_buf_printf(out, " tx_s=");
+    put(out, 0, rate_tx, 0, "");
+    coh_buf_printf(out, " blocks_s=");
+    put(out, 0, rate(old, now, "blocks", seconds), 1, "");
+    coh_buf_printf(out, " cross_percent=");
+    put(out, 0, ratio(rate(old, now, "tx_cross", seconds), rate_tx, 100), 1, "");
+    coh_buf_printf(out, " p50_ms=");
+    put(out, 0, ratio(figure(tx, "p50"), ms, 1), 2, "");
+    coh_buf_printf(out, " p99_ms=");
+    put(out, 0, ratio(figure(tx, "p99"), ms, 1), 2, "");
+    coh_buf_printf(out, " pool=");
+    put(out, 0, figure(json_object_get(after->root, "pool"), "tx"), 0, "");
+    coh_buf_printf(out, " retractions=");
+    put(out, 0, figure(now, "retractions"), 0, "");
+    coh_buf_printf(out, " aborted=");
+    put(out, 0, figure(now, "aborted"), 0, "");
+    coh_buf_put_u8(out, '\n');
+}
+
+/* Shows how it is every second, until a signal comes or nobody reads it any more: on a terminal over the last picture, else a line. A cluster that does not answer
+   may come back: it is asked again. */
 static coh_err_t watch(server_t const *server)
 {
-    static char const home_and_clear[] = "\033[H\033[2J";
-    bool on_terminal                   = isatty(STDOUT_FILENO) == 1;
-    sample_t before                    = {0};
-    coh_buf_t text                     = COH_BUF_INIT;
-    coh_err_t rc                       = COH_OK;
-    while (rc == COH_OK) {
+    bool on_terminal  = isatty(STDOUT_FILENO) == 1;
+    sample_t before   = {0};
+    coh_buf_t text    = COH_BUF_INIT;
+    coh_buf_t problem = COH_BUF_INIT;
+    catch_signals();
+    coh_err_t rc = on_terminal ? coh_screen_open() : COH_OK;
+    while (rc == COH_OK && !stopped) {
         sample_t after = {0};
-        bool answered  = ask(server, &after, NULL) == COH_OK;
-        if (answered && before.root != NULL) {
+        coh_buf_clear(&problem);
+        bool answered = ask(server, &after, NULL, &problem) == COH_OK;
+        if (!answered && !stopped) {
+            /* What was seen last stays on the screen, below the words. */
+            coh_buf_t shown = COH_BUF_INIT;
+            coh_buf_put(&shown, problem.p, problem.n);
+            coh_buf_printf(&shown, "%s", on_terminal && text.n > 0 ? "It was:\n\n" : "");
+            coh_buf_put(&shown, text.p, on_terminal ? text.n : 0);
+            rc = on_terminal ? coh_screen_show(coh_buf_bytes(&shown)) : COH_OK;
+            if (!on_terminal) {
+                (void)fprintf(
+                    stderr, "cohort status: %.*s", (int)problem.n, (char const *)problem.p);
+            }
+            coh_buf_free(&shown);
+        } else if (answered && before.root != NULL) {
             coh_buf_clear(&text);
-            coh_buf_printf(&text, "%s", on_terminal ? home_and_clear : "");
-            put_all(&text, &before, &after);
-            coh_buf_put_u8(&text, '\n');
-            rc = print(&text);
+            if (on_terminal) {
+                put_all(&text, &before, &after);
+                rc = coh_screen_show(coh_buf_bytes(&text));
+            } else {
+                put_line(&text, &before, &after);
+                rc = print(&text);
+            }
         }
         json_decref(before.root);
         before = after;
-        if (!answered) {
-            json_decref(before.root);
-            before.root = NULL;
+        if (!stopped) {
+            sleep_a_second();
         }
-        sleep_a_second();
+    }
+    if (on_terminal && rc == COH_OK) {
+        rc = coh_screen_close();
     }
     json_decref(before.root);
     coh_buf_free(&text);
+    coh_buf_free(&problem);
     return rc;
+}
+
+/* Says on standard error what is wrong. */
+static void complain(coh_buf_t *problem)
+{
+    if (problem->n > 0) {
+        (void)fprintf(stderr, "cohort status: %.*s", (int)problem->n, (char const *)problem->p);
+    }
+    coh_buf_free(problem);
 }
 
 static coh_err_t show(server_t const *server, bool json, coh_buf_t *out)
 {
-    sample_t before = {0};
-    sample_t after  = {0};
-    coh_err_t rc    = ask(server, &before, json ? out : NULL);
+    sample_t before   = {0};
+    sample_t after    = {0};
+    coh_buf_t problem = COH_BUF_INIT;
+    coh_err_t rc      = ask(server, &before, json ? out : NULL, &problem);
     if (rc != COH_OK) {
         goto out;
     }
@@ -329,12 +422,13 @@ static coh_err_t show(server_t const *server, bool json, coh_buf_t *out)
         goto out;
     }
     sleep_a_second();
-    rc = ask(server, &after, NULL);
+    rc = ask(server, &after, NULL, &problem);
     if (rc != COH_OK) {
         goto out;
     }
     put_all(out, &before, &after);
 out:
+    complain(&problem);
     json_decref(before.root);
     json_decref(after.root);
     return rc;
@@ -351,7 +445,10 @@ int coh_cmd_status(int argc, char **argv)
             "connect", "ADDRESS", &connect, "nanomsg address of the cluster (its client-listen)"),
         COH_ARG_U64_ROW(
             "timeout-ms", "N", &timeout_ms, 1, 3600000, "how long to wait for an answer, in ms"),
-        COH_ARG_FLAG_ROW("watch", &watching, "show it anew every second, until interrupted"),
+        COH_ARG_FLAG_ROW(
+            "watch",
+            &watching,
+            "show it anew every second, until interrupted; a line each if that is no terminal"),
         COH_ARG_FLAG_ROW("json", &json, "print the cluster's answer as JSON, without rates"),
     };
     coh_command_t const command = {
