@@ -15,7 +15,7 @@
 #include "common/config/genesis.h"
 #include "common/kv/kv.h"
 
-#define COH_DATADIR_FORMAT 2u
+#define COH_DATADIR_FORMAT 3u
 
 typedef struct coh_datadir coh_datadir_t;
 
