@@ -486,6 +486,16 @@ static void op_status(void *arg, uint64_t ticket, coh_op_status_request_t const 
     coh_buf_free(&json);
 }
 
+static void op_backup(void *arg, uint64_t ticket, coh_op_backup_request_t const *req)
+{
+    coh_co_backup(arg, ticket, req);
+}
+
+static void op_backup_state(void *arg, uint64_t ticket, coh_op_backup_state_request_t const *req)
+{
+    coh_co_backup_state(arg, ticket, req);
+}
+
 coh_gateway_backend_t const coh_co_backend = {
 #define COH_OP_REC(REC, rec)
 #define COH_OP(id, OP, op, doc) .op = op_##op,

@@ -547,6 +547,7 @@ static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
     memcpy(header, f->sealed->hash.b, sizeof(coh_hash_t));
     memcpy(header + sizeof(coh_hash_t), d.header.p, d.header.n);
     c->env->disk(c->env, req);
+    c->decided = number;
 }
 
 /* settle_pool tells the pool what became of the block's transactions, and reports those left out. Returns how many had an effect on another shard than their home. */
@@ -1175,6 +1176,11 @@ static void dispatch(coh_coordinator_t *c, uint32_t shard, coh_msg_t const *m)
             fail_rank(c, shard + 1, name, "not asked for");
         }
         break;
+    case COH_MSG_BACKED_UP:
+        if (coh_co_on_backed_up(c, shard, &m->u.backed_up) != COH_OK) {
+            fail_rank(c, shard + 1, name, "not asked for");
+        }
+        break;
     case COH_MSG_RECOVERED:
         if (coh_admission_recovered(c->admission, shard, &m->u.recovered) != COH_OK) {
             fail_rank(c, shard + 1, name, "not asked for");
@@ -1245,6 +1251,10 @@ static void on_disk_done(coh_node_t *node, coh_disk_req_t *req)
     }
     if (tag == COH_CO_DISK_ASK) {
         coh_co_disk_ask_done(c, req);
+        return;
+    }
+    if (tag == COH_CO_DISK_BACKUP || tag == COH_CO_DISK_MANIFEST) {
+        coh_co_disk_backup_done(c, req);
         return;
     }
     coh_disk_req_free(req);
@@ -1344,6 +1354,7 @@ static void free_coordinator(coh_coordinator_t *c)
         end_flight(&c->flights[i]);
     }
     coh_imports_fini(&c->imports);
+    coh_backup_fini(&c->backup);
     coh_gateway_free(c->gateway);
     coh_pool_free(c->pool);
     coh_recent_free(c->recent);
@@ -1509,6 +1520,7 @@ coh_err_t coh_coordinator_new(coh_coordinator_t **out,
     }
     open_modules(c, sink);
     coh_metric_set(c->metrics, COH_M_chain_head, c->recovery.head);
+    c->decided = c->recovery.head;
     if (c->recovery.fresh) {
         coh_disk_req_t *req = coh_recovery_identity(&c->recovery);
         req->tag            = COH_CO_DISK_IDENTITY;

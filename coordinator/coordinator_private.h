@@ -6,6 +6,7 @@
 #include "common/state/directory.h"
 #include "coordinator/admission.h"
 #include "coordinator/ask.h"
+#include "coordinator/backup.h"
 #include "coordinator/calls.h"
 #include "coordinator/chain.h"
 #include "coordinator/commit.h"
@@ -47,8 +48,10 @@ typedef enum {
     COH_CO_DISK_IDENTITY, /* first start */
     COH_CO_DISK_DECISION, /* arg: block */
     COH_CO_DISK_INDEX,
-    COH_CO_DISK_QUERY, /* for a client */
-    COH_CO_DISK_ASK,   /* for an ask */
+    COH_CO_DISK_QUERY,  /* for a client */
+    COH_CO_DISK_ASK,    /* for an ask */
+    COH_CO_DISK_BACKUP, /* this and the next: see backup.h */
+    COH_CO_DISK_MANIFEST,
 } coh_co_disk_tag_t;
 
 /* A block under way, from BLOCK to COMMIT. */
@@ -146,6 +149,9 @@ struct coh_coordinator {
 
     coh_imports_t imports; /* not begun */
 
+    uint64_t decided; /* the highest block whose decision record was handed to the disk */
+    coh_backup_t backup;
+
     /* Scratch, kept from block to block. */
     coh_buf_t send_txs;
     coh_buf_t addrs;
@@ -174,6 +180,15 @@ void coh_co_free_proofs(coh_coordinator_t *c);
 
 /* coh_co_disk_query_done goes on with a client's question whose read is back; takes req. */
 void coh_co_disk_query_done(coh_coordinator_t *c, coh_disk_req_t *req);
+
+/* coh_co_backup begins a backup for a client, coh_co_backup_state answers how far one is. coh_co_on_backed_up takes a shard's word: COH_EPROTO if it was not asked.
+   coh_co_disk_backup_done takes req: this rank's own, or the manifest's. */
+void coh_co_backup(coh_coordinator_t *c, uint64_t ticket, coh_op_backup_request_t const *req);
+void coh_co_backup_state(coh_coordinator_t *c,
+                         uint64_t ticket,
+                         coh_op_backup_state_request_t const *req);
+coh_err_t coh_co_on_backed_up(coh_coordinator_t *c, uint32_t shard, coh_msg_backed_up_t const *m);
+void coh_co_disk_backup_done(coh_coordinator_t *c, coh_disk_req_t *req);
 
 /* Asks (asks.c): coh_co_disk_ask_done goes on with one whose read is back, and takes req; coh_co_end_asks answers all that are open with COH_ECLOSED;
    coh_co_tell_head tells the listener of the head, coh_co_pooled of a transaction. */

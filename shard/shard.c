@@ -59,7 +59,8 @@ enum {
     TAG_LOADED, /* flat values of genesis or of redo records */
     TAG_PAGES,  /* of the tries, at start */
     TAG_RECOVERY_MARK,
-    TAG_READS
+    TAG_READS,
+    TAG_BACKUP
 };
 
 /* At start, for genesis and redo records alike: LOADING (the flat tables and the tries get values; again for as long as there are some) ─▶ TAKING (what the tries have to write) ─▶
@@ -1179,6 +1180,35 @@ static bool poll_tries(coh_shard_t *s)
     return did;
 }
 
+/* ---- backups ---- */
+
+/* The store is copied as it is after all writes handed out so far. Whatever flush is among those is of committed blocks, which the coordinator's copy has; and of each block that has been voted
+   on the redo record is there. */
+static coh_err_t on_backup(coh_shard_t *s, coh_msg_backup_t const *m)
+{
+    if (s->state != SHARD_RUNNING) {
+        return COH_EPROTO;
+    }
+    s->env->disk(s->env, coh_disk_backup_new(COH_DISK_BACKUP, TAG_BACKUP, m->backup, m->path));
+    return COH_OK;
+}
+
+static void on_backup_done(coh_shard_t *s, coh_disk_req_t const *req)
+{
+    coh_disk_backup_t const *b = req->backup;
+    coh_msg_backed_up_t m      = {
+             .backup     = req->arg,
+             .list       = b->list,
+             .file_cnt   = b->file_cnt,
+             .file_bytes = b->file_bytes,
+    };
+    if (req->err != COH_OK) {
+        char const *text = coh_err_str(req->err);
+        m.failed = b->failed.n != 0 ? coh_buf_bytes(&b->failed) : coh_bytes(text, strlen(text));
+    }
+    coh_wire_put_backed_up(to_coordinator(s), &m);
+}
+
 /* ---- sender recovery for the coordinator ---- */
 
 static coh_err_t on_recover(coh_shard_t *s, coh_msg_recover_t const *m)
@@ -1272,6 +1302,7 @@ static coh_err_t on_coordinator_message(coh_shard_t *s, coh_msg_t const *m)
         return s->state == SHARD_RUNNING ? coh_callq_add(s->calls, &m->u.call) : COH_EPROTO;
     case COH_MSG_PROVE: return on_prove(s, &m->u.prove);
     case COH_MSG_RECOVER: return on_recover(s, &m->u.recover);
+    case COH_MSG_BACKUP: return on_backup(s, &m->u.backup);
     case COH_MSG_STOP: return on_stop(s);
     default: return COH_EPROTO;
     }
@@ -1335,6 +1366,11 @@ static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
                  "directory from a backup",
                  coh_err_str(rc));
         }
+        return;
+    }
+    if (req->tag == TAG_BACKUP) {
+        on_backup_done(s, req);
+        coh_disk_req_free(req);
         return;
     }
     if (req->kind != COH_DISK_READ) {

@@ -20,6 +20,13 @@ typedef enum {
     COH_OP_TX_DROPPED   = 3,
 } coh_op_tx_state_t;
 
+/* How far a backup is, as BACKUP_STATE answers. */
+typedef enum {
+    COH_OP_BACKUP_RUNNING = 0,
+    COH_OP_BACKUP_DONE    = 1, /* whole, and durable */
+    COH_OP_BACKUP_FAILED  = 2, /* what there is of it will not be restored */
+} coh_op_backup_state_t;
+
 #define COH_REC_T_SUBMITTED coh_op_submitted_t
 #define COH_REC_T_ACCOUNT   coh_op_account_t
 #define COH_REC_T_RECEIPT   coh_op_receipt_t

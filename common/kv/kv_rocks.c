@@ -514,7 +514,12 @@ coh_err_t coh_kv_rocks_open(coh_kv_t **out,
     rc = coh_vlog_open(&rocks->values, path, VALUE_FILE_BYTES);
     if (rc != COH_OK) {
         if (err_text != NULL) {
-            coh_buf_printf(err_text, "cannot read the folder %s", path);
+            coh_buf_printf(err_text,
+                           rc == COH_EMISMATCH
+                               ? "the files of values in %s are of another format than this "
+                                 "program's (1); start the version that made them"
+                               : "cannot read the folder %s",
+                           path);
         }
         rocks_close(&rocks->base);
         return rc;

@@ -20,6 +20,8 @@
 #define FILE_MODE  0640
 #define NAME_START "values-"
 #define NAME_END   ".val"
+/* A file begins with a page of its own: this text, zeros. */
+#define HEADER "cohort values 1\n"
 
 struct coh_vlog {
     char *folder;
@@ -51,6 +53,28 @@ static char *path_of(coh_vlog_t const *vlog, uint64_t number)
     return (char *)path.p;
 }
 
+/* Whether a file of the folder is of this format. One whose beginning was interrupted has no header, and nothing refers to it. */
+static coh_err_t check_header(int folder, char const *name)
+{
+    char found[sizeof(HEADER) - 1] = {0};
+    static char const none[sizeof(found)];
+    int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return COH_EIO;
+    }
+    ssize_t n    = pread(fd, found, sizeof(found), 0);
+    coh_err_t rc = COH_OK;
+    if (n < 0) {
+        rc = COH_EIO;
+    } else if (memcmp(found, HEADER, sizeof(found)) != 0 &&
+               memcmp(found, none, sizeof(found)) != 0) {
+        COH_LOG_ERR("vlog", "file is of another format", "file=%s", name);
+        rc = COH_EMISMATCH;
+    }
+    (void)close(fd);
+    return rc;
+}
+
 coh_err_t coh_vlog_open(coh_vlog_t **out, char const *folder, uint64_t file_bytes)
 {
     DIR *dir = opendir(folder);
@@ -61,19 +85,21 @@ coh_err_t coh_vlog_open(coh_vlog_t **out, char const *folder, uint64_t file_byte
     vlog->folder     = coh_strdup(folder);
     vlog->file_bytes = file_bytes;
     vlog->fd         = -1;
+    coh_err_t rc     = COH_OK;
     errno            = 0;
-    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+    for (struct dirent *entry = readdir(dir); rc == COH_OK && entry != NULL; entry = readdir(dir)) {
         if (strncmp(entry->d_name, NAME_START, sizeof(NAME_START) - 1) == 0) {
             uint64_t number = strtoull(entry->d_name + sizeof(NAME_START) - 1, NULL, 10);
             vlog->number    = COH_MAX(vlog->number, number);
+            rc              = check_header(dirfd(dir), entry->d_name);
         }
         errno = 0;
     }
-    bool all = errno == 0;
+    rc = rc == COH_OK && errno != 0 ? COH_EIO : rc;
     (void)closedir(dir);
-    if (!all) {
+    if (rc != COH_OK) {
         coh_vlog_close(vlog);
-        return COH_EIO;
+        return rc;
     }
     *out = vlog;
     return COH_OK;
@@ -100,31 +126,6 @@ static void end_file(coh_vlog_t *vlog)
         (void)close(vlog->fd);
     }
     vlog->fd = -1;
-}
-
-/* Makes the next file, and its name durable. */
-static coh_err_t next_file(coh_vlog_t *vlog)
-{
-    end_file(vlog);
-    char *path = path_of(vlog, ++vlog->number);
-    int flags  = O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC;
-    vlog->end  = 0;
-    vlog->fd   = open(path, flags | O_DIRECT, FILE_MODE);
-    if (vlog->fd < 0 && errno == EINVAL) { /* not on this file system; it may have been created */
-        (void)unlink(path);
-        vlog->fd = open(path, flags, FILE_MODE);
-    }
-    free(path);
-    int folder   = open(vlog->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok      = vlog->fd >= 0 && folder >= 0 && fsync(folder) == 0;
-    coh_err_t rc = ok ? COH_OK : failed(vlog, vlog->number, "new file failed");
-    if (folder >= 0) {
-        (void)close(folder);
-    }
-    if (rc != COH_OK) {
-        end_file(vlog);
-    }
-    return rc;
 }
 
 static void reserve(coh_vlog_t *vlog, size_t n)
@@ -159,6 +160,39 @@ static coh_err_t write_all(coh_vlog_t *vlog, size_t n)
         at += is_all ? (size_t)done : took;
     }
     return fdatasync(vlog->fd) == 0 ? COH_OK : failed(vlog, vlog->number, "sync failed");
+}
+
+/* Makes the next file with its header, and both durable. */
+static coh_err_t next_file(coh_vlog_t *vlog)
+{
+    end_file(vlog);
+    char *path = path_of(vlog, ++vlog->number);
+    int flags  = O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC;
+    vlog->end  = 0;
+    vlog->fd   = open(path, flags | O_DIRECT, FILE_MODE);
+    if (vlog->fd < 0 && errno == EINVAL) { /* not on this file system; it may have been created */
+        (void)unlink(path);
+        vlog->fd = open(path, flags, FILE_MODE);
+    }
+    free(path);
+    int folder   = open(vlog->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok      = vlog->fd >= 0 && folder >= 0 && fsync(folder) == 0;
+    coh_err_t rc = ok ? COH_OK : failed(vlog, vlog->number, "new file failed");
+    if (folder >= 0) {
+        (void)close(folder);
+    }
+    if (rc == COH_OK) {
+        reserve(vlog, ALIGN);
+        memset(vlog->buf, 0, ALIGN);
+        memcpy(vlog->buf, HEADER, sizeof(HEADER) - 1);
+        rc = write_all(vlog, ALIGN);
+    }
+    if (rc != COH_OK) {
+        end_file(vlog);
+        return rc;
+    }
+    vlog->end = ALIGN;
+    return COH_OK;
 }
 
 coh_err_t coh_vlog_append(coh_vlog_t *vlog, coh_bytes_t value, uint8_t ref[COH_VLOG_REF_SZ])

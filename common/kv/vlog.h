@@ -3,7 +3,7 @@
    copy into the page cache twice (write-ahead log, then table), and the page cache new pages for
    both; here it costs one checksum and one write past the cache, from memory that is used again.
 
-   Files are named values-<number>.val, and filled one after another; opening never goes on with an
+   Files are named values-<number>.val, begin with a header that says their format, and are filled one after another; opening never goes on with an
    old one, so that what an interrupted append has left behind is no more than unused space. What is
    in them is found by references alone: an append is done, durably, before its reference is written
    anywhere. Nothing is ever removed. */
@@ -20,7 +20,7 @@ typedef struct coh_vlog coh_vlog_t;
 
 /* coh_vlog_open looks into folder (copied), which must exist and belong to this process.
    file_bytes: a file that has reached this size is not appended to any more.
-   Returns: COH_OK; COH_EIO */
+   Returns: COH_OK; COH_EMISMATCH a file of another format; COH_EIO */
 coh_err_t coh_vlog_open(coh_vlog_t **out, char const *folder, uint64_t file_bytes);
 void coh_vlog_close(coh_vlog_t *vlog);
 

@@ -39,8 +39,28 @@ coh_disk_req_t *coh_disk_read_new(uint32_t tag, coh_kv_table_t table, size_t cnt
     return req;
 }
 
+coh_disk_req_t *coh_disk_backup_new(coh_disk_kind_t kind,
+                                    uint32_t tag,
+                                    uint64_t arg,
+                                    coh_bytes_t path)
+{
+    coh_disk_req_t *req = coh_disk_req_new(kind, tag, arg);
+    req->backup         = coh_calloc(1, sizeof(*req->backup));
+    req->backup->path   = coh_calloc(path.n + 1, 1);
+    if (path.n != 0) {
+        memcpy(req->backup->path, path.p, path.n);
+    }
+    return req;
+}
+
 void coh_disk_req_free(coh_disk_req_t *req)
 {
+    if (req->backup != NULL) {
+        free(req->backup->path);
+        coh_buf_free(&req->backup->text);
+        coh_buf_free(&req->backup->failed);
+        free(req->backup);
+    }
     coh_kv_batch_free(&req->batch);
     coh_kv_batch_free(&req->after);
     coh_buf_free(&req->values);
@@ -62,5 +82,7 @@ void coh_disk_req_carry_out(coh_disk_req_t *req, coh_kv_t *kv, bool sync)
         req->err = kv->ops->multi_get(
             kv, req->table, req->key_cnt, req->keys, req->errs, req->lens, &req->values);
         break;
+    case COH_DISK_BACKUP:
+    case COH_DISK_MANIFEST: req->err = COH_EUNSUPPORTED; break;
     }
 }

@@ -11,6 +11,12 @@ coh_disk_req_t *coh_disk_req_new(coh_disk_kind_t kind, uint32_t tag, uint64_t ar
    (uint8_t *)(req->keys + cnt). */
 coh_disk_req_t *coh_disk_read_new(uint32_t tag, coh_kv_table_t table, size_t cnt, size_t key_sz);
 
+/* coh_disk_backup_new makes a BACKUP or MANIFEST. path: copied */
+coh_disk_req_t *coh_disk_backup_new(coh_disk_kind_t kind,
+                                    uint32_t tag,
+                                    uint64_t arg,
+                                    coh_bytes_t path);
+
 /* coh_disk_req_free frees a request and what hangs on it; also one at the beginning of a larger allocation, which goes with it. */
 void coh_disk_req_free(coh_disk_req_t *req);
 

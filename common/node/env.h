@@ -14,8 +14,20 @@ typedef enum {
     COH_DISK_WRITE,      /* batch, without sync */
     COH_DISK_WRITE_SYNC, /* batch, durable when done */
     COH_DISK_INGEST, /* batch of sorted PUTs of one table, then after (optional, unsynced), in this order */
-    COH_DISK_READ, /* keys of one table */
+    COH_DISK_READ,   /* keys of one table */
+    COH_DISK_BACKUP, /* copy the store as it is after all writes and ingests handed out before, and before those handed out later; they need not wait for the copy */
+    COH_DISK_MANIFEST, /* write what makes a backup whole */
 } coh_disk_kind_t;
+
+/* A backup of a rank, or its manifest. The runtime knows how; where there is none (simulation), it is refused with COH_EUNSUPPORTED. */
+typedef struct {
+    char *path;       /* owned; of the backup: the rank's own is below it */
+    coh_buf_t text;   /* owned; MANIFEST: what it says */
+    coh_buf_t failed; /* owned; out: why it failed */
+    coh_hash_t list;  /* out, as the rest: SHA-256 of the list of files */
+    uint64_t file_cnt;
+    uint64_t file_bytes;
+} coh_disk_backup_t;
 
 /* One request to a rank's store. Writes and ingests are carried out one after another in the order handed out; reads
    run beside them and see some prefix of them. The request is the state machine's to allocate; it is taken by the runtime until it
@@ -27,10 +39,11 @@ typedef struct coh_disk_req {
     /* READ */
     coh_kv_table_t table;
     size_t key_cnt;
-    coh_bytes_t *keys; /* borrowed until done */
-    coh_err_t *errs;   /* key_cnt; out: COH_OK or COH_ENOTFOUND */
-    size_t *lens;      /* key_cnt; out */
-    coh_buf_t values;  /* out: values one after another */
+    coh_bytes_t *keys;         /* borrowed until done */
+    coh_err_t *errs;           /* key_cnt; out: COH_OK or COH_ENOTFOUND */
+    size_t *lens;              /* key_cnt; out */
+    coh_buf_t values;          /* out: values one after another */
+    coh_disk_backup_t *backup; /* owned; BACKUP, MANIFEST */
     /* all */
     coh_err_t err;             /* out */
     uint64_t elapsed_us;       /* out: time that the store took */

@@ -14,6 +14,8 @@
     X(statetest, "run official Ethereum state tests")                                       \
     X(blocktest, "run official Ethereum blockchain tests")                                  \
     X(check, "walk a data directory and say what is wrong with it")                         \
+    X(backup, "copy the data of a running cluster, all ranks at one block")                 \
+    X(restore, "make a data directory of a backup")                                         \
     X(reshard, "lay a data directory out for another number of shards")                     \
     X(status, "show what a running cluster is doing")                                       \
     X(version, "show the version of the program and of its libraries")

@@ -11,6 +11,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/hex.h"
+#include "deploy/cohort/backup.h"
 #include "deploy/cohort/files.h"
 #include "deploy/cohort/swap.h"
 
@@ -104,6 +105,8 @@ coh_err_t coh_datadir_open(coh_datadir_t **out,
 }
 
 bool coh_datadir_is_fresh(coh_datadir_t const *dd) { return dd->fresh; }
+
+char const *coh_datadir_folder(coh_datadir_t const *dd) { return dd->folder; }
 
 char const *coh_datadir_genesis_path(coh_datadir_t const *dd) { return dd->genesis_path; }
 
@@ -250,6 +253,7 @@ coh_err_t coh_datadir_open_kv(coh_datadir_t *dd,
 {
     COH_ASSERT(!dd->fresh);
     coh_kv_t *kv = NULL;
+    COH_TRY(coh_backup_clear(dd->folder, err_text));
     /* The store makes what is missing; here something must be there. */
     if (access(dd->kv_path, F_OK) != 0) {
         coh_buf_printf(err_text, "%s is missing; restore the folder from a backup", dd->kv_path);

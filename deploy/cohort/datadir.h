@@ -2,6 +2,7 @@
 
      DIR/rank-2.lock          flock of the process that uses rank 2's folder, with its PID
      DIR/rank-2/genesis.json  copy of what the chain was started with, if that was a file
+     DIR/rank-2/checkpoint/   of a backup that is being copied; cleared away by the next start
      DIR/rank-2/db/           RocksDB; its META table holds the identity under "id/"
      DIR/rank-2.new/          a first start that was interrupted; cleared away by the next
      DIR/next, DIR/previous, DIR/swap   see swap.h: all folders being replaced
@@ -14,7 +15,7 @@
 #include "common/config/genesis.h"
 #include "common/kv/kv.h"
 
-#define COH_DATADIR_FORMAT 2u
+#define COH_DATADIR_FORMAT 3u
 
 typedef struct coh_datadir coh_datadir_t;
 
@@ -29,6 +30,9 @@ coh_err_t coh_datadir_open(coh_datadir_t **out,
 
 /* True if there is no folder for the rank yet. */
 bool coh_datadir_is_fresh(coh_datadir_t const *dd);
+
+/* coh_datadir_folder is the rank's folder. Lives as long as dd. */
+char const *coh_datadir_folder(coh_datadir_t const *dd);
 
 /* coh_datadir_genesis_path is where a folder that is not fresh keeps its genesis.json. Lives as long as dd. */
 char const *coh_datadir_genesis_path(coh_datadir_t const *dd);

@@ -33,9 +33,12 @@ struct coh_disk {
     int log_rank;
     coh_disk_wake_fn *wake;
     void *wake_arg;
+    coh_disk_backups_t const *backups;
     lane_t writer;
     lane_t reader;
-    coh_err_t write_err; /* writer thread: the first failure */
+    lane_t copier;              /* of backups */
+    _Atomic bool copier_ending; /* a copy under way is to end: any time before the threads do */
+    coh_err_t write_err;        /* writer thread: the first failure */
     pthread_mutex_t done_lock;
     list_t done;               /* done_lock */
     _Atomic uint32_t done_cnt; /* hint for take; the list itself is read under done_lock */
@@ -134,14 +137,56 @@ static coh_err_t ingest(coh_disk_t *disk, coh_disk_req_t const *req)
     return req->after.cnt != 0 ? write_batch(disk, &req->after, false) : COH_OK;
 }
 
+static bool is_batch(coh_disk_req_t const *req)
+{
+    return req->kind == COH_DISK_WRITE || req->kind == COH_DISK_WRITE_SYNC;
+}
+
+/* Hands a request to a lane; any thread. */
+static void lane_put(lane_t *lane, coh_disk_req_t *req)
+{
+    lock(&lane->lock);
+    bool was_empty = lane->queue.first == NULL;
+    list_push(&lane->queue, req);
+    if (was_empty) {
+        (void)pthread_cond_signal(&lane->filled);
+    }
+    unlock(&lane->lock);
+}
+
+/* Makes the checkpoint that the copier then copies. */
+static void begin_backup(coh_disk_t *disk, coh_disk_req_t *req)
+{
+    req->err = disk->write_err == COH_OK ? disk->backups->checkpoint(disk->backups->arg, req)
+                                         : disk->write_err;
+    if (req->err == COH_OK) {
+        lane_put(&disk->copier, req);
+        return;
+    }
+    list_t one = {0};
+    list_push(&one, req);
+    finish(disk, &one);
+}
+
+static void serve_copies(coh_disk_t *disk, list_t *queue)
+{
+    while (queue->first != NULL) {
+        list_t one          = {0};
+        coh_disk_req_t *req = list_pop(queue);
+        uint64_t start_us   = coh_clock_mono_us();
+        req->err            = disk->backups->copy(disk->backups->arg, req, &disk->copier_ending);
+        req->elapsed_us     = coh_clock_mono_us() - start_us;
+        list_push(&one, req);
+        finish(disk, &one);
+    }
+}
+
 /* Takes a run of writes off queue and carries it out with one sync, after its last synced write. */
 static void write_group(coh_disk_t *disk, list_t *queue)
 {
     list_t group              = {0};
     coh_disk_req_t *last_sync = NULL;
-    for (int i = 0;
-         i < GROUP_CNT_MAX && queue->first != NULL && queue->first->kind != COH_DISK_INGEST;
-         i++) {
+    for (int i = 0; i < GROUP_CNT_MAX && queue->first != NULL && is_batch(queue->first); i++) {
         coh_disk_req_t *req = list_pop(queue);
         list_push(&group, req);
         last_sync = req->kind == COH_DISK_WRITE_SYNC ? req : last_sync;
@@ -168,8 +213,12 @@ static void write_group(coh_disk_t *disk, list_t *queue)
 static void serve_writes(coh_disk_t *disk, list_t *queue)
 {
     while (queue->first != NULL) {
-        if (queue->first->kind != COH_DISK_INGEST) {
+        if (is_batch(queue->first)) {
             write_group(disk, queue);
+            continue;
+        }
+        if (queue->first->kind == COH_DISK_BACKUP) {
+            begin_backup(disk, list_pop(queue));
             continue;
         }
         list_t one          = {0};
@@ -215,6 +264,8 @@ static void *lane_main(void *arg)
         }
         if (lane == &disk->writer) {
             serve_writes(disk, &queue);
+        } else if (lane == &disk->copier) {
+            serve_copies(disk, &queue);
         } else {
             serve_reads(disk, &queue);
         }
@@ -251,6 +302,7 @@ static void lane_stop(lane_t *lane)
 coh_disk_t *coh_disk_new(coh_kv_t *kv,
                          coh_metrics_t *metrics,
                          int log_rank,
+                         coh_disk_backups_t const *backups,
                          coh_disk_wake_fn *wake,
                          void *arg)
 {
@@ -258,12 +310,16 @@ coh_disk_t *coh_disk_new(coh_kv_t *kv,
     disk->kv         = kv;
     disk->metrics    = metrics;
     disk->log_rank   = log_rank;
+    disk->backups    = backups;
     disk->wake       = wake;
     disk->wake_arg   = arg;
     int rc           = pthread_mutex_init(&disk->done_lock, NULL);
     COH_ASSERT(rc == 0);
     lane_start(&disk->writer, disk, "coh-write");
     lane_start(&disk->reader, disk, "coh-read");
+    if (backups != NULL) {
+        lane_start(&disk->copier, disk, "coh-backup");
+    }
     return disk;
 }
 
@@ -271,8 +327,12 @@ void coh_disk_stop(coh_disk_t *disk)
 {
     COH_ASSERT(!disk->stopped);
     disk->stopped = true;
+    atomic_store(&disk->copier_ending, true);
     lane_stop(&disk->writer);
     lane_stop(&disk->reader);
+    if (disk->backups != NULL) { /* after the writer, who hands copies on */
+        lane_stop(&disk->copier);
+    }
 }
 
 void coh_disk_free(coh_disk_t *disk)
@@ -285,22 +345,19 @@ void coh_disk_free(coh_disk_t *disk)
 void coh_disk_put(coh_disk_t *disk, coh_disk_req_t *req)
 {
     disk->outstanding_cnt++;
-    req->err = COH_OK;
-    if (disk->stopped) {
-        req->err   = COH_ECLOSED;
+    req->err       = COH_OK;
+    bool is_backup = req->kind == COH_DISK_BACKUP || req->kind == COH_DISK_MANIFEST;
+    if (disk->stopped || (is_backup && disk->backups == NULL)) {
+        req->err   = disk->stopped ? COH_ECLOSED : COH_EUNSUPPORTED;
         list_t one = {0};
         list_push(&one, req);
         finish(disk, &one);
         return;
     }
-    lane_t *lane = req->kind == COH_DISK_READ ? &disk->reader : &disk->writer;
-    lock(&lane->lock);
-    bool was_empty = lane->queue.first == NULL;
-    list_push(&lane->queue, req);
-    if (was_empty) {
-        (void)pthread_cond_signal(&lane->filled);
-    }
-    unlock(&lane->lock);
+    lane_put(req->kind == COH_DISK_READ       ? &disk->reader
+             : req->kind == COH_DISK_MANIFEST ? &disk->copier
+                                              : &disk->writer,
+             req);
 }
 
 coh_disk_req_t *coh_disk_take(coh_disk_t *disk)

@@ -15,6 +15,7 @@
 #include "common/obs/log.h"
 #include "coordinator/gateway/gateway_http.h"
 #include "coordinator/gateway/gateway_nn.h"
+#include "deploy/cohort/backup.h"
 #include "deploy/cohort/datadir.h"
 #include "deploy/cohort/status_page.h"
 #include "deploy/cohort/verifier.h"
@@ -37,6 +38,8 @@ struct coh_rank {
         *genesis;       /* own_genesis, the sibling's or the one given; NULL until there */
     char *genesis_path; /* NULL if it was given */
     coh_kv_t *kv;
+    coh_backup_source_t backup_source;
+    coh_disk_backups_t backups;
     coh_metrics_t *metrics;
     coh_guard_t *guard; /* NULL: all ranks are of this process */
     coh_runtime_t *runtime;
@@ -251,12 +254,22 @@ static coh_err_t open_guard(coh_rank_t *rank, coh_buf_t *err_text)
 static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
 {
     COH_TRY(open_guard(rank, err_text));
-    coh_config_t const *config    = rank->config;
-    uint32_t worker_cnt           = (uint32_t)config->node_threads;
+    coh_config_t const *config = rank->config;
+    uint32_t worker_cnt        = (uint32_t)config->node_threads;
+    rank->backup_source        = (coh_backup_source_t){
+               .kv       = rank->kv,
+               .folder   = coh_datadir_folder(rank->datadir),
+               .genesis  = coh_datadir_genesis_path(rank->datadir),
+               .under    = config->node_backups,
+               .rank     = rank->idx,
+               .rank_cnt = rank->options.transport->rank_cnt,
+    };
+    rank->backups                 = coh_backup_of(&rank->backup_source);
     coh_runtime_options_t options = {
         .transport    = rank->options.transport,
         .kv           = rank->kv,
         .kv_is_rocks  = true,
+        .backups      = &rank->backups,
         .metrics      = rank->metrics,
         .owns_process = rank->options.owns_process,
         .fingerprint  = fingerprint(config, rank->genesis),

@@ -19,7 +19,7 @@ typedef struct {
         *sink; /* rank 0 without clients: where answers go; borrowed until close, or NULL */
     /* The chain's beginning; borrowed until close. NULL: node-genesis, or the copy in the folder. */
     coh_genesis_t const *genesis;
-    bool watches_ranks;         /* of other processes: see net-silence-seconds */
+    bool watches_ranks; /* of other processes: see net-silence-seconds */
     coh_rank_t *
         sibling; /* another rank of this process whose genesis to share, closed later than this one; or NULL */
 } coh_rank_options_t;

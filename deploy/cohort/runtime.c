@@ -200,8 +200,9 @@ coh_err_t coh_runtime_new(coh_runtime_t **out, coh_runtime_options_t const *opti
         &(coh_envelope_t){.fingerprint = options->fingerprint, .sender = rt->env.rank});
     coh_vigil_init(
         &rt->vigil, rt->env.rank, rt->env.rank_cnt, options->silence_us, coh_clock_mono_us());
-    rt->disk = coh_disk_new(options->kv, options->metrics, (int)rt->env.rank, wake_from_disk, rt);
-    *out     = rt;
+    rt->disk = coh_disk_new(
+        options->kv, options->metrics, (int)rt->env.rank, options->backups, wake_from_disk, rt);
+    *out = rt;
     return COH_OK;
 }
 

@@ -11,6 +11,7 @@
 #include "common/net/guard.h"
 #include "common/net/transport.h"
 #include "common/node/env.h"
+#include "deploy/cohort/disk.h"
 
 typedef struct coh_runtime coh_runtime_t;
 
@@ -25,12 +26,13 @@ typedef struct {
 #define COH_RUNTIME_SOURCE_MAX 4
 
 typedef struct {
-    coh_transport_t *transport; /* borrowed until free */
-    coh_kv_t *kv;               /* borrowed until free */
-    bool kv_is_rocks;           /* export RocksDB's figures */
-    coh_metrics_t *metrics;     /* borrowed until free; may be NULL */
-    bool owns_process;          /* export the process' figures: one runtime of each process */
-    uint64_t fingerprint;       /* of the cluster, for the envelope of frames */
+    coh_transport_t *transport;        /* borrowed until free */
+    coh_kv_t *kv;                      /* borrowed until free */
+    bool kv_is_rocks;                  /* export RocksDB's figures */
+    coh_disk_backups_t const *backups; /* borrowed until free; NULL: none can be made */
+    coh_metrics_t *metrics;            /* borrowed until free; may be NULL */
+    bool owns_process;    /* export the process' figures: one runtime of each process */
+    uint64_t fingerprint; /* of the cluster, for the envelope of frames */
     uint32_t worker_cnt;
     coh_guard_t
         *guard; /* of the peers (guard.h); borrowed until free; NULL: they are of this process */

@@ -13,107 +13,11 @@
 
 #include "common/base/clock.h"
 #include "common/kv/kv.h"
+#include "tests/mpi/operate.h"
 #include "tests/mpi/traffic.h"
-#include "tests/support/flat_root.h"
-
-#define RANKS_MAX 8u
 
 static uint64_t seed;
 static bool is_long;
-
-/* Runs a command; its exit code, and what it printed in text if that is not NULL (NUL-terminated). */
-COH_PRINTF(2, 3) static int run(coh_buf_t *text, char const *fmt, ...)
-{
-    char command[512];
-    va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(command, sizeof(command), fmt, args);
-    va_end(args);
-    assert_true(n > 0 && (size_t)n < sizeof(command));
-    FILE *out = popen(command, "r");
-    assert_non_null(out);
-    char chunk[4096];
-    size_t got;
-    while ((got = fread(chunk, 1, sizeof(chunk), out)) > 0) {
-        if (text != NULL) {
-            coh_buf_put(text, chunk, got);
-        }
-    }
-    if (text != NULL) {
-        coh_buf_put_u8(text, 0);
-    }
-    int status = pclose(out);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* The command succeeds and says expected; or fails and does. */
-static void expect(int code, char const *command, char const *dir, char const *expected)
-{
-    coh_buf_t text = COH_BUF_INIT;
-    int found      = run(&text, COHORT_PROGRAM " %s '%s' 2>&1", command, dir);
-    if (found != code || strstr((char const *)text.p, expected) == NULL) {
-        fail_msg("cohort %s: exit code %d, expected %d and \"%s\":\n%s",
-                 command,
-                 found,
-                 code,
-                 expected,
-                 (char const *)text.p);
-    }
-    coh_buf_free(&text);
-}
-
-static coh_kv_t *open_store(char const *data, uint32_t rank)
-{
-    char path[256];
-    (void)snprintf(path, sizeof(path), "%s/rank-%u/db", data, rank);
-    coh_kv_t *kv = NULL;
-    assert_int_equal(coh_kv_rocks_open(&kv, path, (size_t)1 << 20, NULL), COH_OK);
-    return kv;
-}
-
-static coh_hash_t head_root(char const *data)
-{
-    coh_hash_t root;
-    coh_kv_t *kv = open_store(data, 0);
-    assert_true(coh_test_head_root(&root, kv));
-    kv->ops->close(kv);
-    return root;
-}
-
-/* What the flat tables of shards that have nothing but them hold, built anew. */
-static coh_hash_t flat_root(char const *data, uint32_t shard_cnt)
-{
-    coh_kv_t *kvs[RANKS_MAX];
-    coh_hash_t root;
-    for (uint32_t s = 0; s < shard_cnt; s++) {
-        kvs[s] = open_store(data, s + 1);
-    }
-    assert_true(coh_test_flat_root(&root, kvs, shard_cnt));
-    for (uint32_t s = 0; s < shard_cnt; s++) {
-        kvs[s]->ops->close(kvs[s]);
-    }
-    return root;
-}
-
-static void start(coh_test_cluster_t *c, uint32_t shard_cnt)
-{
-    c->shard_cnt = shard_cnt;
-    coh_test_cluster_start(c);
-    if (coh_test_cluster_wait_ready(c) < 0) {
-        fail_msg("%u shards: not ready\n%s", shard_cnt, coh_test_cluster_log(c));
-    }
-}
-
-static void expect_acks(coh_test_cluster_t const *c, coh_test_acks_t const *acks)
-{
-    coh_client_t *client = coh_test_client(c, 10000);
-    coh_buf_t text       = COH_BUF_INIT;
-    if (!coh_test_acks_check(acks, client, &text)) {
-        fail_msg("%.*s", (int)text.n, (char const *)text.p);
-    }
-    coh_buf_free(&text);
-    coh_client_close(client);
-}
 
 static void reshard_keeps_the_state(void **state)
 {
@@ -138,7 +42,7 @@ static void reshard_keeps_the_state(void **state)
     cluster.options[0]   = "--block-tx-max 200";
     coh_test_acks_t acks = {0};
     size_t tx_cnt        = is_long ? 20000 : 1200;
-    start(&cluster, 2);
+    coh_test_ops_start(&cluster, 2);
     for (size_t i = 0; i <= COH_CNT(steps); i++) {
         coh_test_traffic(&cluster, &accounts, &acks, &rng, tx_cnt, tx_cnt / 2, NULL, NULL);
         bool is_last = i == COH_CNT(steps);
@@ -147,22 +51,22 @@ static void reshard_keeps_the_state(void **state)
         } else {
             coh_test_cluster_kill(&cluster, -1);
         }
-        expect(0, "check", cluster.data, "nothing wrong");
-        expect(0, "verify --data", cluster.data, "verified up to block");
+        coh_test_ops_expect(0, "check", cluster.data, "nothing wrong");
+        coh_test_ops_expect(0, "verify --data", cluster.data, "verified up to block");
         if (is_last) {
             break;
         }
-        coh_hash_t before = head_root(cluster.data);
+        coh_hash_t before = coh_test_ops_head_root(cluster.data);
         char command[128];
         (void)snprintf(command, sizeof(command), "reshard %s --json --data", steps[i].options);
-        expect(0, command, cluster.data, "\"result\":\"done\"");
-        coh_hash_t after = flat_root(cluster.data, steps[i].shard_cnt);
-        coh_hash_t head  = head_root(cluster.data);
+        coh_test_ops_expect(0, command, cluster.data, "\"result\":\"done\"");
+        coh_hash_t after = coh_test_ops_flat_root(cluster.data, steps[i].shard_cnt);
+        coh_hash_t head  = coh_test_ops_head_root(cluster.data);
         assert_memory_equal(after.b, before.b, sizeof(before.b));
         assert_memory_equal(head.b, before.b, sizeof(before.b));
-        expect(0, "check", cluster.data, "nothing wrong");
-        start(&cluster, steps[i].shard_cnt);
-        expect_acks(&cluster, &acks);
+        coh_test_ops_expect(0, "check", cluster.data, "nothing wrong");
+        coh_test_ops_start(&cluster, steps[i].shard_cnt);
+        coh_test_ops_expect_acks(&cluster, &acks, UINT64_MAX);
         printf("%u shards: %zu acknowledged receipts are there\n", steps[i].shard_cnt, acks.cnt);
     }
     assert_true(acks.cnt >= tx_cnt / 2 * (COH_CNT(steps) + 1));
@@ -174,11 +78,12 @@ static void reshard_keeps_the_state(void **state)
 /* A list of all files in the rank folders with their checksums. */
 static void list(coh_buf_t *out, char const *data)
 {
-    assert_int_equal(run(out,
+    assert_int_equal(
+        coh_test_ops_run(out,
                          "cd '%s' && find rank-* -type f ! -name '*LOG*' ! -name '*.lock' ! -name "
                          "'OPTIONS*' -path '*/db/*.sst' -exec sha256sum {} + | sort -k2",
                          data),
-                     0);
+        0);
 }
 
 static void reshard_refuses_what_is_not_whole(void **state)
@@ -192,24 +97,25 @@ static void reshard_refuses_what_is_not_whole(void **state)
     coh_test_cluster_init(&cluster, 2, &accounts);
     coh_test_traffic_genesis(&cluster, 300);
     coh_test_acks_t acks = {0};
-    start(&cluster, 2);
-    expect(1, "reshard --to 3 --data", cluster.data, "is in use by process");
+    coh_test_ops_start(&cluster, 2);
+    coh_test_ops_expect(1, "reshard --to 3 --data", cluster.data, "is in use by process");
     coh_test_traffic(&cluster, &accounts, &acks, &rng, 300, 300, NULL, NULL);
     assert_int_equal(coh_test_cluster_stop(&cluster), 0);
     char copy[160];
     (void)snprintf(copy, sizeof(copy), "%s/copy", cluster.dir);
 
-    expect(2, "reshard --to 0 --data", cluster.data, "--to SHARDS");
-    expect(2, "reshard --to 2000 --data", cluster.data, "1024");
+    coh_test_ops_expect(2, "reshard --to 0 --data", cluster.data, "--to SHARDS");
+    coh_test_ops_expect(2, "reshard --to 2000 --data", cluster.data, "1024");
     coh_test_sh("cp -r '%s' '%s' && mv '%s/rank-2' '%s/away'", cluster.data, copy, copy, copy);
-    expect(1, "reshard --to 3 --data", copy, "holds no data of rank 2");
+    coh_test_ops_expect(1, "reshard --to 3 --data", copy, "holds no data of rank 2");
     coh_test_sh(
         "mv '%s/away' '%s/rank-2' && cp -r '%s/rank-2' '%s/rank-3'", copy, copy, copy, copy);
-    expect(1, "reshard --to 3 --data", copy, "holds data of rank 3, which the cluster has not");
+    coh_test_ops_expect(
+        1, "reshard --to 3 --data", copy, "holds data of rank 3, which the cluster has not");
     coh_test_sh("rm -r '%s/rank-3'", copy);
 
     /* A damaged page of a trie: found before anything is replaced. */
-    coh_kv_t *kv = open_store(copy, 1);
+    coh_kv_t *kv = coh_test_ops_open_store(copy, 1);
     coh_kv_batch_t batch;
     coh_kv_batch_init(&batch);
     coh_kv_batch_delete_range(&batch, COH_KV_TRIE, coh_bytes("a\0\0", 3), coh_bytes("a\3", 2));
@@ -218,13 +124,13 @@ static void reshard_refuses_what_is_not_whole(void **state)
     kv->ops->close(kv);
     coh_buf_t before = COH_BUF_INIT;
     coh_buf_t after  = COH_BUF_INIT;
-    expect(1, "check", copy, "rank 1: WRONG: the trie of bucket ");
+    coh_test_ops_expect(1, "check", copy, "rank 1: WRONG: the trie of bucket ");
     list(&before, copy);
-    expect(1, "reshard --to 3 --data", copy, "the data is damaged");
+    coh_test_ops_expect(1, "reshard --to 3 --data", copy, "the data is damaged");
     list(&after, copy);
     assert_int_equal(before.n, after.n);
     assert_memory_equal(before.p, after.p, before.n);
-    expect(1, "check", copy, "coordinator of 2 shards");
+    coh_test_ops_expect(1, "check", copy, "coordinator of 2 shards");
     coh_buf_free(&before);
     coh_buf_free(&after);
 
@@ -245,10 +151,10 @@ static void reshard_survives_being_killed(void **state)
     coh_test_cluster_init(&cluster, 2, &accounts);
     coh_test_traffic_genesis(&cluster, 300);
     coh_test_acks_t acks = {0};
-    start(&cluster, 2);
+    coh_test_ops_start(&cluster, 2);
     coh_test_traffic(&cluster, &accounts, &acks, &rng, 300, 300, NULL, NULL);
     coh_test_cluster_kill(&cluster, -1);
-    coh_hash_t before = head_root(cluster.data);
+    coh_hash_t before = coh_test_ops_head_root(cluster.data);
     uint32_t kill_cnt = 0;
     for (int i = 0; i < (is_long ? 40 : 6); i++) {
         uint64_t us = coh_rng_below(&rng, UINT64_C(2500000));
@@ -275,19 +181,20 @@ static void reshard_survives_being_killed(void **state)
         char mark[160];
         (void)snprintf(mark, sizeof(mark), "%s/swap", cluster.data);
         if (access(mark, F_OK) == 0) {
-            expect(1, "check", cluster.data, "run the command that did it");
-            expect(0, "reshard --to 2 --json --data", cluster.data, "\"result\":\"finished\"");
+            coh_test_ops_expect(1, "check", cluster.data, "run the command that did it");
+            coh_test_ops_expect(
+                0, "reshard --to 2 --json --data", cluster.data, "\"result\":\"finished\"");
         }
-        expect(0, "check", cluster.data, "nothing wrong");
-        coh_hash_t root = head_root(cluster.data);
+        coh_test_ops_expect(0, "check", cluster.data, "nothing wrong");
+        coh_hash_t root = coh_test_ops_head_root(cluster.data);
         assert_memory_equal(root.b, before.b, sizeof(before.b));
     }
     printf("killed %u times\n", kill_cnt);
-    expect(0, "reshard --to 1 --json --data", cluster.data, "\"result\":\"done\"");
-    coh_hash_t root = flat_root(cluster.data, 1);
+    coh_test_ops_expect(0, "reshard --to 1 --json --data", cluster.data, "\"result\":\"done\"");
+    coh_hash_t root = coh_test_ops_flat_root(cluster.data, 1);
     assert_memory_equal(root.b, before.b, sizeof(before.b));
-    start(&cluster, 1);
-    expect_acks(&cluster, &acks);
+    coh_test_ops_start(&cluster, 1);
+    coh_test_ops_expect_acks(&cluster, &acks, UINT64_MAX);
     assert_int_equal(coh_test_cluster_stop(&cluster), 0);
     coh_test_acks_free(&acks);
     coh_test_cluster_fini(&cluster);

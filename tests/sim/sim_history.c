@@ -1058,6 +1058,8 @@ static void on_reply(sim_watch_t *watch, uint64_t id, coh_bytes_t data)
     case COH_OP_STATUS: break;
     case COH_OP_EXECUTE: take_execute(h, &request, &answer.u.execute); break;
     case COH_OP_STATE: take_state(h, &request, &answer.u.state); break;
+    case COH_OP_BACKUP:
+    case COH_OP_BACKUP_STATE: break;
     }
 }
 

@@ -118,6 +118,13 @@ static void answer_request(coh_buf_t *out, coh_op_request_t const *m)
         coh_op_put_get_proof_answer(
             out, &(coh_op_get_proof_answer_t){.block = m->u.get_proof.block, .exists = 1});
         break;
+    case COH_OP_BACKUP:
+        coh_op_put_backup_answer(out, &(coh_op_backup_answer_t){.backup = m->u.backup.path.n});
+        break;
+    case COH_OP_BACKUP_STATE:
+        coh_op_put_backup_state_answer(
+            out, &(coh_op_backup_state_answer_t){.block = m->u.backup_state.backup});
+        break;
     }
 }
 

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/rng.h"
@@ -103,7 +104,7 @@ static void vlog_keeps_values_across_files_and_openings(void **state)
         append(f->vlog, refs[i], i, sizes[i]);
         expect(f->vlog, refs[i], i, sizes[i]);
     }
-    /* The first four take 16 KiB of 64, the fifth and sixth fill it; then 20,000 and 70,000; then 3. */
+    /* The header and the first four take 16 KiB of 64, the fifth and sixth fill it; then 20,000 and 70,000; then 3. */
     assert_int_equal(file_cnt(f), 3);
     coh_vlog_close(f->vlog);
     assert_int_equal(coh_vlog_open(&f->vlog, f->folder, FILE_BYTES), COH_OK);
@@ -136,12 +137,12 @@ static void vlog_finds_damage(void **state)
     int fd = open(path, O_RDWR);
     assert_true(fd >= 0);
     uint8_t byte = 0;
-    assert_int_equal(pread(fd, &byte, 1, 4999), 1);
+    assert_int_equal(pread(fd, &byte, 1, 4096 + 4999), 1);
     byte ^= 1;
-    assert_int_equal(pwrite(fd, &byte, 1, 4999), 1);
+    assert_int_equal(pwrite(fd, &byte, 1, 4096 + 4999), 1);
     expect_damaged(f->vlog, refs[0], COH_VLOG_REF_SZ);
     expect(f->vlog, refs[1], 2, 5000);
-    assert_int_equal(ftruncate(fd, 8192 + 4999), 0);
+    assert_int_equal(ftruncate(fd, 4096 + 8192 + 4999), 0);
     (void)close(fd);
     expect_damaged(f->vlog, refs[1], COH_VLOG_REF_SZ);
     expect_damaged(f->vlog, refs[1], COH_VLOG_REF_SZ - 1);
@@ -164,6 +165,66 @@ static void vlog_says_what_it_cannot_open(void **state)
     assert_int_equal(rmdir(f->folder), 0);
     uint8_t ref[COH_VLOG_REF_SZ];
     assert_int_equal(coh_vlog_append(f->vlog, coh_bytes("x", 1), ref), COH_EIO);
+}
+
+/* Writes text to the beginning of a file of the folder. */
+static void put_beginning(fixture_t const *f, char const *name, void const *text, size_t n)
+{
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/%s", f->folder, name);
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, text, n, 0), n);
+    (void)close(fd);
+}
+
+static void vlog_knows_its_files_by_their_header(void **state)
+{
+    fixture_t *f = *state;
+    uint8_t ref[COH_VLOG_REF_SZ];
+    append(f->vlog, ref, 1, 5000);
+    coh_vlog_close(f->vlog);
+    f->vlog = NULL;
+    /* Files that were begun and not gone on with. */
+    static uint8_t const zeros[4096];
+    put_beginning(f, "values-00000002.val", zeros, 0);
+    put_beginning(f, "values-00000003.val", zeros, sizeof(zeros));
+    assert_int_equal(coh_vlog_open(&f->vlog, f->folder, FILE_BYTES), COH_OK);
+    expect(f->vlog, ref, 1, 5000);
+    coh_vlog_close(f->vlog);
+    put_beginning(f, "values-00000001.val", "cohort values 2\n", 16);
+    coh_vlog_t *none = NULL;
+    assert_int_equal(coh_vlog_open(&none, f->folder, FILE_BYTES), COH_EMISMATCH);
+    put_beginning(f, "values-00000001.val", "cohort values 1\n", 16);
+    assert_int_equal(coh_vlog_open(&f->vlog, f->folder, FILE_BYTES), COH_OK);
+}
+
+/* Linked files do not change any more, whatever is appended. */
+static void vlog_links_what_it_holds(void **state)
+{
+    fixture_t *f = *state;
+    uint8_t refs[3][COH_VLOG_REF_SZ];
+    append(f->vlog, refs[0], 1, 70000);
+    append(f->vlog, refs[1], 2, 5000);
+    char folder[80];
+    (void)snprintf(folder, sizeof(folder), "%s/links", f->folder);
+    assert_int_equal(coh_vlog_link(f->vlog, folder), COH_EIO);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_int_equal(coh_vlog_link(f->vlog, folder), COH_OK);
+    append(f->vlog, refs[2], 3, 5000);
+    coh_vlog_t *links;
+    assert_int_equal(coh_vlog_open(&links, folder, FILE_BYTES), COH_OK);
+    expect(links, refs[0], 1, 70000);
+    expect(links, refs[1], 2, 5000);
+    expect_damaged(links, refs[2], COH_VLOG_REF_SZ);
+    expect(f->vlog, refs[2], 3, 5000);
+    /* Nor do appends to one of them touch the other's. */
+    uint8_t ref[COH_VLOG_REF_SZ];
+    append(links, ref, 4, 5000);
+    expect(links, ref, 4, 5000);
+    expect(f->vlog, refs[2], 3, 5000);
+    coh_vlog_close(links);
+    assert_int_equal(coh_vlog_link(f->vlog, folder), COH_EIO); /* they are there */
 }
 
 static uint64_t file_of(uint8_t const *ref) { return coh_load_u64_le(ref); }
@@ -235,6 +296,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             vlog_keeps_values_across_files_and_openings, setup, teardown),
         cmocka_unit_test_setup_teardown(vlog_finds_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(vlog_knows_its_files_by_their_header, setup, teardown),
+        cmocka_unit_test_setup_teardown(vlog_links_what_it_holds, setup, teardown),
         cmocka_unit_test_setup_teardown(vlog_says_what_it_cannot_open, setup, teardown),
         cmocka_unit_test_setup_teardown(vlog_leaves_a_file_whose_name_may_be_lost, setup, teardown),
         cmocka_unit_test(vlog_ends_where_there_is_no_room),
