@@ -82,7 +82,7 @@ typedef struct http {
 /* A WebSocket. */
 typedef struct ws {
     coh_gateway_http_t *gw;
-    int fd;
+    int fd; /* with TLS one end of a pair, at whose other end libmicrohttpd sits */
     conn_t *conn;
     struct MHD_UpgradeResponseHandle *handle;
     wslay_event_context_ptr frames;
@@ -110,6 +110,7 @@ struct coh_gateway_http {
     pthread_t thread;
     bool runs;
     coh_buf_t token; /* empty: none */
+    coh_tls_t tls;
     size_t memory; /* octets of bodies, answers and frames */
     conn_t *waiting, *waiting_last;
     http_t *suspended;
@@ -1095,7 +1096,8 @@ static coh_err_t read_token(coh_gateway_http_t *gw, coh_buf_t *err_text)
 static void raise_fds(coh_gateway_http_t const *gw)
 {
     struct rlimit limit;
-    rlim_t wanted = gw->config->http_connections_max + SPARE_FDS;
+    /* A WebSocket over TLS has a pair of sockets beside its own. */
+    rlim_t wanted = gw->config->http_connections_max * (gw->tls.cert != NULL ? 3 : 1) + SPARE_FDS;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
         limit.rlim_cur = COH_MIN(wanted, limit.rlim_max);
         if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
@@ -1142,8 +1144,15 @@ static coh_err_t start_daemon(coh_gateway_http_t *gw, coh_buf_t *err_text)
         {MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024, NULL},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, gw},
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, gw},
+        {MHD_OPTION_END, 0, NULL}, /* in place of those of TLS */
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, gw->tls.key},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, COH_TLS_PRIORITIES},
         {MHD_OPTION_END, 0, NULL},
     };
+    if (gw->tls.cert != NULL) {
+        flags |= MHD_USE_TLS;
+        options[8] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, gw->tls.cert};
+    }
     gw->daemon = MHD_start_daemon(flags,
                                   0,
                                   NULL,
@@ -1185,6 +1194,8 @@ static void want_pooled(void *arg, bool wanted)
 static coh_err_t open_all(coh_gateway_http_t *gw, coh_genesis_t const *genesis, coh_buf_t *err_text)
 {
     COH_TRY(read_token(gw, err_text));
+    COH_TRY(coh_tls_load(
+        &gw->tls, "http", gw->config->http_tls_cert, gw->config->http_tls_key, err_text));
     raise_fds(gw);
     COH_TRY(coh_rpc_link_new(&gw->link));
     gw->rpc     = coh_rpc_new(&(coh_rpc_deps_t){.config      = gw->config,
@@ -1199,6 +1210,7 @@ static coh_err_t open_all(coh_gateway_http_t *gw, coh_genesis_t const *genesis, 
         return COH_EIO;
     }
     COH_TRY(start_daemon(gw, err_text));
+    coh_tls_free(&gw->tls); /* GnuTLS has its own copy */
     union MHD_DaemonInfo const *info = MHD_get_daemon_info(gw->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     COH_ASSERT(info != NULL);
     COH_TRY(watch(gw, info->epoll_fd, &mark_mhd));
@@ -1298,5 +1310,6 @@ void coh_gateway_http_free(coh_gateway_http_t *gw)
         coh_secret_wipe(gw->token.p, gw->token.n);
     }
     coh_buf_free(&gw->token);
+    coh_tls_free(&gw->tls);
     free(gw);
 }
