@@ -227,6 +227,15 @@ coh_err_t coh_httpd_start(coh_httpd_t **out,
                           coh_httpd_route_t const *routes,
                           size_t route_cnt)
 {
+    return coh_httpd_start_tls(out, addr, NULL, routes, route_cnt);
+}
+
+coh_err_t coh_httpd_start_tls(coh_httpd_t **out,
+                              char const *addr,
+                              coh_tls_t const *tls,
+                              coh_httpd_route_t const *routes,
+                              size_t route_cnt)
+{
     COH_ASSERT(route_cnt <= COH_HTTPD_ROUTE_MAX);
     struct addrinfo *found = NULL;
     COH_TRY(coh_httpd_resolve(&found, addr));
@@ -242,8 +251,16 @@ coh_err_t coh_httpd_start(coh_httpd_t **out,
         {MHD_OPTION_CONNECTION_LIMIT, COH_HTTPD_CONNECTION_MAX, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, COH_HTTPD_IDLE_SECONDS, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES, NULL},
+        {MHD_OPTION_END, 0, NULL}, /* in place of those of TLS */
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, NULL},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, COH_TLS_PRIORITIES},
         {MHD_OPTION_END, 0, NULL},
     };
+    if (tls != NULL && tls->cert != NULL) {
+        flags |= MHD_USE_TLS;
+        options[4]           = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, tls->cert};
+        options[5].ptr_value = tls->key;
+    }
     /* The log callback is first: it hears what is wrong with the others. */
     httpd->daemon = MHD_start_daemon(flags,
                                      0,

@@ -20,6 +20,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/obs/tls.h"
 
 #define COH_HTTPD_CONNECTION_MAX 64
 #define COH_HTTPD_IDLE_SECONDS   15
@@ -58,6 +59,13 @@ coh_err_t coh_httpd_start(coh_httpd_t **out,
                           char const *addr,
                           coh_httpd_route_t const *routes,
                           size_t route_cnt);
+
+/* coh_httpd_start_tls is the same over TLS with tls (used during the call only); NULL or an empty one: in the clear. */
+coh_err_t coh_httpd_start_tls(coh_httpd_t **out,
+                              char const *addr,
+                              coh_tls_t const *tls,
+                              coh_httpd_route_t const *routes,
+                              size_t route_cnt);
 
 /* coh_httpd_port is the port that the server listens on. */
 uint16_t coh_httpd_port(coh_httpd_t const *httpd);

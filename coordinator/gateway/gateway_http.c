@@ -7,7 +7,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -23,6 +22,8 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/clock.h"
+#include "common/config/secret.h"
+#include "common/crypto/hmac.h"
 #include "common/obs/httpd.h"
 #include "common/obs/log.h"
 #include "coordinator/gateway/rpc.h"
@@ -42,9 +43,18 @@
 /* WebSockets that are sent to before others have their turn. */
 #define SETTLE_MAX 256u
 #define TOKEN_MIN  16u
-#define TOKEN_MAX  512u
 /* Descriptors beside those of connections. */
 #define SPARE_FDS 256u
+
+/* A connection. While something is expected of its client, the rest of a request or of a message, or that it reads an answer, it stands in gw->waiting, since_us being
+   when that began. All may take equally long, so the first there is due first. */
+typedef struct conn {
+    coh_gateway_http_t *gw;
+    int fd;
+    bool waits;
+    uint64_t since_us;
+    struct conn *prev, *next;
+} conn_t;
 
 /* An HTTP request.
 
@@ -55,6 +65,7 @@ typedef enum { HTTP_READING, HTTP_ASKED, HTTP_ANSWERED } http_state_t;
 typedef struct http {
     coh_gateway_http_t *gw;
     struct MHD_Connection *connection;
+    conn_t *conn;
     coh_rpc_peer_t *peer;
     http_state_t state;
     bool suspended;
@@ -71,7 +82,8 @@ typedef struct http {
 /* A WebSocket. */
 typedef struct ws {
     coh_gateway_http_t *gw;
-    int fd;
+    int fd; /* with TLS one end of a pair, at whose other end libmicrohttpd sits */
+    conn_t *conn;
     struct MHD_UpgradeResponseHandle *handle;
     wslay_event_context_ptr frames;
     coh_rpc_peer_t *peer;
@@ -97,8 +109,10 @@ struct coh_gateway_http {
     int stop_fd;
     pthread_t thread;
     bool runs;
-    char *token;   /* owned; NULL: none */
+    coh_buf_t token; /* empty: none */
+    coh_tls_t tls;
     size_t memory; /* octets of bodies, answers and frames */
+    conn_t *waiting, *waiting_last;
     http_t *suspended;
     bool mhd_due; /* requests were resumed */
     ws_t *sockets;
@@ -111,6 +125,70 @@ static char mark_mhd;
 static char mark_link;
 static char mark_stop;
 
+/* ---- connections ---- */
+
+static void stop_waiting(conn_t *c)
+{
+    if (c->waits) {
+        coh_gateway_http_t *gw                                  = c->gw;
+        c->waits                                                = false;
+        *(c->prev != NULL ? &c->prev->next : &gw->waiting)      = c->next;
+        *(c->next != NULL ? &c->next->prev : &gw->waiting_last) = c->prev;
+    }
+}
+
+/* start_waiting gives the client of c its time anew. */
+static void start_waiting(conn_t *c)
+{
+    coh_gateway_http_t *gw = c->gw;
+    stop_waiting(c);
+    c->waits                                           = true;
+    c->since_us                                        = coh_clock_mono_us();
+    c->next                                            = NULL;
+    c->prev                                            = gw->waiting_last;
+    *(c->prev != NULL ? &c->prev->next : &gw->waiting) = c;
+    gw->waiting_last                                   = c;
+}
+
+/* How long a client may take in all, silence included, which has a bound of its own. */
+static uint64_t patience_us(coh_gateway_http_t const *gw)
+{
+    return (gw->config->http_idle_seconds + gw->config->http_transfer_seconds) * 1000000;
+}
+
+/* end_waiting cuts those off whose time is over; libmicrohttpd, or the WebSocket's own event, finds them closed. */
+static void end_waiting(coh_gateway_http_t *gw, uint64_t now_us)
+{
+    while (gw->waiting != NULL && now_us - gw->waiting->since_us >= patience_us(gw)) {
+        conn_t *c = gw->waiting;
+        stop_waiting(c);
+        (void)shutdown(c->fd, SHUT_RDWR);
+        coh_metric_add(gw->metrics, COH_M_rpc_reader_dropped, 1);
+    }
+}
+
+/* MHD_NotifyConnectionCallback */
+static void on_connection(void *arg,
+                          struct MHD_Connection *connection,
+                          void **context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        union MHD_ConnectionInfo const *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        COH_ASSERT(info != NULL);
+        conn_t *c = coh_calloc(1, sizeof(*c));
+        c->gw     = arg;
+        c->fd     = info->connect_fd;
+        *context  = c;
+        start_waiting(c);
+    } else if (*context != NULL) {
+        stop_waiting(*context);
+        free(*context);
+        *context = NULL;
+    }
+}
+
 /* ---- headers ---- */
 
 static char const *header(struct MHD_Connection *c, char const *name)
@@ -118,25 +196,83 @@ static char const *header(struct MHD_Connection *c, char const *name)
     return MHD_lookup_connection_value(c, MHD_HEADER_KIND, name);
 }
 
-/* How often the headers that bound a request appear. */
+/* What is looked for in the headers: how often those appear that decide who asks, for what, and where the request ends; and whether two readers would take the head apart
+   alike. libmicrohttpd takes more than RFC 9112 lets it: lines folded or ended by CR or LF alone, NUL in values, spaces before the colon. It hands out names and values where
+   they stand in its buffer, ended by NUL in place of colon and CR LF: what does not stand there as one line after the other was not sent so. */
 typedef struct {
     unsigned host;
     unsigned length;
     unsigned encoding;
-} bounds_t;
+    unsigned once; /* all others that may appear once */
+    bool is_odd;
+    char const *next; /* where the next line begins; NULL before the first */
+} head_t;
 
-static enum MHD_Result count_header(void *arg,
-                                    enum MHD_ValueKind kind,
-                                    char const *name,
-                                    char const *value)
+/* RFC 9110, 5.6.2 */
+static bool is_token(char const *text)
 {
-    bounds_t *b = arg;
+    size_t n = strspn(
+        text, "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+    return n > 0 && text[n] == '\0';
+}
+
+/* RFC 9110, 5.5 */
+static bool is_field_value(char const *text)
+{
+    for (; *text != '\0'; text++) {
+        uint8_t c = (uint8_t)*text;
+        if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum MHD_Result look_at_header(void *arg,
+                                      enum MHD_ValueKind kind,
+                                      char const *name,
+                                      char const *value)
+{
+    static char const *const once[] = {MHD_HTTP_HEADER_CONTENT_TYPE,
+                                       MHD_HTTP_HEADER_AUTHORIZATION,
+                                       MHD_HTTP_HEADER_ORIGIN,
+                                       MHD_HTTP_HEADER_UPGRADE};
+    head_t *head                    = arg;
     (void)kind;
-    (void)value;
-    b->host += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
-    b->length += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
-    b->encoding += strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+    if (value == NULL || !is_token(name) || !is_field_value(value) ||
+        (head->next != NULL && name != head->next)) {
+        head->is_odd = true;
+        return MHD_NO;
+    }
+    char const *at = name + strlen(name) + 1;
+    at += strspn(at, " \t");
+    char const *end = value + strlen(value);
+    head->is_odd    = head->is_odd || at != value || end[1] != '\0';
+    head->next      = end + 2;
+    head->host += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
+    head->length += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
+    head->encoding += strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+    for (size_t i = 0; i < COH_CNT(once); i++) {
+        bool same    = strcasecmp(name, once[i]) == 0;
+        head->is_odd = head->is_odd || (same && (head->once >> i & 1) != 0);
+        head->once |= (unsigned)same << i;
+    }
     return MHD_YES;
+}
+
+/* head_is_plain: every reader would see the same headers, and the request's end at the same place. */
+static bool head_is_plain(head_t const *head, struct MHD_Connection *c, char const *version)
+{
+    if (head->is_odd || head->host > 1 || head->length + head->encoding > 1 ||
+        (head->next != NULL && (head->next[0] != '\0' || head->next[1] != '\0'))) {
+        return false; /* the last: it ends with something else than an empty line, which is two NULs by now */
+    }
+    if (head->encoding > 0) {
+        return strcmp(version, MHD_HTTP_VERSION_1_1) == 0 &&
+               strcasecmp(header(c, MHD_HTTP_HEADER_TRANSFER_ENCODING), "chunked") == 0;
+    }
+    char const *length = head->length > 0 ? header(c, MHD_HTTP_HEADER_CONTENT_LENGTH) : "0";
+    return *length != '\0' && length[strspn(length, "0123456789")] == '\0';
 }
 
 /* is_listed tells whether the n characters at name are one of a comma-separated list, or the list is *. */
@@ -160,19 +296,23 @@ static bool is_listed(char const *list, char const *name, size_t n)
 static bool host_is_allowed(coh_gateway_http_t const *gw, char const *host)
 {
     char name[256];
-    size_t n = strlen(host);
+    size_t n;
+    char const *port;
     uint8_t addr[16];
     if (host[0] == '[') { /* [v6] or [v6]:port */
         char const *end = strchr(host, ']');
         if (end == NULL || (end[1] != '\0' && end[1] != ':')) {
             return false;
         }
+        port = end + 1;
         host++;
         n = (size_t)(end - host);
     } else {
-        n = strcspn(host, ":");
+        n    = strcspn(host, ":");
+        port = host + n;
     }
-    if (n == 0 || n >= sizeof(name)) {
+    if (n == 0 || n >= sizeof(name) ||
+        (*port == ':' && port[1 + strspn(port + 1, "0123456789")] != '\0')) {
         return false;
     }
     memcpy(name, host, n);
@@ -236,6 +376,7 @@ static enum MHD_Result queue(http_t *h, char const *type, bool is_preflight)
     }
     enum MHD_Result rc = MHD_queue_response(h->connection, h->status, r);
     MHD_destroy_response(r);
+    start_waiting(h->conn);
     return rc;
 }
 
@@ -362,6 +503,9 @@ static void on_frame(wslay_event_context_ptr frames,
     ws_t *ws = arg;
     (void)frames;
     if (!wslay_is_ctrl_frame(frame->opcode)) {
+        if (ws->incoming == 0) {
+            start_waiting(ws->conn);
+        }
         ws->incoming +=
             frame->payload_length; /* bounded by wslay: a longer one does not come here */
         recount(ws);
@@ -425,6 +569,7 @@ static void close_socket(ws_t *ws)
         (void)wslay_event_send(
             ws->frames); /* a good-bye with its reason, if there is room for it */
     }
+    stop_waiting(ws->conn);
     coh_rpc_peer_free(ws->peer);
     wslay_event_context_free(ws->frames);
     discharge(gw, &ws->charged, ws->charged);
@@ -440,15 +585,32 @@ static void close_socket(ws_t *ws)
     free(ws);
 }
 
+/* watch_reader, after frames were sent of which there were queued before: the time of a client starts when it leaves something unread, and anew with every frame that it has read. */
+static void watch_reader(ws_t *ws, size_t queued)
+{
+    size_t left = wslay_event_get_queued_msg_count(ws->frames);
+    if (ws->incoming > 0) {
+        return; /* it runs because of that */
+    }
+    if (left == 0) {
+        stop_waiting(ws->conn);
+    } else if (left < queued || !ws->conn->waits) {
+        start_waiting(ws->conn);
+    }
+}
+
 /* settle_socket sends what can be sent, goes on reading what it had to leave, and says what it waits for. */
 static void settle_socket(ws_t *ws)
 {
+    size_t queued = wslay_event_get_queued_msg_count(ws->frames);
     if (!ws->is_dead && wslay_event_want_write(ws->frames) && wslay_event_send(ws->frames) != 0) {
         ws->is_dead = true;
     }
+    watch_reader(ws, queued);
     if (!ws->is_dead && (ws->events & EPOLLIN) == 0 && may_read(ws)) {
         ws->read_bytes = 0;
         ws_read(ws); /* part of what comes next may be in wslay's hands already */
+        watch_reader(ws, wslay_event_get_queued_msg_count(ws->frames));
     }
     recount(ws);
     if (!wslay_event_want_read(ws->frames) && !wslay_event_want_write(ws->frames)) {
@@ -504,13 +666,15 @@ static void on_upgrade(void *arg,
     ws_t *ws   = coh_calloc(1, sizeof(*ws));
     ws->gw     = gw;
     ws->fd     = fd;
+    ws->conn   = h->conn;
     ws->handle = handle;
     coh_buf_put(&ws->early, early, early_n);
     ws->peer = coh_rpc_peer_new(gw->rpc, true, h->trusted, ws_send, ws);
     int rc   = wslay_event_context_server_init(&ws->frames, &ws_callbacks, ws);
     COH_ASSERT(rc == 0);
     wslay_event_config_set_max_recv_msg_length(ws->frames, gw->config->http_body_bytes_max);
-    set_keepalive(fd);
+    stop_waiting(ws->conn);
+    set_keepalive(ws->conn->fd);
     int flags = fcntl(fd, F_GETFL);
     (void)fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     ws->next = gw->sockets;
@@ -568,6 +732,7 @@ static enum MHD_Result upgrade(http_t *h)
     (void)MHD_add_response_header(r, "Sec-WebSocket-Accept", accept);
     enum MHD_Result rc = MHD_queue_response(c, MHD_HTTP_SWITCHING_PROTOCOLS, r);
     MHD_destroy_response(r);
+    start_waiting(h->conn);
     return rc;
 }
 
@@ -603,7 +768,8 @@ static enum MHD_Result ask(http_t *h)
 {
     coh_gateway_http_t *gw = h->gw;
     h->state               = HTTP_ASKED;
-    h->peer                = coh_rpc_peer_new(gw->rpc, false, h->trusted, http_send, h);
+    stop_waiting(h->conn);
+    h->peer = coh_rpc_peer_new(gw->rpc, false, h->trusted, http_send, h);
     coh_rpc_request(h->peer, coh_buf_bytes(&h->body));
     size_t n = h->body.n;
     coh_buf_free(&h->body);
@@ -631,28 +797,27 @@ static bool authorise(http_t *h)
         return true;
     }
     size_t n = strlen(given);
-    if (h->gw->token == NULL || strncasecmp(given, scheme, sizeof(scheme) - 1) != 0) {
+    if (h->gw->token.n == 0 || strncasecmp(given, scheme, sizeof(scheme) - 1) != 0) {
         return false;
     }
     given += sizeof(scheme) - 1;
     n -= sizeof(scheme) - 1;
-    h->trusted = n == strlen(h->gw->token) && CRYPTO_memcmp(given, h->gw->token, n) == 0;
+    h->trusted = n == h->gw->token.n && coh_secret_eq(given, h->gw->token.p, n);
     return h->trusted;
 }
 
 /* begin judges a request by its head. */
-static enum MHD_Result begin(http_t *h, char const *path, char const *method)
+static enum MHD_Result begin(http_t *h, char const *path, char const *method, char const *version)
 {
     struct MHD_Connection *c = h->connection;
     coh_gateway_http_t *gw   = h->gw;
-    bounds_t bounds          = {0};
-    (void)MHD_get_connection_values(c, MHD_HEADER_KIND, count_header, &bounds);
+    head_t head              = {0};
+    (void)MHD_get_connection_values(c, MHD_HEADER_KIND, look_at_header, &head);
     h->closes = true; /* a body that is not read must not be taken for the next request */
-    if (bounds.host > 1 || bounds.length > 1 || bounds.encoding > 1 ||
-        (bounds.length > 0 && bounds.encoding > 0)) {
+    if (!head_is_plain(&head, c, version)) {
         return refuse(h, MHD_HTTP_BAD_REQUEST, "ambiguous headers");
     }
-    if (bounds.host == 0 || !host_is_allowed(gw, header(c, MHD_HTTP_HEADER_HOST))) {
+    if (head.host == 0 || !host_is_allowed(gw, header(c, MHD_HTTP_HEADER_HOST))) {
         return refuse(h, MHD_HTTP_FORBIDDEN, "invalid host specified");
     }
     if (strcmp(path, "/") != 0) {
@@ -667,7 +832,7 @@ static enum MHD_Result begin(http_t *h, char const *path, char const *method)
         if (upgrade_to != NULL && strcasecmp(upgrade_to, "websocket") == 0) {
             return upgrade(h);
         }
-        h->closes = bounds.length > 0 || bounds.encoding > 0;
+        h->closes = head.length > 0 || head.encoding > 0;
         h->state  = HTTP_ANSWERED;
         h->status = MHD_HTTP_OK;
         return queue(h,
@@ -675,13 +840,16 @@ static enum MHD_Result begin(http_t *h, char const *path, char const *method)
                      false); /* for who only asks whether somebody is there */
     }
     if (strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0) {
-        h->closes = bounds.length > 0 || bounds.encoding > 0;
+        h->closes = head.length > 0 || head.encoding > 0;
         h->state  = HTTP_ANSWERED;
         h->status = MHD_HTTP_NO_CONTENT;
         return queue(h, "text/plain; charset=utf-8", true);
     }
     if (strcmp(method, MHD_HTTP_METHOD_POST) != 0) {
         return refuse(h, MHD_HTTP_METHOD_NOT_ALLOWED, "POST a JSON-RPC request");
+    }
+    if (head.length + head.encoding == 0) {
+        return refuse(h, MHD_HTTP_LENGTH_REQUIRED, "no Content-Length, and not in chunks");
     }
     char const *type = header(c, MHD_HTTP_HEADER_CONTENT_TYPE);
     if (type == NULL || !is_utf8_json(type)) {
@@ -730,13 +898,14 @@ static enum MHD_Result on_request(void *arg,
                                   void **request)
 {
     http_t *h = *request;
-    (void)version;
     if (h == NULL) {
         h             = coh_calloc(1, sizeof(*h));
         h->gw         = arg;
         h->connection = connection;
-        *request      = h;
-        return begin(h, path, method);
+        h->conn =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+        *request = h;
+        return begin(h, path, method, version);
     }
     if (*piece_n > 0) {
         take_body(h, piece, *piece_n);
@@ -763,9 +932,11 @@ static void on_completed(void *arg,
     http_t *h = *request;
     (void)arg;
     (void)connection;
-    (void)code;
     if (h != NULL) {
         COH_ASSERT(!h->suspended);
+        if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
+            start_waiting(h->conn); /* for the next one */
+        }
         coh_rpc_peer_free(h->peer);
         coh_buf_free(&h->body);
         coh_buf_free(&h->answer);
@@ -822,6 +993,12 @@ static void run_mhd(coh_gateway_http_t *gw)
 
 static int wait_ms(coh_gateway_http_t *gw, uint32_t tick_ms)
 {
+    if (gw->waiting != NULL) {
+        uint64_t due_us = gw->waiting->since_us + patience_us(gw);
+        uint64_t now_us = coh_clock_mono_us();
+        uint64_t ms     = due_us > now_us ? (due_us - now_us) / 1000 + 1 : 0;
+        tick_ms         = ms < tick_ms ? (uint32_t)ms : tick_ms;
+    }
     MHD_UNSIGNED_LONG_LONG mhd_ms;
     if (MHD_get_timeout(gw->daemon, &mhd_ms) == MHD_YES && mhd_ms < tick_ms) {
         return (int)mhd_ms;
@@ -832,7 +1009,9 @@ static int wait_ms(coh_gateway_http_t *gw, uint32_t tick_ms)
 static bool turn(coh_gateway_http_t *gw)
 {
     struct epoll_event events[EVENT_CNT];
-    uint32_t tick_ms = coh_rpc_tick(gw->rpc, coh_clock_mono_us());
+    uint64_t now_us  = coh_clock_mono_us();
+    uint32_t tick_ms = coh_rpc_tick(gw->rpc, now_us);
+    end_waiting(gw, now_us);
     if (gw->mhd_due) { /* who was resumed by that */
         run_mhd(gw);
     }
@@ -907,37 +1086,18 @@ static void *run(void *arg)
 static coh_err_t read_token(coh_gateway_http_t *gw, coh_buf_t *err_text)
 {
     char const *path = gw->config->http_token_file;
-    char text[TOKEN_MAX + 2];
     if (path[0] == '\0') {
         return COH_OK;
     }
-    FILE *f = fopen(path, "re");
-    if (f == NULL) {
-        coh_buf_printf(err_text, "http-token-file %s: %s", path, strerror(errno));
-        return COH_EINVAL;
-    }
-    size_t n = fread(text, 1, sizeof(text) - 1, f);
-    (void)fclose(f);
-    text[n] = '\0';
-    n       = strcspn(text, "\r\n \t");
-    text[n] = '\0';
-    if (n < TOKEN_MIN || n > TOKEN_MAX) {
-        coh_buf_printf(err_text,
-                       "http-token-file %s: expected one token of %u to %u characters",
-                       path,
-                       TOKEN_MIN,
-                       TOKEN_MAX);
-        return COH_EINVAL;
-    }
-    gw->token = coh_strdup(text);
-    return COH_OK;
+    return coh_secret_load(&gw->token, "http-token-file", path, TOKEN_MIN, err_text);
 }
 
 /* raise_fds lets the process have as many descriptors as the connections need, as far as the system lets it. */
 static void raise_fds(coh_gateway_http_t const *gw)
 {
     struct rlimit limit;
-    rlim_t wanted = gw->config->http_connections_max + SPARE_FDS;
+    /* A WebSocket over TLS has a pair of sockets beside its own. */
+    rlim_t wanted = gw->config->http_connections_max * (gw->tls.cert != NULL ? 3 : 1) + SPARE_FDS;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
         limit.rlim_cur = COH_MIN(wanted, limit.rlim_max);
         if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
@@ -983,8 +1143,16 @@ static coh_err_t start_daemon(coh_gateway_http_t *gw, coh_buf_t *err_text)
         {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
         {MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024, NULL},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)on_completed, gw},
+        {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)on_connection, gw},
+        {MHD_OPTION_END, 0, NULL}, /* in place of those of TLS */
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, gw->tls.key},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, COH_TLS_PRIORITIES},
         {MHD_OPTION_END, 0, NULL},
     };
+    if (gw->tls.cert != NULL) {
+        flags |= MHD_USE_TLS;
+        options[8] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, gw->tls.cert};
+    }
     gw->daemon = MHD_start_daemon(flags,
                                   0,
                                   NULL,
@@ -1026,6 +1194,8 @@ static void want_pooled(void *arg, bool wanted)
 static coh_err_t open_all(coh_gateway_http_t *gw, coh_genesis_t const *genesis, coh_buf_t *err_text)
 {
     COH_TRY(read_token(gw, err_text));
+    COH_TRY(coh_tls_load(
+        &gw->tls, "http", gw->config->http_tls_cert, gw->config->http_tls_key, err_text));
     raise_fds(gw);
     COH_TRY(coh_rpc_link_new(&gw->link));
     gw->rpc     = coh_rpc_new(&(coh_rpc_deps_t){.config      = gw->config,
@@ -1040,6 +1210,7 @@ static coh_err_t open_all(coh_gateway_http_t *gw, coh_genesis_t const *genesis, 
         return COH_EIO;
     }
     COH_TRY(start_daemon(gw, err_text));
+    coh_tls_free(&gw->tls); /* GnuTLS has its own copy */
     union MHD_DaemonInfo const *info = MHD_get_daemon_info(gw->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     COH_ASSERT(info != NULL);
     COH_TRY(watch(gw, info->epoll_fd, &mark_mhd));
@@ -1135,6 +1306,10 @@ void coh_gateway_http_free(coh_gateway_http_t *gw)
     if (gw->stop_fd >= 0) {
         (void)close(gw->stop_fd);
     }
-    free(gw->token);
+    if (gw->token.n != 0) {
+        coh_secret_wipe(gw->token.p, gw->token.n);
+    }
+    coh_buf_free(&gw->token);
+    coh_tls_free(&gw->tls);
     free(gw);
 }

@@ -3,10 +3,12 @@
 
    Who may call: the Host header must be an IP address or named in http-hosts, else a web page could reach the port under a name of its own (DNS rebinding). Pages of other
    origins get CORS headers only if named in http-cors; others' requests with a JSON body fail in the browser, for a body of another type is refused (415).
-   A request whose end two readers might see in different places (several Host or Content-Length headers, or Content-Length beside
-   Transfer-Encoding) is refused and its connection closed.
+   A request that two readers might take apart differently is refused and its connection closed: several Host, Content-Length, Authorization headers and the like, Content-Length beside
+   Transfer-Encoding, another coding than chunked, folded lines, lines ended by CR or LF alone, names that are no tokens, control characters.
+   Private methods are for who brings the bearer token of http-token-file.
 
-   Bounds: connections, size of headers, of a body, of all bodies and unread answers together, silence, unread notifications of one client. A client
+   Bounds: connections, size of headers, of a body, of all bodies and unread answers together, silence, unread notifications of one client, and the time that a client takes to send a
+   request or message whole, or to read what it was sent (http-idle-seconds and http-transfer-seconds together): who sends or reads an octet now and then does not hold memory for ever. A client
    that is refused is told why; one that does not read is disconnected. */
 #ifndef COH_GATEWAY_HTTP_H
 #define COH_GATEWAY_HTTP_H

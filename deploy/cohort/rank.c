@@ -360,16 +360,20 @@ static coh_err_t open_pages(coh_rank_t *rank, coh_buf_t *err_text)
         {.path = "/", .file = &rank->front_page.file},
     };
     size_t route_cnt = rank->idx == 0 ? COH_CNT(routes) : COH_CNT(routes) - 1;
-    coh_buf_t addr   = COH_BUF_INIT;
-    coh_err_t rc     = status_address(&addr, rank->config->status_listen, rank->idx, err_text);
+    coh_tls_t tls;
+    COH_TRY(coh_tls_load(
+        &tls, "status", rank->config->status_tls_cert, rank->config->status_tls_key, err_text));
+    coh_buf_t addr = COH_BUF_INIT;
+    coh_err_t rc   = status_address(&addr, rank->config->status_listen, rank->idx, err_text);
     if (rc == COH_OK) {
-        rc = coh_httpd_start(&rank->httpd, (char const *)addr.p, routes, route_cnt);
+        rc = coh_httpd_start_tls(&rank->httpd, (char const *)addr.p, &tls, routes, route_cnt);
         if (rc != COH_OK) {
             coh_buf_printf(
                 err_text, "cannot serve HTTP on %s: %s", (char const *)addr.p, coh_err_str(rc));
         }
     }
     coh_buf_free(&addr);
+    coh_tls_free(&tls);
     return rc;
 }
 

@@ -36,7 +36,7 @@ trap finish EXIT
 
 port=$(free_port_range 8)
 node $here/genesis.mjs >"$work/genesis.json"
-echo 'a-token-for-this-test-only' >"$work/token"
+(umask 077 && echo 'a-token-for-this-test-only' >"$work/token")
 mpirun -n 3 "build/$preset/bin/cohort" node --data "$work/data" --genesis "$work/genesis.json" \
     --state-past-blocks 65536 --http "127.0.0.1:$port" --http-token-file "$work/token" --http-cors http://wallet.example \
     --client-listen "tcp://127.0.0.1:$((port + 1))" --client-publish "tcp://127.0.0.1:$((port + 2))" \

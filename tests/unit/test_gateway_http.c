@@ -6,12 +6,14 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -42,6 +44,7 @@ static int setup(void **state)
     assert_non_null(f);
     assert_true(fputs(TOKEN "\n", f) >= 0);
     assert_int_equal(fclose(f), 0);
+    assert_int_equal(chmod(path, 0600), 0);
     coh_config_default(&config);
     coh_buf_t text = COH_BUF_INIT;
     assert_int_equal(coh_config_set(&config, "http-listen", "127.0.0.1:0", &text), COH_OK);
@@ -54,6 +57,7 @@ static int setup(void **state)
     config.http_memory_bytes_max = 4 << 20;
     config.http_queue_bytes_max  = 200000;
     config.http_idle_seconds     = 2;
+    config.http_transfer_seconds = 2;
     metrics                      = coh_metrics_new(0);
     coh_err_t err                = coh_gateway_http_open(&gw, &config, &genesis, metrics, &text);
     assert_int_equal(err, COH_OK);
@@ -151,6 +155,41 @@ static void is_served(void)
     assert_non_null(strstr((char *)got.p, "\"code\":-32005"));
 }
 
+static int dial_ws(void)
+{
+    static char const request[] =
+        "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: "
+        "websocket\r\nSec-WebSocket-Key: " WS_KEY "\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    int fd = dial();
+    assert_true(put(fd, request, sizeof(request) - 1));
+    assert_true(take(fd, "\r\n\r\n"));
+    assert_non_null(strstr((char *)got.p, "HTTP/1.1 101"));
+    assert_non_null(strstr((char *)got.p, "Sec-WebSocket-Accept: " WS_ACCEPT "\r\n"));
+    return fd;
+}
+
+/* put_frame sends one masked frame (mask 0, so that the payload stands as it is). */
+static bool put_frame(int fd, uint8_t first, void const *payload, size_t n)
+{
+    coh_buf_t frame = COH_BUF_INIT;
+    coh_buf_put_u8(&frame, first);
+    if (n < 126) {
+        coh_buf_put_u8(&frame, (uint8_t)(0x80 | n));
+    } else {
+        uint8_t size[8];
+        coh_buf_put_u8(&frame, 0xff);
+        coh_store_u64_be(size, n);
+        coh_buf_put(&frame, size, sizeof(size));
+    }
+    coh_buf_put(&frame, "\0\0\0\0", 4);
+    coh_buf_put(&frame, payload, n);
+    bool ok = put(fd, frame.p, frame.n);
+    coh_buf_free(&frame);
+    return ok;
+}
+
+#define TEXT 0x81
+
 static void http_heads(void **state)
 {
     (void)state;
@@ -170,6 +209,11 @@ static void http_heads(void **state)
         {"GET / HTTP/1.1\r\nHost: 10.1.2.3:8545\r\nConnection: close\r\n\r\n", 200},
         {"GET / HTTP/1.1\r\nHost: [::1]:8545\r\nConnection: close\r\n\r\n", 200},
         {"GET / HTTP/1.1\r\nHost: [::1\r\nConnection: close\r\n\r\n", 403},
+        {"GET / HTTP/1.1\r\nHost: [::1].evil.example\r\n\r\n", 403},
+        {"GET / HTTP/1.1\r\nHost: localhost:80.evil.example\r\n\r\n", 403},
+        {"GET / HTTP/1.1\r\nHost: localhost@evil.example\r\n\r\n", 403},
+        {"GET / HTTP/1.1\r\nHost: evil.example,localhost\r\n\r\n", 403},
+        {"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 404},
         /* where does it end? */
         {POST_HEAD "Host: localhost\r\nContent-Length: 0\r\n\r\n", 400},
         {POST_HEAD "Content-Length: 5\r\nContent-Length: 50\r\n\r\nhello", 400},
@@ -178,6 +222,42 @@ static void http_heads(void **state)
          400},
         {POST_HEAD "Content-Length: -1\r\n\r\n", 400},
         {POST_HEAD "Content-Length: 5x\r\n\r\n", 400},
+        {POST_HEAD "Content-Length: +2\r\n\r\n{}", 400},
+        {POST_HEAD "Content-Length: 0x2\r\n\r\n{}", 400},
+        {POST_HEAD "Content-Length: 2, 2\r\n\r\n{}", 400},
+        {POST_HEAD "Content-Length: \r\n\r\n{}", 400},
+        {POST_HEAD "Content-Length: 18446744073709551618\r\n\r\n{}", 413},
+        {POST_HEAD "\r\n{}", 411},
+        {POST_HEAD "Content-Length : 2\r\n\r\n{}", 400},
+        {POST_HEAD "Transfer-Encoding : chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400},
+        {POST_HEAD "Transfer-Encoding: xchunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400},
+        {POST_HEAD "Transfer-Encoding: chunked, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400},
+        {POST_HEAD "Transfer-Encoding: identity\r\n\r\n{}", 400},
+        {POST_HEAD "Transfer-Encoding: \vchunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400},
+        {"POST / HTTP/1.0\r\nHost: localhost\r\nContent-Type: "
+         "application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+         400},
+        /* lines that are folded (RFC 9112, 5.2), or ended by half of CR LF */
+        {POST_HEAD "Content-Length: 5\r\n 0\r\n\r\n{}", 400},
+        {POST_HEAD "Content-Length: 2\r\nTransfer-Encoding:\r\n chunked\r\n\r\n{}", 400},
+        {POST_HEAD "Transfer-Encoding:\r\n chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400},
+        {POST_HEAD "Content-Length: 2\r\nX: a\r\n\tb\r\n\r\n{}", 400},
+        {"POST / HTTP/1.1\r\n X: a\r\nHost: localhost\r\nContent-Type: "
+         "application/json\r\nContent-Length: 2\r\n\r\n{}",
+         400},
+        {POST_HEAD "X: a\rContent-Length: 2\r\n\r\n{}", 400},
+        {POST_HEAD "X: a\nContent-Length: 2\r\n\r\n{}", 400},
+        {POST_HEAD "Content-Length: 2\r\n: a\r\n\r\n{}", 400},
+        {POST_HEAD "Content-Length: 2\r\nX\r\n\r\n{}", 400},
+        {POST_HEAD "Content-Length: 2\r\nX(: a\r\n\r\n{}", 400},
+        {POST_HEAD "Content-Length: 2\r\nX: a\x01\r\n\r\n{}", 400},
+        {POST_HEAD "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}", 400},
+        {POST_HEAD "Authorization: Bearer " TOKEN "\r\nAuthorization: Bearer " TOKEN
+                   "\r\nContent-Length: 2\r\n\r\n{}",
+         400},
+        {POST_HEAD "X:\r\nY: \t \r\nZ:a: b \r\nConnection: close\r\nContent-Length: "
+                   "2\r\n\r\n{}",
+         200},
         {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: "
          "2\r\n\r\n{}",
          415},
@@ -242,6 +322,217 @@ static void http_smuggling(void **state)
     (void)snprintf(text, sizeof(text), "%s%s", inner, inner);
     assert_int_equal(send_text(text), 200);
     assert_non_null(strstr(strstr((char *)got.p, "jsonrpc") + 7, "jsonrpc"));
+}
+
+/* NUL in a head, of which the rest of a value would not be seen. */
+static void http_nul(void **state)
+{
+    (void)state;
+    static char const name[] = "GET / HTTP/1.1\r\nHost: localhost\0.evil.example\r\n\r\n";
+    static char const last[] = "GET / HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n";
+    assert_int_equal(exchange(name, sizeof(name) - 1), 400);
+    assert_int_equal(exchange(last, sizeof(last) - 1), 400);
+    is_served();
+}
+
+/* A request is a request, however it is cut into pieces: one octet at a time, with a head nearly as large as may be. */
+static void http_in_pieces(void **state)
+{
+    (void)state;
+    coh_buf_t text = COH_BUF_INIT;
+    coh_buf_printf(
+        &text, POST_HEAD "Connection: close\r\nContent-Length: %zu\r\n", strlen(CHAIN_ID_CALL));
+    for (int i = 0; i < 60; i++) {
+        coh_buf_printf(&text, "X-Filler-%d: %0100d\r\n", i, i);
+    }
+    coh_buf_printf(&text, "\r\n" CHAIN_ID_CALL);
+    static size_t const sizes[] = {1, 7, 1000};
+    for (size_t i = 0; i < COH_CNT(sizes); i++) {
+        int const one = 1;
+        int fd        = dial();
+        assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)), 0);
+        for (size_t at = 0; at < text.n; at += sizes[i]) {
+            assert_true(put(fd, text.p + at, COH_MIN(sizes[i], text.n - at)));
+        }
+        assert_true(take(fd, NULL));
+        assert_non_null(strstr((char *)got.p, "HTTP/1.1 200"));
+        assert_non_null(strstr((char *)got.p, "-32005"));
+        close(fd);
+    }
+    coh_buf_free(&text);
+}
+
+/* What is private is so for who has no token, on both kinds of connection; with it, it is answered. */
+static void private_methods(void **state)
+{
+    (void)state;
+    static char const call[] =
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"admin_nodeInfo\",\"params\":[]}";
+    static char const upgrade[] =
+        "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: "
+        "websocket\r\nSec-WebSocket-Key: " WS_KEY "\r\nSec-WebSocket-Version: 13\r\n";
+    static char const *const tokens[] = {
+        "", "Authorization: Bearer " TOKEN "\r\n", "Authorization: bearer " TOKEN "\r\n"};
+    static char const *const wrong[] = {"Authorization: Bearer " TOKEN "x\r\n",
+                                        "Authorization: Bearer 0123456789abcdef-toke\r\n",
+                                        "Authorization: Bearer \r\n",
+                                        "Authorization: Bearer\r\n",
+                                        "Authorization: \r\n",
+                                        "Authorization: Bearer  " TOKEN "\r\n"};
+    char text[1024];
+    for (size_t i = 0; i < COH_CNT(tokens); i++) {
+        (void)snprintf(text,
+                       sizeof(text),
+                       POST_HEAD "%sConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+                       tokens[i],
+                       strlen(call),
+                       call);
+        assert_int_equal(send_text(text), 200);
+        assert_true((strstr((char *)got.p, "unauthorised") != NULL) == (i == 0));
+        assert_true((strstr((char *)got.p, "-32005") != NULL) == (i != 0));
+        int fd = dial();
+        (void)snprintf(text, sizeof(text), "%s%s\r\n", upgrade, tokens[i]);
+        assert_true(put(fd, text, strlen(text)));
+        assert_true(take(fd, "\r\n\r\n"));
+        assert_true(put_frame(fd, TEXT, call, strlen(call)));
+        assert_true(take(fd, i == 0 ? "unauthorised" : "-32005"));
+        close(fd);
+    }
+    for (size_t i = 0; i < COH_CNT(wrong); i++) {
+        (void)snprintf(text,
+                       sizeof(text),
+                       POST_HEAD "%sConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+                       wrong[i],
+                       strlen(call),
+                       call);
+        assert_int_equal(send_text(text), 401);
+        (void)snprintf(text, sizeof(text), "%s%s\r\n", upgrade, wrong[i]);
+        assert_int_equal(send_text(text), 401);
+    }
+    is_served();
+}
+
+/* drips sends one octet after the other until the connection is closed, without ever being silent for long. */
+static void drips(int fd, char const *octet)
+{
+    int i = 0;
+    for (; i < 600; i++) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        char c;
+        if (!put(fd, octet, 1) || (poll(&p, 1, 50) == 1 && recv(fd, &c, 1, 0) <= 0)) {
+            break;
+        }
+    }
+    assert_true(i < 600); /* half a minute; http-idle-seconds and http-transfer-seconds are 4 s */
+    close(fd);
+}
+
+static void slow_writers_end(void **state)
+{
+    (void)state;
+    int fd = dial();
+    assert_true(put(fd, POST_HEAD "X: ", strlen(POST_HEAD "X: ")));
+    drips(fd, "x");
+    fd                       = dial();
+    static char const head[] = POST_HEAD "Content-Length: 90000\r\n\r\n";
+    assert_true(put(fd, head, sizeof(head) - 1));
+    drips(fd, " ");
+    /* Behind a request that was in order, too. */
+    fd = dial();
+    char text[512];
+    (void)snprintf(text,
+                   sizeof(text),
+                   POST_HEAD "Content-Length: %zu\r\n\r\n%s",
+                   strlen(CHAIN_ID_CALL),
+                   CHAIN_ID_CALL);
+    assert_true(put(fd, text, strlen(text)));
+    assert_true(take(fd, "-32005"));
+    drips(fd, "P");
+    is_served();
+}
+
+/* WebSockets that announce messages and do not finish them hold memory for a while only: then it is there for others again. */
+static void ws_slow_writers_end(void **state)
+{
+    (void)state;
+    int fds[40];
+    for (size_t i = 0; i < COH_CNT(fds); i++) {
+        static uint8_t const start[] = {0x81, 0xff, 0, 0, 0, 0, 0, 1, 0x80, 0, 0, 0, 0, 0, ' '};
+        fds[i]                       = dial_ws();
+        assert_true(put(fds[i], start, sizeof(start))); /* 98304 octets, of 4 MiB */
+    }
+    drips(fds[0], " ");
+    for (size_t i = 1; i < COH_CNT(fds); i++) {
+        (void)take(fds[i], NULL);
+        close(fds[i]);
+    }
+    for (size_t i = 0; i < COH_CNT(fds); i++) {
+        char body[98304];
+        memset(body, ' ', sizeof(body));
+        int fd = dial_ws();
+        assert_true(put_frame(fd, TEXT, body, sizeof(body)));
+        assert_true(take(fd, "-32700"));
+        close(fd);
+    }
+}
+
+/* One that is silent on its WebSocket, or says little, is left alone. */
+static void ws_quiet_ones_stay(void **state)
+{
+    (void)state;
+    int quiet = dial_ws();
+    int calls = dial_ws();
+    for (int i = 0; i < 14; i++) {
+        (void)poll(NULL, 0, 500);
+        assert_true(put_frame(calls, TEXT, CHAIN_ID_CALL, strlen(CHAIN_ID_CALL)));
+        assert_true(take(calls, "-32005"));
+    }
+    assert_true(put_frame(quiet, TEXT, CHAIN_ID_CALL, strlen(CHAIN_ID_CALL)));
+    assert_true(take(quiet, "-32005"));
+    close(quiet);
+    close(calls);
+}
+
+/* Answers that nobody reads are given up, whether their client is silent or reads an octet now and then. */
+static void slow_readers_end(void **state)
+{
+    (void)state;
+    coh_buf_t text = COH_BUF_INIT;
+    coh_buf_t body = COH_BUF_INIT;
+    for (int i = 0; i < 1000; i++) {
+        coh_buf_printf(&body, "%s" CHAIN_ID_CALL, i == 0 ? "[" : ",");
+    }
+    coh_buf_put_u8(&body, ']');
+    coh_buf_printf(&text, POST_HEAD "Content-Length: %zu\r\n\r\n", body.n);
+    coh_buf_put(&text, body.p, body.n);
+    int const small = 4096;
+    for (int octets = 0; octets < 2; octets++) {
+        int fd = dial();
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+        /* Many behind each other: their answers fill all that lies between, and the first one that does not fit waits. */
+        struct timeval brief = {.tv_usec = 500000};
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &brief, sizeof(brief)), 0);
+        int i = 0;
+        while (i < 1000 && put(fd, text.p, text.n)) {
+            i++;
+        }
+        assert_true(i < 1000);
+        for (i = 0; i < 600; i++) {
+            struct pollfd p = {.fd = fd, .events = 0};
+            char c;
+            if (poll(&p, 1, 50) == 1) {
+                break; /* reset, with what was not read */
+            }
+            if (octets == 1) {
+                (void)recv(fd, &c, 1, MSG_DONTWAIT);
+            }
+        }
+        assert_true(i < 600);
+        close(fd);
+    }
+    coh_buf_free(&text);
+    coh_buf_free(&body);
+    is_served();
 }
 
 static void http_cors(void **state)
@@ -333,41 +624,6 @@ static void http_thousand_dropped(void **state)
 }
 
 /* ---- WebSockets ---- */
-
-static int dial_ws(void)
-{
-    static char const request[] =
-        "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: "
-        "websocket\r\nSec-WebSocket-Key: " WS_KEY "\r\nSec-WebSocket-Version: 13\r\n\r\n";
-    int fd = dial();
-    assert_true(put(fd, request, sizeof(request) - 1));
-    assert_true(take(fd, "\r\n\r\n"));
-    assert_non_null(strstr((char *)got.p, "HTTP/1.1 101"));
-    assert_non_null(strstr((char *)got.p, "Sec-WebSocket-Accept: " WS_ACCEPT "\r\n"));
-    return fd;
-}
-
-/* put_frame sends one masked frame (mask 0, so that the payload stands as it is). */
-static bool put_frame(int fd, uint8_t first, void const *payload, size_t n)
-{
-    coh_buf_t frame = COH_BUF_INIT;
-    coh_buf_put_u8(&frame, first);
-    if (n < 126) {
-        coh_buf_put_u8(&frame, (uint8_t)(0x80 | n));
-    } else {
-        uint8_t size[8];
-        coh_buf_put_u8(&frame, 0xff);
-        coh_store_u64_be(size, n);
-        coh_buf_put(&frame, size, sizeof(size));
-    }
-    coh_buf_put(&frame, "\0\0\0\0", 4);
-    coh_buf_put(&frame, payload, n);
-    bool ok = put(fd, frame.p, frame.n);
-    coh_buf_free(&frame);
-    return ok;
-}
-
-#define TEXT 0x81
 
 static void ws_calls(void **state)
 {
@@ -508,6 +764,9 @@ int main(void)
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(http_heads),
         cmocka_unit_test(http_smuggling),
+        cmocka_unit_test(http_nul),
+        cmocka_unit_test(http_in_pieces),
+        cmocka_unit_test(private_methods),
         cmocka_unit_test(http_cors),
         cmocka_unit_test(http_random_bytes),
         cmocka_unit_test(http_bodies),
@@ -516,6 +775,10 @@ int main(void)
         cmocka_unit_test(ws_breaches),
         cmocka_unit_test(ws_slow_reader),
         cmocka_unit_test(ws_many_idle),
+        cmocka_unit_test(slow_writers_end),
+        cmocka_unit_test(slow_readers_end),
+        cmocka_unit_test(ws_slow_writers_end),
+        cmocka_unit_test(ws_quiet_ones_stay),
         cmocka_unit_test(http_silence_ends),
         cmocka_unit_test(http_stops),
     };
