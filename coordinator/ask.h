@@ -28,6 +28,7 @@ typedef enum {
     COH_ASK_STATE,   /* accounts, slots, codes of committed state */
     COH_ASK_PROOF,   /* of an account and slots of committed state (EIP-1186) */
     COH_ASK_CALL,    /* execution on committed state (calls.h) */
+    COH_ASK_ROOT,    /* the state root if accounts and slots of committed state were so */
     COH_ASK_BLOCK,   /* a committed block, by number or hash */
     COH_ASK_TX,      /* where a transaction is */
     COH_ASK_HEADERS, /* of consecutive committed blocks */
@@ -70,6 +71,21 @@ typedef enum {
     COH_ASK_TX_COMMITTED, /* number, idx */
 } coh_ask_tx_state_t;
 
+/* What simulated blocks have changed. */
+typedef struct {
+    coh_rec_sim_account_t *accounts; /* owned, as all here */
+    uint32_t account_cnt;
+    coh_rec_sim_slot_t *slots;
+    uint32_t slot_cnt;
+    coh_rec_code_t *codes; /* pointing into bytes */
+    uint32_t code_cnt;
+    coh_buf_t bytes;
+} coh_sim_state_t;
+
+/* coh_sim_state_set makes state what a shard's result says; copied. */
+void coh_sim_state_set(coh_sim_state_t *state, coh_msg_call_result_t const *result);
+void coh_sim_state_free(coh_sim_state_t *state);
+
 typedef struct coh_ask coh_ask_t;
 struct coh_ask {
     coh_ask_kind_t kind;
@@ -108,10 +124,25 @@ struct coh_ask {
             coh_rec_block_tx_t *txs;
             coh_rec_override_t *overrides; /* owned, as those before and after */
             coh_rec_override_slot_t *slots;
-            uint32_t place;               /* of the transaction by which the shard is chosen */
+            uint32_t place;               /* of the transaction by which the shard is chosen... */
+            coh_addr_t at;                /* ...or of SIMULATE the account by which it is */
             coh_msg_call_result_t result; /* out: err is a coh_call_err_t; borrows from bytes */
             coh_rec_trace_t *traces;      /* owned; out */
+            coh_rec_move_t *moves;        /* owned; in */
+            coh_buf_t given;              /* in: SIMULATE, as the next */
+            coh_buf_t hashes;
+            coh_sim_state_t before;
+            coh_sim_state_t after;         /* out */
+            coh_rec_sim_result_t *results; /* owned; out */
         } call;
+        struct {
+            uint64_t block;                  /* in */
+            coh_rec_sim_account_t *accounts; /* owned; in, as the next */
+            uint32_t account_cnt;
+            coh_rec_sim_slot_t *slots; /* owned; of these accounts */
+            uint32_t slot_cnt;
+            coh_hash_t root; /* out */
+        } root;
         struct {
             bool by_hash;
             coh_hash_t hash;

@@ -25,6 +25,15 @@ typedef struct {
 
 /* ---- asks ---- */
 
+static coh_bytes_t keep(coh_buf_t *bytes, coh_bytes_t in)
+{
+    uint8_t *p = coh_buf_extend(bytes, in.n); /* reserved: does not move */
+    if (in.n != 0) {
+        memcpy(p, in.p, in.n);
+    }
+    return coh_bytes(p, in.n);
+}
+
 coh_ask_t *coh_ask_new(coh_ask_kind_t kind)
 {
     coh_ask_t *ask = coh_calloc(1, sizeof(*ask));
@@ -60,6 +69,16 @@ void coh_ask_free(coh_ask_t *ask)
         free(ask->u.call.overrides);
         free(ask->u.call.slots);
         free(ask->u.call.traces);
+        free(ask->u.call.moves);
+        free(ask->u.call.results);
+        coh_buf_free(&ask->u.call.given);
+        coh_buf_free(&ask->u.call.hashes);
+        coh_sim_state_free(&ask->u.call.before);
+        coh_sim_state_free(&ask->u.call.after);
+        break;
+    case COH_ASK_ROOT:
+        free(ask->u.root.accounts);
+        free(ask->u.root.slots);
         break;
     case COH_ASK_BLOCK: coh_sealed_free(ask->u.block.sealed); break;
     case COH_ASK_TX: coh_sealed_free(ask->u.tx.sealed); break;
@@ -73,6 +92,40 @@ void coh_ask_free(coh_ask_t *ask)
         atomic_fetch_sub_explicit(ask->record_cnt, 1, memory_order_relaxed);
     }
     free(ask);
+}
+
+void coh_sim_state_free(coh_sim_state_t *state)
+{
+    free(state->accounts);
+    free(state->slots);
+    free(state->codes);
+    coh_buf_free(&state->bytes);
+    *state = (coh_sim_state_t){0};
+}
+
+static void *copy_of(void const *p, size_t cnt, size_t elem)
+{
+    void *copy = coh_calloc(cnt + 1, elem);
+    return cnt == 0 ? copy : memcpy(copy, p, cnt * elem);
+}
+
+void coh_sim_state_set(coh_sim_state_t *state, coh_msg_call_result_t const *r)
+{
+    size_t bytes = 1;
+    coh_sim_state_free(state);
+    state->account_cnt = r->accounts.cnt;
+    state->slot_cnt    = r->storage.cnt;
+    state->code_cnt    = r->codes.cnt;
+    state->accounts    = copy_of(r->accounts.v, r->accounts.cnt, sizeof(*state->accounts));
+    state->slots       = copy_of(r->storage.v, r->storage.cnt, sizeof(*state->slots));
+    state->codes       = coh_calloc((size_t)r->codes.cnt + 1, sizeof(*state->codes));
+    for (uint32_t i = 0; i < r->codes.cnt; i++) {
+        bytes += r->codes.v[i].code.n;
+    }
+    coh_buf_grow(&state->bytes, bytes);
+    for (uint32_t i = 0; i < r->codes.cnt; i++) {
+        state->codes[i].code = keep(&state->bytes, r->codes.v[i].code);
+    }
 }
 
 void coh_ask_submit_add(coh_ask_t *ask, coh_bytes_t raw, void *owner)
@@ -428,13 +481,20 @@ static void ask_state(coh_coordinator_t *c, coh_ask_t *ask)
 
 /* ---- calls and proofs ---- */
 
-static coh_bytes_t keep(coh_buf_t *bytes, coh_bytes_t in)
+static void keep_simulated(coh_ask_t *ask, coh_msg_call_result_t const *r)
 {
-    uint8_t *p = coh_buf_extend(bytes, in.n); /* reserved: does not move */
-    if (in.n != 0) {
-        memcpy(p, in.p, in.n);
+    coh_sim_state_set(&ask->u.call.after, r);
+    ask->u.call.results = copy_of(r->results.v, r->results.cnt, sizeof(*ask->u.call.results));
+    for (uint32_t i = 0; i < r->results.cnt; i++) {
+        coh_rec_sim_result_t *to = &ask->u.call.results[i];
+        to->output               = keep(&ask->bytes, to->output);
+        to->logs                 = keep(&ask->bytes, to->logs);
+        to->shown                = keep(&ask->bytes, to->shown);
     }
-    return coh_bytes(p, in.n);
+    ask->u.call.result.results.v    = ask->u.call.results;
+    ask->u.call.result.accounts.cnt = 0; /* what came with them is in after */
+    ask->u.call.result.storage.cnt  = 0;
+    ask->u.call.result.codes.cnt    = 0;
 }
 
 static void on_call(void *arg, uint64_t tag, uint64_t block, coh_msg_call_result_t const *r)
@@ -445,6 +505,9 @@ static void on_call(void *arg, uint64_t tag, uint64_t block, coh_msg_call_result
     size_t bytes              = 1 + r->output.n + r->logs.n + r->access_list.n;
     for (uint32_t i = 0; i < r->traces.cnt; i++) {
         bytes += r->traces.v[i].json.n;
+    }
+    for (uint32_t i = 0; i < r->results.cnt; i++) {
+        bytes += r->results.v[i].output.n + r->results.v[i].logs.n + r->results.v[i].shown.n;
     }
     coh_buf_clear(&ask->bytes);
     coh_buf_grow(&ask->bytes, bytes);
@@ -457,24 +520,38 @@ static void on_call(void *arg, uint64_t tag, uint64_t block, coh_msg_call_result
         ask->u.call.traces[i].json = keep(&ask->bytes, r->traces.v[i].json);
     }
     to->traces.v = ask->u.call.traces;
+    if (ask->u.call.m.mode == COH_CALL_SIMULATE) {
+        keep_simulated(ask, r);
+    }
     answer(arg, ask, COH_OK);
 }
 
 static void ask_call(coh_coordinator_t *c, coh_ask_t *ask)
 {
     coh_rec_block_tx_t const *t = &ask->u.call.txs[ask->u.call.place];
-    coh_tx_t tx;
-    coh_err_t err      = COH_EINVAL;
-    coh_call_err_t why = COH_CALL_INVALID;
-    if (coh_tx_decode_mined(&tx, t->raw) == COH_TX_OK) {
-        err = coh_calls_begin(
-            &c->calls, &ask->u.call.m, &tx, &t->sender, on_call, c, (uint64_t)(uintptr_t)ask);
+    bool simulates              = ask->u.call.m.mode == COH_CALL_SIMULATE;
+    coh_tx_t tx                 = {.to = ask->u.call.at};
+    coh_err_t err               = COH_EINVAL;
+    coh_call_err_t why          = COH_CALL_INVALID;
+    if (simulates || coh_tx_decode_mined(&tx, t->raw) == COH_TX_OK) {
+        err = coh_calls_begin(&c->calls,
+                              &ask->u.call.m,
+                              &tx,
+                              simulates ? &tx.to : &t->sender,
+                              on_call,
+                              c,
+                              (uint64_t)(uintptr_t)ask);
         why = err == COH_EBUSY ? COH_CALL_BUSY : COH_CALL_CLOSED;
     }
     if (err != COH_OK) {
         ask->u.call.result.err = (uint32_t)why;
         answer(c, ask, COH_OK);
     }
+}
+
+void coh_co_supposed_for_ask(coh_coordinator_t *c, coh_ask_t *ask, coh_err_t err)
+{
+    answer(c, ask, err);
 }
 
 void coh_co_proved_for_ask(coh_coordinator_t *c,
@@ -602,6 +679,7 @@ void coh_coordinator_ask(coh_coordinator_t *c, coh_ask_t *ask)
     case COH_ASK_STATE: ask_state(c, ask); break;
     case COH_ASK_PROOF: coh_co_prove_for_ask(c, ask); break;
     case COH_ASK_CALL: ask_call(c, ask); break;
+    case COH_ASK_ROOT: coh_co_suppose_for_ask(c, ask); break;
     case COH_ASK_BLOCK: ask_block(c, ask); break;
     case COH_ASK_TX: ask_tx(c, ask); break;
     case COH_ASK_HEADERS: ask_headers(c, ask); break;

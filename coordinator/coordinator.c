@@ -1181,6 +1181,11 @@ static void dispatch(coh_coordinator_t *c, uint32_t shard, coh_msg_t const *m)
             fail_rank(c, shard + 1, name, "not asked for");
         }
         break;
+    case COH_MSG_SUPPOSED:
+        if (coh_co_on_supposed(c, shard, &m->u.supposed) != COH_OK) {
+            fail_rank(c, shard + 1, name, "not asked for, or nodes that cannot be");
+        }
+        break;
     case COH_MSG_RECOVERED:
         if (coh_admission_recovered(c->admission, shard, &m->u.recovered) != COH_OK) {
             fail_rank(c, shard + 1, name, "not asked for");
@@ -1350,6 +1355,7 @@ static void free_coordinator(coh_coordinator_t *c)
     coh_lookups_fini(&c->lookups);
     coh_calls_fini(&c->calls);
     coh_co_free_proofs(c);
+    coh_co_free_supposals(c);
     for (uint32_t i = 0; i < COH_COMMIT_WINDOW; i++) {
         end_flight(&c->flights[i]);
     }

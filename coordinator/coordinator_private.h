@@ -135,6 +135,7 @@ struct coh_coordinator {
     coh_asks_t asks;
     coh_sealed_t *genesis_block; /* owned */
     coh_ids_t proofs;            /* under way */
+    coh_ids_t supposals;         /* likewise */
 
     coh_settle_t settle; /* of the executing block */
     coh_commit_t commit;
@@ -177,6 +178,12 @@ void coh_co_proved_for_ask(coh_coordinator_t *c,
                            coh_op_get_proof_answer_t const *got);
 coh_err_t coh_co_on_proof(coh_coordinator_t *c, uint32_t shard, coh_msg_proof_t const *m);
 void coh_co_free_proofs(coh_coordinator_t *c);
+
+/* coh_co_suppose_for_ask asks the owners of accounts for an ask of kind ROOT, which coh_co_supposed_for_ask (asks.c) ends. The others as with proofs. */
+void coh_co_suppose_for_ask(coh_coordinator_t *c, coh_ask_t *ask);
+void coh_co_supposed_for_ask(coh_coordinator_t *c, coh_ask_t *ask, coh_err_t err);
+coh_err_t coh_co_on_supposed(coh_coordinator_t *c, uint32_t shard, coh_msg_supposed_t const *m);
+void coh_co_free_supposals(coh_coordinator_t *c);
 
 /* coh_co_disk_query_done goes on with a client's question whose read is back; takes req. */
 void coh_co_disk_query_done(coh_coordinator_t *c, coh_disk_req_t *req);

@@ -57,7 +57,16 @@ coh_err_t coh_bucket_nodes_add(coh_bucket_nodes_t *nodes,
                                uint32_t shard,
                                coh_msg_nodes_t const *m)
 {
-    size_t want = nodes->cnt + m->nodes.cnt;
+    return coh_bucket_nodes_put(nodes, dir, shard, m->nodes.v, m->nodes.cnt);
+}
+
+coh_err_t coh_bucket_nodes_put(coh_bucket_nodes_t *nodes,
+                               coh_directory_t const *dir,
+                               uint32_t shard,
+                               coh_rec_node_t const *recs,
+                               uint32_t cnt)
+{
+    size_t want = nodes->cnt + cnt;
     if (want > COH_ROOTS_BUCKET_CNT) {
         return COH_EPROTO;
     }
@@ -66,9 +75,9 @@ coh_err_t coh_bucket_nodes_add(coh_bucket_nodes_t *nodes,
         nodes->v       = coh_realloc(nodes->v, want * sizeof(*nodes->v));
         nodes->buckets = coh_realloc(nodes->buckets, want * sizeof(*nodes->buckets));
     }
-    for (uint32_t i = 0; i < m->nodes.cnt; i++) {
-        coh_rec_node_t const *rec = &m->nodes.v[i];
-        bool ascends              = i == 0 || m->nodes.v[i - 1].bucket < rec->bucket;
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_rec_node_t const *rec = &recs[i];
+        bool ascends              = i == 0 || recs[i - 1].bucket < rec->bucket;
         if (!ascends ||
             !read_node(&nodes->v[nodes->cnt], dir, shard, rec->bucket, rec->kind, rec->node)) {
             return COH_EPROTO;
@@ -185,6 +194,37 @@ void coh_state_roots_revert(coh_state_roots_t *roots)
     roots->last--;
 }
 
+/* The top as of block, the caller's; NULL: it is not kept. */
+static coh_roots_t *top_of(coh_state_roots_t const *roots, uint64_t block)
+{
+    if (block < roots->first || block > roots->last) {
+        return NULL;
+    }
+    coh_roots_t *top = coh_roots_copy(roots->top);
+    for (uint64_t b = roots->last; b > block; b--) {
+        coh_err_t rc = coh_roots_revert(top, coh_buf_bytes(&step_of(roots, b)->undo));
+        COH_ASSERT(rc == COH_OK); /* we wrote it */
+    }
+    return top;
+}
+
+coh_err_t coh_state_roots_suppose(coh_state_roots_t const *roots,
+                                  uint64_t block,
+                                  coh_hash_t *root,
+                                  coh_bucket_nodes_t const *nodes)
+{
+    coh_roots_t *top = top_of(roots, block);
+    if (top == NULL) {
+        return COH_ENOTFOUND;
+    }
+    for (size_t i = 0; i < nodes->cnt; i++) {
+        coh_roots_put(top, nodes->buckets[i], &nodes->v[i], NULL);
+    }
+    coh_roots_compute(top, root);
+    coh_roots_free(top);
+    return COH_OK;
+}
+
 /* Nodes of a proof within a bucket, and those above. */
 #define IN_BUCKET_MAX (COH_PROOF_NODE_MAX - 3u)
 
@@ -196,13 +236,9 @@ coh_err_t coh_state_roots_prove(coh_state_roots_t const *roots,
                                 coh_proof_t const *in_bucket,
                                 coh_hash_t const *key)
 {
-    if (block < roots->first || block > roots->last) {
+    coh_roots_t *top = top_of(roots, block);
+    if (top == NULL) {
         return COH_ENOTFOUND;
-    }
-    coh_roots_t *top = coh_roots_copy(roots->top);
-    for (uint64_t b = roots->last; b > block; b--) {
-        coh_err_t rc = coh_roots_revert(top, coh_buf_bytes(&step_of(roots, b)->undo));
-        COH_ASSERT(rc == COH_OK); /* we wrote it */
     }
     coh_roots_compute(top, root);
     uint32_t bucket = (uint32_t)key->b[0] << 4 | key->b[1] >> 4;

@@ -22,6 +22,13 @@ coh_err_t coh_bucket_nodes_add(coh_bucket_nodes_t *nodes,
                                uint32_t shard,
                                coh_msg_nodes_t const *m);
 
+/* coh_bucket_nodes_put is the same for a list that stands in another message. */
+coh_err_t coh_bucket_nodes_put(coh_bucket_nodes_t *nodes,
+                               coh_directory_t const *dir,
+                               uint32_t shard,
+                               coh_rec_node_t const *recs,
+                               uint32_t cnt);
+
 /* What stands at the root of a bucket after a transaction or step of a block, by its place in the block's order. */
 typedef struct {
     uint32_t tx_idx;
@@ -80,5 +87,13 @@ coh_err_t coh_state_roots_prove(coh_state_roots_t const *roots,
                                 coh_bytes_t *value,
                                 coh_proof_t const *in_bucket,
                                 coh_hash_t const *key);
+
+/* coh_state_roots_suppose computes the root of the state of block if nodes stood at the roots of these buckets.
+   Returns: COH_OK; COH_ENOTFOUND the block is not kept (any more)
+   Cost:    as coh_state_roots_prove */
+coh_err_t coh_state_roots_suppose(coh_state_roots_t const *roots,
+                                  uint64_t block,
+                                  coh_hash_t *root,
+                                  coh_bucket_nodes_t const *nodes);
 
 #endif

@@ -7,6 +7,7 @@
 #include "common/base/spin.h"
 #include "common/crypto/keccak.h"
 #include "common/evm/code.h"
+#include "shard/callrun_private.h"
 #include "shard/codes.h"
 
 #define CODE_CNT    256u
@@ -65,97 +66,19 @@ static void offer(coh_call_codes_t *codes, coh_code_t const *code)
 
 /* ---- the call ---- */
 
-typedef struct {
-    bool is_step;
-    coh_tx_t tx; /* both borrow from the call's bytes */
-    coh_step_t step;
-    coh_addr_t sender;
-} call_tx_t;
-
-typedef struct {
-    coh_addr_t addr;
-    uint32_t fields;
-    uint64_t nonce;
-    coh_u256_t balance;
-    coh_bytes_t code; /* in the call's bytes */
-} override_t;
-
-typedef struct {
-    coh_addr_t addr;
-    coh_u256_t slot;
-    coh_u256_t value;
-} override_slot_t;
-
-typedef enum {
-    STAGE_BEGIN,
-    STAGE_RUN,
-    STAGE_TRACE,
-    STAGE_APPLY,
-    STAGE_PLAIN,  /* ESTIMATE: as a plain transfer */
-    STAGE_FIRST,  /* ESTIMATE: with all the gas there is */
-    STAGE_HOPE,   /* ESTIMATE: with what the first run lets hope for */
-    STAGE_SEARCH, /* ESTIMATE: with what lies between */
-    STAGE_DONE,
-} stage_t;
-
-struct coh_call {
-    coh_view_t view; /* first: it is cast back */
-    coh_call_limits_t limits;
-    coh_call_codes_t *shared;
-    coh_call_mode_t mode;
-    coh_block_env_t env;
-    coh_buf_t bytes;
-    call_tx_t *txs;
-    uint32_t tx_cnt;
-    override_t *overrides;
-    uint32_t override_cnt;
-    override_slot_t *slots;
-    uint32_t slot_cnt;
-
-    coh_overlay_t state;      /* of a key CODE the value's nonce is its number among codes */
-    coh_code_t const **codes; /* a reference each */
-    uint32_t code_cnt, code_cap;
-    size_t code_bytes;
-
-    bool wants;
-    bool given;
-    coh_key_t wanted;
-    coh_value_t value; /* given */
-    coh_buf_t code;    /* given */
-
-    stage_t stage;
-    uint32_t idx; /* of the transaction under way */
-    coh_tx_t tx;  /* as it is executed */
-    coh_transition_t *transition;
-    coh_call_tracer_t *tracer;
-    uint32_t traced;
-    uint64_t lo, hi, gas; /* ESTIMATE */
-    uint32_t ratio;
-    uint32_t access_cnt;
-    coh_buf_t access_list;
-
-    coh_msg_call_result_t result;
-    coh_buf_t output;
-    coh_buf_t logs;
-    coh_buf_t *traces;
-    coh_rec_trace_t *trace_recs;
-    uint32_t trace_cnt;
-    size_t trace_bytes;
-};
-
 static coh_key_t code_key(coh_hash_t const *hash)
 {
     static coh_addr_t const nobody;
     return coh_codes_key(&nobody, hash);
 }
 
-/* Takes the reference. */
-static void add_code(coh_call_t *c, coh_code_t const *code)
+uint32_t coh_call_add_code(coh_call_t *c, coh_code_t const *code)
 {
-    coh_key_t key = code_key(&code->hash);
-    if (coh_overlay_find(&c->state, &key) != NULL) {
+    coh_key_t key            = code_key(&code->hash);
+    coh_value_t const *there = coh_overlay_find(&c->state, &key);
+    if (there != NULL) {
         coh_code_unref(code);
-        return;
+        return (uint32_t)there->nonce;
     }
     if (c->code_cnt == c->code_cap) {
         c->code_cap = c->code_cap == 0 ? 8 : c->code_cap * 2;
@@ -164,6 +87,7 @@ static void add_code(coh_call_t *c, coh_code_t const *code)
     (void)coh_overlay_put(&c->state, &key, &(coh_value_t){.nonce = c->code_cnt});
     c->codes[c->code_cnt++] = code;
     c->code_bytes += coh_code_bytes(code);
+    return c->code_cnt - 1;
 }
 
 static void want(coh_call_t *c, coh_key_t const *key)
@@ -172,7 +96,7 @@ static void want(coh_call_t *c, coh_key_t const *key)
     c->wanted = *key;
 }
 
-static coh_view_status_t find_value(void *arg, coh_value_t *out, coh_key_t const *key)
+coh_view_status_t coh_call_find(void *arg, coh_value_t *out, coh_key_t const *key)
 {
     coh_call_t *c            = arg;
     coh_value_t const *value = coh_overlay_find(&c->state, key);
@@ -198,7 +122,7 @@ static coh_view_status_t find_code(coh_call_t *c,
             want(c, &key);
             return COH_VIEW_NEED;
         }
-        add_code(c, code);
+        (void)coh_call_add_code(c, code);
         there = coh_overlay_find(&c->state, &key);
     }
     *out = c->codes[there->nonce];
@@ -226,7 +150,7 @@ static coh_view_status_t view_read(coh_view_t *view,
 {
     (void)fields;
     (void)bound;
-    return find_value((coh_call_t *)view, out, key);
+    return coh_call_find((coh_call_t *)view, out, key);
 }
 
 static coh_view_status_t view_code(coh_view_t *view,
@@ -248,6 +172,11 @@ static coh_bytes_t keep(coh_call_t *c, coh_bytes_t in)
     return coh_bytes(p, in.n);
 }
 
+static bool is_block(coh_msg_call_t const *m)
+{
+    return m->mode == COH_CALL_TRACE_BLOCK || m->mode == COH_CALL_SIMULATE;
+}
+
 static bool take_txs(coh_call_t *c, coh_msg_call_t const *m)
 {
     c->tx_cnt = m->txs.cnt;
@@ -257,7 +186,7 @@ static bool take_txs(coh_call_t *c, coh_msg_call_t const *m)
         coh_bytes_t raw = keep(c, m->txs.v[i].raw);
         t->sender       = m->txs.v[i].sender;
         t->is_step      = m->txs.v[i].is_step != 0;
-        if (t->is_step ? m->mode != COH_CALL_TRACE_BLOCK || coh_step_decode(&t->step, raw) != COH_OK
+        if (t->is_step ? !is_block(m) || coh_step_decode(&t->step, raw) != COH_OK
                        : coh_tx_decode_mined(&t->tx, raw) != COH_TX_OK) {
             return false;
         }
@@ -294,10 +223,21 @@ static bool is_fit(coh_msg_call_t const *m)
 {
     bool traces = m->mode == COH_CALL_TRACE || m->mode == COH_CALL_TRACE_BLOCK;
     return m->mode < COH_CALL_MODE_CNT && m->fork < COH_FORK_CNT &&
-           (m->mode == COH_CALL_TRACE_BLOCK ? m->txs.cnt <= COH_CALL_TX_MAX : m->txs.cnt == 1) &&
+           (is_block(m) ? m->txs.cnt <= COH_CALL_TX_MAX : m->txs.cnt == 1) &&
            m->overrides.cnt <= COH_OVERRIDE_MAX && m->slots.cnt <= COH_OVERRIDE_SLOT_MAX &&
+           m->moves.cnt <= COH_CALL_MOVE_MAX &&
            (!traces ||
             (m->tracer < COH_TRACER_CNT && (m->trace_flags & ~(uint32_t)COH_TRACE_MASK) == 0));
+}
+
+static void take_moves(coh_call_t *c, coh_msg_call_t const *m)
+{
+    c->move_cnt = m->moves.cnt;
+    c->moves    = coh_calloc((size_t)c->move_cnt + 1, sizeof(*c->moves));
+    for (uint32_t i = 0; i < c->move_cnt; i++) {
+        c->moves[i] = (coh_evm_move_t){.at = m->moves.v[i].at, .is = m->moves.v[i].is};
+    }
+    coh_transition_set_moves(c->transition, c->moves, c->move_cnt);
 }
 
 coh_call_t *coh_call_new(coh_msg_call_t const *m,
@@ -351,6 +291,11 @@ coh_call_t *coh_call_new(coh_msg_call_t const *m,
     c->transition = coh_transition_new();
     coh_transition_set_loop(c->transition, COH_EVM_SWITCH);
     coh_transition_set_slice(c->transition, limits->slice);
+    take_moves(c, m);
+    if (c->mode == COH_CALL_SIMULATE && !coh_simulation_new(c, m)) {
+        coh_call_free(c);
+        return NULL;
+    }
     return c;
 }
 
@@ -367,6 +312,8 @@ void coh_call_free(coh_call_t *c)
     for (uint32_t i = 0; i < c->trace_cnt; i++) {
         coh_buf_free(&c->traces[i]);
     }
+    coh_simulation_free(c->sim);
+    free(c->moves);
     free(c->codes);
     free(c->traces);
     free(c->trace_recs);
@@ -388,7 +335,8 @@ size_t coh_call_bytes(coh_call_t const *c)
            c->logs.cap + c->trace_bytes + c->code_bytes + c->tx_cnt * sizeof(*c->txs) +
            c->override_cnt * sizeof(*c->overrides) + c->slot_cnt * sizeof(*c->slots) +
            coh_overlay_bytes(&c->state) + coh_transition_bytes(c->transition) +
-           (c->tracer != NULL ? coh_call_tracer_bytes(c->tracer) : 0);
+           (c->tracer != NULL ? coh_call_tracer_bytes(c->tracer) : 0) +
+           (c->sim != NULL ? coh_simulation_bytes(c->sim) : 0);
 }
 
 /* ---- what is given ---- */
@@ -442,7 +390,7 @@ static void override_account(coh_call_t *c, coh_addr_t const *addr, coh_value_t 
         value->code_hash = (coh_hash_t){{0}};
         if (o->code.n != 0) {
             coh_keccak256(&value->code_hash, o->code.p, o->code.n);
-            add_code(c, coh_code_new(o->code, c->env.fork, &value->code_hash));
+            (void)coh_call_add_code(c, coh_code_new(o->code, c->env.fork, &value->code_hash));
         }
     }
     if (o->fields & COH_OVERRIDE_STATE) {
@@ -465,10 +413,10 @@ static void take_given(coh_call_t *c)
         coh_hash_t hash        = coh_codes_hash(&c->wanted);
         coh_code_t const *code = coh_code_new(coh_buf_bytes(&c->code), c->env.fork, &hash);
         offer(c->shared, code);
-        add_code(c, code);
+        (void)coh_call_add_code(c, code);
         return;
     }
-    if (c->wanted.kind == COH_KEY_ACCOUNT) {
+    if (c->wanted.kind == COH_KEY_ACCOUNT && c->sim == NULL) {
         override_account(c, &c->wanted.addr, &c->value);
     }
     (void)coh_overlay_put(&c->state, &c->wanted, &c->value);
@@ -489,12 +437,23 @@ static void begin_with(coh_call_t *c, uint64_t gas)
     coh_transition_begin_call(c->transition, &c->env, &c->tx, &c->txs[0].sender, &c->view);
 }
 
-static coh_call_run_t execute(coh_call_t *c)
+coh_call_run_t coh_call_execute(coh_call_t *c)
 {
     if (coh_transition_run(c->transition) == COH_TRANSITION_NEED) {
         return c->wants ? COH_CALL_RUN_WANTS : COH_CALL_RUN_SLICE;
     }
     return COH_CALL_RUN_DONE;
+}
+
+coh_bytes_t coh_call_output(coh_outcome_t const *o)
+{
+    for (uint32_t i = 0; i < o->write_cnt; i++) {
+        coh_write_t const *w = &o->writes[i];
+        if ((w->flags & COH_WRITE_CODE) && coh_addr_eq(&w->key.addr, &o->created)) {
+            return w->code->bytes;
+        }
+    }
+    return o->output;
 }
 
 /* Takes the outcome into the result; false: the transaction was refused. */
@@ -508,11 +467,12 @@ static bool take_outcome(coh_call_t *c)
         to->verdict = (uint32_t)o->verdict;
         return false;
     }
-    to->status   = (uint32_t)coh_transition_halt(c->transition);
-    to->gas_used = o->gas_used;
-    to->created  = o->created;
+    to->status         = (uint32_t)coh_transition_halt(c->transition);
+    to->gas_used       = o->gas_used;
+    to->created        = o->created;
+    coh_bytes_t output = coh_call_output(o);
     coh_buf_clear(&c->output);
-    coh_buf_put(&c->output, o->output.p, o->output.n);
+    coh_buf_put(&c->output, output.p, output.n);
     coh_buf_clear(&c->logs);
     if (o->log_cnt != 0) {
         coh_outcome_put_logs(&c->logs, o);
@@ -526,7 +486,7 @@ static coh_call_run_t done(coh_call_t *c)
     return COH_CALL_RUN_DONE;
 }
 
-static coh_call_run_t fail(coh_call_t *c, coh_call_err_t err)
+coh_call_run_t coh_call_fail(coh_call_t *c, coh_call_err_t err)
 {
     c->result.err = (uint32_t)err;
     return done(c);
@@ -538,7 +498,7 @@ static void take_new_code(coh_call_t *c, coh_outcome_t const *o)
     for (uint32_t i = 0; i < o->write_cnt; i++) {
         coh_write_code_t const *code = o->writes[i].code;
         if ((o->writes[i].flags & COH_WRITE_CODE) && code->bytes.n != 0) {
-            add_code(c, coh_code_new(code->bytes, c->env.fork, &code->hash));
+            (void)coh_call_add_code(c, coh_code_new(code->bytes, c->env.fork, &code->hash));
         }
     }
 }
@@ -546,7 +506,7 @@ static void take_new_code(coh_call_t *c, coh_outcome_t const *o)
 static coh_call_run_t trace(coh_call_t *c)
 {
     coh_outcome_t const *o  = coh_transition_outcome(c->transition);
-    coh_trace_state_t state = {.value = find_value, .code = find_code_bytes, .arg = c};
+    coh_trace_state_t state = {.value = coh_call_find, .code = find_code_bytes, .arg = c};
     coh_buf_t *out          = &c->traces[c->trace_cnt];
     if (coh_call_tracer_finish(c->tracer, out, o, coh_transition_halt(c->transition), &state) ==
         COH_VIEW_NEED) {
@@ -555,7 +515,7 @@ static coh_call_run_t trace(coh_call_t *c)
     c->trace_recs[c->trace_cnt++].json = coh_buf_bytes(out);
     c->trace_bytes += out->n;
     if (coh_call_tracer_is_overflown(c->tracer) || c->trace_bytes > c->limits.trace_bytes_max) {
-        return fail(c, COH_CALL_MEMORY);
+        return coh_call_fail(c, COH_CALL_MEMORY);
     }
     return COH_CALL_RUN_DONE;
 }
@@ -566,7 +526,7 @@ static coh_call_run_t apply(coh_call_t *c)
     coh_outcome_t const *o = coh_transition_outcome(c->transition);
     for (uint32_t i = 0; i < o->write_cnt; i++) {
         coh_value_t ignored;
-        if (find_value(c, &ignored, &o->writes[i].key) == COH_VIEW_NEED) {
+        if (coh_call_find(c, &ignored, &o->writes[i].key) == COH_VIEW_NEED) {
             return COH_CALL_RUN_WANTS;
         }
     }
@@ -602,7 +562,7 @@ static coh_call_run_t run_one(coh_call_t *c)
         c->stage = STAGE_RUN;
         /* fall through */
     case STAGE_RUN:
-        RUN_TRY(execute(c));
+        RUN_TRY(coh_call_execute(c));
         if (!take_outcome(c) || c->tracer == NULL) {
             return done(c);
         }
@@ -633,7 +593,7 @@ static coh_call_run_t run_block(coh_call_t *c)
             c->stage = STAGE_RUN;
             /* fall through */
         case STAGE_RUN:
-            RUN_TRY(execute(c));
+            RUN_TRY(coh_call_execute(c));
             if (!t->is_step && !take_outcome(c)) { /* a step is never refused */
                 return done(c);
             }
@@ -668,7 +628,7 @@ static coh_call_run_t find_highest(coh_call_t *c)
     if (!coh_u256_is_zero(&tx->max_fee)) {
         coh_key_t key = coh_key_account(&c->txs[0].sender);
         coh_value_t sender;
-        if (find_value(c, &sender, &key) == COH_VIEW_NEED) {
+        if (coh_call_find(c, &sender, &key) == COH_VIEW_NEED) {
             return COH_CALL_RUN_WANTS;
         }
         coh_u256_t left = sender.word;
@@ -677,7 +637,7 @@ static coh_call_run_t find_highest(coh_call_t *c)
             coh_u256_mul_u64(&blobs, &tx->max_fee_per_blob_gas, coh_tx_blob_gas(tx)) ||
             coh_u256_sub(&left, &left, &blobs)) {
             c->result.verdict = COH_TX_FUNDS;
-            return fail(c, COH_CALL_REFUSED);
+            return coh_call_fail(c, COH_CALL_REFUSED);
         }
         coh_u256_div(&left, &left, &tx->max_fee);
         if (coh_u256_fits_u64(&left)) {
@@ -734,7 +694,7 @@ static coh_call_run_t after_first(coh_call_t *c)
             (void)take_outcome(c);
         }
         c->result.gas = c->hi;
-        return fail(c, short_of_gas ? COH_CALL_ALLOWANCE : COH_CALL_FAILED);
+        return coh_call_fail(c, short_of_gas ? COH_CALL_ALLOWANCE : COH_CALL_FAILED);
     }
     (void)take_outcome(c);
     c->lo         = o->gas_used - 1;
@@ -756,7 +716,7 @@ static coh_call_run_t begin_estimate(coh_call_t *c)
     if (tx->data.n == 0 && !tx->is_create) {
         coh_key_t key = coh_key_account(&tx->to);
         coh_value_t to;
-        if (find_value(c, &to, &key) == COH_VIEW_NEED) {
+        if (coh_call_find(c, &to, &key) == COH_VIEW_NEED) {
             return COH_CALL_RUN_WANTS;
         }
         if (!coh_value_has_code(&to)) {
@@ -776,7 +736,7 @@ static coh_call_run_t run_estimate(coh_call_t *c)
         RUN_TRY(begin_estimate(c));
     }
     for (;;) {
-        RUN_TRY(execute(c));
+        RUN_TRY(coh_call_execute(c));
         switch (c->stage) {
         case STAGE_PLAIN: {
             coh_outcome_t const *o = coh_transition_outcome(c->transition);
@@ -844,7 +804,7 @@ static coh_call_run_t begin_access(coh_call_t *c)
     coh_key_t key = coh_key_account(&c->txs[0].sender);
     coh_value_t sender;
     c->tx = c->txs[0].tx;
-    if (find_value(c, &sender, &key) == COH_VIEW_NEED) {
+    if (coh_call_find(c, &sender, &key) == COH_VIEW_NEED) {
         return COH_CALL_RUN_WANTS;
     }
     c->tx.nonce   = sender.nonce;
@@ -878,9 +838,9 @@ static coh_call_run_t run_access(coh_call_t *c)
         RUN_TRY(begin_access(c));
     }
     for (;;) {
-        RUN_TRY(execute(c));
+        RUN_TRY(coh_call_execute(c));
         if (coh_call_tracer_is_overflown(c->tracer)) {
-            return fail(c, COH_CALL_MEMORY);
+            return coh_call_fail(c, COH_CALL_MEMORY);
         }
         if (!take_outcome(c) || coh_access_tracer_cnt(c->tracer) == c->access_cnt) {
             return done(c);
@@ -902,11 +862,12 @@ coh_call_run_t coh_call_run(coh_call_t *c)
         case COH_CALL_ESTIMATE: run = run_estimate(c); break;
         case COH_CALL_ACCESS_LIST: run = run_access(c); break;
         case COH_CALL_TRACE_BLOCK: run = run_block(c); break;
+        case COH_CALL_SIMULATE: run = coh_simulation_run(c); break;
         default: run = run_one(c); break;
         }
     }
     if (run == COH_CALL_RUN_SLICE && c->tracer != NULL && coh_call_tracer_is_overflown(c->tracer)) {
-        run = fail(c, COH_CALL_MEMORY);
+        run = coh_call_fail(c, COH_CALL_MEMORY);
     }
     return run;
 }
@@ -919,5 +880,8 @@ coh_msg_call_result_t const *coh_call_result(coh_call_t *c)
     r->access_list           = coh_buf_bytes(&c->access_list);
     r->traces.v              = c->trace_recs;
     r->traces.cnt            = c->trace_cnt;
+    if (c->sim != NULL) {
+        coh_simulation_result(c->sim, r);
+    }
     return r;
 }

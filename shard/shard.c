@@ -813,7 +813,8 @@ static void send_yes(coh_shard_t *s, slot_t *slot)
     coh_buf_free(&slot->vote);
 }
 
-static void put_nodes(coh_buf_t *out, uint64_t block, coh_trie_node_t const *nodes, size_t cnt)
+/* Nodes as the wire has them, borrowing from nodes; the caller's, free(). */
+static coh_rec_node_t *node_recs(coh_trie_node_t const *nodes, size_t cnt)
 {
     coh_rec_node_t *recs = coh_calloc(cnt + 1, sizeof(*recs));
     for (size_t i = 0; i < cnt; i++) {
@@ -821,9 +822,15 @@ static void put_nodes(coh_buf_t *out, uint64_t block, coh_trie_node_t const *nod
         recs[i]                    = (coh_rec_node_t){
                                .bucket = nodes[i].bucket, .kind = node->kind, .node = coh_bytes(node->b, node->n)};
     }
-    coh_msg_nodes_t m = {.block = block};
-    m.nodes.v         = recs;
-    m.nodes.cnt       = (uint32_t)cnt;
+    return recs;
+}
+
+static void put_nodes(coh_buf_t *out, uint64_t block, coh_trie_node_t const *nodes, size_t cnt)
+{
+    coh_rec_node_t *recs = node_recs(nodes, cnt);
+    coh_msg_nodes_t m    = {.block = block};
+    m.nodes.v            = recs;
+    m.nodes.cnt          = (uint32_t)cnt;
     coh_wire_put_nodes(out, &m);
     free(recs);
 }
@@ -1114,6 +1121,44 @@ static void send_proof(coh_shard_t *s, coh_tries_done_t const *done)
     free(recs);
 }
 
+static coh_err_t on_suppose(coh_shard_t *s, coh_msg_suppose_t const *m)
+{
+    size_t cnt = m->accounts.cnt + m->storage.cnt;
+    if (s->state != SHARD_RUNNING || m->block > s->part.committed || cnt > COH_SIM_STATE_MAX) {
+        return COH_EPROTO;
+    }
+    coh_mv_item_t *items = coh_calloc(cnt + 1, sizeof(*items));
+    for (uint32_t i = 0; i < m->accounts.cnt; i++) {
+        coh_rec_sim_account_t const *a = &m->accounts.v[i];
+        items[i]                       = (coh_mv_item_t){.key   = coh_key_account(&a->addr),
+                                                         .value = {.word       = a->balance,
+                                                                   .nonce      = a->nonce,
+                                                                   .code_hash  = a->code_hash,
+                                                                   .generation = a->generation,
+                                                                   .flags      = a->flags},
+                                                         .wiped = a->generation != a->base};
+    }
+    for (uint32_t i = 0; i < m->storage.cnt; i++) {
+        coh_rec_sim_slot_t const *slot = &m->storage.v[i];
+        items[m->accounts.cnt + i] =
+            (coh_mv_item_t){.key   = coh_key_slot(&slot->addr, slot->generation, &slot->slot),
+                            .value = {.word = slot->value}};
+    }
+    coh_tries_suppose(s->tries, m->query, m->block, items, cnt);
+    return COH_OK;
+}
+
+static void send_supposed(coh_shard_t *s, coh_tries_done_t const *done)
+{
+    uint32_t failed      = done->err == COH_OK ? 0 : done->err == COH_ENOTFOUND ? 1 : 2;
+    coh_msg_supposed_t m = {.query = done->query, .failed = failed};
+    coh_rec_node_t *recs = node_recs(done->nodes, done->node_cnt);
+    m.nodes.v            = recs;
+    m.nodes.cnt          = (uint32_t)done->node_cnt;
+    coh_wire_put_supposed(to_coordinator(s), &m);
+    free(recs);
+}
+
 /* ---- what the tries have done ---- */
 
 static void on_tries_updated(coh_shard_t *s, coh_tries_done_t const *done)
@@ -1157,13 +1202,16 @@ static bool poll_tries(coh_shard_t *s)
         did = true;
         if (done.kind == COH_TRIES_PROVED) {
             send_proof(s, &done);
+        } else if (done.kind == COH_TRIES_SUPPOSED) {
+            send_supposed(s, &done);
         } else if (done.err != COH_OK) {
             fail(s, "%.*s", (int)done.text.n, (char const *)done.text.p);
         } else {
             switch (done.kind) {
             case COH_TRIES_UPDATED: on_tries_updated(s, &done); break;
             case COH_TRIES_UNDONE: abort_step(s); break;
-            case COH_TRIES_PROVED: break; /* above */
+            case COH_TRIES_PROVED:
+            case COH_TRIES_SUPPOSED: break; /* above */
             case COH_TRIES_TAKEN: on_tries_taken(s, &done); break;
             case COH_TRIES_LOADED:
                 s->tries_done = true;
@@ -1301,6 +1349,7 @@ static coh_err_t on_coordinator_message(coh_shard_t *s, coh_msg_t const *m)
     case COH_MSG_CALL:
         return s->state == SHARD_RUNNING ? coh_callq_add(s->calls, &m->u.call) : COH_EPROTO;
     case COH_MSG_PROVE: return on_prove(s, &m->u.prove);
+    case COH_MSG_SUPPOSE: return on_suppose(s, &m->u.suppose);
     case COH_MSG_RECOVER: return on_recover(s, &m->u.recover);
     case COH_MSG_BACKUP: return on_backup(s, &m->u.backup);
     case COH_MSG_STOP: return on_stop(s);

@@ -22,7 +22,8 @@ typedef enum {
     JOB_TAKE,
     JOB_WRITTEN,
     JOB_NODES,
-    JOB_PROVE
+    JOB_PROVE,
+    JOB_SUPPOSE,
 } job_kind_t;
 
 /* An applied block. */
@@ -55,7 +56,7 @@ typedef struct job {
     struct job *next;
     job_kind_t kind;
     bool is_aborted;      /* UPDATE: to be undone when it has run */
-    coh_mv_item_t *items; /* owned; UPDATE, LOAD, CATCH_UP */
+    coh_mv_item_t *items; /* owned; UPDATE, LOAD, CATCH_UP, SUPPOSE */
     bool merges;          /* items are of several blocks, in order */
     coh_mv_step_t *trail; /* owned; UPDATE */
     size_t trail_cnt;
@@ -66,10 +67,10 @@ typedef struct job {
     applied_t applied; /* UPDATE: out */
     applied_t *undo;   /* owned; UNDO: the last block first */
     size_t undo_cnt;
-    uint64_t prove_block; /* PROVE: this and the next */
-    coh_addr_t addr;
-    uint32_t generation;  /* of the last wipe not flushed; 0: none */
-    coh_bytes_t *records; /* owned; borrowed from the blocks kept, oldest first */
+    uint64_t prove_block; /* PROVE, SUPPOSE: the state's */
+    coh_addr_t addr;      /* PROVE */
+    uint32_t generation;  /* PROVE: of the last wipe not flushed; 0: none */
+    coh_bytes_t *records; /* owned; PROVE, SUPPOSE: borrowed from the blocks kept, oldest first */
     size_t record_cnt;
     coh_tries_done_t done; /* out */
 } job_t;
@@ -463,6 +464,21 @@ void coh_tries_prove(coh_tries_t *t,
     pump(t);
 }
 
+void coh_tries_suppose(coh_tries_t *t,
+                       uint64_t query,
+                       uint64_t block,
+                       coh_mv_item_t *items,
+                       size_t cnt)
+{
+    job_t *job       = job_new(JOB_SUPPOSE);
+    job->done.query  = query;
+    job->prove_block = block;
+    job->items       = items;
+    job->cnt         = cnt;
+    jobs_push(&t->proofs, job);
+    pump(t);
+}
+
 void coh_tries_start(coh_tries_t *t, uint64_t head)
 {
     t->history_from = head;
@@ -472,7 +488,7 @@ void coh_tries_start(coh_tries_t *t, uint64_t head)
 /* Lets the oldest blocks go; not while a proof may be made from their records. */
 static void trim_history(coh_tries_t *t)
 {
-    if (t->current != NULL && t->current->kind == JOB_PROVE) {
+    if (t->current != NULL && t->current->records != NULL) {
         return;
     }
     size_t cnt = 0;
@@ -806,6 +822,17 @@ static coh_err_t prove(coh_tries_t *t, job_t *job)
         t->mpt, &job->done.proof, &job->addr, job->generation, job->records, job->record_cnt);
 }
 
+static coh_err_t suppose(coh_tries_t *t, job_t *job)
+{
+    coh_trie_outcome_t out;
+    COH_TRY(job->done.err);
+    COH_TRY(coh_trie_suppose(
+        t->mpt, &out, job->items, job->cnt, job->records, job->record_cnt, &t->scratch));
+    job->done.nodes    = out.nodes;
+    job->done.node_cnt = out.node_cnt;
+    return COH_OK;
+}
+
 static void take(coh_tries_t *t, job_t *job)
 {
     coh_mpt_stats_t stats;
@@ -851,8 +878,12 @@ bool coh_tries_work(coh_tries_t *t)
         job->done.kind = COH_TRIES_PROVED;
         rc             = prove(t, job);
         break;
+    case JOB_SUPPOSE:
+        job->done.kind = COH_TRIES_SUPPOSED;
+        rc             = suppose(t, job);
+        break;
     }
-    if (rc != COH_OK && job->kind != JOB_PROVE) {
+    if (rc != COH_OK && job->kind != JOB_PROVE && job->kind != JOB_SUPPOSE) {
         tell_fault(&job->done.text, coh_mpt_fault(t->mpt), rc);
     }
     job->done.err = rc;

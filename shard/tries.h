@@ -21,7 +21,7 @@
 #include "common/node/env.h"
 #include "common/state/directory.h"
 #include "shard/trie_proof.h"
-#include "shard/trie_update.h"
+#include "shard/trie_suppose.h"
 
 typedef struct coh_tries coh_tries_t;
 
@@ -32,6 +32,7 @@ typedef enum {
     COH_TRIES_TAKEN,  /* pages: what is to be written */
     COH_TRIES_NODES,  /* nodes: of all buckets that are not empty */
     COH_TRIES_PROVED, /* proof; its failure is the asker's alone: COH_ENOTFOUND that state is not kept (any more) */
+    COH_TRIES_SUPPOSED, /* nodes: of the buckets of what was supposed; failure as of PROVED */
 } coh_tries_kind_t;
 
 /* What stands at the root of a bucket after a transaction that changed it. */
@@ -54,7 +55,7 @@ typedef struct {
     size_t trail_cnt;
     coh_kv_batch_t pages;   /* owned; sorted by key */
     bool ingest;            /* pages are puts only, and many */
-    uint64_t query;         /* PROVED: the caller's own */
+    uint64_t query;         /* PROVED, SUPPOSED: the caller's own */
     coh_trie_proof_t proof; /* owned */
 } coh_tries_done_t;
 
@@ -104,6 +105,13 @@ void coh_tries_prove(coh_tries_t *t,
                      coh_addr_t const *addr,
                      coh_u256_t const *slots,
                      size_t slot_cnt);
+
+/* coh_tries_suppose asks what would stand at the roots of buckets with items laid over the state of block, which is committed (trie_suppose.h). Answered by SUPPOSED. In: items  taken */
+void coh_tries_suppose(coh_tries_t *t,
+                       uint64_t query,
+                       uint64_t block,
+                       coh_mv_item_t *items,
+                       size_t cnt);
 
 /* coh_tries_is_full: a flush is needed before updates go on. */
 bool coh_tries_is_full(coh_tries_t const *t);

@@ -120,6 +120,19 @@ static void trace_leave(coh_evm_t *evm,
 /* The gas of a call or creation out of what is left (EIP-150: all but a 64th). */
 static uint64_t all_but_a_64th(uint64_t gas) { return gas - gas / 64; }
 
+/* The precompiled contract at addr, or NULL. */
+static coh_precompile_t const *precompile_at(coh_evm_t const *evm, coh_addr_t const *addr)
+{
+    static coh_addr_t const none;
+    for (uint32_t i = 0; i < evm->env->move_cnt; i++) {
+        coh_evm_move_t const *move = &evm->env->moves[i];
+        if (coh_addr_eq(&move->at, addr)) {
+            return coh_addr_eq(&move->is, &none) ? NULL : coh_precompile_at(evm->fork, &move->is);
+        }
+    }
+    return coh_precompile_at(evm->fork, addr);
+}
+
 /* Runs a precompiled contract on *gas, which is what is left afterwards. */
 static bool run_precompile(coh_evm_t *evm,
                            coh_precompile_t const *p,
@@ -185,7 +198,7 @@ coh_call_t coh_call_op(coh_evm_t *evm, coh_frame_t *f, uint8_t opcode)
             return failed(f, COH_EVM_OUT_OF_GAS);
         }
     }
-    coh_precompile_t const *precompile = coh_precompile_at(evm->fork, &addr);
+    coh_precompile_t const *precompile = precompile_at(evm, &addr);
     coh_account_t *delegate            = NULL;
     coh_code_t const *code             = NULL;
     if (precompile == NULL) {
@@ -503,7 +516,7 @@ coh_call_t coh_call_message(coh_evm_t *evm)
         (void)begin_create(evm, a, from, &msg->value, msg->input, msg->gas);
         return COH_CALL_PUSHED;
     }
-    coh_precompile_t const *precompile = coh_precompile_at(evm->fork, &msg->to);
+    coh_precompile_t const *precompile = precompile_at(evm, &msg->to);
     coh_code_t const *code             = NULL;
     if (precompile == NULL) {
         if (coh_state_code(state, a) == COH_VIEW_NEED) {

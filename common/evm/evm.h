@@ -22,6 +22,13 @@ char const *coh_evm_status_str(coh_evm_status_t status);
 
 typedef struct coh_evm coh_evm_t;
 
+/* What runs at an address in place of what the fork has there: a precompiled contract, by the address that the fork gives it, or none (address zero). For calls whose state is made up: warm
+   (EIP-2929) are still the fork's own. */
+typedef struct {
+    coh_addr_t at;
+    coh_addr_t is;
+} coh_evm_move_t;
+
 /* Constant for a transaction; borrowed while the EVM runs. */
 typedef struct {
     coh_block_env_t const *block;
@@ -29,6 +36,8 @@ typedef struct {
     coh_addr_t origin;
     coh_u256_t gas_price; /* effective */
     coh_tracer_t *tracer; /* NULL: none */
+    coh_evm_move_t const *moves;
+    uint32_t move_cnt;
 } coh_evm_env_t;
 
 typedef struct {

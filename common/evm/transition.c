@@ -30,7 +30,7 @@ struct coh_transition {
     coh_tx_t const *tx;
     coh_step_t const *step;
     coh_hash_t parent_hash;
-        /* data of the step, if that is CALL_PARENT */ /* of which either is in use */
+    /* data of the step, if that is CALL_PARENT */ /* of which either is in use */
     coh_addr_t sender_addr;
     coh_account_t *sender;
     uint64_t intrinsic;
@@ -42,12 +42,17 @@ struct coh_transition {
     coh_evm_result_t plain; /* of a message that the EVM did not see */
     coh_evm_result_t const *result;
     uint64_t gas_max;
-    bool is_call; /* tx and block are these copies */
+    bool is_call;      /* tx and block are these copies */
+    bool keeps_nonce;  /* a call whose nonce is checked */
+    bool is_free;      /* a call that pays no fee, whatever the block's is... */
+    bool is_blob_free; /* ...and none for its blobs */
     coh_tx_t call_tx;
     coh_block_env_t call_block;
     coh_outcome_t outcome;
     coh_evm_env_t env;
     coh_tracer_t *tracer;
+    coh_evm_move_t const *moves;
+    uint32_t move_cnt;
     coh_evm_t *evm;
     coh_state_t state;
 };
@@ -78,6 +83,12 @@ void coh_transition_set_loop(coh_transition_t *t, coh_evm_loop_t loop)
 
 void coh_transition_set_tracer(coh_transition_t *t, coh_tracer_t *tracer) { t->tracer = tracer; }
 
+void coh_transition_set_moves(coh_transition_t *t, coh_evm_move_t const *moves, uint32_t cnt)
+{
+    t->moves    = moves;
+    t->move_cnt = cnt;
+}
+
 void coh_transition_set_slice(coh_transition_t *t, uint64_t instructions)
 {
     coh_evm_set_slice(t->evm, instructions);
@@ -94,8 +105,10 @@ void coh_transition_begin(coh_transition_t *t,
     t->tx          = tx;
     t->sender_addr = *sender;
     t->is_call     = false;
-    t->has_auth    = false;
-    t->outcome     = (coh_outcome_t){.verdict = COH_TX_OK};
+    t->keeps_nonce = false;
+    t->is_free = t->is_blob_free = false;
+    t->has_auth                  = false;
+    t->outcome                   = (coh_outcome_t){.verdict = COH_TX_OK};
     coh_state_begin(&t->state, view, block->fork);
     t->sender = coh_state_account(&t->state, sender);
 }
@@ -128,6 +141,24 @@ void coh_transition_begin_call(coh_transition_t *t,
     }
     coh_transition_begin(t, &t->call_block, &t->call_tx, sender, view);
     t->is_call = true;
+}
+
+void coh_transition_begin_simulated(coh_transition_t *t,
+                                    coh_block_env_t const *block,
+                                    coh_tx_t const *tx,
+                                    coh_addr_t const *sender,
+                                    coh_view_t *view,
+                                    bool validates)
+{
+    t->call_block = *block;
+    t->call_tx    = *tx;
+    coh_transition_begin(t, &t->call_block, &t->call_tx, sender, view);
+    t->is_call     = true;
+    t->keeps_nonce = validates;
+    if (!validates) {
+        t->is_free      = coh_u256_is_zero(&tx->max_fee) && coh_u256_is_zero(&tx->max_tip);
+        t->is_blob_free = coh_u256_is_zero(&tx->max_fee_per_blob_gas);
+    }
 }
 
 static coh_transition_status_t refuse(coh_transition_t *t, coh_tx_err_t verdict)
@@ -202,14 +233,12 @@ static coh_transition_status_t check(coh_transition_t *t)
         COH_VIEW_NEED) {
         return COH_TRANSITION_NEED;
     }
-    if (t->is_call) {
+    if (t->is_call && !t->keeps_nonce) {
         t->call_tx.nonce = sender->cur.nonce;
-    }
-    if (tx->nonce != sender->cur.nonce) {
+    } else if (tx->nonce != sender->cur.nonce) {
         return refuse(t,
                       tx->nonce < sender->cur.nonce ? COH_TX_NONCE_TOO_LOW : COH_TX_NONCE_TOO_HIGH);
-    }
-    if (tx->nonce == UINT64_MAX) { /* EIP-2681 */
+    } else if (tx->nonce == UINT64_MAX) { /* EIP-2681 */
         return refuse(t, COH_TX_NONCE_MAX);
     }
     if (COH_UNLIKELY(coh_value_has_code(&sender->cur)) && !t->is_call) {
@@ -220,10 +249,10 @@ static coh_transition_status_t check(coh_transition_t *t)
             return refuse(t, COH_TX_SENDER_CODE);
         }
     }
-    if (coh_u256_lt(&tx->max_fee, &t->block->base_fee)) { /* EIP-1559 */
+    if (!t->is_free && coh_u256_lt(&tx->max_fee, &t->block->base_fee)) { /* EIP-1559 */
         return refuse(t, COH_TX_FEE_TOO_LOW);
     }
-    if (tx->blob_cnt != 0 &&
+    if (tx->blob_cnt != 0 && !t->is_blob_free &&
         coh_u256_lt(&tx->max_fee_per_blob_gas, &t->block->blob_base_fee)) { /* EIP-4844 */
         return refuse(t, COH_TX_BLOB_FEE_TOO_LOW);
     }
@@ -269,7 +298,7 @@ static void charge(coh_transition_t *t)
     coh_u256_t fee;
     coh_tx_effective_price(&t->price, tx, &t->block->base_fee);
     mul_gas(&fee, &t->price, tx->gas_limit);
-    if (tx->blob_cnt != 0) { /* EIP-4844 */
+    if (tx->blob_cnt != 0 && !t->is_blob_free) { /* EIP-4844 */
         coh_u256_t blob_fee;
         mul_gas(&blob_fee, &t->block->blob_base_fee, coh_tx_blob_gas(tx));
         (void)coh_u256_add(&fee, &fee, &blob_fee);
@@ -356,8 +385,8 @@ static coh_view_status_t transfer(coh_transition_t *t, bool *is_plain)
     coh_tx_t const *tx = t->tx;
     coh_state_t *s     = &t->state;
     *is_plain          = false;
-    if (t->tracer != NULL && t->tracer->enter != NULL) {
-        return COH_VIEW_OK; /* it is the EVM that tells the tracer */
+    if ((t->tracer != NULL && t->tracer->enter != NULL) || t->move_cnt != 0) {
+        return COH_VIEW_OK; /* it is the EVM that tells the tracer, and knows what has moved */
     }
     if (tx->is_create || coh_fork_is_precompile(t->block->fork, &tx->to)) {
         return COH_VIEW_OK;
@@ -386,7 +415,9 @@ static void begin_message(coh_transition_t *t)
                                                   .tx        = tx,
                                                   .origin    = t->sender_addr,
                                                   .gas_price = t->price,
-                                                  .tracer    = t->tracer};
+                                                  .tracer    = t->tracer,
+                                                  .moves     = t->moves,
+                                                  .move_cnt  = t->move_cnt};
     coh_evm_message_t const msg = {.is_create = tx->is_create,
                                    .sender    = t->sender_addr,
                                    .to        = coh_tx_receiver(tx, &t->sender_addr),
@@ -415,6 +446,9 @@ static void settle(coh_transition_t *t)
     mul_gas(&amount, &t->price, tx->gas_limit - used);
     coh_state_credit(s, t->sender, &amount);
     (void)coh_u256_sub(&amount, &t->price, &t->block->base_fee); /* EIP-1559: the rest is burnt */
+    if (t->is_free) {
+        amount = COH_U256_ZERO;
+    }
     mul_gas(&amount, &amount, used);
     if (t->block->fees_exact) {
         coh_account_t *coinbase = coh_state_account(s, &t->block->coinbase);

@@ -24,6 +24,9 @@ void coh_transition_free(coh_transition_t *t);
 void coh_transition_set_loop(coh_transition_t *t, coh_evm_loop_t loop);
 void coh_transition_set_tracer(coh_transition_t *t, coh_tracer_t *tracer);
 
+/* coh_transition_set_moves likewise: see coh_evm_move_t; borrowed. */
+void coh_transition_set_moves(coh_transition_t *t, coh_evm_move_t const *moves, uint32_t cnt);
+
 /* coh_transition_set_slice: see coh_evm_set_slice. NEED may then mean only that: run it again. */
 void coh_transition_set_slice(coh_transition_t *t, uint64_t instructions);
 
@@ -48,6 +51,15 @@ void coh_transition_begin_call(coh_transition_t *t,
                                coh_tx_t const *tx,
                                coh_addr_t const *sender,
                                coh_view_t *view);
+/* coh_transition_begin_simulated prepares a call as eth_simulateV1 defines it: the sender may have code, and neither the block's gas limit nor EIP-7825 bounds the gas. validates: nonce and fees
+   are checked as those of a transaction; else the nonce is the sender's own, and wraps, and who offers no fee pays none, though code sees the block's base fee. tx and block are copied, what tx borrows
+   is borrowed. */
+void coh_transition_begin_simulated(coh_transition_t *t,
+                                    coh_block_env_t const *block,
+                                    coh_tx_t const *tx,
+                                    coh_addr_t const *sender,
+                                    coh_view_t *view,
+                                    bool validates);
 coh_transition_status_t coh_transition_run(coh_transition_t *t);
 /* coh_transition_outcome: after DONE, until the next begin; what it points to lives as long. */
 coh_outcome_t const *coh_transition_outcome(coh_transition_t const *t);

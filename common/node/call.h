@@ -12,6 +12,8 @@ typedef enum {
     COH_CALL_TRACE       = 3, /* debug_traceCall */
     COH_CALL_TRACE_BLOCK =
         4, /* all, as a block has them with its steps, each on the state that the one before leaves; the transactions from `traced` on are traced */
+    COH_CALL_SIMULATE =
+        5, /* eth_simulateV1, one block of it: steps and unsigned transactions, each on the state that the one before leaves, all on what blocks simulated before have left */
     COH_CALL_MODE_CNT
 } coh_call_mode_t;
 
@@ -53,6 +55,24 @@ enum {
 #define COH_OVERRIDE_MAX      256u
 #define COH_OVERRIDE_SLOT_MAX 8192u
 #define COH_CALL_TX_MAX       65536u
+/* Addresses at which something else runs than the fork has there. */
+#define COH_CALL_MOVE_MAX 64u
+/* Accounts and slots, together, that the blocks of a simulation change. */
+#define COH_SIM_STATE_MAX 65536u
+/* Blocks of a simulation. */
+#define COH_SIM_BLOCK_MAX 256u
+
+/* How a block is simulated. */
+enum {
+    COH_SIM_VALIDATE  = 1, /* nonces and fees are checked */
+    COH_SIM_TRANSFERS = 2, /* transfers of ether are shown as logs */
+    COH_SIM_MASK      = 3,
+};
+/* What a transaction of it says itself; else the sender's nonce, as much gas as is left. */
+enum {
+    COH_SIM_GIVEN_NONCE = 1,
+    COH_SIM_GIVEN_GAS   = 2,
+};
 
 typedef enum {
     COH_TRACER_STRUCT   = 0, /* geth's struct logs */

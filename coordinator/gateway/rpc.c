@@ -193,7 +193,8 @@ void coh_rpc_fail_err(coh_rpc_call_t *call, coh_err_t err)
 static uint32_t traces_of(coh_ask_t const *ask)
 {
     return ask->kind == COH_ASK_CALL &&
-           (ask->u.call.m.mode == COH_CALL_TRACE || ask->u.call.m.mode == COH_CALL_TRACE_BLOCK);
+           (ask->u.call.m.mode == COH_CALL_TRACE || ask->u.call.m.mode == COH_CALL_TRACE_BLOCK ||
+            ask->u.call.m.mode == COH_CALL_SIMULATE);
 }
 
 static uint32_t proof_keys_of(coh_ask_t const *ask)

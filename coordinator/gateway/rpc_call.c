@@ -8,7 +8,7 @@
 #include "common/evm/evm.h"
 #include "common/evm/revert.h"
 #include "coordinator/calls.h"
-#include "coordinator/gateway/rpc_private.h"
+#include "coordinator/gateway/rpc_run.h"
 
 #define PUT  COH_RPC_PUT
 #define READ COH_RPC_READ
@@ -22,52 +22,50 @@
 #define DAO_CHAIN UINT64_C(1)
 #define DAO_BLOCK UINT64_C(1920000)
 
-/* What is being put together for a shard. */
-typedef struct {
-    coh_ask_t *ask; /* owned until it is posted */
-    coh_rpc_at_t at;
-    coh_tx_t tx; /* borrows from what follows */
-    coh_addr_t from;
-    coh_buf_t data;
-    coh_buf_t access_list;
-    coh_buf_t blob_hashes;
-    coh_buf_t auth_list;
-    coh_ask_part_t *codes; /* owned; of overrides, in the ask's bytes */
-    coh_block_env_t env;   /* what env_fields (COH_CALL_ENV_*) say of it is given */
-    uint32_t env_fields;
-    bool one;           /* a trace of one transaction, not of a block */
-    uint32_t tx_idx;    /* of it */
-    uint32_t tx_cnt;    /* traced, of a block */
-    coh_hash_t *hashes; /* owned; of the transactions of a traced block */
-} run_t;
-
-static void free_run(void *extra)
+void coh_rpc_run_clear(coh_rpc_run_t *r)
 {
-    run_t *r = extra;
-    coh_ask_free(r->ask);
     coh_buf_free(&r->data);
     coh_buf_free(&r->access_list);
     coh_buf_free(&r->blob_hashes);
     coh_buf_free(&r->auth_list);
+    r->tx   = (coh_tx_t){.type = COH_TX_LEGACY};
+    r->from = (coh_addr_t){{0}};
+}
+
+void coh_rpc_run_free(coh_rpc_run_t *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    coh_rpc_run_clear(r);
+    coh_ask_free(r->ask);
     free(r->codes);
+    free(r->targets);
     free(r->hashes);
     free(r);
 }
 
-static run_t *new_run(coh_rpc_call_t *call, coh_call_mode_t mode)
+coh_rpc_run_t *coh_rpc_run_new(coh_call_mode_t mode)
 {
-    run_t *r              = coh_calloc(1, sizeof(*r));
+    coh_rpc_run_t *r      = coh_calloc(1, sizeof(*r));
     r->ask                = coh_ask_new(COH_ASK_CALL);
     r->ask->u.call.m.mode = (uint32_t)mode;
-    call->extra           = r;
-    call->extra_free      = free_run;
+    return r;
+}
+
+static void free_run(void *extra) { coh_rpc_run_free(extra); }
+
+static coh_rpc_run_t *new_run(coh_rpc_call_t *call, coh_call_mode_t mode)
+{
+    coh_rpc_run_t *r = coh_rpc_run_new(mode);
+    call->extra      = r;
+    call->extra_free = free_run;
     return r;
 }
 
 /* ---- reading what is to be executed ---- */
 
-/* member finds a member that is there and not null. */
-static json_t *member(json_t const *object, char const *name)
+json_t *coh_rpc_member(json_t const *object, char const *name)
 {
     json_t *v = json_object_get(object, name);
     return json_is_null(v) ? NULL : v;
@@ -79,7 +77,7 @@ static bool optional_u256(coh_u256_t *out,
                           unsigned idx,
                           coh_rpc_fault_t *fault)
 {
-    json_t const *v = member(object, name);
+    json_t const *v = coh_rpc_member(object, name);
     return v == NULL || coh_rpc_get_u256(out, v, idx, fault);
 }
 
@@ -89,7 +87,7 @@ static bool optional_quantity(uint64_t *out,
                               unsigned idx,
                               coh_rpc_fault_t *fault)
 {
-    json_t const *v = member(object, name);
+    json_t const *v = coh_rpc_member(object, name);
     return v == NULL || coh_rpc_get_quantity(out, v, idx, fault);
 }
 
@@ -99,22 +97,21 @@ static bool is_object_or_none(json_t const *v, unsigned idx, coh_rpc_fault_t *fa
            coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument %u: not an object", idx);
 }
 
-/* list_of finds a member that must be a list; NULL without a fault: there is none. */
-static bool list_of(json_t const **out,
-                    json_t const *object,
-                    char const *name,
-                    unsigned idx,
-                    coh_rpc_fault_t *fault)
+bool coh_rpc_list_of(json_t const **out,
+                     json_t const *object,
+                     char const *name,
+                     unsigned idx,
+                     coh_rpc_fault_t *fault)
 {
-    *out = member(object, name);
+    *out = coh_rpc_member(object, name);
     return *out == NULL || json_is_array(*out) ||
            coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument %u: %s is not a list", idx, name);
 }
 
-static bool read_data(run_t *r, json_t const *args, coh_rpc_fault_t *fault)
+static bool read_data(coh_rpc_run_t *r, json_t const *args, coh_rpc_fault_t *fault)
 {
-    json_t const *data  = member(args, "data");
-    json_t const *input = member(args, "input");
+    json_t const *data  = coh_rpc_member(args, "data");
+    json_t const *input = coh_rpc_member(args, "input");
     if (data != NULL && !coh_rpc_get_data(&r->data, data, 0, fault)) {
         return false;
     }
@@ -139,11 +136,11 @@ static bool read_data(run_t *r, json_t const *args, coh_rpc_fault_t *fault)
     return true;
 }
 
-static bool read_fees(run_t *r, json_t const *args, coh_rpc_fault_t *fault)
+static bool read_fees(coh_rpc_run_t *r, json_t const *args, coh_rpc_fault_t *fault)
 {
-    bool price = member(args, "gasPrice") != NULL;
-    bool fees =
-        member(args, "maxFeePerGas") != NULL || member(args, "maxPriorityFeePerGas") != NULL;
+    bool price = coh_rpc_member(args, "gasPrice") != NULL;
+    bool fees  = coh_rpc_member(args, "maxFeePerGas") != NULL ||
+                coh_rpc_member(args, "maxPriorityFeePerGas") != NULL;
     if (price && fees) {
         return coh_rpc_fault(fault,
                              COH_RPC_SERVER,
@@ -165,10 +162,10 @@ static bool read_fees(run_t *r, json_t const *args, coh_rpc_fault_t *fault)
 }
 
 /* EIP-2930 */
-static bool read_access_list(run_t *r, json_t const *args, coh_rpc_fault_t *fault)
+static bool read_access_list(coh_rpc_run_t *r, json_t const *args, coh_rpc_fault_t *fault)
 {
     json_t const *list;
-    if (!list_of(&list, args, "accessList", 0, fault)) {
+    if (!coh_rpc_list_of(&list, args, "accessList", 0, fault)) {
         return false;
     }
     coh_buf_t *out = &r->access_list;
@@ -178,7 +175,7 @@ static bool read_access_list(run_t *r, json_t const *args, coh_rpc_fault_t *faul
         coh_addr_t addr;
         size_t at = out->n;
         if (!coh_rpc_get_addr(&addr, json_object_get(entry, "address"), 0, fault) ||
-            !list_of(&keys, entry, "storageKeys", 0, fault)) {
+            !coh_rpc_list_of(&keys, entry, "storageKeys", 0, fault)) {
             return false;
         }
         coh_rlp_put_string(out, addr.b, sizeof(addr.b));
@@ -203,10 +200,10 @@ static bool read_access_list(run_t *r, json_t const *args, coh_rpc_fault_t *faul
 }
 
 /* EIP-4844 */
-static bool read_blobs(run_t *r, json_t const *args, coh_rpc_fault_t *fault)
+static bool read_blobs(coh_rpc_run_t *r, json_t const *args, coh_rpc_fault_t *fault)
 {
     json_t const *list;
-    if (!list_of(&list, args, "blobVersionedHashes", 0, fault)) {
+    if (!coh_rpc_list_of(&list, args, "blobVersionedHashes", 0, fault)) {
         return false;
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -242,10 +239,10 @@ static bool read_word(uint8_t out[32], json_t const *object, char const *name, c
 }
 
 /* EIP-7702 */
-static bool read_auths(run_t *r, json_t const *args, coh_rpc_fault_t *fault)
+static bool read_auths(coh_rpc_run_t *r, json_t const *args, coh_rpc_fault_t *fault)
 {
     json_t const *list;
-    if (!list_of(&list, args, "authorizationList", 0, fault)) {
+    if (!coh_rpc_list_of(&list, args, "authorizationList", 0, fault)) {
         return false;
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -273,15 +270,20 @@ static bool read_auths(run_t *r, json_t const *args, coh_rpc_fault_t *fault)
     return true;
 }
 
-/* read_args reads a transaction that nobody signed. */
-static bool read_args(coh_rpc_t const *rpc, run_t *r, json_t const *args, coh_rpc_fault_t *fault)
+bool coh_rpc_read_args(coh_rpc_t const *rpc,
+                       coh_rpc_run_t *r,
+                       json_t const *args,
+                       coh_rpc_fault_t *fault)
 {
-    json_t const *from = member(args, "from");
-    json_t const *to   = member(args, "to");
+    json_t const *from = coh_rpc_member(args, "from");
+    json_t const *to   = coh_rpc_member(args, "to");
     uint64_t chain_id  = rpc->d.genesis->chain_id;
     bool estimates     = r->ask->u.call.m.mode == COH_CALL_ESTIMATE;
     r->tx.gas_limit    = estimates ? 0 : UINT64_MAX; /* as much as there may be */
     r->tx.is_create    = to == NULL;
+    r->has_nonce       = coh_rpc_member(args, "nonce") != NULL;
+    r->has_gas         = coh_rpc_member(args, "gas") != NULL;
+    r->has_price       = coh_rpc_member(args, "gasPrice") != NULL;
     if (!json_is_object(args)) {
         return coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument 0: not an object");
     }
@@ -337,7 +339,7 @@ static bool read_override_slots(coh_ask_t *ask,
     return true;
 }
 
-static bool read_override(run_t *r,
+static bool read_override(coh_rpc_run_t *r,
                           coh_addr_t const *addr,
                           json_t const *given,
                           unsigned idx,
@@ -347,22 +349,23 @@ static bool read_override(run_t *r,
     uint32_t place          = ask->u.call.m.overrides.cnt++;
     coh_rec_override_t *o   = &ask->u.call.overrides[place];
     coh_ask_part_t *code    = &r->codes[place];
-    json_t *state           = member(given, "state");
-    json_t *diff            = member(given, "stateDiff");
-    json_t const *code_text = member(given, "code");
+    json_t *state           = coh_rpc_member(given, "state");
+    json_t *diff            = coh_rpc_member(given, "stateDiff");
+    json_t const *code_text = coh_rpc_member(given, "code");
+    json_t const *to        = coh_rpc_member(given, "movePrecompileToAddress");
     o->addr                 = *addr;
-    o->fields               = (member(given, "nonce") != NULL ? COH_OVERRIDE_NONCE : 0u) |
-                (member(given, "balance") != NULL ? COH_OVERRIDE_BALANCE : 0u) |
+    o->fields               = (coh_rpc_member(given, "nonce") != NULL ? COH_OVERRIDE_NONCE : 0u) |
+                (coh_rpc_member(given, "balance") != NULL ? COH_OVERRIDE_BALANCE : 0u) |
                 (code_text != NULL ? COH_OVERRIDE_CODE : 0u) |
                 (state != NULL ? COH_OVERRIDE_STATE : 0u);
     if (state != NULL && diff != NULL) {
-        char hex[41];
-        coh_hex_encode(hex, addr->b, sizeof(addr->b));
+        char text[COH_RPC_ADDR_SZ];
+        coh_rpc_checksum(text, addr);
         return coh_rpc_fault(
-            fault, COH_RPC_SERVER, "account 0x%s has both 'state' and 'stateDiff'", hex);
+            fault, COH_RPC_SERVER, "account %s has both 'state' and 'stateDiff'", text);
     }
-    if (member(given, "movePrecompileToAddress") != NULL) {
-        return coh_rpc_fault(fault, COH_RPC_SERVER, "movePrecompileToAddress is not supported");
+    if (to != NULL && !coh_rpc_get_addr(&r->targets[place], to, idx, fault)) {
+        return false;
     }
     code->at = ask->bytes.n;
     if (!optional_quantity(&o->nonce, given, "nonce", idx, fault) ||
@@ -375,8 +378,7 @@ static bool read_override(run_t *r,
     return slots == NULL || read_override_slots(ask, addr, slots, idx, fault);
 }
 
-/* read_overrides reads accounts by address: {nonce, balance, code, state or stateDiff}. */
-static bool read_overrides(run_t *r, json_t *given, unsigned idx, coh_rpc_fault_t *fault)
+bool coh_rpc_read_overrides(coh_rpc_run_t *r, json_t *given, unsigned idx, coh_rpc_fault_t *fault)
 {
     if (!is_object_or_none(given, idx, fault)) {
         return false;
@@ -391,6 +393,7 @@ static bool read_overrides(run_t *r, json_t *given, unsigned idx, coh_rpc_fault_
     }
     r->codes                 = coh_calloc(cnt, sizeof(*r->codes));
     r->ask->u.call.overrides = coh_calloc(cnt, sizeof(*r->ask->u.call.overrides));
+    r->targets               = coh_calloc(cnt, sizeof(*r->targets));
     char const *name;
     json_t *account;
     size_t slots = 0;
@@ -422,20 +425,80 @@ static bool read_overrides(run_t *r, json_t *given, unsigned idx, coh_rpc_fault_
     return true;
 }
 
+static bool is_overridden(coh_rpc_run_t const *r, coh_addr_t const *addr)
+{
+    for (uint32_t i = 0; i < r->ask->u.call.m.overrides.cnt; i++) {
+        if (coh_addr_eq(&r->ask->u.call.overrides[i].addr, addr)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What runs at an address from here on. */
+static void put_move(coh_rpc_run_t *r, coh_addr_t const *at, coh_addr_t const *is)
+{
+    coh_rec_move_t *moves = r->ask->u.call.moves;
+    uint32_t *cnt         = &r->ask->u.call.m.moves.cnt;
+    for (uint32_t i = 0; i < *cnt; i++) {
+        if (coh_addr_eq(&moves[i].at, at)) {
+            moves[i].is = *is;
+            return;
+        }
+    }
+    moves[(*cnt)++] = (coh_rec_move_t){.at = *at, .is = *is};
+}
+
+/* An override takes away the precompiled contract of its account, and may put it elsewhere. */
+bool coh_rpc_check_moves(coh_rpc_run_t *r, coh_fork_t fork, coh_rpc_fault_t *fault)
+{
+    static coh_addr_t const none;
+    uint32_t cnt         = r->ask->u.call.m.overrides.cnt;
+    r->ask->u.call.moves = coh_calloc(2 * (size_t)cnt + 1, sizeof(*r->ask->u.call.moves));
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_addr_t const *addr = &r->ask->u.call.overrides[i].addr;
+        coh_addr_t const *to   = &r->targets[i];
+        bool is_there          = coh_fork_is_precompile(fork, addr);
+        bool moves             = !coh_addr_eq(to, &none);
+        char text[COH_RPC_ADDR_SZ];
+        if (moves && !is_there) {
+            coh_rpc_checksum(text, addr);
+            return coh_rpc_fault(fault, COH_RPC_SERVER, "account %s is not a precompile", text);
+        }
+        if (moves && is_overridden(r, to)) {
+            coh_rpc_checksum(text, to);
+            return coh_rpc_fault(fault, COH_RPC_SERVER, "account %s is already overridden", text);
+        }
+        if (is_there) {
+            put_move(r, addr, &none);
+        }
+        if (moves) {
+            put_move(r, to, addr);
+        }
+    }
+    return r->ask->u.call.m.moves.cnt <= COH_CALL_MOVE_MAX ||
+           coh_rpc_fault(fault, COH_RPC_LIMIT, "more than %u precompiles moved", COH_CALL_MOVE_MAX);
+}
+
 /* named_by: which of two names a member has; the first if neither. */
 static char const *named_by(json_t const *object, char const *name, char const *other)
 {
-    return member(object, name) == NULL && member(object, other) != NULL ? other : name;
+    return coh_rpc_member(object, name) == NULL && coh_rpc_member(object, other) != NULL ? other
+                                                                                         : name;
 }
 
-static bool read_env(run_t *r, json_t const *given, unsigned idx, coh_rpc_fault_t *fault)
+bool coh_rpc_read_env(coh_rpc_run_t *r,
+                      json_t const *given,
+                      unsigned idx,
+                      bool whole,
+                      coh_rpc_fault_t *fault)
 {
     coh_block_env_t *env   = &r->env;
     char const *time       = named_by(given, "time", "timestamp");
     char const *recipient  = named_by(given, "feeRecipient", "coinbase");
     char const *randao     = named_by(given, "prevRandao", "random");
     char const *fee        = named_by(given, "baseFeePerGas", "baseFee");
-    char const *difficulty = member(given, randao) != NULL ? randao : "difficulty";
+    char const *difficulty = coh_rpc_member(given, randao) != NULL ? randao : "difficulty";
     struct {
         char const *name;
         uint32_t field;
@@ -450,8 +513,8 @@ static bool read_env(run_t *r, json_t const *given, unsigned idx, coh_rpc_fault_
     if (!is_object_or_none(given, idx, fault)) {
         return false;
     }
-    for (size_t i = 0; i < COH_CNT(refused); i++) {
-        if (member(given, refused[i]) != NULL) {
+    for (size_t i = 0; i < COH_CNT(refused) && !whole; i++) {
+        if (coh_rpc_member(given, refused[i]) != NULL) {
             return coh_rpc_fault(fault,
                                  COH_RPC_SERVER,
                                  "block override \"%s\" is not supported for this RPC method",
@@ -459,12 +522,12 @@ static bool read_env(run_t *r, json_t const *given, unsigned idx, coh_rpc_fault_
         }
     }
     for (size_t i = 0; i < COH_CNT(names); i++) {
-        r->env_fields |= member(given, names[i].name) != NULL ? names[i].field : 0;
+        r->env_fields |= coh_rpc_member(given, names[i].name) != NULL ? names[i].field : 0;
     }
-    json_t const *coinbase = member(given, recipient);
+    json_t const *coinbase = coh_rpc_member(given, recipient);
     coh_hash_t word;
-    if (member(given, randao) != NULL) {
-        if (!coh_rpc_get_hash(&word, member(given, randao), idx, fault)) {
+    if (coh_rpc_member(given, randao) != NULL) {
+        if (!coh_rpc_get_hash(&word, coh_rpc_member(given, randao), idx, fault)) {
             return false;
         }
         env->prev_randao = coh_u256_load_be(word.b);
@@ -479,7 +542,7 @@ static bool read_env(run_t *r, json_t const *given, unsigned idx, coh_rpc_fault_
            (coinbase == NULL || coh_rpc_get_addr(&env->coinbase, coinbase, idx, fault));
 }
 
-static void alter_env(coh_block_env_t *env, run_t const *r)
+void coh_rpc_alter_env(coh_block_env_t *env, coh_rpc_run_t const *r)
 {
     uint32_t fields = r->env_fields;
     env->number     = (fields & COH_CALL_ENV_NUMBER) ? r->env.number : env->number;
@@ -494,6 +557,17 @@ static void alter_env(coh_block_env_t *env, run_t const *r)
 
 /* ---- what came of it ---- */
 
+void coh_rpc_put_revert(coh_buf_t *out, coh_bytes_t output)
+{
+    coh_buf_t reason = COH_BUF_INIT;
+    coh_buf_printf(out, "%s", coh_evm_status_str(COH_EVM_REVERT));
+    if (coh_evm_revert_reason(&reason, output)) {
+        coh_buf_put(out, ": ", 2);
+        coh_buf_put(out, reason.p, reason.n);
+    }
+    coh_buf_free(&reason);
+}
+
 /* fail_status: the outermost call failed. */
 static void fail_status(coh_rpc_call_t *call, coh_msg_call_result_t const *m)
 {
@@ -501,15 +575,9 @@ static void fail_status(coh_rpc_call_t *call, coh_msg_call_result_t const *m)
         coh_rpc_fail(call, COH_RPC_SERVER, "%s", coh_evm_status_str((coh_evm_status_t)m->status));
         return;
     }
-    coh_buf_t text   = COH_BUF_INIT;
-    coh_buf_t data   = COH_BUF_INIT;
-    coh_buf_t reason = COH_BUF_INIT;
-    coh_buf_printf(&text, "%s", coh_evm_status_str(COH_EVM_REVERT));
-    if (coh_evm_revert_reason(&reason, m->output)) {
-        coh_buf_put(&text, ": ", 2);
-        coh_buf_put(&text, reason.p, reason.n);
-    }
-    coh_buf_free(&reason);
+    coh_buf_t text = COH_BUF_INIT;
+    coh_buf_t data = COH_BUF_INIT;
+    coh_rpc_put_revert(&text, m->output);
     coh_buf_put_u8(&text, 0);
     coh_rpc_put_data(&data, m->output.p, m->output.n);
     coh_buf_put_u8(&data, 0);
@@ -524,9 +592,9 @@ static void fail_refused(coh_rpc_call_t *call,
                          coh_msg_call_t const *m,
                          uint32_t verdict)
 {
-    run_t const *r   = call->extra;
-    char const *text = coh_tx_err_str((coh_tx_err_t)verdict);
-    uint64_t gas     = COH_MIN(r->tx.gas_limit, rpc->d.config->call_gas_max);
+    coh_rpc_run_t const *r = call->extra;
+    char const *text       = coh_tx_err_str((coh_tx_err_t)verdict);
+    uint64_t gas           = COH_MIN(r->tx.gas_limit, rpc->d.config->call_gas_max);
     switch (m->mode) {
     case COH_CALL_EXECUTE:
         coh_rpc_fail(call, COH_RPC_SERVER, "err: %s (supplied gas %" PRIu64 ")", text, gas);
@@ -542,8 +610,30 @@ static void fail_refused(coh_rpc_call_t *call,
 /* How many transactions a call traces. */
 static uint32_t traced_cnt(coh_rpc_call_t const *call)
 {
-    run_t const *r = call->extra;
+    coh_rpc_run_t const *r = call->extra;
     return r->tx_cnt == 0 || r->one ? 1 : r->tx_cnt;
+}
+
+void coh_rpc_fail_run(coh_rpc_t const *rpc,
+                      coh_rpc_call_t *call,
+                      coh_call_err_t err,
+                      uint64_t block)
+{
+    switch (err) {
+    case COH_CALL_GONE: coh_rpc_fail_gone(call, block); break;
+    case COH_CALL_TIMEOUT:
+        coh_rpc_fail(call,
+                     COH_RPC_SERVER,
+                     "execution aborted (timeout = %" PRIu64 "ms)",
+                     rpc->d.config->call_time_ms);
+        break;
+    case COH_CALL_MEMORY:
+        coh_rpc_fail(call, COH_RPC_LIMIT, "the call or its trace needs too much memory");
+        break;
+    case COH_CALL_BUSY: coh_rpc_fail(call, COH_RPC_LIMIT, "busy: too many calls"); break;
+    case COH_CALL_CLOSED: coh_rpc_fail_err(call, COH_ECLOSED); break;
+    default: coh_rpc_fail(call, COH_RPC_PARAMS, "no such call"); break;
+    }
 }
 
 /* is_answered: there is a result; else the call has failed. */
@@ -566,19 +656,7 @@ static bool is_answered(coh_rpc_t const *rpc, coh_rpc_call_t *call, coh_ask_t co
     case COH_CALL_ALLOWANCE:
         coh_rpc_fail(call, COH_RPC_SERVER, "gas required exceeds allowance (%" PRIu64 ")", m->gas);
         break;
-    case COH_CALL_GONE: coh_rpc_fail_gone(call, ask->u.call.m.block); break;
-    case COH_CALL_TIMEOUT:
-        coh_rpc_fail(call,
-                     COH_RPC_SERVER,
-                     "execution aborted (timeout = %" PRIu64 "ms)",
-                     rpc->d.config->call_time_ms);
-        break;
-    case COH_CALL_MEMORY:
-        coh_rpc_fail(call, COH_RPC_LIMIT, "the call or its trace needs too much memory");
-        break;
-    case COH_CALL_BUSY: coh_rpc_fail(call, COH_RPC_LIMIT, "busy: too many calls"); break;
-    case COH_CALL_CLOSED: coh_rpc_fail_err(call, COH_ECLOSED); break;
-    default: coh_rpc_fail(call, COH_RPC_PARAMS, "no such call"); break;
+    default: coh_rpc_fail_run(rpc, call, (coh_call_err_t)m->err, ask->u.call.m.block); break;
     }
     return false;
 }
@@ -617,7 +695,7 @@ static void step_run(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
 
 /* ---- calls ---- */
 
-static bool is_busy(coh_rpc_t const *rpc, coh_rpc_call_t *call)
+bool coh_rpc_is_busy(coh_rpc_t const *rpc, coh_rpc_call_t *call)
 {
     if (rpc->trace_cnt >= COH_RPC_TRACES_MAX) {
         coh_rpc_fail(call, COH_RPC_LIMIT, "busy: too many traces");
@@ -626,20 +704,21 @@ static bool is_busy(coh_rpc_t const *rpc, coh_rpc_call_t *call)
     return false;
 }
 
-static void no_block(coh_rpc_call_t *call, coh_rpc_at_t const *at)
+void coh_rpc_no_block(coh_rpc_call_t *call, coh_rpc_at_t const *at)
 {
     coh_rpc_fail(call,
                  COH_RPC_SERVER,
                  at->kind == COH_RPC_AT_HASH ? "header for hash not found" : "header not found");
 }
 
-static void post_run(coh_rpc_call_t *call, run_t *r, coh_rpc_step_fn *step)
+void coh_rpc_post_run(coh_rpc_call_t *call, coh_rpc_run_t *r, coh_rpc_step_fn *step)
 {
     coh_ask_t *ask            = r->ask;
     r->ask                    = NULL;
     ask->u.call.m.txs.v       = ask->u.call.txs;
     ask->u.call.m.overrides.v = ask->u.call.overrides;
     ask->u.call.m.slots.v     = ask->u.call.slots;
+    ask->u.call.m.moves.v     = ask->u.call.moves;
     for (uint32_t i = 0; i < ask->u.call.m.overrides.cnt; i++) {
         ask->u.call.overrides[i].code = coh_bytes(ask->bytes.p + r->codes[i].at, r->codes[i].n);
     }
@@ -648,20 +727,25 @@ static void post_run(coh_rpc_call_t *call, run_t *r, coh_rpc_step_fn *step)
 
 static void run_on_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *block)
 {
-    run_t *r       = call->extra;
-    coh_ask_t *ask = r->ask;
+    coh_rpc_run_t *r = call->extra;
+    coh_ask_t *ask   = r->ask;
     if (block == NULL) {
-        no_block(call, &r->at);
+        coh_rpc_no_block(call, &r->at);
         return;
     }
-    if (ask->u.call.m.mode == COH_CALL_TRACE && is_busy(rpc, call)) {
+    if (ask->u.call.m.mode == COH_CALL_TRACE && coh_rpc_is_busy(rpc, call)) {
         return;
     }
     coh_sealed_t const *s = block->sealed;
     coh_block_env_t env   = r->at.kind == COH_RPC_AT_PENDING
                                 ? rpc->next
                                 : coh_calls_env(rpc->d.genesis, &s->header, s->fork);
-    alter_env(&env, r);
+    coh_rpc_alter_env(&env, r);
+    coh_rpc_fault_t fault;
+    if (!coh_rpc_check_moves(r, env.fork, &fault)) {
+        coh_rpc_fail_fault(call, &fault);
+        return;
+    }
     coh_calls_set_env(&ask->u.call.m, &env);
     ask->u.call.m.block   = s->header.number;
     ask->u.call.m.txs.cnt = 1;
@@ -670,18 +754,18 @@ static void run_on_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *
     coh_tx_encode(&ask->bytes, &r->tx);
     ask->u.call.txs[0] = (coh_rec_block_tx_t){
         .sender = r->from, .raw = coh_bytes(ask->bytes.p + at, ask->bytes.n - at)};
-    post_run(call, r, step_run);
+    coh_rpc_post_run(call, r, step_run);
 }
 
 static void run(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t const *params, coh_call_mode_t mode)
 {
-    run_t *r = new_run(call, mode);
+    coh_rpc_run_t *r = new_run(call, mode);
     coh_rpc_fault_t fault;
     r->ask->u.call.m.ratio = ESTIMATE_RATIO;
-    if (!read_args(rpc, r, json_array_get(params, 0), &fault) ||
+    if (!coh_rpc_read_args(rpc, r, json_array_get(params, 0), &fault) ||
         !coh_rpc_get_block(&r->at, json_array_get(params, 1), 1, &fault) ||
-        !read_overrides(r, json_array_get(params, 2), 2, &fault) ||
-        !read_env(r, json_array_get(params, 3), 3, &fault)) {
+        !coh_rpc_read_overrides(r, json_array_get(params, 2), 2, &fault) ||
+        !coh_rpc_read_env(r, json_array_get(params, 3), 3, false, &fault)) {
         coh_rpc_fail_fault(call, &fault);
         return;
     }
@@ -721,8 +805,8 @@ static bool read_tracer(coh_msg_call_t *m,
         [COH_TRACER_CALLS]    = "callTracer",
         [COH_TRACER_PRESTATE] = "prestateTracer",
     };
-    json_t const *nested = member(given, "tracerConfig");
-    char const *tracer   = json_string_value(member(given, "tracer"));
+    json_t const *nested = coh_rpc_member(given, "tracerConfig");
+    char const *tracer   = json_string_value(coh_rpc_member(given, "tracer"));
     if (!is_object_or_none(given, idx, fault) || !is_object_or_none(nested, idx, fault)) {
         return false;
     }
@@ -736,7 +820,7 @@ static bool read_tracer(coh_msg_call_t *m,
         }
     }
     for (size_t i = 0; i < COH_CNT(options); i++) {
-        json_t const *v = member(options[i].nested ? nested : given, options[i].name);
+        json_t const *v = coh_rpc_member(options[i].nested ? nested : given, options[i].name);
         bool on         = false;
         if (options[i].nested == (m->tracer == COH_TRACER_STRUCT)) {
             continue; /* of another tracer */
@@ -751,15 +835,15 @@ static bool read_tracer(coh_msg_call_t *m,
 
 METHOD(trace_call)
 {
-    run_t *r        = new_run(call, COH_CALL_TRACE);
-    json_t *options = json_array_get(params, 2);
+    coh_rpc_run_t *r = new_run(call, COH_CALL_TRACE);
+    json_t *options  = json_array_get(params, 2);
     coh_rpc_fault_t fault;
-    bool ok = read_args(rpc, r, json_array_get(params, 0), &fault) &&
+    bool ok = coh_rpc_read_args(rpc, r, json_array_get(params, 0), &fault) &&
               coh_rpc_get_block(&r->at, json_array_get(params, 1), 1, &fault) &&
               read_tracer(&r->ask->u.call.m, options, 2, &fault) &&
-              read_overrides(r, member(options, "stateOverrides"), 2, &fault) &&
-              read_env(r, member(options, "blockOverrides"), 2, &fault);
-    if (ok && member(options, "txIndex") != NULL) {
+              coh_rpc_read_overrides(r, coh_rpc_member(options, "stateOverrides"), 2, &fault) &&
+              coh_rpc_read_env(r, coh_rpc_member(options, "blockOverrides"), 2, false, &fault);
+    if (ok && coh_rpc_member(options, "txIndex") != NULL) {
         ok = coh_rpc_fault(&fault, COH_RPC_SERVER, "txIndex is not supported");
     }
     if (!ok) {
@@ -771,7 +855,7 @@ METHOD(trace_call)
 
 static void step_trace(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
 {
-    run_t const *r                 = call->extra;
+    coh_rpc_run_t const *r         = call->extra;
     coh_msg_call_result_t const *m = &ask->u.call.result;
     coh_buf_t *out                 = &call->out;
     if (!is_answered(rpc, call, ask)) {
@@ -807,7 +891,7 @@ static void put_steps(coh_ask_t *ask, coh_steps_t const *steps, coh_ask_part_t *
 /* trace_block traces one or all transactions of a block, on the state of its parent. */
 static void trace_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *block)
 {
-    run_t *r          = call->extra;
+    coh_rpc_run_t *r  = call->extra;
     coh_ask_t *ask    = r->ask;
     coh_msg_call_t *m = &ask->u.call.m;
     if (block == NULL) {
@@ -833,7 +917,7 @@ static void trace_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *b
         coh_rpc_done(call);
         return;
     }
-    if (is_busy(rpc, call)) {
+    if (coh_rpc_is_busy(rpc, call)) {
         return;
     }
     coh_block_t body  = {.header = s->header};
@@ -874,12 +958,12 @@ static void trace_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *b
     m->txs.cnt        = steps.cnt + cnt;
     m->traced         = r->one ? m->txs.cnt - 1 : 0;
     ask->u.call.place = m->txs.cnt - 1;
-    post_run(call, r, step_trace);
+    coh_rpc_post_run(call, r, step_trace);
 }
 
 static void step_traced_tx(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
 {
-    run_t *r = call->extra;
+    coh_rpc_run_t *r = call->extra;
     if (ask->err != COH_OK) {
         coh_rpc_fail_err(call, ask->err);
     } else if (ask->u.tx.state != COH_ASK_TX_COMMITTED) {
@@ -895,7 +979,7 @@ static void step_traced_tx(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
 METHOD(trace_tx)
 {
     (void)rpc;
-    run_t *r = new_run(call, COH_CALL_TRACE_BLOCK);
+    coh_rpc_run_t *r = new_run(call, COH_CALL_TRACE_BLOCK);
     coh_rpc_fault_t fault;
     if (!coh_rpc_get_hash(&call->hash, json_array_get(params, 0), 0, &fault) ||
         !read_tracer(&r->ask->u.call.m, json_array_get(params, 1), 1, &fault)) {
@@ -910,7 +994,7 @@ static void begin_trace(coh_rpc_t *rpc,
                         json_t const *params,
                         coh_rpc_at_t const *at)
 {
-    run_t *r = new_run(call, COH_CALL_TRACE_BLOCK);
+    coh_rpc_run_t *r = new_run(call, COH_CALL_TRACE_BLOCK);
     coh_rpc_fault_t fault;
     r->at = *at;
     if (!read_tracer(&r->ask->u.call.m, json_array_get(params, 1), 1, &fault)) {

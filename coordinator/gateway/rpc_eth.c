@@ -1399,22 +1399,6 @@ METHOD(tx_receipt)
 /* Transactions that txpool_content shows. */
 #define POOL_SHOWN_MAX 4096u
 
-/* An address as EIP-55 writes it, with its quotes. */
-static void put_checksummed(coh_buf_t *out, coh_addr_t const *addr)
-{
-    char text[41];
-    coh_hash_t hash;
-    coh_hex_encode(text, addr->b, sizeof(addr->b));
-    coh_keccak256(&hash, text, 40);
-    for (size_t i = 0; i < 40; i++) {
-        unsigned nibble = i % 2 == 0 ? hash.b[i / 2] >> 4 : hash.b[i / 2] & 15;
-        if (nibble >= 8 && text[i] >= 'a') {
-            text[i] = (char)(text[i] - 'a' + 'A');
-        }
-    }
-    coh_buf_printf(out, "\"0x%s\"", text);
-}
-
 static void put_pooled(coh_buf_t *out,
                        coh_ask_t const *ask,
                        coh_ask_pooled_t const *p,
@@ -1460,7 +1444,9 @@ static void put_pool_part(coh_buf_t *out,
         bool same = last != NULL && coh_addr_eq(&last->sender, &p->sender);
         if (by_sender && !same) {
             coh_buf_printf(out, "%s", last == NULL ? "" : "},");
-            put_checksummed(out, &p->sender);
+            char text[COH_RPC_ADDR_SZ];
+            coh_rpc_checksum(text, &p->sender);
+            coh_buf_printf(out, "\"%s\"", text);
             PUT(out, ":{");
         } else if (last != NULL) {
             PUT(out, ",");

@@ -375,10 +375,17 @@ static void put_auths(coh_buf_t *out, coh_tx_t const *tx)
     PUT(out, "]");
 }
 
+/* True of a transaction of a simulated block. */
+static bool is_unsigned(coh_tx_t const *tx)
+{
+    static uint8_t const none[32];
+    return memcmp(tx->r, none, sizeof(none)) == 0;
+}
+
 static void put_signature(coh_buf_t *out, coh_tx_t const *tx)
 {
     coh_u256_t v = coh_u256(tx->parity);
-    if (tx->type == COH_TX_LEGACY) {
+    if (tx->type == COH_TX_LEGACY && !is_unsigned(tx)) {
         coh_u256_t base = coh_u256(27);
         if (tx->has_chain_id) { /* EIP-155 */
             coh_u256_t chain = coh_u256(tx->chain_id);
@@ -459,7 +466,7 @@ void coh_rpc_put_block_tx(coh_buf_t *out, coh_rpc_block_t const *block, uint32_t
     coh_op_receipt_t const *r = &s->receipts[idx];
     coh_tx_t tx;
     COH_ASSERT(block->raws != NULL && idx < s->tx_cnt);
-    coh_tx_err_t err = coh_tx_decode(&tx, block->raws[idx]);
+    coh_tx_err_t err = coh_tx_decode_mined(&tx, block->raws[idx]);
     COH_ASSERT(err == COH_TX_OK); /* it was restored */
     PUT(out, "{\"blockHash\":");
     coh_rpc_put_hash(out, &s->hash);
@@ -498,10 +505,10 @@ typedef struct {
     coh_bytes_t data;
 } log_t;
 
-/* The logs of receipt idx; none if it has none. */
-static coh_rlp_t logs_of(coh_sealed_t const *sealed, uint32_t idx)
+/* A cursor over logs as in coh_block_tx_t. */
+static coh_rlp_t log_iter(coh_bytes_t logs)
 {
-    coh_rlp_t outer = coh_rlp_reader(coh_sealed_logs(sealed, idx));
+    coh_rlp_t outer = coh_rlp_reader(logs);
     coh_rlp_t list  = outer;
     if (!coh_rlp_at_end(&outer)) {
         coh_err_t err = coh_rlp_list(&outer, &list);
@@ -562,6 +569,22 @@ static void put_log(coh_buf_t *out,
     NAME(out, "logIndex");
     coh_rpc_put_quantity(out, log_idx);
     PUT(out, ",\"removed\":false}");
+}
+
+void coh_rpc_put_log_list(coh_buf_t *out,
+                          coh_sealed_t const *sealed,
+                          uint32_t idx,
+                          coh_bytes_t logs,
+                          uint32_t *log_idx)
+{
+    coh_rlp_t list = log_iter(logs);
+    log_t log;
+    PUT(out, "[");
+    for (bool first = true; next_log(&list, &log); first = false) {
+        coh_buf_printf(out, "%s", first ? "" : ",");
+        put_log(out, sealed, idx, (*log_idx)++, &log);
+    }
+    PUT(out, "]");
 }
 
 /* ---- receipts ---- */
@@ -641,15 +664,9 @@ void coh_rpc_put_receipt(coh_buf_t *out,
     NAME(out, "logsBloom");
     put_bloom(out, bloom);
     NAME(out, "logs");
-    PUT(out, "[");
-    coh_rlp_t list   = logs_of(s, idx);
     uint32_t log_idx = s->log_firsts != NULL ? s->log_firsts[idx] : 0;
-    log_t log;
-    for (bool first = true; next_log(&list, &log); first = false) {
-        coh_buf_printf(out, "%s", first ? "" : ",");
-        put_log(out, s, idx, log_idx++, &log);
-    }
-    PUT(out, "]}");
+    coh_rpc_put_log_list(out, s, idx, coh_sealed_logs(s, idx), &log_idx);
+    PUT(out, "}");
 }
 
 /* ---- filters ---- */
@@ -721,7 +738,7 @@ static bool search_next(search_t *s)
         if (s->idx + 1 >= s->sealed->tx_cnt) {
             return false;
         }
-        s->list = logs_of(s->sealed, ++s->idx);
+        s->list = log_iter(coh_sealed_logs(s->sealed, ++s->idx));
     }
 }
 
@@ -729,7 +746,7 @@ static search_t search(coh_sealed_t const *sealed, coh_rpc_filter_t const *filte
 {
     search_t s = {.sealed = sealed, .filter = filter};
     if (sealed->logs != NULL) {
-        s.list = logs_of(sealed, 0);
+        s.list = log_iter(coh_sealed_logs(sealed, 0));
     }
     return s;
 }

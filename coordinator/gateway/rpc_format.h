@@ -83,6 +83,13 @@ void coh_rpc_visit_logs(coh_sealed_t const *sealed,
                         coh_rpc_log_fn *fn,
                         void *arg);
 
+/* coh_rpc_put_log_list appends logs (as in coh_block_tx_t) as those of transaction idx of sealed; *log_idx: place in the block of the first, and then of the one behind the last. */
+void coh_rpc_put_log_list(coh_buf_t *out,
+                          coh_sealed_t const *sealed,
+                          uint32_t idx,
+                          coh_bytes_t logs,
+                          uint32_t *log_idx);
+
 /* Raw forms: a block's RLP (bodies needed), a receipt's (EIP-2718). Octets, not text. */
 void coh_rpc_raw_block(coh_buf_t *out, coh_rpc_block_t const *block);
 void coh_rpc_raw_receipt(coh_buf_t *out, coh_sealed_t const *sealed, uint32_t idx);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/base/hex.h"
+#include "common/crypto/keccak.h"
 
 bool coh_rpc_fault(coh_rpc_fault_t *fault, int code, char const *fmt, ...)
 {
@@ -14,6 +15,22 @@ bool coh_rpc_fault(coh_rpc_fault_t *fault, int code, char const *fmt, ...)
     va_end(args);
     fault->code = code;
     return false;
+}
+
+void coh_rpc_checksum(char out[COH_RPC_ADDR_SZ], coh_addr_t const *addr)
+{
+    coh_hash_t hash;
+    char *text = out + 2;
+    out[0]     = '0';
+    out[1]     = 'x';
+    coh_hex_encode(text, addr->b, sizeof(addr->b));
+    coh_keccak256(&hash, text, 40);
+    for (size_t i = 0; i < 40; i++) {
+        unsigned nibble = i % 2 == 0 ? hash.b[i / 2] >> 4 : hash.b[i / 2] & 15;
+        if (nibble >= 8 && text[i] >= 'a') {
+            text[i] = (char)(text[i] - 'a' + 'A');
+        }
+    }
 }
 
 /* ---- parsing ---- */

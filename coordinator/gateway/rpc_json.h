@@ -60,6 +60,9 @@ static inline void coh_rpc_put_addr(coh_buf_t *out, coh_addr_t const *addr)
 {
     coh_rpc_put_data(out, addr->b, sizeof(addr->b));
 }
+/* An address as EIP-55 writes it: 0x, 40 digits, NUL. */
+#define COH_RPC_ADDR_SZ 43u
+void coh_rpc_checksum(char out[COH_RPC_ADDR_SZ], coh_addr_t const *addr);
 /* Appends a literal: COH_RPC_PUT(out, "null"). */
 #define COH_RPC_PUT(out, literal) coh_buf_put(out, "" literal, sizeof(literal) - 1)
 

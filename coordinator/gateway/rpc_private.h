@@ -10,7 +10,7 @@
 #define COH_RPC_DEPTH_MAX  32u
 /* Blocks with their bodies kept at hand. */
 #define COH_RPC_CACHE_CNT 16u
-/* Traces under way: each holds a block's transactions, and comes back with up to call.trace_bytes_max. */
+/* Traces and simulations under way: each holds a block's transactions, and comes back with up to call.trace_bytes_max. */
 #define COH_RPC_TRACES_MAX 16u
 /* Keys of all proofs under way, counting one more for each: those of 16 of the largest. */
 #define COH_RPC_PROOF_KEYS_MAX (16u * (COH_ASK_PROOF_SLOTS_MAX + 1u))

@@ -195,7 +195,9 @@ static void answer_call(coh_rpcworld_t *w, coh_ask_t *ask)
     w->call                 = *m;
     w->call_cnt++;
     coh_buf_clear(&w->call_tx);
-    coh_buf_put(&w->call_tx, m->txs.v[m->txs.cnt - 1].raw.p, m->txs.v[m->txs.cnt - 1].raw.n);
+    if (m->txs.cnt != 0) {
+        coh_buf_put(&w->call_tx, m->txs.v[m->txs.cnt - 1].raw.p, m->txs.v[m->txs.cnt - 1].raw.n);
+    }
     if (m->overrides.cnt != 0) {
         w->call_override        = m->overrides.v[0];
         w->call_override.code.p = NULL;
@@ -204,6 +206,23 @@ static void answer_call(coh_rpcworld_t *w, coh_ask_t *ask)
         w->call_slot = m->slots.v[0];
     }
     ask->u.call.result = w->call_result;
+    if (m->mode == COH_CALL_SIMULATE) {
+        uint32_t cnt        = w->call_result.results.cnt;
+        ask->u.call.results = coh_calloc(cnt + 1u, sizeof(*ask->u.call.results));
+        if (cnt != 0) {
+            memcpy(
+                ask->u.call.results, w->call_result.results.v, cnt * sizeof(*ask->u.call.results));
+        }
+        coh_sim_state_set(&ask->u.call.after, &w->call_result);
+    }
+}
+
+static void answer_root(coh_rpcworld_t *w, coh_ask_t *ask)
+{
+    w->root_cnt++;
+    w->root_account_cnt = ask->u.root.account_cnt;
+    ask->err            = w->root_err;
+    ask->u.root.root    = w->root;
 }
 
 static void answer_state(coh_rpcworld_t *w, coh_ask_t *ask)
@@ -249,6 +268,7 @@ static void answer_one(coh_rpcworld_t *w, coh_ask_t *ask)
     case COH_ASK_STATE: answer_state(w, ask); break;
     case COH_ASK_PROOF: answer_proof(w, ask); break;
     case COH_ASK_CALL: answer_call(w, ask); break;
+    case COH_ASK_ROOT: answer_root(w, ask); break;
     case COH_ASK_POOL: break;
     case COH_ASK_SHARDS: coh_buf_printf(&ask->bytes, "{}"); break;
     }

@@ -42,6 +42,10 @@ typedef struct {
         call_override; /* ...and the first overrides are here; code: only its length */
     coh_rec_override_slot_t call_slot;
     uint32_t call_cnt;
+    coh_err_t root_err;        /* of supposed state roots; if it is COH_OK... */
+    coh_hash_t root;           /* ...what they are */
+    uint32_t root_cnt;         /* asked for so far, the last one with... */
+    uint32_t root_account_cnt; /* ...so many accounts */
     uint64_t now_us;
     char *answer; /* the last one, NUL-terminated; owned */
     uint32_t answer_cnt;

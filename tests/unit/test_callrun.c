@@ -1010,6 +1010,262 @@ static void calls_of_blocks(void **state)
     }
 }
 
+/* ---- simulation ---- */
+
+/* A transaction of a simulated block. */
+typedef struct {
+    uint64_t to;
+    uint64_t value;
+    uint64_t gas; /* 0: none given */
+    uint64_t nonce;
+    uint8_t given;
+} sim_tx_t;
+
+/* Begins block number with these transactions of the world's sender on top of what before says. */
+static coh_call_t *new_simulation(world_t *w,
+                                  uint64_t number,
+                                  uint32_t flags,
+                                  sim_tx_t const *txs,
+                                  uint32_t cnt,
+                                  coh_msg_call_result_t const *before,
+                                  coh_bytes_t hashes)
+{
+    coh_rec_block_tx_t recs[4];
+    size_t ends[4];
+    uint8_t given[4];
+    coh_buf_clear(&w->raw);
+    for (uint32_t i = 0; i < cnt; i++) {
+        w->tx.to        = addr_of(txs[i].to);
+        w->tx.value     = coh_u256(txs[i].value);
+        w->tx.gas_limit = txs[i].gas;
+        w->tx.nonce     = txs[i].nonce;
+        given[i]        = txs[i].given;
+        coh_tx_encode(&w->raw, &w->tx);
+        ends[i] = w->raw.n;
+    }
+    for (uint32_t i = 0; i < cnt; i++) {
+        size_t at = i == 0 ? 0 : ends[i - 1];
+        recs[i]   = (coh_rec_block_tx_t){.sender = w->sender,
+                                         .raw    = coh_bytes(w->raw.p + at, ends[i] - at)};
+    }
+    coh_msg_call_t m = {.block       = 50,
+                        .mode        = COH_CALL_SIMULATE,
+                        .fork        = (uint32_t)w->env.fork,
+                        .number      = number,
+                        .timestamp   = w->env.timestamp,
+                        .gas_limit   = w->env.gas_limit,
+                        .chain_id    = w->env.chain_id,
+                        .base_fee    = w->env.base_fee,
+                        .blob_max    = w->env.blob_max,
+                        .coinbase    = w->env.coinbase,
+                        .trace_flags = flags,
+                        .budget      = 20000000,
+                        .given       = coh_bytes(given, cnt),
+                        .hashes      = hashes};
+    m.txs.v          = recs;
+    m.txs.cnt        = cnt;
+    m.overrides.v    = w->overrides;
+    m.overrides.cnt  = w->override_cnt;
+    m.slots.v        = w->slots;
+    m.slots.cnt      = w->slot_cnt;
+    m.moves          = w->m.moves;
+    if (before != NULL) {
+        m.accounts.v   = before->accounts.v;
+        m.accounts.cnt = before->accounts.cnt;
+        m.storage.v    = before->storage.v;
+        m.storage.cnt  = before->storage.cnt;
+        m.codes.v      = before->codes.v;
+        m.codes.cnt    = before->codes.cnt;
+    }
+    return coh_call_new(&m, &w->limits, w->codes);
+}
+
+static coh_rec_sim_account_t const *sim_account(coh_msg_call_result_t const *r, uint64_t number)
+{
+    coh_addr_t addr = addr_of(number);
+    for (uint32_t i = 0; i < r->accounts.cnt; i++) {
+        if (coh_addr_eq(&r->accounts.v[i].addr, &addr)) {
+            return &r->accounts.v[i];
+        }
+    }
+    fail_msg("account %llx has not changed", (unsigned long long)number);
+    return NULL;
+}
+
+/* Who logged, of each of cnt logs, by the last octet of the address. */
+static void assert_loggers(coh_bytes_t logs, size_t cnt, uint8_t const *wanted)
+{
+    coh_rlp_t outer = coh_rlp_reader(logs);
+    coh_rlp_t list;
+    coh_rlp_t log;
+    uint8_t addr[20];
+    assert_int_equal(coh_rlp_list(&outer, &list), COH_OK);
+    for (size_t i = 0; i < cnt; i++) {
+        assert_int_equal(coh_rlp_list(&list, &log), COH_OK);
+        assert_int_equal(coh_rlp_fixed(&log, addr, 20), COH_OK);
+        assert_int_equal(addr[19], wanted[i]);
+    }
+    assert_true(coh_rlp_at_end(&list));
+}
+
+static void simulation_of_blocks(void **state)
+{
+    (void)state;
+    world_t w;
+    coh_buf_t code = COH_BUF_INIT;
+    init(&w);
+    /* Counts in slot 0, logs, pays 7 to whom will not have it and 5 to whom will, and tells the count. */
+    coh_test_asm(&code,
+                 "0 SLOAD 1 ADD 0 SSTORE 0 0 LOG0 0 0 0 0 7 0xb0 50000 CALL POP "
+                 "0 0 0 0 5 0xd0 50000 CALL POP 0 SLOAD 0 MSTORE 32 0 RETURN");
+    put_code(&w, 0xb0, 0, "0 0 REVERT");
+    w.overrides[0] = (coh_rec_override_t){.addr    = addr_of(0xa0),
+                                          .fields  = COH_OVERRIDE_CODE | COH_OVERRIDE_BALANCE,
+                                          .balance = coh_u256(100),
+                                          .code    = coh_buf_bytes(&code)};
+    w.override_cnt = 1;
+    sim_tx_t txs[] = {{.to = 0xa0, .value = 3}, {.to = 0xa0}};
+    coh_call_t *c  = new_simulation(&w, 51, COH_SIM_TRANSFERS, txs, 2, NULL, (coh_bytes_t){0});
+    coh_msg_call_result_t const *r = serve(&w, c);
+    assert_int_equal(r->err, COH_CALL_OK);
+    assert_int_equal(r->results.cnt, 2);
+    coh_rec_sim_result_t const *first  = &r->results.v[0];
+    coh_rec_sim_result_t const *second = &r->results.v[1];
+    assert_int_equal(first->status, COH_EVM_SUCCESS);
+    assert_words(first->output, 1, (uint64_t[]){1});
+    assert_words(second->output, 1, (uint64_t[]){2});
+    assert_int_equal(first->nonce, 4);
+    assert_int_equal(second->nonce, 5);
+    assert_int_equal(first->gas, 20000000); /* the budget; the block has more */
+    assert_int_equal(second->gas, 20000000 - first->gas_used);
+    /* The transfer that was refused is none; receipts know of none at all. */
+    assert_loggers(first->logs, 1, (uint8_t[]){0xa0});
+    assert_loggers(first->shown, 3, (uint8_t[]){0xee, 0xa0, 0xee});
+    assert_loggers(second->shown, 2, (uint8_t[]){0xa0, 0xee});
+    assert_int_equal(sim_account(r, 0x5000)->nonce, 6);
+    assert_int_equal(sim_account(r, 0xa0)->balance.w[0], 100 + 3 - 5 - 5);
+    assert_int_equal(sim_account(r, 0xd0)->balance.w[0], 10);
+    assert_int_equal(r->storage.cnt, 1);
+    assert_int_equal(r->storage.v[0].value.w[0], 2);
+    assert_int_equal(r->codes.cnt, 1);
+
+    /* The next block finds all that, and this one's hash. */
+    coh_hash_t hash = {.b = {0x77, [31] = 0x51}};
+    world_t next    = w;
+    coh_buf_t asks  = COH_BUF_INIT;
+    coh_test_asm(&asks, "51 BLOCKHASH 0 MSTORE 32 0 RETURN");
+    next.raw          = COH_BUF_INIT;
+    next.overrides[0] = (coh_rec_override_t){
+        .addr = addr_of(0xc0), .fields = COH_OVERRIDE_CODE, .code = coh_buf_bytes(&asks)};
+    sim_tx_t more[] = {{.to = 0xa0}, {.to = 0xc0}};
+    coh_call_t *d   = new_simulation(&next, 52, 0, more, 2, r, coh_bytes(hash.b, sizeof(hash.b)));
+    coh_msg_call_result_t const *q = serve(&next, d);
+    assert_int_equal(q->err, COH_CALL_OK);
+    assert_words(q->results.v[0].output, 1, (uint64_t[]){3});
+    assert_int_equal(q->results.v[0].nonce, 6);
+    assert_int_equal(q->results.v[0].shown.n, 0);
+    assert_true(coh_bytes_eq(q->results.v[1].output, coh_bytes(hash.b, sizeof(hash.b))));
+    assert_int_equal(sim_account(q, 0xd0)->balance.w[0], 15);
+    assert_int_equal(q->codes.cnt, 2);
+    coh_call_free(d);
+    coh_call_free(c);
+    coh_buf_free(&next.raw);
+    coh_buf_free(&code);
+    coh_buf_free(&asks);
+    fini(&w);
+}
+
+/* One transaction, which is refused. */
+static void assert_refused(world_t *w,
+                           uint32_t flags,
+                           sim_tx_t tx,
+                           coh_tx_err_t verdict,
+                           uint64_t gas)
+{
+    coh_call_t *c                  = new_simulation(w, 51, flags, &tx, 1, NULL, (coh_bytes_t){0});
+    coh_msg_call_result_t const *r = serve(w, c);
+    assert_int_equal(r->err, COH_CALL_REFUSED);
+    assert_int_equal(r->verdict, verdict);
+    assert_int_equal(r->nonce, 4);
+    assert_int_equal(r->balance.w[0], UINT64_C(1000000000000));
+    assert_int_equal(r->gas, gas);
+    coh_call_free(c);
+}
+
+static void simulation_refuses(void **state)
+{
+    (void)state;
+    world_t w;
+    init(&w);
+    uint8_t nonce = COH_SIM_GIVEN_NONCE;
+    uint8_t gas   = COH_SIM_GIVEN_GAS;
+    assert_refused(&w, 0, (sim_tx_t){.gas = 30000001, .given = gas}, COH_TX_GAS_LIMIT, 0);
+    assert_refused(&w, 0, (sim_tx_t){.gas = 20999, .given = gas}, COH_TX_INTRINSIC_GAS, 20999);
+    assert_refused(&w, 0, (sim_tx_t){.value = UINT64_MAX}, COH_TX_FUNDS, 20000000);
+    uint32_t flags = COH_SIM_VALIDATE;
+    assert_refused(
+        &w, flags, (sim_tx_t){.nonce = 3, .given = nonce}, COH_TX_NONCE_TOO_LOW, 20000000);
+    assert_refused(
+        &w, flags, (sim_tx_t){.nonce = 5, .given = nonce}, COH_TX_NONCE_TOO_HIGH, 20000000);
+    assert_refused(&w, flags, (sim_tx_t){.nonce = 4, .given = nonce}, COH_TX_FEE_TOO_LOW, 20000000);
+    /* Who does not validate pays nothing, and any nonce will do; though code sees the base fee. */
+    put_code(&w, 0xa0, 0, "BASEFEE 0 MSTORE 32 0 RETURN");
+    sim_tx_t tx                    = {.to = 0xa0, .nonce = 9, .given = nonce};
+    coh_call_t *c                  = new_simulation(&w, 51, 0, &tx, 1, NULL, (coh_bytes_t){0});
+    coh_msg_call_result_t const *r = serve(&w, c);
+    assert_int_equal(r->err, COH_CALL_OK);
+    assert_words(r->results.v[0].output, 1, (uint64_t[]){10});
+    assert_int_equal(r->results.v[0].nonce, 9);
+    assert_int_equal(sim_account(r, 0x5000)->nonce, 5);
+    assert_int_equal(sim_account(r, 0x5000)->balance.w[0], UINT64_C(1000000000000));
+    coh_call_free(c);
+    /* Such a nonce wraps. */
+    w.overrides[0] =
+        (coh_rec_override_t){.addr = w.sender, .fields = COH_OVERRIDE_NONCE, .nonce = UINT64_MAX};
+    w.override_cnt = 1;
+    sim_tx_t two[] = {{.to = 0xa0}, {.to = 0xa0}};
+    c              = new_simulation(&w, 51, 0, two, 2, NULL, (coh_bytes_t){0});
+    r              = serve(&w, c);
+    assert_int_equal(r->results.v[0].nonce, UINT64_MAX);
+    assert_int_equal(r->results.v[1].nonce, 0);
+    coh_call_free(c);
+    fini(&w);
+}
+
+/* The precompiled contract that copies its input (0x04) moves to 0x1234. */
+static void calls_find_what_has_moved(void **state)
+{
+    (void)state;
+    world_t w;
+    init(&w);
+    coh_rec_move_t moves[] = {{.at = addr_of(4)}, {.at = addr_of(0x1234), .is = addr_of(4)}};
+    w.m.moves.v            = moves;
+    w.m.moves.cnt          = 2;
+    w.tx.data              = coh_bytes("\xca\xfe", 2);
+    uint64_t const tos[]   = {0x1234, 4};
+    for (size_t i = 0; i < COH_CNT(tos); i++) {
+        call(&w, tos[i]);
+        coh_call_t *c                  = new_call(&w, COH_CALL_EXECUTE);
+        coh_msg_call_result_t const *r = serve(&w, c);
+        assert_int_equal(r->err, COH_CALL_OK);
+        assert_int_equal(r->status, COH_EVM_SUCCESS);
+        assert_int_equal(r->output.n, i == 0 ? 2 : 0);
+        coh_call_free(c);
+    }
+    /* The same from code. */
+    w.tx.data = (coh_bytes_t){0};
+    put_code(&w,
+             0xa0,
+             0,
+             "0xcafe 0 MSTORE 32 64 32 0 0 0x1234 50000 CALL POP 64 MLOAD 32 0 32 0 0 4 50000 CALL "
+             "POP RETURNDATASIZE ADD 0 MSTORE 32 0 RETURN");
+    call(&w, 0xa0);
+    coh_call_t *c = new_call(&w, COH_CALL_EXECUTE);
+    assert_words(serve(&w, c)->output, 1, (uint64_t[]){0xcafe});
+    coh_call_free(c);
+    fini(&w);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
@@ -1027,6 +1283,9 @@ int main(void)
         cmocka_unit_test(calls_of_random_contracts),
         cmocka_unit_test(calls_of_blocks),
         cmocka_unit_test(calls_of_blocks_with_steps),
+        cmocka_unit_test(simulation_of_blocks),
+        cmocka_unit_test(simulation_refuses),
+        cmocka_unit_test(calls_find_what_has_moved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -596,6 +596,124 @@ static void rpc_calls(void **state)
     coh_rpcworld_fini(&w);
 }
 
+/* Blocks of a simulation: which are asked for, what is told of them, and geth's codes and texts where one cannot be. */
+static void rpc_simulates(void **state)
+{
+    (void)state;
+    coh_rpcworld_t w;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 0, 0);
+    w.root                         = (coh_hash_t){{0xab, 1}};
+    uint8_t output[]               = {0x12, 0x34};
+    uint8_t reason[5]              = {1, 2, 3, 4, 5};
+    coh_rec_sim_result_t results[] = {{.nonce    = 7,
+                                       .gas      = 50000,
+                                       .status   = COH_EVM_SUCCESS,
+                                       .gas_used = 21000,
+                                       .gas_max  = 22000,
+                                       .output   = coh_bytes(output, 2)},
+                                      {.nonce    = 8,
+                                       .gas      = 60000,
+                                       .status   = COH_EVM_REVERT,
+                                       .gas_used = 25000,
+                                       .gas_max  = 25000,
+                                       .output   = coh_bytes(reason, 5)}};
+    coh_rec_sim_account_t account  = {.nonce = 8};
+    w.call_result                  = (coh_msg_call_result_t){.results  = {.v = results, .cnt = 2},
+                                                             .accounts = {.v = &account, .cnt = 1}};
+    /* Two empty blocks before the one with calls; nobody is asked for those. */
+    char const *got =
+        CALL("eth_simulateV1",
+             "[{\"blockStateCalls\":[{\"blockOverrides\":{\"number\":\"0x3\"},"
+             "\"calls\":[{\"to\":" AA "},{\"to\":" AA ",\"gas\":\"0xea60\",\"nonce\":\"0x8\"}]}],"
+             "\"returnFullTransactions\":true},\"0x0\"]");
+    assert_int_equal(w.call_cnt, 1);
+    assert_int_equal(w.root_cnt, 1);
+    assert_int_equal(w.root_account_cnt, 1);
+    assert_int_equal(w.call.mode, COH_CALL_SIMULATE);
+    assert_int_equal(w.call.block, 0);
+    assert_int_equal(w.call.number, 3);
+    assert_int_equal(w.call.txs.cnt, 2);
+    assert_int_equal(w.call.budget, 50000000);
+    assert_int_equal(w.call.hashes.n, 64);
+    assert_int_equal(count(got, "\"calls\":["), 3);
+    assert_int_equal(count(got, "\"calls\":[]"), 2);
+    assert_int_equal(count(got, "\"stateRoot\":\"0xab01"), 1);
+    assert_int_equal(count(got, "\"nonce\":\"0x7\",\"gas\":\"0xc350\""), 1);
+    assert_int_equal(count(got, "\"nonce\":\"0x8\",\"gas\":\"0xea60\""), 1);
+    assert_int_equal(count(got,
+                           "{\"returnData\":\"0x1234\",\"logs\":[],\"gasUsed\":\"0x5208\","
+                           "\"maxUsedGas\":\"0x55f0\",\"status\":\"0x1\"}"),
+                     1);
+    assert_int_equal(count(got,
+                           "\"status\":\"0x0\",\"error\":{\"message\":\"execution reverted\","
+                           "\"code\":3,\"data\":\"0x0102030405\"}}"),
+                     1);
+    static struct {
+        char const *params;
+        char const *fault;
+    } const wrong[] = {
+        {"[{}]", FAULT("-32602", "empty input")},
+        {"[5]", FAULT("-32602", "invalid argument 0: not an object")},
+        {"[{\"blockStateCalls\":[5]}]",
+         FAULT("-32602", "invalid argument 0: a block is not an object")},
+        {"[{\"blockStateCalls\":[{\"blockOverrides\":{\"number\":\"0x0\"}}]}]",
+         FAULT("-38020", "block numbers must be in order: 0 <= 0")},
+        {"[{\"blockStateCalls\":[{\"blockOverrides\":{\"number\":\"0x101\"}}]}]",
+         FAULT("-38026", "too many blocks")},
+        {"[{\"blockStateCalls\":[{\"blockOverrides\":{\"time\":\"0x0\"}}]}]",
+         FAULT("-38021", "block timestamps must be in order: 0 <= 1700000000")},
+        {"[{\"blockStateCalls\":[{\"stateOverrides\":{" AA
+         ":{\"movePrecompileToAddress\":\"0x00000000000000000000000000000000000000bb\"}}}]}]",
+         FAULT("-32000", "account 0x00000000000000000000000000000000000000AA is not a precompile")},
+        {"[{\"blockStateCalls\":[{}]},\"0x5\"]", FAULT("-32000", "header not found")},
+        {"[{\"blockStateCalls\":[{\"calls\":[{\"gasPrice\":\"0x1\",\"maxFeePerGas\":\"0x1\"}]}]}]",
+         FAULT("-32000", "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")},
+    };
+    for (size_t i = 0; i < COH_CNT(wrong); i++) {
+        assert_string_equal(CALL_WITH("eth_simulateV1", wrong[i].params), wrong[i].fault);
+    }
+    static struct {
+        coh_tx_err_t verdict;
+        char const *fault;
+    } const refused[] = {
+#define WHO "0x0000000000000000000000000000000000000000"
+        {COH_TX_NONCE_TOO_LOW,
+         FAULT("-38010", "err: nonce too low: address " WHO ", tx: 6 state: 9 (supplied gas 70)")},
+        {COH_TX_NONCE_TOO_HIGH,
+         FAULT("-38011", "err: nonce too high: address " WHO ", tx: 6 state: 9 (supplied gas 70)")},
+        {COH_TX_GAS_LIMIT, FAULT("-38015", "block gas limit reached: 50 >= 30000000")},
+        {COH_TX_FLOOR_GAS,
+         FAULT("-32603",
+               "err: insufficient gas for floor data gas cost: have 70, want 0 (supplied gas 70)")},
+        {COH_TX_INITCODE_SIZE,
+         FAULT("-38025",
+               "err: max initcode size exceeded: code size 0 limit 49152 (supplied gas 70)")},
+    };
+    for (size_t i = 0; i < COH_CNT(refused); i++) {
+        w.call_result = (coh_msg_call_result_t){.err      = COH_CALL_REFUSED,
+                                                .verdict  = (uint32_t)refused[i].verdict,
+                                                .nonce    = 9,
+                                                .gas      = 70,
+                                                .gas_used = 50};
+        assert_string_equal(CALL("eth_simulateV1",
+                                 "[{\"blockStateCalls\":[{\"calls\":[{\"to\":" AA
+                                 ",\"nonce\":\"0x6\"}]}]}]"),
+                            refused[i].fault);
+    }
+    w.call_result = (coh_msg_call_result_t){.err = COH_CALL_GONE};
+    assert_non_null(strstr(CALL("eth_simulateV1", "[{\"blockStateCalls\":[{\"calls\":[{}]}]}]"),
+                           "missing trie node"));
+    /* A shard that says too little, and a state that no root is known of. */
+    w.call_result = (coh_msg_call_result_t){.results = {.v = results, .cnt = 1}};
+    assert_non_null(
+        strstr(CALL("eth_simulateV1", "[{\"blockStateCalls\":[{\"calls\":[{},{}]}]}]"), "-32603"));
+    w.root_err = COH_ENOTFOUND;
+    assert_non_null(strstr(CALL("eth_simulateV1", "[{\"blockStateCalls\":[{\"calls\":[{}]}]}]"),
+                           "missing trie node"));
+    coh_rpcworld_fini(&w);
+}
+
 static void rpc_calls_fail_as_geth_says(void **state)
 {
     (void)state;
@@ -678,7 +796,7 @@ static void rpc_calls_fail_as_geth_says(void **state)
         {"[7]", FAULT("-32602", "invalid argument 0: not an object")},
         {"[{},\"latest\",{" AA ":{\"state\":{},\"stateDiff\":{}}}]",
          FAULT("-32000",
-               "account 0x00000000000000000000000000000000000000aa has both 'state' and "
+               "account 0x00000000000000000000000000000000000000AA has both 'state' and "
                "'stateDiff'")},
         {"[{},\"latest\",{},{\"beaconRoot\":\"0x\"}]",
          FAULT("-32000", "block override \\\"beaconRoot\\\" is not supported for this RPC method")},
@@ -955,6 +1073,7 @@ int main(void)
         cmocka_unit_test(rpc_proofs),
         cmocka_unit_test(rpc_calls),
         cmocka_unit_test(rpc_calls_fail_as_geth_says),
+        cmocka_unit_test(rpc_simulates),
         cmocka_unit_test(rpc_traces),
         cmocka_unit_test(rpc_finds_logs),
         cmocka_unit_test(rpc_filters_tell_what_is_new),

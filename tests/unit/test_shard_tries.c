@@ -71,8 +71,12 @@ typedef struct {
     uint64_t query, query_block; /* the last one */
     uint32_t query_account;
     bool query_open;
+    uint64_t supposed_block; /* as query; of... */
+    state_t supposed;        /* ...a state that never was */
+    bool supposal_open;
     /* How often. */
     uint32_t aborts, crashes, flushes, updates, waits, proofs, old_proofs, lost_proofs;
+    uint32_t supposals, old_supposals, lost_supposals;
 } world_t;
 
 static coh_addr_t addr_of(uint32_t i)
@@ -171,13 +175,10 @@ static bool has_slots(account_t const *a)
     return any;
 }
 
-/* A random block on the state of the last one given. */
-static void make_block(world_t *w, uint64_t block)
+/* Changes s at random. */
+static void change(world_t *w, state_t *s, changes_t *c)
 {
-    state_t *s   = &w->states[block % PAST];
-    changes_t *c = &w->log[block % PAST];
-    *s           = w->states[(block - 1) % PAST];
-    c->cnt       = 0;
+    c->cnt = 0;
     for (uint32_t i = 0; i < ACCOUNTS; i++) {
         account_t *a    = &s->v[i];
         coh_addr_t addr = addr_of(i);
@@ -218,6 +219,13 @@ static void make_block(world_t *w, uint64_t block)
             add_change(c, coh_key_account(&addr), &a->value, wiped);
         }
     }
+}
+
+/* A random block on the state of the last one given. */
+static void make_block(world_t *w, uint64_t block)
+{
+    w->states[block % PAST] = w->states[(block - 1) % PAST];
+    change(w, &w->states[block % PAST], &w->log[block % PAST]);
 }
 
 static bool has_root(world_t const *w, uint64_t block) { return block % w->limits.root_every == 0; }
@@ -359,6 +367,50 @@ static void check_proof(world_t *w, coh_tries_done_t const *done)
     coh_roots_free(top);
 }
 
+/* Supposes a block on a recent state. */
+static void ask_supposal(world_t *w)
+{
+    if (w->supposal_open || w->committed - w->started > 20) {
+        return;
+    }
+    changes_t *c      = coh_calloc(1, sizeof(*c));
+    uint64_t oldest   = w->committed - COH_MIN(w->committed, UINT64_C(12));
+    uint64_t back     = coh_rng_below(&w->rng, w->committed - oldest + 1);
+    w->supposed_block = root_block(w, oldest + back);
+    w->supposed       = w->states[w->supposed_block % PAST];
+    w->supposal_open  = true;
+    change(w, &w->supposed, c);
+    coh_mv_item_t *items = coh_calloc(c->cnt + 1, sizeof(*items));
+    memcpy(items, c->v, c->cnt * sizeof(*items));
+    coh_tries_suppose(w->tries, 7, w->supposed_block, items, c->cnt);
+    free(c);
+}
+
+static void check_supposal(world_t *w, coh_tries_done_t const *done)
+{
+    assert_true(w->supposal_open && done->query == 7);
+    w->supposal_open = false;
+    if (done->err == COH_ENOTFOUND) {
+        w->lost_supposals++;
+        return;
+    }
+    assert_int_equal(done->err, COH_OK);
+    w->supposals++;
+    w->old_supposals += w->supposed_block < w->committed;
+    coh_roots_t *top = coh_roots_copy(w->roots);
+    for (uint64_t b = w->applied; b > w->supposed_block; b--) {
+        assert_int_equal(coh_roots_revert(top, coh_buf_bytes(&w->roots_undo[b % PAST])), COH_OK);
+    }
+    for (size_t i = 0; i < done->node_cnt; i++) {
+        coh_roots_put(top, done->nodes[i].bucket, &done->nodes[i].node, NULL);
+    }
+    coh_hash_t should = root_of(&w->supposed);
+    coh_hash_t is;
+    coh_roots_compute(top, &is);
+    assert_memory_equal(is.b, should.b, sizeof(is.b));
+    coh_roots_free(top);
+}
+
 static void write_pages(world_t *w)
 {
     coh_err_t rc = w->pages.ingest ? w->kv->ops->ingest(w->kv, &w->pages.pages)
@@ -369,7 +421,7 @@ static void write_pages(world_t *w)
 
 static void on_done(world_t *w, coh_tries_done_t *done)
 {
-    if (done->err != COH_OK && done->kind != COH_TRIES_PROVED) {
+    if (done->err != COH_OK && done->kind != COH_TRIES_PROVED && done->kind != COH_TRIES_SUPPOSED) {
         fail_msg("%.*s", (int)done->text.n, (char const *)done->text.p);
     }
     switch (done->kind) {
@@ -393,6 +445,7 @@ static void on_done(world_t *w, coh_tries_done_t *done)
         break;
     case COH_TRIES_LOADED: put_nodes(w, done, NULL); break;
     case COH_TRIES_PROVED: check_proof(w, done); break;
+    case COH_TRIES_SUPPOSED: check_supposal(w, done); break;
     case COH_TRIES_NODES: {
         coh_roots_t *all = coh_roots_new();
         coh_roots_t *old = w->roots;
@@ -543,6 +596,7 @@ static void crash(world_t *w)
     coh_tries_done_free(&w->pages);
     coh_tries_free(w->tries);
     w->flush_wanted = w->flush_running = w->nodes_asked = w->query_open = false;
+    w->supposal_open                                                    = false;
     w->undoing                                                          = 0;
     w->given = w->applied = w->committed;
     w->started = w->caught_up = w->committed;
@@ -616,6 +670,7 @@ static void live(uint64_t seed, uint32_t steps, world_t *sums)
             commit(w);
         } else if (what < 87) {
             ask_proof(w);
+            ask_supposal(w);
         } else if (what < 95) {
             flush_step(w);
         } else if (what < 98) {
@@ -639,6 +694,9 @@ static void live(uint64_t seed, uint32_t steps, world_t *sums)
     sums->proofs += w->proofs;
     sums->old_proofs += w->old_proofs;
     sums->lost_proofs += w->lost_proofs;
+    sums->supposals += w->supposals;
+    sums->old_supposals += w->old_supposals;
+    sums->lost_supposals += w->lost_supposals;
     coh_tries_free(w->tries);
     coh_tries_done_free(&w->pages);
     coh_roots_free(w->roots);
@@ -670,6 +728,11 @@ static void tries_follow_the_model_through_random_lives(void **state)
                   sums->proofs,
                   sums->old_proofs,
                   sums->lost_proofs);
+    print_message("%u states supposed, %u on states before the last; %u not kept\n",
+                  sums->supposals,
+                  sums->old_supposals,
+                  sums->lost_supposals);
+    assert_true(sums->old_supposals > 0 && sums->lost_supposals > 0);
     assert_true(sums->old_proofs > 0 && sums->lost_proofs > 0);
     assert_true(sums->aborts > 0 && sums->flushes > 0 && sums->waits > 0 && sums->crashes > 0);
     free(sums);

@@ -162,6 +162,23 @@ static void prove(coh_state_roots_t *roots, uint64_t block, state_t const *s, co
     }
 }
 
+/* What would be if a block on an older one had led to other. */
+static void suppose(coh_state_roots_t const *roots,
+                    uint64_t block,
+                    state_t const *from,
+                    state_t const *other,
+                    coh_err_t expected)
+{
+    coh_bucket_nodes_t nodes = {0};
+    coh_hash_t root;
+    say(&nodes, &dir, from, other);
+    assert_int_equal(coh_state_roots_suppose(roots, block, &root, &nodes), expected);
+    if (expected == COH_OK) {
+        expect(&root, other);
+    }
+    coh_bucket_nodes_free(&nodes);
+}
+
 static void state_roots_go_on_and_back(void **state)
 {
     (void)state;
@@ -202,7 +219,9 @@ static void state_roots_go_on_and_back(void **state)
         coh_bucket_nodes_free(&nodes);
         expect(&root, &states[b]);
         for (uint32_t back = 0; back <= b; back++) {
-            prove(roots, 100 + b - back, &states[b - back], back <= 4 ? COH_OK : COH_ENOTFOUND);
+            coh_err_t expected = back <= 4 ? COH_OK : COH_ENOTFOUND;
+            prove(roots, 100 + b - back, &states[b - back], expected);
+            suppose(roots, 100 + b - back, &states[b - back], &other, expected);
         }
         prove(roots, 100 + b + 1, &states[b], COH_ENOTFOUND);
     }
