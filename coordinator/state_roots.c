@@ -185,6 +185,14 @@ void coh_state_roots_revert(coh_state_roots_t *roots)
     roots->last--;
 }
 
+void coh_state_roots_rewind(coh_state_roots_t *roots, uint64_t head)
+{
+    while (roots->first < roots->last) {
+        forget_first(roots);
+    }
+    roots->first = roots->last = head;
+}
+
 /* Nodes of a proof within a bucket, and those above. */
 #define IN_BUCKET_MAX (COH_PROOF_NODE_MAX - 3u)
 

@@ -1091,6 +1091,9 @@ static coh_err_t decode(tx_t *tx, coh_rec_block_tx_t const *in, coh_bytes_t raw,
 {
     if (in->is_step != 0) {
         COH_TRY(coh_step_decode(&tx->step, raw));
+        if (tx->step.kind == COH_STEP_RESTORE) {
+            return COH_EMALFORMED; /* the shard makes a PATCH of it */
+        }
         tx->is_step = true;
         tx->sender  = COH_SYSTEM_ADDR; /* so a home's steps are one chain */
         tx->to      = coh_step_calls(&tx->step) ? tx->step.to : COH_SYSTEM_ADDR;

@@ -347,6 +347,13 @@ coh_err_t coh_datadir_open_kv(coh_datadir_t *dd,
     return COH_OK;
 }
 
+coh_err_t coh_datadir_wipe(coh_datadir_t *dd, coh_buf_t *err_text)
+{
+    COH_TRY(remove_tree(dd->folder, err_text));
+    dd->fresh = true;
+    return COH_OK;
+}
+
 uint32_t coh_datadir_rank_cnt(coh_datadir_t const *dd) { return dd->rank_cnt; }
 
 void coh_datadir_close(coh_datadir_t *dd)

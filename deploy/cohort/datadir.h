@@ -50,6 +50,9 @@ coh_err_t coh_datadir_open_kv(coh_datadir_t *dd,
                               size_t cache_bytes,
                               coh_buf_t *err_text);
 
+/* coh_datadir_wipe removes the folder with all that is in it: it is fresh then. The store is closed. COH_EIO with the reason in err_text */
+coh_err_t coh_datadir_wipe(coh_datadir_t *dd, coh_buf_t *err_text);
+
 /* coh_datadir_rank_cnt is the number of ranks: as given to open, or, where that was 0, as found by coh_datadir_open_kv. */
 uint32_t coh_datadir_rank_cnt(coh_datadir_t const *dd);
 
