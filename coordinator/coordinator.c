@@ -12,6 +12,7 @@
 #include "common/codec/receipt.h"
 #include "common/crypto/keccak.h"
 #include "common/node/abort.h"
+#include "common/node/dev.h"
 #include "common/node/disk_req.h"
 #include "common/obs/log.h"
 #include "coordinator/decision_log.h"
@@ -1551,6 +1552,10 @@ coh_err_t coh_coordinator_new(coh_coordinator_t **out,
     c->started_us        = env->mono_us(env);
     coh_imports_init(&c->imports);
     coh_err_t err = read_options(c, err_text);
+    if (config->node_dev && c->shard_cnt > COH_DEV_SHARD_MAX) {
+        coh_buf_printf(err_text, "a dev chain has at most %u shards", COH_DEV_SHARD_MAX);
+        err = COH_EINVAL;
+    }
     if (err == COH_OK) {
         coh_chain_limits_t limits = {
             .recent_cnt   = RECENT_BLOCKS,

@@ -56,6 +56,8 @@ struct coh_co_dev {
     bool automine;
     uint64_t interval_us; /* 0: none */
     uint64_t interval_at_us;
+    coh_u256_t base_fee;    /* of the next block, if the sequencer's rules point here */
+    coh_u256_t prev_randao; /* likewise */
     uint64_t mine_left;
     uint64_t mine_gap_s; /* MINING, from the second block on */
     bool mine_began;
@@ -154,6 +156,8 @@ void coh_co_dev_built(coh_coordinator_t *c, uint64_t timestamp, uint64_t now_us)
     if (d->interval_us != 0) {
         d->interval_at_us = now_us + d->interval_us;
     }
+    c->rules.base_fee    = NULL;
+    c->rules.prev_randao = NULL;
 }
 
 bool coh_co_dev_holds_blocks(coh_coordinator_t const *c)
@@ -443,13 +447,19 @@ static void rewind_all(coh_coordinator_t *c)
     coh_commit_rewind(&c->commit, d->to);
     coh_state_roots_rewind(c->roots, d->to);
     if (d->back != NULL) {
+        c->rules.base_fee    = NULL;
+        c->rules.prev_randao = NULL;
         coh_chain_rewind(c->chain, coh_sealed_ref(d->back->head), now_us);
         bool is_reset = d->ask != NULL && d->ask->u.dev.op == COH_DEV_RESET;
         d->next_s     = 0;
         d->offset_s   = is_reset ? 0 : d->back->offset_s + (int64_t)d->back->taken_s - clock_s(c);
         if (is_reset) {
-            d->automine    = true;
-            d->interval_us = 0;
+            d->automine              = true;
+            d->interval_us           = 0;
+            c->rules.coinbase        = c->genesis->coinbase;
+            c->rules.gas_limit       = c->genesis->gas_limit;
+            c->rules.gas_limit_jumps = false;
+            coh_admission_set_gas_limit(c->admission, c->genesis->gas_limit);
         }
         forget = d->back->id + is_reset;
         drop_snapshots(d, (uint32_t)(d->back - d->snapshots) + is_reset);
@@ -560,6 +570,28 @@ static void start(coh_coordinator_t *c, coh_ask_t *ask)
     d->stage = DRAINING;
 }
 
+/* set_rules changes what the next block is built by, or all from here on. */
+static void set_rules(coh_coordinator_t *c, coh_ask_t *ask)
+{
+    coh_co_dev_t *d = c->dev;
+    coh_u256_t word = coh_u256_load_be(ask->u.dev.hash.b);
+    switch (ask->u.dev.op) {
+    case COH_DEV_COINBASE: c->rules.coinbase = ask->u.dev.addr; break;
+    case COH_DEV_GAS_LIMIT:
+        c->rules.gas_limit       = ask->u.dev.a;
+        c->rules.gas_limit_jumps = true;
+        coh_admission_set_gas_limit(c->admission, ask->u.dev.a);
+        break;
+    case COH_DEV_BASE_FEE:
+        d->base_fee       = word;
+        c->rules.base_fee = &d->base_fee;
+        break;
+    default: d->prev_randao = word; c->rules.prev_randao = &d->prev_randao;
+    }
+    coh_co_tell_head(c); /* with the environment of the next block */
+    coh_co_answer(c, ask, COH_OK);
+}
+
 static void set_time(coh_coordinator_t *c, coh_ask_t *ask)
 {
     coh_co_dev_t *d = c->dev;
@@ -610,6 +642,10 @@ void coh_co_dev_ask(coh_coordinator_t *c, coh_ask_t *ask)
     case COH_DEV_DROP: start(c, ask); return;
     case COH_DEV_INCREASE_TIME:
     case COH_DEV_NEXT_TIMESTAMP: set_time(c, ask); return;
+    case COH_DEV_COINBASE:
+    case COH_DEV_GAS_LIMIT:
+    case COH_DEV_BASE_FEE:
+    case COH_DEV_PREV_RANDAO: set_rules(c, ask); return;
     case COH_DEV_AUTOMINE:
         ask->u.dev.result = d->automine;
         d->automine       = ask->u.dev.a == 2 ? d->automine : ask->u.dev.a != 0;
@@ -654,7 +690,14 @@ static bool answer_waits(coh_coordinator_t *c, uint64_t now_us)
             link = &ask->next_waiting;
             continue;
         }
+        uint64_t number;
+        uint32_t idx;
+        coh_tx_err_t verdict;
         *link = ask->next_waiting;
+        if (!coh_chain_find(c->chain, &ask->u.dev.hash, &number, &idx) &&
+            coh_chain_dropped(c->chain, &ask->u.dev.hash, &verdict)) {
+            refuse(ask, "%s", coh_tx_err_str(verdict));
+        }
         coh_co_answer(c, ask, COH_OK);
         did = true;
     }

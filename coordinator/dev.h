@@ -29,6 +29,10 @@ typedef enum {
     COH_DEV_NEXT_TIMESTAMP,  /* a */
     COH_DEV_AUTOMINE,        /* a: 1 on, 0 off, 2: only ask; result: as it was */
     COH_DEV_INTERVAL_MINING, /* a ms; 0: off */
+    COH_DEV_COINBASE,        /* addr, from here on */
+    COH_DEV_GAS_LIMIT,       /* a, of blocks from here on */
+    COH_DEV_BASE_FEE,        /* hash as a word: of the next block, whose transactions must pay it */
+    COH_DEV_PREV_RANDAO,     /* hash: of the next block */
     COH_DEV_PATCH,           /* bytes: entries of a step PATCH of the account addr */
     COH_DEV_DROP,            /* transaction hash, from the pool; result: 1 it was there */
     COH_DEV_SEND, /* bytes: a transaction of addr, encoded with no signature; a: 1 its nonce stands, 0 it gets the next one; verdict out. Signed here if the key is known, else it is somebody's whom the

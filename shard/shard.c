@@ -1666,8 +1666,11 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     if (config->node_dev) {
         s->snapshots = coh_calloc(1, sizeof(*s->snapshots));
     }
-    s->codes   = coh_codes_new(config->state_code_cache_bytes);
-    s->ex      = coh_executor_new(s->mv, s->codes, env, &s->directory, worker_cnt, scheduler);
+    s->codes = coh_codes_new(config->state_code_cache_bytes);
+    s->ex    = coh_executor_new(s->mv, s->codes, env, &s->directory, worker_cnt, scheduler);
+    if (config->node_dev) {
+        coh_executor_allow_any_sender(s->ex);
+    }
     s->flush   = coh_flush_new(s->mv, s->codes, env);
     s->queries = coh_queries_new(s->mv, s->past, s->codes, env);
     s->reads   = coh_reads_new(s->mv, s->past, s->codes, env, TAG_READS);

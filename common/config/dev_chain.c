@@ -61,7 +61,7 @@ void coh_dev_genesis(coh_genesis_t *out, uint64_t timestamp)
                    "\"baseFeePerGas\":\"0x3b9aca00\","
                    "\"coinbase\":\"0xc014ba5ec014ba5ec014ba5ec014ba5ec014ba5e\",\"alloc\":{",
                    COH_DEV_CHAIN_ID,
-                   (unsigned long long)COH_DEV_GAS_LIMIT);
+                   (unsigned long long)COH_DEV_CHAIN_GAS_LIMIT);
     for (uint32_t i = 0; i < COH_DEV_ACCOUNT_CNT; i++) {
         char hex[41];
         coh_hex_encode(hex, accounts[i].b, sizeof(accounts[i].b));

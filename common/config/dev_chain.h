@@ -5,9 +5,9 @@
 
 #include "common/config/genesis.h"
 
-#define COH_DEV_CHAIN_ID    31337u
-#define COH_DEV_ACCOUNT_CNT 10u
-#define COH_DEV_GAS_LIMIT   UINT64_C(30000000)
+#define COH_DEV_CHAIN_ID        31337u
+#define COH_DEV_ACCOUNT_CNT     10u
+#define COH_DEV_CHAIN_GAS_LIMIT UINT64_C(30000000)
 
 extern uint8_t const COH_DEV_SECRETS[COH_DEV_ACCOUNT_CNT][32];
 

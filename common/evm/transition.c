@@ -214,7 +214,7 @@ static coh_transition_status_t check(coh_transition_t *t)
     if (tx->nonce == UINT64_MAX) { /* EIP-2681 */
         return refuse(t, COH_TX_NONCE_MAX);
     }
-    if (COH_UNLIKELY(coh_value_has_code(&sender->cur)) && !t->is_call) {
+    if (COH_UNLIKELY(coh_value_has_code(&sender->cur)) && !t->is_call && !t->block->any_sender) {
         if (coh_state_code(&t->state, sender) == COH_VIEW_NEED) {
             return COH_TRANSITION_NEED;
         }

@@ -22,6 +22,9 @@
 #define GAS_DEFAULT UINT64_C(16777216)
 /* Tip where none is given. */
 #define TIP_DEFAULT UINT64_C(1000000000)
+/* Of a block: the least is Ethereum's (Yellow Paper 4.4.4). */
+#define GAS_LIMIT_MIN UINT64_C(5000)
+#define GAS_LIMIT_MAX (UINT64_C(1) << 48)
 /* Blocks of one call. */
 #define MINE_MAX UINT64_C(65536)
 /* Octets of code (EIP-170 does not bind whoever sets it). */
@@ -389,6 +392,61 @@ METHOD(dev_set_storage_at)
     coh_u256_to_be(p.hash.b, &slot);
     post_patch(call, &p);
 }
+
+/* ---- what blocks are built by ---- */
+
+METHOD(dev_coinbase)
+{
+    coh_addr_t addr;
+    (void)rpc;
+    READ(coh_rpc_get_addr, &addr, call, params, 0);
+    coh_ask_t *ask  = ask_dev(COH_DEV_COINBASE);
+    ask->u.dev.addr = addr;
+    coh_rpc_post(call, ask, step_true);
+}
+
+METHOD(evm_gas_limit)
+{
+    uint64_t limit;
+    (void)rpc;
+    READ(coh_rpc_get_quantity, &limit, call, params, 0);
+    if (limit < GAS_LIMIT_MIN || limit > GAS_LIMIT_MAX) {
+        coh_rpc_fail(call,
+                     COH_RPC_PARAMS,
+                     "invalid argument 0: a block's gas limit is %" PRIu64 " to %" PRIu64,
+                     GAS_LIMIT_MIN,
+                     GAS_LIMIT_MAX);
+        return;
+    }
+    coh_ask_t *ask = ask_dev(COH_DEV_GAS_LIMIT);
+    ask->u.dev.a   = limit;
+    coh_rpc_post(call, ask, step_true);
+}
+
+static void post_word(coh_rpc_call_t *call, coh_dev_kind_t op, coh_u256_t const *word)
+{
+    coh_ask_t *ask = ask_dev(op);
+    coh_u256_to_be(ask->u.dev.hash.b, word);
+    coh_rpc_post(call, ask, step_true);
+}
+
+METHOD(dev_base_fee)
+{
+    coh_u256_t fee;
+    (void)rpc;
+    READ(coh_rpc_get_u256, &fee, call, params, 0);
+    post_word(call, COH_DEV_BASE_FEE, &fee);
+}
+
+METHOD(dev_prev_randao)
+{
+    coh_u256_t word;
+    (void)rpc;
+    READ(coh_rpc_get_slot, &word, call, params, 0);
+    post_word(call, COH_DEV_PREV_RANDAO, &word);
+}
+
+/* ---- accounts of others, and the pool ---- */
 
 METHOD(dev_drop_tx)
 {

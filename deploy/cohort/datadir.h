@@ -3,6 +3,7 @@
      DIR/rank-2.lock          flock of the process that uses rank 2's folder, with its PID
      DIR/rank-2/genesis.json  copy of what the chain was started with, if that was a file
      DIR/rank-2/db/           RocksDB; its META table holds the identity under "id/"
+     DIR/rank-2/dev           empty; the folder is a dev chain's, which nobody but the next dev chain opens
      DIR/rank-2.new/          a first start that was interrupted; cleared away by the next
 
    The identity (format version, chain id, genesis hash, number of ranks, rank) is checked at every start: another chain or another number of
@@ -19,12 +20,19 @@ typedef struct coh_datadir coh_datadir_t;
 
 /* coh_datadir_open makes dir if it is missing (not its parents) and locks rank's folder in it. rank_cnt 0: whatever it was made for, of a folder that is
    not fresh.
-   Returns: COH_OK; COH_ELOCKED another process uses it; COH_EIO; with the reason in err_text */
+   Returns: COH_OK; COH_ELOCKED another process uses it; COH_EMISMATCH it is a dev chain's; COH_EIO; with the reason in err_text */
 coh_err_t coh_datadir_open(coh_datadir_t **out,
                            char const *dir,
                            uint32_t rank,
                            uint32_t rank_cnt,
                            coh_buf_t *err_text);
+
+/* coh_datadir_open_dev does the same for a dev chain, and empties the folder: it is fresh. COH_EMISMATCH: it is another chain's, and stays. */
+coh_err_t coh_datadir_open_dev(coh_datadir_t **out,
+                               char const *dir,
+                               uint32_t rank,
+                               uint32_t rank_cnt,
+                               coh_buf_t *err_text);
 
 /* True if there is no folder for the rank yet. */
 bool coh_datadir_is_fresh(coh_datadir_t const *dd);
@@ -49,9 +57,6 @@ coh_err_t coh_datadir_open_kv(coh_datadir_t *dd,
                               coh_genesis_t const *genesis,
                               size_t cache_bytes,
                               coh_buf_t *err_text);
-
-/* coh_datadir_wipe removes the folder with all that is in it: it is fresh then. The store is closed. COH_EIO with the reason in err_text */
-coh_err_t coh_datadir_wipe(coh_datadir_t *dd, coh_buf_t *err_text);
 
 /* coh_datadir_rank_cnt is the number of ranks: as given to open, or, where that was 0, as found by coh_datadir_open_kv. */
 uint32_t coh_datadir_rank_cnt(coh_datadir_t const *dd);

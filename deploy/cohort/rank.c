@@ -185,28 +185,11 @@ static coh_err_t open_dev_store(coh_rank_t *rank, coh_buf_t *err_text)
     if (config->node_data[0] == '\0') {
         return coh_kv_mem_open(&rank->kv);
     }
-    COH_TRY(coh_datadir_open(
+    COH_TRY(coh_datadir_open_dev(
         &rank->datadir, config->node_data, rank->idx, rank->options.transport->rank_cnt, err_text));
-    size_t cache = config->state_rocksdb_cache_bytes;
-    if (!coh_datadir_is_fresh(rank->datadir)) {
-        coh_kv_t *old   = NULL;
-        coh_buf_t found = COH_BUF_INIT;
-        coh_err_t rc    = coh_datadir_open_kv(rank->datadir, &old, rank->genesis, cache, &found);
-        if (rc != COH_OK) {
-            coh_buf_printf(err_text,
-                           "--dev begins anew in its data directory, but this is no dev chain's: "
-                           "%.*s",
-                           (int)found.n,
-                           (char const *)found.p);
-        } else {
-            old->ops->close(old);
-        }
-        coh_buf_free(&found);
-        COH_TRY(rc);
-        COH_TRY(coh_datadir_wipe(rank->datadir, err_text));
-    }
     COH_TRY(coh_datadir_create(rank->datadir, rank->genesis, NULL, err_text));
-    return coh_datadir_open_kv(rank->datadir, &rank->kv, rank->genesis, cache, err_text);
+    return coh_datadir_open_kv(
+        rank->datadir, &rank->kv, rank->genesis, config->state_rocksdb_cache_bytes, err_text);
 }
 
 /* Finds the genesis: the one given, as such or as a file, that of a sibling, or the folder's own; makes the folder at the
