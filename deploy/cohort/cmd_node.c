@@ -201,8 +201,11 @@ int coh_cmd_node(int argc, char **argv)
                     "first start on a data "
                     "directory needs --genesis; later ones use the copy kept there. SIGTERM, SIGINT "
                     "or SIGUSR1 end it "
-                    "cleanly; a second one at once.",
-        .examples = "  cohort node --data ./data --genesis genesis.json --shards 2 --threads 2\n"
+                    "cleanly; a second one at once. With --dev it runs a chain for development, with "
+                    "funded accounts, in memory "
+                    "or in a --data that is emptied first: see deploy/README.md.",
+        .examples = "  cohort node --dev\n"
+                    "  cohort node --data ./data --genesis genesis.json --shards 2 --threads 2\n"
                     "  mpirun -n 5 cohort node --data /var/lib/cohort --genesis genesis.json "
                     "--http 127.0.0.1:8545\n",
         .args     = args,

@@ -486,6 +486,14 @@ static void dev_snapshots(void **state)
                               "[{\"to\":\"" CODED "\",\"data\":\"0x%064" PRIx64 "\"},\"latest\"]",
                               at + 1)),
         parent);
+    /* ...and to a transaction. */
+    put_code("0x5f35405f5500");
+    (void)rpc("eth_sendTransaction",
+              "[{\"from\":\"" ALICE "\",\"to\":\"" CODED
+              "\",\"gas\":\"0x186a0\",\"data\":\"0x%064" PRIx64 "\"}]",
+              at + 1);
+    assert_string_equal(
+        json_string_value(rpc("eth_getStorageAt", "[\"" CODED "\",\"0x0\",\"latest\"]")), parent);
     /* Nested ones: the inner goes with the outer. */
     char outer[16];
     char inner[16];
