@@ -416,3 +416,10 @@ bool coh_admission_poll(coh_admission_t *adm)
 bool coh_admission_work(coh_admission_t *adm) { return coh_recoverq_work(adm->recoverq); }
 
 void coh_admission_stop(coh_admission_t *adm) { adm->stopped = true; }
+
+void coh_admission_set_pool(coh_admission_t *adm, coh_pool_t *pool) { adm->d.pool = pool; }
+
+void coh_admission_set_gas_limit(coh_admission_t *adm, uint64_t gas_limit)
+{
+    adm->d.gas_limit = gas_limit;
+}

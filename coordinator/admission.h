@@ -73,6 +73,10 @@ coh_err_t coh_admission_recovered(coh_admission_t *adm,
 bool coh_admission_poll(coh_admission_t *adm);
 /* coh_admission_work: one piece of work for a worker thread; false if there is none. Any thread. */
 bool coh_admission_work(coh_admission_t *adm);
+/* coh_admission_set_pool: transactions go to this one from here on. */
+void coh_admission_set_pool(coh_admission_t *adm, coh_pool_t *pool);
+/* coh_admission_set_gas_limit: of blocks from here on. */
+void coh_admission_set_gas_limit(coh_admission_t *adm, uint64_t gas_limit);
 /* coh_admission_stop: from now on every transaction not in the pool yet is answered BUSY. */
 void coh_admission_stop(coh_admission_t *adm);
 

@@ -34,6 +34,7 @@ typedef enum {
     COH_ASK_HEADERS, /* of consecutive committed blocks */
     COH_ASK_POOL,    /* what waits in the pool */
     COH_ASK_SHARDS,  /* JSON about shards, or about who owns an account */
+    COH_ASK_DEV,     /* of a dev chain (dev.h); COH_ENOTFOUND: it is none */
 } coh_ask_kind_t;
 
 /* Octets in coh_ask_t.bytes. */
@@ -179,11 +180,21 @@ struct coh_ask {
             bool one_account;
             coh_addr_t addr;
         } shards; /* bytes: the text */
+        struct {
+            uint32_t op; /* coh_dev_kind_t, which tells what of the rest counts */
+            uint64_t a, b;
+            coh_addr_t addr;
+            coh_hash_t hash;
+            uint64_t result;           /* out */
+            coh_ask_verdict_t verdict; /* out: of SEND */
+            char text[160];            /* out: why it was refused; empty: it was not */
+        } dev;
     } u;
     /* The coordinator's own. */
     coh_ask_t *prev_open;
     coh_ask_t *next_open;
     coh_ask_t *next_waiting;
+    bool is_held;                 /* until a dev chain has changed its state */
     void *read;                   /* under way */
     _Atomic uint32_t *record_cnt; /* counts the record that it holds; NULL: it holds none */
 };

@@ -84,7 +84,8 @@ void coh_ask_free(coh_ask_t *ask)
     case COH_ASK_TX: coh_sealed_free(ask->u.tx.sealed); break;
     case COH_ASK_HEADERS: free(ask->u.headers.headers); break;
     case COH_ASK_POOL: free(ask->u.pool.txs); break;
-    case COH_ASK_SHARDS: break;
+    case COH_ASK_SHARDS:
+    case COH_ASK_DEV: break;
     }
     coh_buf_free(&ask->bytes);
     if (ask->record_cnt != NULL) {
@@ -159,6 +160,8 @@ static void answer(coh_coordinator_t *c, coh_ask_t *ask, coh_err_t err)
     ask->next = NULL;
     c->asks.asker.done(c->asks.asker.arg, ask);
 }
+
+void coh_co_answer(coh_coordinator_t *c, coh_ask_t *ask, coh_err_t err) { answer(c, ask, err); }
 
 /* ---- reading ---- */
 
@@ -362,6 +365,7 @@ static void take_index(coh_coordinator_t *c, coh_ask_t *ask, read_t const *r)
     }
     uint64_t number = found ? coh_load_u64_le(r->req.values.p) : 0;
     uint32_t idx    = found ? coh_load_u32_le(r->req.values.p + 8) : 0;
+    found           = found && number != COH_CHAIN_GONE;
     if (ask->kind == COH_ASK_BLOCK) {
         ask->u.block.number = number;
         if (found && idx == COH_CHAIN_IDX_BLOCK) {
@@ -674,6 +678,13 @@ void coh_coordinator_ask(coh_coordinator_t *c, coh_ask_t *ask)
         answer(c, ask, COH_EBUSY);
         return;
     }
+    if (c->dev == NULL || !coh_co_dev_holds(c, ask)) {
+        coh_co_carry_out_ask(c, ask);
+    }
+}
+
+void coh_co_carry_out_ask(coh_coordinator_t *c, coh_ask_t *ask)
+{
     switch (ask->kind) {
     case COH_ASK_SUBMIT: ask_submit(c, ask); break;
     case COH_ASK_STATE: ask_state(c, ask); break;
@@ -692,6 +703,7 @@ void coh_coordinator_ask(coh_coordinator_t *c, coh_ask_t *ask)
         }
         answer(c, ask, COH_OK);
         break;
+    case COH_ASK_DEV: coh_co_dev_ask(c, ask); break;
     }
 }
 
@@ -712,6 +724,9 @@ void coh_co_end_asks(coh_coordinator_t *c)
 {
     c->asks.waiting_first = NULL;
     c->asks.proofs_first  = NULL;
+    if (c->dev != NULL) {
+        coh_co_dev_end_asks(c->dev);
+    }
     coh_calls_forget(&c->calls, on_call); /* no result comes to an ask that is gone */
     while (c->asks.open != NULL) {
         coh_ask_t *ask = c->asks.open;

@@ -121,6 +121,37 @@ void coh_chain_append(coh_chain_t *chain, coh_sealed_t *block, uint64_t now_us)
     chain->recent[number % chain->limits.recent_cnt] = block;
 }
 
+bool coh_chain_can_rewind(coh_chain_t const *chain, uint64_t number)
+{
+    return number == chain->head ||
+           (chain->base == NULL && number < chain->head && number + 1 >= chain->recent_first);
+}
+
+void coh_chain_rewind(coh_chain_t *chain, coh_sealed_t *block, uint64_t now_us)
+{
+    uint64_t number = block->header.number;
+    COH_ASSERT(coh_chain_can_rewind(chain, number));
+    if (chain->active.cnt == 0) {
+        chain->active_since_us = now_us;
+    }
+    for (; chain->head > number; chain->head--) {
+        coh_sealed_t **gone = &chain->recent[chain->head % chain->limits.recent_cnt];
+        /* Over what other maps and the disk say. */
+        for (uint32_t i = 0; i < (*gone)->tx_cnt; i++) {
+            coh_txmap_put(&chain->active, &(*gone)->receipts[i].tx_hash, COH_CHAIN_GONE, 0);
+        }
+        coh_txmap_put(&chain->active, &(*gone)->hash, COH_CHAIN_GONE, COH_CHAIN_IDX_BLOCK);
+        chain->recent_bytes -= bytes_of(*gone);
+        coh_sealed_free(*gone);
+        *gone = NULL;
+    }
+    if (chain->base == NULL && chain->recent_first > number) {
+        chain->base = block;
+    } else {
+        coh_sealed_free(block);
+    }
+}
+
 coh_sealed_t const *coh_chain_block(coh_chain_t const *chain, uint64_t number)
 {
     if (chain->base != NULL) {
@@ -143,7 +174,7 @@ bool coh_chain_find(coh_chain_t const *chain,
                     uint32_t *idx)
 {
     coh_txmap_entry_t const *e = find(chain, hash);
-    if (e == NULL || e->idx == COH_CHAIN_IDX_BLOCK) {
+    if (e == NULL || e->idx == COH_CHAIN_IDX_BLOCK || e->block == COH_CHAIN_GONE) {
         return false;
     }
     *block = e->block;
@@ -154,7 +185,7 @@ bool coh_chain_find(coh_chain_t const *chain,
 bool coh_chain_find_block(coh_chain_t const *chain, coh_hash_t const *hash, uint64_t *block)
 {
     coh_txmap_entry_t const *e = find(chain, hash);
-    if (e != NULL && e->idx == COH_CHAIN_IDX_BLOCK) {
+    if (e != NULL && e->idx == COH_CHAIN_IDX_BLOCK && e->block != COH_CHAIN_GONE) {
         *block = e->block;
         return true;
     }

@@ -27,6 +27,8 @@ typedef struct {
 /* Value of an index entry on disk: block u64, index u32, little-endian. The key is the transaction's hash; or a block's, with COH_CHAIN_IDX_BLOCK as index. */
 #define COH_CHAIN_INDEX_SZ  12u
 #define COH_CHAIN_IDX_BLOCK UINT32_MAX
+/* As block: the chain has gone back behind it (dev chains). */
+#define COH_CHAIN_GONE UINT64_MAX
 /* META key of the mark: u64 little-endian, highest block whose transactions are all in TX_INDEX. */
 #define COH_CHAIN_INDEX_MARK "node/index_head"
 
@@ -40,6 +42,10 @@ void coh_chain_free(coh_chain_t *chain);
 coh_sealed_t const *coh_chain_head(coh_chain_t const *chain);
 /* coh_chain_append takes block, the new head: its number is the head's plus one, or anything higher right above genesis. */
 void coh_chain_append(coh_chain_t *chain, coh_sealed_t *block, uint64_t now_us);
+/* Of dev chains: coh_chain_can_rewind tells whether the blocks above number are all in memory, coh_chain_rewind forgets them with their transactions; block (a reference, taken) is
+   the one of that number, the new head. */
+bool coh_chain_can_rewind(coh_chain_t const *chain, uint64_t number);
+void coh_chain_rewind(coh_chain_t *chain, coh_sealed_t *block, uint64_t now_us);
 /* coh_chain_index adds the hashes of a block and its transactions to the index in memory: at start, for blocks above the mark. */
 void coh_chain_index(coh_chain_t *chain, coh_sealed_t const *block, uint64_t now_us);
 

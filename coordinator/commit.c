@@ -49,6 +49,15 @@ bool coh_commit_may_begin(coh_commit_t const *c, uint32_t depth)
     return c->next == c->first || !coh_commit_in_phase(c, c->next - 1, COH_COMMIT_EXECUTING);
 }
 
+void coh_commit_rewind(coh_commit_t *c, uint64_t head)
+{
+    COH_ASSERT(coh_commit_is_quiet(c) && head < c->next);
+    c->first     = head + 1;
+    c->undecided = head + 1;
+    c->next      = head + 1;
+    c->attempt++;
+}
+
 uint64_t coh_commit_begin(coh_commit_t *c)
 {
     COH_ASSERT(!c->discarding && c->next - c->first < COH_COMMIT_WINDOW);

@@ -98,6 +98,9 @@ bool coh_commit_may_begin(coh_commit_t const *c, uint32_t depth);
 /* coh_commit_begin starts block c->next and returns its number. */
 uint64_t coh_commit_begin(coh_commit_t *c);
 
+/* coh_commit_rewind: of dev chains; the last block applied has the number head from here on. coh_commit_is_quiet. */
+void coh_commit_rewind(coh_commit_t *c, uint64_t head);
+
 /* True if what shard says of block is to be passed over: it was discarded, and the shard has not acknowledged that yet. */
 bool coh_commit_is_stale(coh_commit_t const *c, uint64_t block, uint32_t shard);
 /* True if block is under way in this phase. */

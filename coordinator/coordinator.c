@@ -12,6 +12,7 @@
 #include "common/codec/receipt.h"
 #include "common/crypto/keccak.h"
 #include "common/node/abort.h"
+#include "common/node/dev.h"
 #include "common/node/disk_req.h"
 #include "common/obs/log.h"
 #include "coordinator/decision_log.h"
@@ -22,6 +23,9 @@
    each fills fresh memory until the oldest may go. */
 #define RECENT_BLOCKS 256u
 #define RECENT_BYTES  ((size_t)16 << 20)
+/* The same of a dev chain. */
+#define DEV_RECENT_BLOCKS 65536u
+#define DEV_RECENT_BYTES  ((size_t)256 << 20)
 /* The transaction index's write-behind. */
 #define INDEX_TX_MAX 262144u
 #define INDEX_AGE_US UINT64_C(30000000)
@@ -143,12 +147,17 @@ static coh_sequencer_parent_t next_parent(coh_coordinator_t *c)
     };
 }
 
-static uint64_t now_s(coh_coordinator_t *c) { return c->env->unix_us(c->env) / 1000000; }
+/* When a block on top of parent is, if it is built now. */
+static uint64_t now_s(coh_coordinator_t *c, coh_sequencer_parent_t const *parent)
+{
+    return c->dev != NULL ? coh_co_dev_time(c, parent->timestamp)
+                          : c->env->unix_us(c->env) / 1000000;
+}
 
 coh_block_env_t coh_co_next_env(coh_coordinator_t *c)
 {
     coh_sequencer_parent_t parent = next_parent(c);
-    return coh_sequencer_env(&c->rules, &parent, now_s(c));
+    return coh_sequencer_env(&c->rules, &parent, now_s(c, &parent));
 }
 
 /* find_buckets finds the buckets of senders and receivers. The pool knows its senders'. */
@@ -202,8 +211,12 @@ static void assign_step_homes(coh_coordinator_t *c, coh_flight_t *f)
         coh_step_t step;
         coh_err_t err = coh_step_decode(&step, t->raw);
         COH_ASSERT(err == COH_OK); /* checked when it came */
-        coh_addr_t const *at = coh_step_calls(&step) ? &step.to : &COH_SYSTEM_ADDR;
+        bool names_owner     = coh_step_calls(&step) || step.kind == COH_STEP_PATCH;
+        coh_addr_t const *at = names_owner ? &step.to : &COH_SYSTEM_ADDR;
         t->home = (uint16_t)coh_directory_owner(&c->recovery.dir, at, coh_directory_bucket(at));
+        if (step.kind == COH_STEP_RESTORE) {
+            t->home = (uint16_t)i; /* one for each shard */
+        }
         f->homed_cnt[t->home]++;
         /* It may look at the coinbase. In production it does not: produce.h. */
         f->env.fees_exact |= f->import != NULL && i >= f->before_cnt && step.kind == COH_STEP_CALL;
@@ -347,8 +360,12 @@ static bool follows(coh_coordinator_t const *c, uint64_t now_us)
 static bool launch_pooled(coh_coordinator_t *c)
 {
     uint64_t now_us = c->env->mono_us(c->env);
-    if (!coh_sequencer_is_due(&c->rules, &c->draft, c->pool, now_us, false) &&
-        !follows(c, now_us)) {
+    if (c->dev != NULL) {
+        if (!coh_co_dev_is_due(c, now_us)) {
+            return false;
+        }
+    } else if (!coh_sequencer_is_due(&c->rules, &c->draft, c->pool, now_us, false) &&
+               !follows(c, now_us)) {
         c->env->due_us = coh_sequencer_due_us(&c->rules, &c->draft, c->pool);
         if (c->follow_us != 0 && c->commit.next == coh_coordinator_head(c) + 1) {
             c->env->due_us = COH_MIN(c->env->due_us, c->follow_us);
@@ -358,7 +375,10 @@ static bool launch_pooled(coh_coordinator_t *c)
     c->follow_us                  = 0;
     coh_sequencer_parent_t parent = next_parent(c);
     coh_draft_t *draft            = &c->draft;
-    coh_sequencer_build(draft, &c->rules, &parent, c->pool, now_s(c), now_us);
+    coh_sequencer_build(draft, &c->rules, &parent, c->pool, now_s(c, &parent), now_us);
+    if (c->dev != NULL) {
+        coh_co_dev_built(c, draft->env.timestamp, now_us);
+    }
     if (draft->drop_cnt > 0) {
         coh_op_dropped_t *out = coh_calloc(draft->drop_cnt, sizeof(*out));
         for (uint32_t i = 0; i < draft->drop_cnt; i++) {
@@ -384,11 +404,30 @@ static bool launch_pooled(coh_coordinator_t *c)
     return true;
 }
 
+void coh_co_launch_patch(coh_coordinator_t *c, coh_buf_t *raw, uint32_t cnt)
+{
+    COH_ASSERT(cnt <= COH_STEP_CNT_MAX && coh_commit_is_quiet(&c->commit));
+    coh_flight_t *f   = &c->flights[c->commit.next % COH_COMMIT_WINDOW];
+    *f                = (coh_flight_t){.env        = coh_co_next_env(c),
+                                       .is_patch   = true,
+                                       .txs        = coh_calloc(1, sizeof(*f->txs)),
+                                       .step_cnt   = cnt,
+                                       .before_cnt = cnt,
+                                       .step_bytes = *raw};
+    f->env.fees_exact = true; /* nothing for the coinbase */
+    for (uint32_t i = 0; i < cnt; i++) {
+        f->steps[i] = (coh_block_step_t){.raw = coh_buf_bytes(&f->step_bytes)};
+    }
+    *raw = COH_BUF_INIT;
+    launch(c, f);
+}
+
 /* try_launch starts the next block if the pipeline and what there is to do allow it. */
 static bool try_launch(coh_coordinator_t *c)
 {
     if (c->state != COH_CO_RUNNING || coh_chain_is_behind(c->chain) ||
-        !coh_commit_may_begin(&c->commit, (uint32_t)c->config->block_depth)) {
+        !coh_commit_may_begin(&c->commit, (uint32_t)c->config->block_depth) ||
+        (c->dev != NULL && coh_co_dev_holds_blocks(c))) {
         return false;
     }
     uint64_t start = coh_clock_thread_cpu_ns();
@@ -623,9 +662,27 @@ static void publish_block(coh_coordinator_t *c, coh_sealed_t const *b)
     }
 }
 
+/* patched: all shards have prepared the block that changes a dev chain's state. */
+static void patched(coh_coordinator_t *c, coh_flight_t *f)
+{
+    bool failed = false;
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        coh_wire_put_commit(coh_co_outbox(c, s), &(coh_msg_commit_t){.block = f->env.number});
+    }
+    for (uint32_t i = 0; i < f->step_cnt; i++) {
+        failed = failed || f->steps[i].result != COH_STEP_RAN;
+    }
+    end_flight(f);
+    coh_co_dev_patched(c, failed);
+}
+
 /* on_committed: the decision is durable. */
 static void on_committed(coh_coordinator_t *c, uint64_t number)
 {
+    if (flight_at(c, number)->is_patch) {
+        patched(c, flight_at(c, number));
+        return;
+    }
     uint64_t start  = coh_clock_thread_cpu_ns();
     uint64_t now_us = c->env->mono_us(c->env);
     coh_flight_t *f = flight_at(c, number);
@@ -746,6 +803,13 @@ static void carry_out(coh_coordinator_t *c, coh_commit_action_t const *a)
                  a->block,
                  f->gas_reported,
                  f->gas_used);
+        } else if (f->is_patch) {
+            coh_hash_t root;
+            coh_state_roots_apply(c->roots, a->block, &root, &f->nodes);
+            step(c,
+                 &(coh_commit_event_t){.kind = COH_COMMIT_EV_WRITTEN, .block = a->block},
+                 0,
+                 "patch");
         } else if (f->import != NULL && !judge_import(c, f)) {
             step(c,
                  &(coh_commit_event_t){.kind = COH_COMMIT_EV_INVALID, .block = a->block},
@@ -1166,6 +1230,11 @@ static void dispatch(coh_coordinator_t *c, uint32_t shard, coh_msg_t const *m)
                 c, shard + 1, name, "not asked for, or of another block than the other answers");
         }
         break;
+    case COH_MSG_DEV_DONE:
+        if (coh_co_dev_on_done(c, &m->u.dev_done) != COH_OK) {
+            fail_rank(c, shard + 1, name, "not asked for");
+        }
+        break;
     case COH_MSG_CALL_RESULT:
         if (coh_calls_answer(&c->calls, shard, &m->u.call_result) != COH_OK) {
             fail_rank(c, shard + 1, name, "not asked for");
@@ -1317,6 +1386,9 @@ static bool on_tick(coh_node_t *node)
     }
     any |= coh_admission_poll(c->admission);
     any |= try_launch(c);
+    if (c->dev != NULL && c->state == COH_CO_RUNNING) {
+        any |= coh_co_dev_poll(c);
+    }
     coh_disk_req_t *flush =
         coh_chain_flush_begin(c->chain,
                               c->env->mono_us(c->env),
@@ -1362,6 +1434,7 @@ static void free_coordinator(coh_coordinator_t *c)
     coh_imports_fini(&c->imports);
     coh_backup_fini(&c->backup);
     coh_gateway_free(c->gateway);
+    coh_co_dev_free(c->dev);
     coh_pool_free(c->pool);
     coh_recent_free(c->recent);
     coh_state_roots_free(c->roots);
@@ -1435,6 +1508,23 @@ static coh_err_t read_options(coh_coordinator_t *c, coh_buf_t *err_text)
     return COH_EINVAL;
 }
 
+static coh_pool_t *new_pool(coh_config_t const *cfg)
+{
+    return coh_pool_new(&(coh_pool_limits_t){
+        .tx_max        = cfg->pool_tx_max,
+        .sender_tx_max = cfg->pool_sender_tx_max,
+        .order         = strcmp(cfg->pool_order, "tip") == 0 ? COH_POOL_TIP : COH_POOL_ARRIVAL,
+    });
+}
+
+void coh_co_replace_pool(coh_coordinator_t *c)
+{
+    coh_pool_free(c->pool);
+    c->pool             = new_pool(c->config);
+    c->draft.unpaid_cnt = 0;
+    coh_admission_set_pool(c->admission, c->pool);
+}
+
 static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
 {
     coh_config_t const *cfg = c->config;
@@ -1449,11 +1539,8 @@ static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
         c->peers[s].idle.effects = coh_calloc(c->shard_cnt, sizeof(uint64_t));
     }
     c->recent = coh_recent_new();
-    c->pool   = coh_pool_new(&(coh_pool_limits_t){
-          .tx_max        = cfg->pool_tx_max,
-          .sender_tx_max = cfg->pool_sender_tx_max,
-          .order         = strcmp(cfg->pool_order, "tip") == 0 ? COH_POOL_TIP : COH_POOL_ARRIVAL,
-    });
+    c->pool   = new_pool(cfg);
+    c->dev    = cfg->node_dev ? coh_co_dev_new() : NULL;
     coh_lookups_init(&c->lookups, c->shard_cnt);
     coh_calls_init(&c->calls,
                    c->shard_cnt,
@@ -1501,6 +1588,10 @@ coh_err_t coh_coordinator_new(coh_coordinator_t **out,
     c->started_us        = env->mono_us(env);
     coh_imports_init(&c->imports);
     coh_err_t err = read_options(c, err_text);
+    if (config->node_dev && c->shard_cnt > COH_DEV_SHARD_MAX) {
+        coh_buf_printf(err_text, "a dev chain has at most %u shards", COH_DEV_SHARD_MAX);
+        err = COH_EINVAL;
+    }
     if (err == COH_OK) {
         coh_chain_limits_t limits = {
             .recent_cnt   = RECENT_BLOCKS,
@@ -1509,6 +1600,10 @@ coh_err_t coh_coordinator_new(coh_coordinator_t **out,
             .index_age_us = INDEX_AGE_US,
             .dropped_max  = DROPPED_MAX,
         };
+        if (config->node_dev) { /* it may go back behind them */
+            limits.recent_cnt   = DEV_RECENT_BLOCKS;
+            limits.recent_bytes = DEV_RECENT_BYTES;
+        }
         uint64_t seed = coh_mix64(env->unix_us(env) ^ (uint64_t)(uintptr_t)c);
         err           = coh_recovery_open(&c->recovery,
                                 kv,

@@ -11,6 +11,7 @@
 #include "coordinator/chain.h"
 #include "coordinator/commit.h"
 #include "coordinator/coordinator.h"
+#include "coordinator/dev.h"
 #include "coordinator/gateway/gateway.h"
 #include "coordinator/import.h"
 #include "coordinator/lookup.h"
@@ -58,6 +59,7 @@ typedef enum {
 typedef struct {
     coh_block_env_t env;
     bool live;
+    bool is_patch;           /* of a dev chain's state: never sealed (dev.h) */
     coh_block_fault_t fault; /* of an import that is invalid, and being given up */
     uint32_t tx_cnt;
     coh_block_tx_t *txs; /* owned */
@@ -100,6 +102,8 @@ typedef struct {
     uint64_t stats[COH_METRIC_CNT];
 } coh_peer_t;
 
+typedef struct coh_co_dev coh_co_dev_t;
+
 struct coh_coordinator {
     coh_node_t node;
     coh_co_state_t state;
@@ -133,6 +137,7 @@ struct coh_coordinator {
     coh_admission_t *admission;
     uint32_t disk_queries;
     coh_asks_t asks;
+    coh_co_dev_t *dev;           /* owned; NULL: no dev chain */
     coh_sealed_t *genesis_block; /* owned */
     coh_ids_t proofs;            /* under way */
     coh_ids_t supposals;         /* likewise */
@@ -203,5 +208,28 @@ void coh_co_disk_ask_done(coh_coordinator_t *c, coh_disk_req_t *req);
 void coh_co_end_asks(coh_coordinator_t *c);
 void coh_co_tell_head(coh_coordinator_t *c);
 void coh_co_pooled(void *c, coh_hash_t const *hash);
+/* coh_co_answer gives an ask back, coh_co_carry_out_ask begins with one that is open. */
+void coh_co_answer(coh_coordinator_t *c, coh_ask_t *ask, coh_err_t err);
+void coh_co_carry_out_ask(coh_coordinator_t *c, coh_ask_t *ask);
+
+/* Dev chains (dev.c). coh_co_dev_end_asks: all asks are about to be answered. coh_co_dev_holds: ask waits until the state has changed, and is carried out then. coh_co_dev_ask carries out
+   one of kind DEV. coh_co_dev_on_done takes a shard's answer: COH_EPROTO it was not asked. coh_co_dev_poll goes on; true if it did something. */
+coh_co_dev_t *coh_co_dev_new(void);
+void coh_co_dev_free(coh_co_dev_t *dev);
+void coh_co_dev_end_asks(coh_co_dev_t *dev);
+bool coh_co_dev_holds(coh_coordinator_t *c, coh_ask_t *ask);
+void coh_co_dev_ask(coh_coordinator_t *c, coh_ask_t *ask);
+coh_err_t coh_co_dev_on_done(coh_coordinator_t *c, coh_msg_dev_done_t const *m);
+bool coh_co_dev_poll(coh_coordinator_t *c);
+/* coh_co_dev_time: the timestamp of a block that is built now on one of parent_s. coh_co_dev_is_due: a block of the pool's is to be built; else env->due_us is lowered to when one may be.
+   coh_co_dev_built: it was. coh_co_dev_holds_blocks: none may be. coh_co_dev_patched: a block of patches is committed; failed: as coh_step_result_t has it. */
+uint64_t coh_co_dev_time(coh_coordinator_t *c, uint64_t parent_s);
+bool coh_co_dev_is_due(coh_coordinator_t *c, uint64_t now_us);
+void coh_co_dev_built(coh_coordinator_t *c, uint64_t timestamp, uint64_t now_us);
+bool coh_co_dev_holds_blocks(coh_coordinator_t const *c);
+void coh_co_dev_patched(coh_coordinator_t *c, bool failed);
+/* coh_co_launch_patch starts a block of cnt equal steps, raw, which is taken: one for each shard, or one for the owner that it names. coh_co_replace_pool begins with an empty one. */
+void coh_co_launch_patch(coh_coordinator_t *c, coh_buf_t *raw, uint32_t cnt);
+void coh_co_replace_pool(coh_coordinator_t *c);
 
 #endif

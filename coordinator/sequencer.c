@@ -69,6 +69,9 @@ coh_block_env_t coh_sequencer_env(coh_sequencer_rules_t const *rules,
         env.prev_randao                      = coh_difficulty_next(
             &before, env.fork, coh_difficulty_bomb_delay(env.fork), env.number, env.timestamp);
     }
+    env.base_fee    = rules->base_fee != NULL ? *rules->base_fee : env.base_fee;
+    env.prev_randao = rules->prev_randao != NULL ? *rules->prev_randao : env.prev_randao;
+    env.gas_limit   = rules->gas_limit_jumps ? rules->gas_limit : env.gas_limit;
     return env;
 }
 

@@ -24,6 +24,10 @@ typedef struct {
     uint32_t tx_max;        /* of each block; at least 1 */
     uint64_t interval_us;   /* longest wait for more transactions */
     bool allow_unprotected; /* legacy transactions without a chain id */
+    /* Of dev chains: what the next block has against the rules; borrowed, NULL: nothing. */
+    coh_u256_t const *base_fee;
+    coh_u256_t const *prev_randao;
+    bool gas_limit_jumps; /* whatever the parent's */
 } coh_sequencer_rules_t;
 
 /* The block below, sealed or at least settled. */

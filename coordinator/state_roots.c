@@ -194,6 +194,14 @@ void coh_state_roots_revert(coh_state_roots_t *roots)
     roots->last--;
 }
 
+void coh_state_roots_rewind(coh_state_roots_t *roots, uint64_t head)
+{
+    while (roots->first < roots->last) {
+        forget_first(roots);
+    }
+    roots->first = roots->last = head;
+}
+
 /* The top as of block, the caller's; NULL: it is not kept. */
 static coh_roots_t *top_of(coh_state_roots_t const *roots, uint64_t block)
 {

@@ -76,6 +76,9 @@ void coh_state_roots_follow(coh_state_roots_t const *roots,
 /* coh_state_roots_revert takes the last apply back: its block is not to be. */
 void coh_state_roots_revert(coh_state_roots_t *roots);
 
+/* coh_state_roots_rewind: of dev chains; the state as it is now is that of block head, and none before is kept. */
+void coh_state_roots_rewind(coh_state_roots_t *roots, uint64_t head);
+
 /* coh_state_roots_prove makes of a proof within key's bucket, as of block, one from that block's state root on.
    Out:     value  of key, borrowed from out; empty: there is none
    Returns: COH_OK; COH_ENOTFOUND the block is not kept (any more); COH_EMISMATCH the proof, which came from another rank, is none

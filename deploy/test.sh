@@ -7,7 +7,8 @@
 #   --preset NAME   only this preset, or these: release debug asan tsan coverage
 #   --long          longer runs: more simulator seeds, 20 rounds of kill -9; recompiles the contracts of tests/contracts and
 #                   compares (installs node and npm if they are missing)
-#   --with-peers    also run real JSON-RPC clients (ethers, viem, web3.js) against real ranks, a second implementation over their blocks, and the status page in a browser (needs node and npm)
+#   --with-peers    also run real JSON-RPC clients (ethers, viem, web3.js) against real ranks, a second implementation over their blocks, Hardhat against a dev chain, and the status page
+#                   in a browser (needs node and npm)
 #   --lint          also check formatting (clang-format) and run clang-tidy
 #   --with-hosts    also clusters over several hosts, namespaces of this machine: delay, loss, dying hosts, cut links (2 minutes; root)
 #   --with-containers   also the image, and a cluster of three containers (5 minutes, 10 the first time; root)
@@ -68,6 +69,7 @@ if [ -n "$peers" ]; then
     [ -x build/release/bin/cohort ] || build_preset release
     tests/peers/run.sh release || failed=1
     tests/peers/page/run.sh build/release || failed=1
+    tests/peers/hardhat.sh release || failed=1
 fi
 
 for what in "${with[@]}"; do

@@ -111,6 +111,7 @@ coh_callq_t *coh_callq_new(coh_config_t const *config,
     q->codes       = coh_call_codes_new();
     q->limits      = (coh_call_limits_t){.gas_max         = config->call_gas_max,
                                          .trace_bytes_max = config->call_trace_bytes_max,
+                                         .any_sender      = config->node_dev,
                                          .slice           = SLICE,
                                          .seed            = seed};
     q->hash_max    = config->state_past_blocks + HASH_REACH + 1;

@@ -262,6 +262,7 @@ coh_call_t *coh_call_new(coh_msg_call_t const *m,
                                       .coinbase      = m->coinbase,
                                       .fork          = (coh_fork_t)m->fork,
                                       .blob_max      = m->blob_max,
+                                      .any_sender    = limits->any_sender,
                                       .fees_exact    = true};
     c->traced     = c->mode == COH_CALL_TRACE_BLOCK ? m->traced : 0;
     c->ratio      = m->ratio;

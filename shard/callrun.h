@@ -22,6 +22,7 @@ typedef struct {
     uint64_t trace_bytes_max; /* of all traces */
     uint64_t slice;           /* instructions that one run executes, about */
     uint64_t seed;            /* of tables */
+    bool any_sender;          /* of transactions that are traced (coh_block_env_t) */
 } coh_call_limits_t;
 
 typedef struct coh_call coh_call_t;

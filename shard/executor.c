@@ -150,6 +150,7 @@ struct coh_executor {
     _Atomic size_t parked_bytes;
 
     coh_block_env_t block;
+    bool any_sender; /* of every block */
     uint64_t number;
     uint32_t attempt;
     uint32_t serial;
@@ -1091,6 +1092,9 @@ static coh_err_t decode(tx_t *tx, coh_rec_block_tx_t const *in, coh_bytes_t raw,
 {
     if (in->is_step != 0) {
         COH_TRY(coh_step_decode(&tx->step, raw));
+        if (tx->step.kind == COH_STEP_RESTORE) {
+            return COH_EMALFORMED; /* the shard makes a PATCH of it */
+        }
         tx->is_step = true;
         tx->sender  = COH_SYSTEM_ADDR; /* so a home's steps are one chain */
         tx->to      = coh_step_calls(&tx->step) ? tx->step.to : COH_SYSTEM_ADDR;
@@ -1213,6 +1217,8 @@ static void touch_keys(coh_executor_t *ex)
     }
 }
 
+void coh_executor_allow_any_sender(coh_executor_t *ex) { ex->any_sender = true; }
+
 coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *m, uint32_t serial)
 {
     reserve(ex, m->txs.cnt, m->tx_cnt);
@@ -1227,6 +1233,7 @@ coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *m, uint3
                                          .coinbase      = m->coinbase,
                                          .fork          = (coh_fork_t)m->fork,
                                          .blob_max      = m->blob_max,
+                                         .any_sender    = ex->any_sender,
                                          .fees_exact    = m->fees_exact != 0};
     ex->number       = m->number;
     ex->attempt      = m->attempt;

@@ -33,6 +33,9 @@ coh_executor_t *coh_executor_new(coh_mvstore_t *mv,
                                  coh_sched_kind_t scheduler);
 void coh_executor_free(coh_executor_t *ex);
 
+/* coh_executor_allow_any_sender: of a dev chain (coh_block_env_t). Before the first block. */
+void coh_executor_allow_any_sender(coh_executor_t *ex);
+
 /* coh_executor_begin starts a block: decodes its transactions (bytes copied) and lets the workers in. The store's block has begun.
    serial: a number that no other block of this run has; goes into waiters. attempt: of the BLOCK message.
    Returns: COH_OK; COH_EMALFORMED a transaction does not decode, indices do not ascend, or code may run and fees are not exact: nothing began */

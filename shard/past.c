@@ -260,6 +260,42 @@ coh_past_status_t coh_past_find(coh_past_t const *past,
     return COH_PAST_FOUND;
 }
 
+uint64_t coh_past_mark(coh_past_t const *past) { return past->next; }
+
+bool coh_past_holds(coh_past_t const *past, uint64_t mark)
+{
+    return mark >= past->first && !past->overflown;
+}
+
+uint64_t coh_past_since(coh_past_t const *past, uint64_t mark) { return past->next - mark; }
+
+void coh_past_visit(coh_past_t const *past, uint64_t mark, coh_past_visit_fn *fn, void *arg)
+{
+    for (uint64_t number = mark; number < past->next; number++) {
+        change_t const *c = at(past, number);
+        coh_key_t key     = {.addr = c->addr, .kind = c->kind};
+        coh_value_t old   = {.word = c->word, .nonce = c->nonce, .flags = c->flags};
+        if (c->kind == COH_KEY_SLOT) {
+            key.slot       = c->u.slot;
+            key.generation = c->generation;
+        } else {
+            old.code_hash  = c->u.code_hash;
+            old.generation = c->generation;
+        }
+        fn(arg, &key, &old);
+    }
+}
+
+void coh_past_rewind(coh_past_t *past, uint64_t head)
+{
+    COH_ASSERT(head <= past->head);
+    past->head = head;
+    if (head <= past->floor) {
+        past->floor =
+            head; /* changes stay in the ring for coh_past_visit, but no block can be asked for by them */
+    }
+}
+
 size_t coh_past_bytes(coh_past_t const *past)
 {
     return sizeof(*past) + past->held * CHUNK_BYTES + past->chunk_cnt * sizeof(*past->chunks) +

@@ -44,6 +44,18 @@ coh_past_status_t coh_past_find(coh_past_t const *past,
                                 uint64_t block,
                                 coh_value_t *out);
 
+/* ---- dev chains: snapshots, and going back ---- */
+
+/* coh_past_mark: the place behind the last change. coh_past_holds: all changes from mark on are held. coh_past_since: how many these are. */
+uint64_t coh_past_mark(coh_past_t const *past);
+bool coh_past_holds(coh_past_t const *past, uint64_t mark);
+uint64_t coh_past_since(coh_past_t const *past, uint64_t mark);
+/* coh_past_visit calls fn for each change from mark on, oldest first: key had old before it. mark is held, as is all behind it. */
+typedef void coh_past_visit_fn(void *arg, coh_key_t const *key, coh_value_t const *old);
+void coh_past_visit(coh_past_t const *past, uint64_t mark, coh_past_visit_fn *fn, void *arg);
+/* coh_past_rewind: the last committed block has the number head (at most the present one) from here on; the changes of blocks above count as its own. */
+void coh_past_rewind(coh_past_t *past, uint64_t head);
+
 /* Octets held at present. */
 size_t coh_past_bytes(coh_past_t const *past);
 

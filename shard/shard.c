@@ -23,6 +23,7 @@
 #include "shard/query.h"
 #include "shard/reads.h"
 #include "shard/recovery.h"
+#include "shard/snapshots.h"
 #include "shard/tries.h"
 
 /* Keys in one read request to the disk. */
@@ -115,6 +116,8 @@ struct coh_shard {
     coh_directory_t directory;
     coh_mvstore_t *mv;
     coh_past_t *past;
+    coh_snapshots_t *snapshots; /* of a dev chain, else NULL */
+    coh_buf_t patch;            /* scratch: of a restore */
     coh_codes_t *codes;
     coh_code_list_t unwritten; /* code of committed blocks that no flush has taken */
     coh_executor_t *ex;
@@ -635,6 +638,25 @@ static size_t expected_entries(coh_shard_t const *s, coh_msg_block_t const *m)
     return COH_MIN(plain + touched, s->config->state_cache_entries);
 }
 
+/* On a dev chain: makes a PATCH of a RESTORE. Scratch lives until the block has begun. */
+static coh_err_t expand_restore(coh_shard_t *s, coh_msg_block_t *m, coh_rec_block_tx_t *only)
+{
+    coh_step_t step;
+    if (s->snapshots == NULL || m->txs.cnt != 1 || m->txs.v[0].is_step == 0 ||
+        coh_step_decode(&step, m->txs.v[0].raw) != COH_OK || step.kind != COH_STEP_RESTORE) {
+        return COH_OK;
+    }
+    if (!coh_snapshots_has(s->snapshots, s->past, step.snapshot)) {
+        return COH_EPROTO; /* it was checked */
+    }
+    coh_buf_clear(&s->patch);
+    coh_snapshots_patch(s->snapshots, s->past, step.snapshot, &s->patch);
+    *only     = m->txs.v[0];
+    only->raw = coh_buf_bytes(&s->patch);
+    m->txs.v  = only;
+    return COH_OK;
+}
+
 /* Begins the next waiting block, if its turn has come and memory has room for what it may touch. */
 static bool try_begin(coh_shard_t *s)
 {
@@ -655,7 +677,11 @@ static bool try_begin(coh_shard_t *s)
         s->blocks.last = &s->blocks.first;
     }
     coh_codes_trim(s->codes);
-    coh_err_t rc = coh_executor_begin(s->ex, &m.u.block, ++s->exec_serial);
+    coh_rec_block_tx_t only;
+    coh_err_t rc = expand_restore(s, &m.u.block, &only);
+    if (rc == COH_OK) {
+        rc = coh_executor_begin(s->ex, &m.u.block, ++s->exec_serial);
+    }
     if (rc != COH_OK) {
         fail(s,
              "BLOCK %" PRIu64 " from the coordinator cannot be used: %s",
@@ -1090,6 +1116,48 @@ static void abort_step(coh_shard_t *s)
     }
 }
 
+/* ---- dev chains ---- */
+
+/* The last committed block is called m->head from here on: what leads to it counts, and nothing above. */
+static coh_err_t rewind_to(coh_shard_t *s, coh_msg_dev_t const *m)
+{
+    size_t hash_cnt = m->hashes.n / sizeof(coh_hash_t);
+    if (m->head > s->part.committed || m->attempt <= s->attempt || hash_cnt == 0 ||
+        m->hashes.n % sizeof(coh_hash_t) != 0 || hash_cnt > COH_EXECUTOR_HASH_CNT ||
+        hash_cnt > m->head + 1) {
+        return COH_EPROTO;
+    }
+    s->attempt        = m->attempt;
+    s->part.committed = m->head;
+    drop_kept(&s->early, 0, m->attempt);
+    coh_past_rewind(s->past, m->head);
+    coh_tries_rewind(s->tries, m->head);
+    coh_snapshots_drop(s->snapshots, m->snapshot);
+    for (size_t i = 0; i < hash_cnt; i++) {
+        coh_hash_t hash;
+        memcpy(hash.b, m->hashes.p + i * sizeof(hash.b), sizeof(hash.b));
+        coh_executor_add_hash(s->ex, m->head + 1 - hash_cnt + i, &hash);
+        coh_callq_add_hash(s->calls, m->head + 1 - hash_cnt + i, &hash);
+    }
+    return COH_OK;
+}
+
+static coh_err_t on_dev(coh_shard_t *s, coh_msg_dev_t const *m)
+{
+    if (s->snapshots == NULL || s->state != SHARD_RUNNING || s->executing || s->part.cnt != 0 ||
+        s->blocks.first != NULL || m->op >= COH_DEV_OP_CNT) {
+        return COH_EPROTO;
+    }
+    coh_msg_dev_done_t done = {.op = m->op, .ok = 1};
+    switch ((coh_dev_op_t)m->op) {
+    case COH_DEV_TAKE: COH_TRY(coh_snapshots_take(s->snapshots, s->past, m->snapshot)); break;
+    case COH_DEV_CHECK: done.ok = coh_snapshots_has(s->snapshots, s->past, m->snapshot); break;
+    default: COH_TRY(rewind_to(s, m));
+    }
+    coh_wire_put_dev_done(to_coordinator(s), &done);
+    return COH_OK;
+}
+
 /* ---- proofs ---- */
 
 static coh_err_t on_prove(coh_shard_t *s, coh_msg_prove_t const *m)
@@ -1352,6 +1420,7 @@ static coh_err_t on_coordinator_message(coh_shard_t *s, coh_msg_t const *m)
     case COH_MSG_SUPPOSE: return on_suppose(s, &m->u.suppose);
     case COH_MSG_RECOVER: return on_recover(s, &m->u.recover);
     case COH_MSG_BACKUP: return on_backup(s, &m->u.backup);
+    case COH_MSG_DEV: return on_dev(s, &m->u.dev);
     case COH_MSG_STOP: return on_stop(s);
     default: return COH_EPROTO;
     }
@@ -1621,6 +1690,8 @@ static void shard_free(coh_node_t *node)
     coh_codes_free(s->codes);
     coh_mvstore_free(s->mv);
     coh_past_free(s->past);
+    free(s->snapshots);
+    coh_buf_free(&s->patch);
     coh_wire_reader_free(s->reader);
     coh_wire_reader_free(s->kept_reader);
     coh_buf_free(&s->fail_text);
@@ -1677,8 +1748,14 @@ coh_err_t coh_shard_new(coh_shard_t **out,
         coh_mvstore_new(config->state_cache_entries, seed, env->rank, env->rank_cnt, env->metrics);
     s->past = coh_past_new(config->state_past_blocks, config->state_past_bytes, coh_mix64(seed));
     coh_mv_set_past(s->mv, s->past);
-    s->codes   = coh_codes_new(config->state_code_cache_bytes);
-    s->ex      = coh_executor_new(s->mv, s->codes, env, &s->directory, worker_cnt, scheduler);
+    if (config->node_dev) {
+        s->snapshots = coh_calloc(1, sizeof(*s->snapshots));
+    }
+    s->codes = coh_codes_new(config->state_code_cache_bytes);
+    s->ex    = coh_executor_new(s->mv, s->codes, env, &s->directory, worker_cnt, scheduler);
+    if (config->node_dev) {
+        coh_executor_allow_any_sender(s->ex);
+    }
     s->flush   = coh_flush_new(s->mv, s->codes, env);
     s->queries = coh_queries_new(s->mv, s->past, s->codes, env);
     s->reads   = coh_reads_new(s->mv, s->past, s->codes, env, TAG_READS);

@@ -485,6 +485,21 @@ void coh_tries_start(coh_tries_t *t, uint64_t head)
     t->committed    = head;
 }
 
+void coh_tries_rewind(coh_tries_t *t, uint64_t head)
+{
+    COH_ASSERT(t->applied.cnt == 0 && head <= t->committed);
+    /* What blocks above changed counts as head's. */
+    for (size_t i = 0; i < t->history.cnt; i++) {
+        t->history.v[i].block = COH_MIN(t->history.v[i].block, head);
+    }
+    for (size_t i = 0; i < t->wipe_cnt; i++) {
+        t->wipes[i].block = COH_MIN(t->wipes[i].block, head);
+    }
+    t->history_from = COH_MIN(t->history_from, head);
+    t->taken_block  = COH_MIN(t->taken_block, head);
+    t->committed    = head;
+}
+
 /* Lets the oldest blocks go; not while a proof may be made from their records. */
 static void trim_history(coh_tries_t *t)
 {

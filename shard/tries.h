@@ -88,6 +88,8 @@ void coh_tries_defer(coh_tries_t *t, uint64_t block, coh_mv_item_t *items, size_
 bool coh_tries_is_behind(coh_tries_t const *t);
 /* coh_tries_start: the tries are as of block head; states before it are not kept. */
 void coh_tries_start(coh_tries_t *t, uint64_t head);
+/* coh_tries_rewind: of dev chains; the last committed block, of which the tries are, has the number head from here on. Nothing is undecided. */
+void coh_tries_rewind(coh_tries_t *t, uint64_t head);
 /* coh_tries_commit: a block is decided. Of one without changes nothing is known here. */
 void coh_tries_commit(coh_tries_t *t, uint64_t block);
 /* coh_tries_abort takes back block and all above. True: one UNDONE more will be polled. It is done when as many have been as were announced, by earlier calls too. */

@@ -36,8 +36,9 @@ struct coh_transition {
     uint64_t intrinsic;
     uint64_t floor; /* EIP-7623; 0 before Prague */
     coh_u256_t price;
-    coh_rlp_t auths; /* those that are left */
-    bool has_auth;   /* auth, with its authority if it has one, waits for the view */
+    coh_rlp_t auths;   /* those that are left */
+    coh_rlp_t patches; /* of the step, if that is PATCH: those that are left */
+    bool has_auth;     /* auth, with its authority if it has one, waits for the view */
     coh_tx_auth_t auth;
     coh_evm_result_t plain; /* of a message that the EVM did not see */
     coh_evm_result_t const *result;
@@ -122,6 +123,7 @@ void coh_transition_begin_step(coh_transition_t *t,
     t->block   = block;
     t->step    = step;
     t->outcome = (coh_outcome_t){.verdict = COH_TX_OK, .status = COH_STEP_RAN};
+    t->patches = coh_step_credit_iter(step);
     coh_state_begin(&t->state, view, block->fork);
 }
 
@@ -241,7 +243,7 @@ static coh_transition_status_t check(coh_transition_t *t)
     } else if (tx->nonce == UINT64_MAX) { /* EIP-2681 */
         return refuse(t, COH_TX_NONCE_MAX);
     }
-    if (COH_UNLIKELY(coh_value_has_code(&sender->cur)) && !t->is_call) {
+    if (COH_UNLIKELY(coh_value_has_code(&sender->cur)) && !t->is_call && !t->block->any_sender) {
         if (coh_state_code(&t->state, sender) == COH_VIEW_NEED) {
             return COH_TRANSITION_NEED;
         }
@@ -531,12 +533,79 @@ static coh_view_status_t move_dao(coh_transition_t *t)
     return COH_VIEW_OK;
 }
 
+static coh_view_status_t patch_slot(coh_transition_t *t, coh_step_patch_t const *p)
+{
+    coh_state_t *s   = &t->state;
+    coh_account_t *a = coh_state_account(s, &p->addr);
+    coh_slot_t *slot;
+    if (coh_state_need(s, a, COH_READ_CODE) == COH_VIEW_NEED) {
+        return COH_VIEW_NEED;
+    }
+    if ((p->fields & COH_PATCH_GENERATION) != 0 && p->number != a->base.generation) {
+        return COH_VIEW_OK; /* out of reach */
+    }
+    if ((p->fields & COH_PATCH_GENERATION) == 0 && !coh_value_has_code(&a->cur)) {
+        t->outcome.status = COH_STEP_FAILED;
+        return COH_VIEW_OK;
+    }
+    coh_u256_t key = coh_u256_load_be(p->hash.b);
+    if (coh_state_slot(s, &slot, a, &key) == COH_VIEW_NEED) {
+        return COH_VIEW_NEED;
+    }
+    coh_state_set_slot(s, slot, &p->word);
+    return COH_VIEW_OK;
+}
+
+static coh_view_status_t patch_account(coh_transition_t *t, coh_step_patch_t const *p)
+{
+    coh_state_t *s   = &t->state;
+    coh_account_t *a = coh_state_account(s, &p->addr);
+    uint32_t needed  = COH_READ_NONCE | COH_READ_WORD | COH_READ_CODE | COH_READ_EXISTS;
+    if (coh_state_need(s, a, needed) == COH_VIEW_NEED) {
+        return COH_VIEW_NEED;
+    }
+    coh_state_set_flags(s, a, COH_ACCT_TOUCHED);
+    if (p->fields & COH_PATCH_NONCE) {
+        coh_state_set_nonce(s, a, p->number);
+    }
+    if (p->fields & COH_PATCH_BALANCE) {
+        coh_u256_t balance = a->cur.word;
+        coh_state_debit(s, a, &balance);
+        coh_state_credit(s, a, &p->word);
+    }
+    if (p->fields & COH_PATCH_CODE) {
+        coh_state_set_code(s, a, p->code, &p->hash);
+        a->cur.code_hash = p->hash; /* of code that is known, too */
+    }
+    return COH_VIEW_OK;
+}
+
+/* New values for accounts and slots; goes on where it was. */
+static coh_view_status_t patch(coh_transition_t *t)
+{
+    coh_rlp_t next = t->patches;
+    coh_step_patch_t p;
+    while (coh_step_patch_next(&next, &p)) {
+        bool is_slot = (p.fields & COH_PATCH_SLOT) != 0;
+        if ((is_slot ? patch_slot(t, &p) : patch_account(t, &p)) == COH_VIEW_NEED) {
+            return COH_VIEW_NEED;
+        }
+        t->patches = next;
+    }
+    return COH_VIEW_OK;
+}
+
 static coh_view_status_t do_step(coh_transition_t *t)
 {
     switch (t->step->kind) {
     case COH_STEP_CALL: return begin_call(t, t->step->data);
     case COH_STEP_CALL_PARENT: return begin_parent_call(t);
     case COH_STEP_CREDIT: credit(t); break;
+    case COH_STEP_PATCH:
+        if (patch(t) == COH_VIEW_NEED) {
+            return COH_VIEW_NEED;
+        }
+        break;
     default:
         COH_ASSERT(t->step->kind == COH_STEP_DAO);
         if (move_dao(t) == COH_VIEW_NEED) {

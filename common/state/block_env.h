@@ -17,7 +17,9 @@ typedef struct {
     coh_fork_t fork;
     uint32_t blob_max;        /* blobs in a block (EIP-4844, EIP-7691, EIP-7892); 0 before Cancun */
     uint64_t excess_blob_gas; /* EIP-4844; of a block that Cohort produces, for its header */
-    bool fees_exact;          /* write tips to the coinbase instead of summing them */
+    bool
+        any_sender; /* accounts with code may send, against EIP-3607: of dev chains, where they are impersonated */
+    bool fees_exact; /* write tips to the coinbase instead of summing them */
 } coh_block_env_t;
 
 #endif

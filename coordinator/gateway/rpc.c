@@ -11,18 +11,20 @@
 #define PUT COH_RPC_PUT
 
 static coh_rpc_method_t const methods[] = {
-#define PUBLIC  false
-#define PRIVATE true
-#define COH_RPC(method, function, min_, max_, access) \
-    {.name       = #method,                           \
-     .fn         = coh_rpc_do_##function,             \
-     .min        = (min_),                            \
-     .max        = (max_),                            \
-     .is_private = (access)},
+#define PUBLIC  COH_RPC_PUBLIC
+#define PRIVATE COH_RPC_PRIVATE
+#define DEV     COH_RPC_DEV
+#define COH_RPC(method, function, min_, max_, access_) \
+    {.name   = #method,                                \
+     .fn     = coh_rpc_do_##function,                  \
+     .min    = (min_),                                 \
+     .max    = (max_),                                 \
+     .access = (access_)},
 #include "coordinator/gateway/rpc_methods.def"
 #undef COH_RPC
 #undef PUBLIC
 #undef PRIVATE
+#undef DEV
 };
 
 /* ---- requests ---- */
@@ -346,7 +348,7 @@ static coh_rpc_method_t const *find_method(coh_rpc_t const *rpc, char const *nam
     coh_rpc_method_t const *key = &wanted;
     coh_rpc_method_t const *const *found =
         bsearch(&key, rpc->by_name, COH_CNT(methods), sizeof(key), by_name);
-    return found != NULL ? *found : NULL;
+    return found != NULL && ((*found)->access != COH_RPC_DEV || rpc->dev != NULL) ? *found : NULL;
 }
 
 /* put_id keeps the id of a call; false if it is none. */
@@ -384,7 +386,7 @@ static void run_call(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t const *object)
             call, COH_RPC_NO_METHOD, "the method %.100s does not exist/is not available", name);
         return;
     }
-    if (call->method->is_private && !call->req->peer->trusted) {
+    if (call->method->access == COH_RPC_PRIVATE && !call->req->peer->trusted) {
         coh_rpc_fail(call,
                      COH_RPC_UNAUTHORISED,
                      "unauthorised: the method %s needs the bearer token of http-token-file",
@@ -528,6 +530,7 @@ coh_rpc_t *coh_rpc_new(coh_rpc_deps_t const *deps)
     rpc->d            = *deps;
     rpc->pump         = COH_RPC_OWNER_PUMP;
     rpc->pooled_owner = COH_RPC_OWNER_POOLED;
+    rpc->dev          = deps->config->node_dev ? coh_rpc_dev_new() : NULL;
     rpc->by_name      = coh_calloc(COH_CNT(methods), sizeof(*rpc->by_name));
     rpc->pooled       = coh_calloc(COH_RPC_POOLED_CNT, sizeof(*rpc->pooled));
     rpc->filters      = coh_calloc(COH_RPC_FILTERS_MAX, sizeof(*rpc->filters));
@@ -582,6 +585,7 @@ void coh_rpc_free(coh_rpc_t *rpc)
         coh_rpc_filter_fini(&rpc->filters[i].filter);
     }
     coh_sealed_free(rpc->head);
+    coh_rpc_dev_free(rpc->dev);
     free(rpc->filters);
     free(rpc->pooled);
     free(rpc->by_name);

@@ -308,6 +308,29 @@ bool coh_rpc_read_args(coh_rpc_t const *rpc,
     return true;
 }
 
+bool coh_rpc_read_tx(coh_rpc_t const *rpc,
+                     coh_tx_t *tx,
+                     coh_addr_t *from,
+                     coh_buf_t *data,
+                     coh_buf_t *access_list,
+                     json_t const *args,
+                     coh_rpc_fault_t *fault)
+{
+    coh_ask_t ask     = {.kind = COH_ASK_CALL};
+    run_t r           = {.ask = &ask};
+    ask.u.call.m.mode = COH_CALL_ESTIMATE; /* no gas of its own */
+    bool ok           = read_args(rpc, &r, args, fault);
+    *tx               = r.tx;
+    *from             = r.from;
+    *data             = r.data;
+    *access_list      = r.access_list;
+    tx->data          = coh_buf_bytes(data);
+    tx->access_list   = coh_buf_bytes(access_list);
+    coh_buf_free(&r.blob_hashes);
+    coh_buf_free(&r.auth_list);
+    return ok;
+}
+
 /* ---- overrides ---- */
 
 static bool read_override_slots(coh_ask_t *ask,
@@ -768,6 +791,10 @@ static void run(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t const *params, coh_
         !coh_rpc_read_env(r, json_array_get(params, 3), 3, false, &fault)) {
         coh_rpc_fail_fault(call, &fault);
         return;
+    }
+    if (rpc->dev != NULL && mode == COH_CALL_ESTIMATE && r->at.kind == COH_RPC_AT_LATEST) {
+        r->at.kind =
+            COH_RPC_AT_PENDING; /* where the clock was set, as the transaction will see it */
     }
     coh_rpc_with_block(rpc, call, &r->at, false, run_on_block);
 }

@@ -34,8 +34,11 @@ static void done_text(coh_rpc_call_t *call, char const *json)
 
 METHOD(client_version)
 {
-    IGNORE(rpc, params);
-    done_text(call, "\"Cohort/v" COH_VERSION "/linux/c11\"");
+    (void)params;
+    /* Hardhat's helpers look for a name that they know. */
+    done_text(call,
+              rpc->dev != NULL ? "\"HardhatNetwork-compatible/Cohort/v" COH_VERSION "/linux/c11\""
+                               : "\"Cohort/v" COH_VERSION "/linux/c11\"");
 }
 
 METHOD(sha3)
@@ -97,8 +100,13 @@ METHOD(syncing)
 
 METHOD(accounts)
 {
-    IGNORE(rpc, params);
-    done_text(call, "[]");
+    (void)params;
+    if (rpc->dev == NULL) {
+        done_text(call, "[]");
+    } else {
+        coh_rpc_dev_put_accounts(rpc->dev, &call->out);
+        coh_rpc_done(call);
+    }
 }
 
 METHOD(block_number)
@@ -850,7 +858,7 @@ METHOD(get_proof)
 
 /* ---- submission ---- */
 
-static void fail_verdict(coh_rpc_call_t *call, coh_ask_verdict_t const *v, coh_bytes_t raw)
+void coh_rpc_fail_verdict(coh_rpc_call_t *call, coh_ask_verdict_t const *v, coh_bytes_t raw)
 {
     coh_tx_t tx;
     char const *text = coh_tx_err_str(v->err);
@@ -931,7 +939,9 @@ static void step_waiting(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
 void coh_rpc_take_verdict(coh_rpc_call_t *call, coh_ask_verdict_t const *v, coh_bytes_t raw)
 {
     if (v->err != COH_TX_OK) {
-        fail_verdict(call, v, raw);
+        coh_rpc_fail_verdict(call, v, raw);
+    } else if (call->wait_until_us == 0 && call->req->rpc->dev != NULL) {
+        coh_rpc_dev_wait(call, &v->hash);
     } else if (call->wait_until_us == 0) {
         coh_rpc_put_hash(&call->out, &v->hash);
         coh_rpc_done(call);

@@ -37,11 +37,13 @@ typedef void coh_rpc_step_fn(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *as
 /* Goes on with a block, borrowed for the call; NULL: there is no such block. */
 typedef void coh_rpc_block_fn(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *block);
 
+typedef enum { COH_RPC_PUBLIC, COH_RPC_PRIVATE, COH_RPC_DEV } coh_rpc_access_t;
+
 typedef struct {
     char const *name;
     coh_rpc_method_fn *fn;
     uint32_t min, max;
-    bool is_private;
+    coh_rpc_access_t access;
 } coh_rpc_method_t;
 
 /* What a call about a block or a transaction shows of it. */
@@ -150,8 +152,11 @@ struct coh_rpc_peer {
     uint32_t sub_cnt;
 };
 
+typedef struct coh_rpc_dev coh_rpc_dev_t;
+
 struct coh_rpc {
     coh_rpc_deps_t d;
+    coh_rpc_dev_t *dev; /* owned; NULL: no dev chain */
     uint64_t now_us;
     coh_rpc_method_t const **by_name; /* owned; sorted */
     uint32_t call_cnt;                /* not finished */
@@ -239,6 +244,25 @@ void coh_rpc_fail_gone(coh_rpc_call_t *call, uint64_t block);
 uint64_t coh_rpc_at_number(coh_rpc_t const *rpc, coh_rpc_at_t const *at);
 /* The suggested tip after block. */
 void coh_rpc_suggest_tip(coh_rpc_t *rpc, coh_sealed_t const *block);
+
+/* coh_rpc_read_tx (rpc_call.c) reads a transaction that nobody signed; gas is 0 if it is not given, and what is not given of fees. tx borrows from data and access_list, which are replaced. */
+bool coh_rpc_read_tx(coh_rpc_t const *rpc,
+                     coh_tx_t *tx,
+                     coh_addr_t *from,
+                     coh_buf_t *data,
+                     coh_buf_t *access_list,
+                     json_t const *args,
+                     coh_rpc_fault_t *fault);
+/* coh_rpc_fail_verdict: the pool refused raw. */
+void coh_rpc_fail_verdict(coh_rpc_call_t *call, coh_ask_verdict_t const *v, coh_bytes_t raw);
+
+/* ---- dev chains (rpc_dev.c) ---- */
+
+coh_rpc_dev_t *coh_rpc_dev_new(void);
+void coh_rpc_dev_free(coh_rpc_dev_t *dev);
+void coh_rpc_dev_put_accounts(coh_rpc_dev_t const *dev, coh_buf_t *out);
+/* coh_rpc_dev_wait ends the call with the hash of a transaction, once that is in a block if blocks are made at once. */
+void coh_rpc_dev_wait(coh_rpc_call_t *call, coh_hash_t const *hash);
 
 /* ---- logs, filters, subscriptions (rpc_logs.c) ---- */
 

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/base/assert.h"
@@ -11,6 +12,8 @@
 #include "deploy/cohort/args.h"
 #include "deploy/cohort/cluster.h"
 #include "deploy/cohort/cmd.h"
+
+#define DEV_PAST_BLOCKS 65536u
 
 /* What a signal stops. Set before the handlers are installed; the counter is all that they write.
  */
@@ -138,6 +141,43 @@ static int run_job(coh_config_t const *config)
     return exit_code;
 }
 
+/* True if address (host:port) is of this machine alone. */
+static bool is_loopback(char const *address)
+{
+    static char const *const hosts[] = {"127.", "localhost:", "[::1]:"};
+    for (size_t i = 0; i < COH_CNT(hosts); i++) {
+        if (strncmp(address, hosts[i], strlen(hosts[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What --dev makes of the options; NULL, or why that cannot be. */
+static char const *prepare_dev(coh_config_t *config)
+{
+    if (config->http_listen[0] == '\0') {
+        (void)snprintf(config->http_listen, sizeof(config->http_listen), "127.0.0.1:8545");
+    }
+    if (config->node_genesis[0] != '\0') {
+        return "--dev has a genesis of its own: leave --genesis out, or --dev";
+    }
+    if (config->node_verify_every != 0) {
+        return "a dev chain cannot be re-executed, for clients change its state: leave "
+               "--verify-every out";
+    }
+    if (config->block_root_every != 1) {
+        return "a dev chain has a state root in every block: leave --block-root-every out";
+    }
+    if (!config->node_dev_public && !is_loopback(config->http_listen)) {
+        return "--dev lets whoever reaches its port do anything: serve 127.0.0.1, or say "
+               "--node-dev-public too";
+    }
+    /* As far as snapshots reach back. */
+    config->state_past_blocks = COH_MAX(config->state_past_blocks, (uint64_t)DEV_PAST_BLOCKS);
+    return NULL;
+}
+
 static coh_err_t set_http(void *dst, char const *value, coh_buf_t *err_text)
 {
     return coh_config_set(dst, "http-listen", value, err_text);
@@ -171,8 +211,11 @@ int coh_cmd_node(int argc, char **argv)
                     "first start on a data "
                     "directory needs --genesis; later ones use the copy kept there. SIGTERM, SIGINT "
                     "or SIGUSR1 end it "
-                    "cleanly; a second one at once.",
-        .examples = "  cohort node --data ./data --genesis genesis.json --shards 2 --threads 2\n"
+                    "cleanly; a second one at once. With --dev it runs a chain for development, with "
+                    "funded accounts, in memory "
+                    "or in a --data that is emptied first: see deploy/README.md.",
+        .examples = "  cohort node --dev\n"
+                    "  cohort node --data ./data --genesis genesis.json --shards 2 --threads 2\n"
                     "  mpirun -n 5 cohort node --data /var/lib/cohort --genesis genesis.json "
                     "--http 127.0.0.1:8545\n",
         .args     = args,
@@ -182,7 +225,12 @@ int coh_cmd_node(int argc, char **argv)
     if (coh_args_parse(&command, &config, argc, argv, &exit_code) < 0) {
         return exit_code;
     }
-    if (config.node_data[0] == '\0') {
+    char const *why = config.node_dev ? prepare_dev(&config) : NULL;
+    if (why != NULL) {
+        (void)fprintf(stderr, "cohort node: %s\n", why);
+        return COH_EXIT_USAGE;
+    }
+    if (config.node_data[0] == '\0' && !config.node_dev) {
         (void)fprintf(stderr,
                       "cohort node: --data DIR is needed: where the cluster keeps its state\n");
         return COH_EXIT_USAGE;

@@ -25,12 +25,14 @@ struct coh_datadir {
     uint32_t rank;
     uint32_t rank_cnt;
     bool fresh;
+    bool is_dev;
     int lock_fd;
     char *dir;
     char *folder;       /* DIR/rank-2 */
     char *folder_new;   /* DIR/rank-2.new */
     char *genesis_path; /* DIR/rank-2/genesis.json */
     char *kv_path;      /* DIR/rank-2/db */
+    char *dev_path;     /* DIR/rank-2/dev */
 };
 
 static coh_err_t lock_folder(coh_datadir_t *dd, coh_buf_t *err_text)
@@ -59,11 +61,12 @@ static coh_err_t lock_folder(coh_datadir_t *dd, coh_buf_t *err_text)
     return rc;
 }
 
-coh_err_t coh_datadir_open(coh_datadir_t **out,
-                           char const *dir,
-                           uint32_t rank,
-                           uint32_t rank_cnt,
-                           coh_buf_t *err_text)
+/* Opens it, whoever's it is. */
+static coh_err_t open_any(coh_datadir_t **out,
+                          char const *dir,
+                          uint32_t rank,
+                          uint32_t rank_cnt,
+                          coh_buf_t *err_text)
 {
     if (mkdir(dir, 0750) != 0 && errno != EEXIST) {
         return coh_file_failed(err_text, "make the data directory", dir);
@@ -85,11 +88,13 @@ coh_err_t coh_datadir_open(coh_datadir_t **out,
     dd->folder_new    = coh_path_of("%s.new", dd->folder);
     dd->genesis_path  = coh_path_of("%s/genesis.json", dd->folder);
     dd->kv_path       = coh_path_of("%s/db", dd->folder);
+    dd->dev_path      = coh_path_of("%s/dev", dd->folder);
     coh_err_t rc      = lock_folder(dd, err_text);
     if (rc == COH_OK) {
         struct stat st;
         if (stat(dd->folder, &st) == 0) {
-            dd->fresh = false;
+            dd->fresh  = false;
+            dd->is_dev = access(dd->dev_path, F_OK) == 0;
         } else if (errno == ENOENT) {
             dd->fresh = true;
         } else {
@@ -101,6 +106,58 @@ coh_err_t coh_datadir_open(coh_datadir_t **out,
         return rc;
     }
     *out = dd;
+    return COH_OK;
+}
+
+coh_err_t coh_datadir_open(coh_datadir_t **out,
+                           char const *dir,
+                           uint32_t rank,
+                           uint32_t rank_cnt,
+                           coh_buf_t *err_text)
+{
+    coh_datadir_t *dd = NULL;
+    COH_TRY(open_any(&dd, dir, rank, rank_cnt, err_text));
+    if (dd->is_dev) {
+        coh_buf_printf(err_text,
+                       "%s is of a dev chain, whose state was changed between blocks: there is "
+                       "nothing to go on with; use another data directory",
+                       dd->folder);
+        coh_datadir_close(dd);
+        return COH_EMISMATCH;
+    }
+    *out = dd;
+    return COH_OK;
+}
+
+coh_err_t coh_datadir_open_dev(coh_datadir_t **out,
+                               char const *dir,
+                               uint32_t rank,
+                               uint32_t rank_cnt,
+                               coh_buf_t *err_text)
+{
+    coh_datadir_t *dd = NULL;
+    COH_TRY(open_any(&dd, dir, rank, rank_cnt, err_text));
+    coh_err_t rc = COH_OK;
+    if (!dd->fresh && !dd->is_dev) {
+        coh_buf_printf(err_text,
+                       "%s holds a chain that is no dev chain's, and --dev would empty it: use "
+                       "another data directory",
+                       dd->folder);
+        rc = COH_EMISMATCH;
+    } else if (!dd->fresh) {
+        /* By the name of what the next start clears away: a part of it is never taken for a whole. */
+        rc = coh_file_remove_tree(dd->folder_new, err_text);
+        if (rc == COH_OK && rename(dd->folder, dd->folder_new) != 0) {
+            rc = coh_file_failed(err_text, "rename", dd->folder);
+        }
+    }
+    if (rc != COH_OK) {
+        coh_datadir_close(dd);
+        return rc;
+    }
+    dd->fresh  = true;
+    dd->is_dev = true;
+    *out       = dd;
     return COH_OK;
 }
 
@@ -159,6 +216,16 @@ coh_err_t coh_datadir_create(coh_datadir_t *dd,
         char *copy   = coh_path_of("%s/genesis.json", dd->folder_new);
         coh_err_t rc = coh_file_copy(copy, genesis_path, NULL, NULL, err_text);
         free(copy);
+        COH_TRY(rc);
+    }
+    if (dd->is_dev) {
+        char *marker = coh_path_of("%s/dev", dd->folder_new);
+        int fd       = open(marker, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+        coh_err_t rc = fd >= 0 ? COH_OK : coh_file_failed(err_text, "write", marker);
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        free(marker);
         COH_TRY(rc);
     }
     COH_TRY(create_kv(dd, genesis, err_text));
@@ -293,5 +360,6 @@ void coh_datadir_close(coh_datadir_t *dd)
     free(dd->folder_new);
     free(dd->genesis_path);
     free(dd->kv_path);
+    free(dd->dev_path);
     free(dd);
 }

@@ -4,6 +4,7 @@
      DIR/rank-2/genesis.json  copy of what the chain was started with, if that was a file
      DIR/rank-2/checkpoint/   of a backup that is being copied; cleared away by the next start
      DIR/rank-2/db/           RocksDB; its META table holds the identity under "id/"
+     DIR/rank-2/dev           empty; the folder is a dev chain's, which nobody but the next dev chain opens
      DIR/rank-2.new/          a first start that was interrupted; cleared away by the next
      DIR/next, DIR/previous, DIR/swap   see swap.h: all folders being replaced
 
@@ -21,12 +22,19 @@ typedef struct coh_datadir coh_datadir_t;
 
 /* coh_datadir_open makes dir if it is missing (not its parents) and locks rank's folder in it. rank_cnt 0: whatever it was made for, of a folder that is
    not fresh.
-   Returns: COH_OK; COH_ELOCKED another process uses it; COH_EIO; with the reason in err_text */
+   Returns: COH_OK; COH_ELOCKED another process uses it; COH_EMISMATCH it is a dev chain's; COH_EIO; with the reason in err_text */
 coh_err_t coh_datadir_open(coh_datadir_t **out,
                            char const *dir,
                            uint32_t rank,
                            uint32_t rank_cnt,
                            coh_buf_t *err_text);
+
+/* coh_datadir_open_dev does the same for a dev chain, and empties the folder: it is fresh. COH_EMISMATCH: it is another chain's, and stays. */
+coh_err_t coh_datadir_open_dev(coh_datadir_t **out,
+                               char const *dir,
+                               uint32_t rank,
+                               uint32_t rank_cnt,
+                               coh_buf_t *err_text);
 
 /* True if there is no folder for the rank yet. */
 bool coh_datadir_is_fresh(coh_datadir_t const *dd);

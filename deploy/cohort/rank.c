@@ -8,6 +8,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/clock.h"
+#include "common/config/dev_chain.h"
 #include "common/config/secret.h"
 #include "common/crypto/hmac.h"
 #include "common/node/version.h"
@@ -118,7 +119,7 @@ static void log_ready(coh_rank_t const *rank)
 static void measure_disk(coh_rank_t *rank)
 {
     struct statvfs fs;
-    if (statvfs(rank->config->node_data, &fs) == 0) {
+    if (rank->datadir != NULL && statvfs(rank->config->node_data, &fs) == 0) {
         coh_metric_set(rank->metrics, COH_M_disk_free, (uint64_t)fs.f_bavail * fs.f_frsize);
         coh_metric_set(rank->metrics, COH_M_disk_size, (uint64_t)fs.f_blocks * fs.f_frsize);
     }
@@ -179,6 +180,27 @@ static bool poll_rpc(void *arg, uint64_t now_us)
 
 /* ---- Putting it together ---- */
 
+/* The store of a dev chain: in memory, or in a folder that is emptied at each start. Another chain's folder is refused. */
+static coh_err_t open_dev_store(coh_rank_t *rank, coh_buf_t *err_text)
+{
+    coh_config_t const *config = rank->config;
+    coh_rank_t const *sibling  = rank->options.sibling;
+    if (sibling != NULL) {
+        rank->genesis = sibling->genesis;
+    } else {
+        coh_dev_genesis(&rank->own_genesis, coh_clock_unix_us() / 1000000);
+        rank->genesis = &rank->own_genesis;
+    }
+    if (config->node_data[0] == '\0') {
+        return coh_kv_mem_open(&rank->kv);
+    }
+    COH_TRY(coh_datadir_open_dev(
+        &rank->datadir, config->node_data, rank->idx, rank->options.transport->rank_cnt, err_text));
+    COH_TRY(coh_datadir_create(rank->datadir, rank->genesis, NULL, err_text));
+    return coh_datadir_open_kv(
+        rank->datadir, &rank->kv, rank->genesis, config->state_rocksdb_cache_bytes, err_text);
+}
+
 /* Finds the genesis: the one given, as such or as a file, that of a sibling, or the folder's own; makes the folder at the
  * first start. */
 static coh_err_t open_store(coh_rank_t *rank, coh_buf_t *err_text)
@@ -186,6 +208,9 @@ static coh_err_t open_store(coh_rank_t *rank, coh_buf_t *err_text)
     coh_config_t const *config = rank->config;
     coh_rank_t const *sibling  = rank->options.sibling;
     coh_transport_t const *tp  = rank->options.transport;
+    if (config->node_dev) {
+        return open_dev_store(rank, err_text);
+    }
     COH_TRY(coh_datadir_open(&rank->datadir, config->node_data, rank->idx, tp->rank_cnt, err_text));
     if (rank->options.genesis != NULL) {
         rank->genesis = rank->options.genesis;
@@ -268,7 +293,7 @@ static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
     coh_runtime_options_t options = {
         .transport    = rank->options.transport,
         .kv           = rank->kv,
-        .kv_is_rocks  = true,
+        .kv_is_rocks  = rank->datadir != NULL,
         .backups      = &rank->backups,
         .metrics      = rank->metrics,
         .owns_process = rank->options.owns_process,

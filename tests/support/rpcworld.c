@@ -269,7 +269,8 @@ static void answer_one(coh_rpcworld_t *w, coh_ask_t *ask)
     case COH_ASK_PROOF: answer_proof(w, ask); break;
     case COH_ASK_CALL: answer_call(w, ask); break;
     case COH_ASK_ROOT: answer_root(w, ask); break;
-    case COH_ASK_POOL: break;
+    case COH_ASK_POOL:
+    case COH_ASK_DEV: break;
     case COH_ASK_SHARDS: coh_buf_printf(&ask->bytes, "{}"); break;
     }
 }

@@ -79,7 +79,8 @@ static void step_decodes_nothing_else(void **state)
     (void)state;
     refused("", 0);
     refused("\xc0", 1);
-    refused("\xc1\x03", 2);         /* no such kind */
+    refused("\xc1\x03", 2);         /* a call to nobody */
+    refused("\xc1\x06", 2);         /* no such kind */
     refused("\xc1\x02\x80", 3);     /* something behind it */
     refused("\xc2\x02\x80", 3);     /* more than the DAO's has */
     refused("\xc1\x01", 2);         /* credits without a list */
@@ -329,6 +330,129 @@ static void step_moves_the_dao(void **state)
     close_world(&w);
 }
 
+static coh_step_patch_t patch_slot(uint64_t slot,
+                                   uint64_t value,
+                                   uint32_t more,
+                                   uint64_t generation)
+{
+    coh_step_patch_t p = {.addr   = contract,
+                          .fields = COH_PATCH_SLOT | more,
+                          .number = generation,
+                          .word   = coh_u256(value)};
+    p.hash.b[31]       = (uint8_t)slot;
+    return p;
+}
+
+/* Runs a PATCH of these, which goes through its encoding. */
+static void run_patches(world_t *w,
+                        coh_step_patch_t const *v,
+                        size_t cnt,
+                        uint32_t status,
+                        uint32_t write_cnt)
+{
+    coh_buf_t list = COH_BUF_INIT;
+    coh_buf_t raw  = COH_BUF_INIT;
+    coh_step_t step;
+    for (size_t i = 0; i < cnt; i++) {
+        coh_step_put_patch(&list, &v[i]);
+    }
+    coh_step_put(&raw,
+                 &(coh_step_t){.kind = COH_STEP_PATCH, .to = bob, .list = coh_buf_bytes(&list)});
+    decode_ok(&step, &raw);
+    assert_int_equal(step.kind, COH_STEP_PATCH);
+    assert_true(coh_addr_eq(&step.to, &bob));
+    run(w, &step, status, write_cnt);
+    coh_memview_apply(w->mv, w->out);
+    coh_buf_free(&list);
+    coh_buf_free(&raw);
+}
+
+/* Of dev chains: accounts and slots as they are told to be. */
+static void step_patches(void **state)
+{
+    (void)state;
+    world_t w;
+    open_world(&w, COH_FORK_OSAKA);
+    w.block.any_sender = true;
+    put(&w, contract, 1, 7, "1 2 SSTORE");
+    put(&w, alice, 3, 50, "");
+    static uint8_t const code[]       = {0x5f, 0x5f, 0xfd};
+    coh_step_patch_t const accounts[] = {
+        {.addr = alice, .fields = COH_PATCH_BALANCE, .word = coh_u256(9)},
+        {.addr   = bob,
+         .fields = COH_PATCH_NONCE | COH_PATCH_CODE,
+         .number = 12,
+         .hash   = {{1, 2}},
+         .code   = {code, sizeof(code)}},
+        patch_slot(4, 44, 0, 0),
+        patch_slot(5, 55, COH_PATCH_GENERATION, 0),
+        patch_slot(6, 66, COH_PATCH_GENERATION, 1), /* out of reach */
+    };
+    run_patches(&w, accounts, COH_CNT(accounts), COH_STEP_RAN, 4);
+    balance_is(&w, alice, 9, true);
+    assert_int_equal(coh_memview_account(w.mv, &alice).nonce, 3);
+    coh_value_t v = coh_memview_account(w.mv, &bob);
+    assert_int_equal(v.nonce, 12);
+    assert_int_equal(v.code_hash.b[1], 2);
+    slot_is(&w, 4, coh_u256(44));
+    slot_is(&w, 5, coh_u256(55));
+    slot_is(&w, 6, COH_U256_ZERO);
+    /* Code that is known by its hash. */
+    coh_step_patch_t const known = {.addr = alice, .fields = COH_PATCH_CODE, .hash = {{8}}};
+    run_patches(&w, &known, 1, COH_STEP_RAN, 1);
+    assert_int_equal(coh_memview_account(w.mv, &alice).code_hash.b[0], 8);
+    /* What is empty then is removed, and its storage is out of reach. */
+    coh_step_patch_t const gone = {.addr   = contract,
+                                   .fields = COH_PATCH_NONCE | COH_PATCH_BALANCE | COH_PATCH_CODE};
+    run_patches(&w, &gone, 1, COH_STEP_RAN, 1);
+    balance_is(&w, contract, 0, false);
+    assert_int_equal(coh_memview_account(w.mv, &contract).generation, 1);
+    /* Slots of what has no code. */
+    coh_step_patch_t const slot = patch_slot(4, 1, 0, 0);
+    run_patches(&w, &slot, 1, COH_STEP_FAILED, 0);
+    close_world(&w);
+
+    /* A field that there is not; of a slot and an account at once; none. */
+    static uint32_t const bad[] = {32, COH_PATCH_SLOT | COH_PATCH_NONCE, COH_PATCH_GENERATION, 0};
+    for (size_t i = 0; i < COH_CNT(bad); i++) {
+        coh_buf_t list     = COH_BUF_INIT;
+        coh_buf_t raw      = COH_BUF_INIT;
+        coh_step_patch_t p = {.fields = bad[i]};
+        coh_step_put_patch(&list, &p);
+        coh_step_put(&raw, &(coh_step_t){.kind = COH_STEP_PATCH, .list = coh_buf_bytes(&list)});
+        refused((char const *)raw.p, raw.n);
+        coh_buf_free(&list);
+        coh_buf_free(&raw);
+    }
+    coh_buf_t raw = COH_BUF_INIT;
+    coh_step_t step;
+    coh_step_put(&raw, &(coh_step_t){.kind = COH_STEP_RESTORE, .snapshot = 300});
+    assert_memory_equal(raw.p, "\xc4\x05\x82\x01\x2c", 5);
+    decode_ok(&step, &raw);
+    assert_int_equal(step.snapshot, 300);
+    coh_buf_free(&raw);
+}
+
+/* EIP-3607, but where accounts may be impersonated. */
+static void step_any_sender_is_off(void **state)
+{
+    (void)state;
+    world_t w;
+    open_world(&w, COH_FORK_OSAKA);
+    put(&w, contract, 0, 1000000, "STOP");
+    coh_tx_t tx = {.gas_limit = 21000, .to = bob, .max_fee = coh_u256(1), .max_tip = coh_u256(1)};
+    w.block.gas_limit = 30000;
+    for (int allowed = 0; allowed < 2; allowed++) {
+        w.block.any_sender = allowed;
+        coh_memview_begin_tx(w.mv);
+        coh_transition_begin(w.transition, &w.block, &tx, &contract, coh_memview_view(w.mv));
+        assert_int_equal(coh_transition_run(w.transition), COH_TRANSITION_DONE);
+        assert_int_equal(coh_transition_outcome(w.transition)->verdict,
+                         allowed ? COH_TX_OK : COH_TX_SENDER_CODE);
+    }
+    close_world(&w);
+}
+
 /* A transition serves steps and transactions in turn. */
 static void step_leaves_nothing_for_the_next(void **state)
 {
@@ -362,6 +486,8 @@ int main(void)
         cmocka_unit_test(step_credits_by_fork),
         cmocka_unit_test(step_credits_only_touch_what_has_code),
         cmocka_unit_test(step_moves_the_dao),
+        cmocka_unit_test(step_patches),
+        cmocka_unit_test(step_any_sender_is_off),
         cmocka_unit_test(step_leaves_nothing_for_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
