@@ -281,20 +281,23 @@ static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
     COH_TRY(open_guard(rank, err_text));
     coh_config_t const *config = rank->config;
     uint32_t worker_cnt        = (uint32_t)config->node_threads;
-    rank->backup_source        = (coh_backup_source_t){
-               .kv       = rank->kv,
-               .folder   = coh_datadir_folder(rank->datadir),
-               .genesis  = coh_datadir_genesis_path(rank->datadir),
-               .under    = config->node_backups,
-               .rank     = rank->idx,
-               .rank_cnt = rank->options.transport->rank_cnt,
-    };
-    rank->backups                 = coh_backup_of(&rank->backup_source);
+    bool has_backups           = !config->node_dev; /* dev chains do not last */
+    if (has_backups) {
+        rank->backup_source = (coh_backup_source_t){
+            .kv       = rank->kv,
+            .folder   = coh_datadir_folder(rank->datadir),
+            .genesis  = coh_datadir_genesis_path(rank->datadir),
+            .under    = config->node_backups,
+            .rank     = rank->idx,
+            .rank_cnt = rank->options.transport->rank_cnt,
+        };
+        rank->backups = coh_backup_of(&rank->backup_source);
+    }
     coh_runtime_options_t options = {
         .transport    = rank->options.transport,
         .kv           = rank->kv,
         .kv_is_rocks  = rank->datadir != NULL,
-        .backups      = &rank->backups,
+        .backups      = has_backups ? &rank->backups : NULL,
         .metrics      = rank->metrics,
         .owns_process = rank->options.owns_process,
         .fingerprint  = fingerprint(config, rank->genesis),
