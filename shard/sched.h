@@ -98,7 +98,7 @@ bool coh_sched_finish(coh_sched_t *s,
 /* coh_sched_park gives the RUNNING transaction back; whoever has its key will wake the chain. True: the caller lets go of the chain; false: it
    was woken or retracted meanwhile, go on with start. */
 bool coh_sched_park(coh_sched_t *s, uint32_t chain, uint32_t pos);
-/* coh_sched_put_back gives a popped chain back, none of whose transactions is RUNNING; whoever pops next after those that came before gets it. */
+/* coh_sched_put_back gives a popped chain back, none of whose transactions is RUNNING; whoever pops next gets it, unless one that stands lower in the block is to run again. */
 void coh_sched_put_back(coh_sched_t *s, uint32_t chain);
 /* coh_sched_wake makes a parked chain run again. Harmless if it is not parked. */
 void coh_sched_wake(coh_sched_t *s, uint32_t chain);

@@ -147,11 +147,41 @@ static void sched_takes_a_chain_back(void **state)
     assert_int_equal(coh_sched_pop(s), 0);
     assert_int_equal(coh_sched_pop(s), 1);
     coh_sched_put_back(s, 1);
-    coh_sched_put_back(s, 0);
     assert_int_equal(coh_sched_pop(s), 1);
     assert_int_equal(start(s, 1, 0), 1);
+    coh_sched_put_back(s, 0);
     assert_int_equal(coh_sched_pop(s), 0);
     assert_int_equal(start(s, 0, 0), 0);
+    coh_sched_free(s);
+}
+
+static void sched_gives_the_lowest_of_those_to_run_again(void **state)
+{
+    (void)state;
+    enum { CNT = 64 };
+    uint32_t chain_of[CNT];
+    for (uint32_t i = 0; i < CNT; i++) {
+        chain_of[i] = i;
+    }
+    coh_sched_t *s = coh_sched_new(COH_SCHED_OPTIMISTIC, 2);
+    begin(s, chain_of, CNT, CNT);
+    for (uint32_t i = 0; i < CNT; i++) {
+        assert_int_equal(coh_sched_pop(s), i);
+        assert_int_equal(start(s, i, 0), i);
+        assert_true(coh_sched_park(s, i, i));
+    }
+    for (uint32_t i = 0; i < CNT; i++) {
+        coh_sched_wake(s, i * 37 % CNT); /* each once, in another order */
+        if (i == CNT / 2 - 1) {          /* some are taken while others are still to come */
+            uint32_t lowest = coh_sched_pop(s);
+            assert_int_equal(lowest, 0);
+            assert_int_equal(start(s, lowest, 0), lowest);
+        }
+    }
+    for (uint32_t i = 1; i < CNT; i++) {
+        assert_int_equal(coh_sched_pop(s), i);
+    }
+    assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
     coh_sched_free(s);
 }
 
@@ -457,6 +487,7 @@ int main(void)
         cmocka_unit_test(sched_runs_a_retracted_transaction_again_and_only_it),
         cmocka_unit_test(sched_wakes_what_is_parked_even_if_the_wake_comes_first),
         cmocka_unit_test(sched_takes_a_chain_back),
+        cmocka_unit_test(sched_gives_the_lowest_of_those_to_run_again),
         cmocka_unit_test(sched_sequential_gives_all_to_one_worker_in_order),
         cmocka_unit_test(sched_optimistic_holds_what_ran_again_over_the_same_state),
         cmocka_unit_test(sched_holds_nobody_for_rare_state),
