@@ -16,6 +16,8 @@ enum { TX_READY, TX_RUNNING, TX_RETRACTED, TX_DONE };
 /* The guard goes up when one transaction in so many has run again, and at least GUARD_MIN. */
 #define GUARD_SHARE 32u
 #define GUARD_MIN   2u
+/* From this incarnation on a transaction goes in order: it waits for all below it. What it read before has been fetched by then. */
+#define ORDER_INCARNATION 2u
 /* Steps down to find a retraction that is on its way: a worker that loses its core in the middle of a transaction lets the others get so far ahead. */
 #define WAVE_MAX 1024u
 
@@ -77,7 +79,9 @@ struct coh_sched {
     _Atomic uint64_t held_sum; /* since take_held */
 
     uint32_t worker_cnt;
-    uint32_t guarded_tx_cnt;        /* of the last block */
+    uint32_t guarded_tx_cnt; /* of the last block */
+    _Atomic uint32_t
+        done_end; /* those below were DONE; relaxed, and falls behind: a place to look from */
     _Atomic uint32_t retract_epoch; /* counts transactions that were DONE and are to run again */
 
     _Atomic uint32_t done_cnt;
@@ -210,6 +214,7 @@ void coh_sched_begin(coh_sched_t *s,
     atomic_store(&s->again_cnt, 0);
     atomic_store(&s->fresh, 0);
     atomic_store(&s->done_cnt, 0);
+    atomic_store(&s->done_end, 0);
     atomic_store(&s->held_cnt, 0);
     if (one_chain) { /* all at once, to one worker */
         s->chains[0].limit = tx_cnt;
@@ -308,11 +313,11 @@ static uint32_t pop_fresh(coh_sched_t *s)
     return COH_SCHED_NONE;
 }
 
-uint32_t coh_sched_pop(coh_sched_t *s)
+uint32_t coh_sched_pop(coh_sched_t *s, bool may_begin)
 {
     uint32_t id = pop_again(s);
     if (id == COH_SCHED_NONE) {
-        return pop_fresh(s);
+        return may_begin ? pop_fresh(s) : COH_SCHED_NONE;
     }
     chain_t *chain = &s->chains[id];
     coh_spin_lock(&chain->lock);
@@ -433,9 +438,38 @@ static uint32_t find_before(coh_sched_t *s, uint32_t pos, uint32_t out[COH_HINTS
     return pos != 0;
 }
 
+/* The highest below pos that is not DONE, or COH_SCHED_NONE. */
+static uint32_t find_undone(coh_sched_t *s, uint32_t pos)
+{
+    uint32_t end = atomic_load_explicit(&s->done_end, memory_order_relaxed);
+    for (uint32_t at = pos; at > end; at--) {
+        if (!is_done(s, at - 1)) {
+            return at - 1;
+        }
+    }
+    if (end < pos) {
+        atomic_store_explicit(&s->done_end, pos, memory_order_relaxed);
+    }
+    return COH_SCHED_NONE;
+}
+
+static bool hold_counted(coh_sched_t *s, uint32_t pos, uint32_t dep)
+{
+    if (dep == COH_SCHED_NONE || !hold(s, pos, dep)) {
+        return false;
+    }
+    atomic_fetch_add_explicit(&s->held_sum, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->held_block, 1, memory_order_relaxed);
+    return true;
+}
+
 /* Whether pos, which is READY, has to wait; then it is in the list of one that will wake its chain. */
 static bool is_held(coh_sched_t *s, uint32_t pos)
 {
+    if (s->hints != NULL && s->txs[pos].incarnation >= ORDER_INCARNATION &&
+        hold_counted(s, pos, find_undone(s, pos))) {
+        return true;
+    }
     if (!atomic_load_explicit(&s->is_guarded, memory_order_relaxed)) {
         return false;
     }
@@ -444,9 +478,7 @@ static bool is_held(coh_sched_t *s, uint32_t pos)
     uint32_t highest = COH_SCHED_NONE;
     for (uint32_t i = 0; i < cnt; i++) {
         uint32_t unclean = find_unclean(s, before[i]);
-        if (unclean != COH_SCHED_NONE && hold(s, pos, unclean)) {
-            atomic_fetch_add_explicit(&s->held_sum, 1, memory_order_relaxed);
-            atomic_fetch_add_explicit(&s->held_block, 1, memory_order_relaxed);
+        if (hold_counted(s, pos, unclean)) {
             return true;
         }
         highest = highest == COH_SCHED_NONE ? before[i] : COH_MAX(highest, before[i]);
@@ -629,6 +661,9 @@ bool coh_sched_retract(coh_sched_t *s, uint32_t pos, uint32_t incarnation)
             if (was_done) {
                 atomic_fetch_sub_explicit(&s->done_cnt, 1, memory_order_relaxed);
                 atomic_fetch_add_explicit(&s->retract_epoch, 1, memory_order_relaxed);
+                if (pos < atomic_load_explicit(&s->done_end, memory_order_relaxed)) {
+                    atomic_store_explicit(&s->done_end, pos, memory_order_relaxed);
+                }
             }
             again(chain, tx, pos);
             queue = chain->state == CHAIN_IDLE || chain->state == CHAIN_PARKED;

@@ -73,8 +73,9 @@ void coh_sched_leave(coh_sched_t *s);
 /* coh_sched_close ends the block: afterwards no worker is inside, and none gets in until the next begin. */
 void coh_sched_close(coh_sched_t *s);
 
-/* coh_sched_pop takes a chain to run, or COH_SCHED_NONE. */
-uint32_t coh_sched_pop(coh_sched_t *s);
+/* coh_sched_pop takes a chain to run, or COH_SCHED_NONE: the one with the lowest position of those that are to run again, else the next position that nobody was
+   given yet, if may_begin. */
+uint32_t coh_sched_pop(coh_sched_t *s, bool may_begin);
 
 /* coh_sched_start moves the chain's next READY transaction to RUNNING and returns its position and incarnation; COH_SCHED_NONE: none left, or it has to wait for
    another transaction, which will wake the chain: the caller lets go of it. */
