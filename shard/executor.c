@@ -21,6 +21,8 @@
 /* A worker tells the communication thread when it has collected this many records. */
 #define COLLECT_CNT 1024u
 /* Memory of transitions that a worker keeps for the next ones, and the most octets that one of these may hold. Where much is not in memory yet, hundreds are parked at a time. */
+/* With so many parked for each worker none begins that was not begun: enough to be busy while others wait for a disk or a shard far away, and few enough to stay in the cache. */
+#define PARKED_MAX 256u
 #define RUNS_BYTES_KEPT ((size_t)64 << 20)
 #define RUN_BYTES_KEPT  ((size_t)1 << 20)
 /* Owners of accounts that a thread remembers: the directory needs a Keccak for each. */
@@ -77,6 +79,7 @@ typedef struct {
     _Atomic bool reads_code; /* the receiver's code is to be read, not assumed to be none */
 } tx_t;
 
+    bool is_parked;        /* with its run or without; likewise */
 /* What one thread has for other ranks. */
 typedef struct {
     coh_rec_write_t *v;
@@ -161,6 +164,7 @@ struct coh_executor {
     uint32_t *pos_of; /* tx_idx -> position here, COH_SCHED_NONE */
     uint32_t pos_cap;
     coh_buf_t raw;
+    _Atomic uint32_t parked_cnt; /* relaxed: a bound that need not be sharp */
     uint32_t *chain_of;
     coh_addr_t *addrs;
     uint16_t *buckets;
@@ -1037,7 +1041,7 @@ bool coh_executor_work(coh_executor_t *ex, uint32_t worker)
     if (!coh_sched_enter(ex->sched)) {
         return false;
     }
-    uint32_t chain = coh_sched_pop(ex->sched);
+    uint32_t chain = pop(ex);
     if (chain == COH_SCHED_NONE) {
         coh_sched_leave(ex->sched);
         return false;
@@ -1045,8 +1049,7 @@ bool coh_executor_work(coh_executor_t *ex, uint32_t worker)
     ctx_t *ctx        = &ex->ctx[worker];
     uint64_t start_ns = coh_clock_thread_cpu_ns();
     uint32_t ran      = 0;
-    for (; chain != COH_SCHED_NONE;
-         chain = ran < WORK_TX_CNT ? coh_sched_pop(ex->sched) : COH_SCHED_NONE) {
+    for (; chain != COH_SCHED_NONE; chain = ran < WORK_TX_CNT ? pop(ex) : COH_SCHED_NONE) {
         ran += run_chain(ex, ctx, chain);
     }
     bool tell = atomic_load_explicit(&ctx->out.pending, memory_order_relaxed) != 0 ||
@@ -1107,6 +1110,10 @@ static coh_err_t decode(tx_t *tx, coh_rec_block_tx_t const *in, coh_bytes_t raw,
         return COH_EMALFORMED; /* it might read what the coinbase has */
     }
     tx->sender = in->sender;
+    if (tx->is_parked) {
+        tx->is_parked = false;
+        atomic_fetch_sub_explicit(&ex->parked_cnt, 1, memory_order_relaxed);
+    }
     tx->to     = coh_tx_receiver(&tx->tx, &tx->sender);
     return COH_OK;
 }
@@ -1151,6 +1158,8 @@ static void find_owners(coh_executor_t *ex)
     coh_directory_buckets(ex->buckets, ex->addrs, cnt);
     for (uint32_t i = 0; i < ex->tx_cnt; i++) {
         tx_t *tx = &ex->txs[i];
+    tx->is_parked = true;
+    atomic_fetch_add_explicit(&ex->parked_cnt, 1, memory_order_relaxed);
         tx->sender_rank =
             1 + coh_directory_owner(ex->directory, &tx->sender, ex->buckets[2 * (size_t)i]);
         tx->to_rank =
@@ -1246,6 +1255,14 @@ coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *m, uint3
         coh_mv_ctx_reset(&ex->ctx[w].mv);
         memset(ex->ctx[w].owners, 0, sizeof(ex->ctx[w].owners));
     }
+/* A chain to run. Parked ones wait for lower ones, or for what comes without us: the lowest that is not DONE has always begun. */
+static uint32_t pop(coh_executor_t *ex)
+{
+    bool is_full =
+        atomic_load_explicit(&ex->parked_cnt, memory_order_relaxed) >= PARKED_MAX * ex->worker_cnt;
+    return coh_sched_pop(ex->sched, !is_full);
+}
+
     find_owners(ex);
     uint32_t chain_cnt = find_chains(ex);
 
@@ -1490,6 +1507,7 @@ coh_err_t coh_executor_on_value(coh_executor_t *ex, coh_msg_value_t const *m)
     }
     coh_sched_unlock_tx(ex->sched, pos);
     if (wake) {
+    atomic_store_explicit(&ex->parked_cnt, 0, memory_order_relaxed);
         coh_sched_wake(ex->sched, coh_sched_chain_of(ex->sched, pos));
         act(ex, comm_ctx(ex), NULL, NULL);
         ex->env->wake_workers(ex->env);

@@ -71,12 +71,12 @@ typedef struct {
     uint32_t assumed_cnt; /* versions with COH_WRITE_NO_CODE */
     uint32_t
         sensitive_cnt; /* readers that a mere increase may invalidate: of the exact word, or refused by AT_LEAST */
-    uint32_t exists_cnt; /* readers of EXISTS */
-    bool has_nonce;      /* some setter writes NONCE */
-    bool has_value;      /* some setter writes VALUE */
-    bool has_code;       /* some setter writes CODE */
-    bool has_gone;       /* some setter is GONE */
-    bool repeated;       /* some write came from an incarnation above 0 */
+    uint32_t exists_cnt;   /* readers of EXISTS */
+    uint32_t repeated_end; /* above all writers whose incarnation was above 0 */
+    bool has_nonce;        /* some setter writes NONCE */
+    bool has_value;        /* some setter writes VALUE */
+    bool has_code;         /* some setter writes CODE */
+    bool has_gone;         /* some setter is GONE */
 } history_t;
 
 enum { STATE_FREE, STATE_LOADING, STATE_READY };
@@ -827,19 +827,16 @@ uint64_t coh_mv_effect_digest(coh_write_t const *w, uint32_t tx_idx)
     return h;
 }
 
-static version_t *find_version(history_t *h, uint32_t tx_idx, uint32_t incarnation)
+/* is_first: it is certain that writer has none yet. Who looks for one mostly wrote lately. */
+static version_t *find_version(history_t *h, uint32_t tx_idx, bool is_first)
 {
-    uint32_t at = setters_below(h, tx_idx);
+    uint32_t at = is_first ? h->setter_cnt : setters_below(h, tx_idx);
     if (at < h->setter_cnt && h->setters[at].tx_idx == tx_idx) {
         return &h->setters[at];
     }
-    /* A first incarnation cannot have a version here yet, unless a later one overtook it. */
-    if (incarnation == 0 && !h->repeated) {
-        return NULL;
-    }
-    for (uint32_t i = 0; i < h->delta_cnt; i++) {
-        if (h->deltas[i].tx_idx == tx_idx) {
-            return &h->deltas[i];
+    for (uint32_t i = is_first ? 0 : h->delta_cnt; i != 0; i--) {
+        if (h->deltas[i - 1].tx_idx == tx_idx) {
+            return &h->deltas[i - 1];
         }
     }
     return NULL;
@@ -1032,13 +1029,17 @@ void coh_mv_publish(coh_mvstore_t *mv,
         unlock_bucket(mv, bucket);
         return;
     }
-    history_t *h   = history(mv, ctx, e);
-    version_t *old = find_version(h, writer.tx_idx, writer.incarnation); /* later its successor */
+    history_t *h = history(mv, ctx, e);
+    /* A first incarnation has no version here yet, unless it comes by a message that a later one overtook. */
+    bool is_first  = writer.incarnation == 0 && writer.tx_idx >= h->repeated_end;
+    version_t *old = find_version(h, writer.tx_idx, is_first); /* later its successor */
     if (old != NULL && old->incarnation >= writer.incarnation) {
         unlock_bucket(mv, bucket);
         return;
     }
-    h->repeated = h->repeated || writer.incarnation != 0;
+    if (writer.incarnation != 0) {
+        h->repeated_end = COH_MAX(h->repeated_end, writer.tx_idx + 1);
+    }
 
     version_t now     = new_version(ctx, write, writer);
     version_t before  = old != NULL ? *old : (version_t){0};
@@ -1107,8 +1108,7 @@ void coh_mv_estimate(coh_mvstore_t *mv, coh_key_t const *key, coh_mv_tx_t writer
     size_t bucket = lock_bucket(mv, key);
     entry_t *e    = find(mv, bucket, key);
     if (e != NULL && e->history != NULL) {
-        /* looked for as a repeated incarnation: its version is there unless a later one replaced it */
-        version_t *v = find_version(e->history, writer.tx_idx, 1);
+        version_t *v = find_version(e->history, writer.tx_idx, false); /* or a later one's */
         if (v != NULL && v->incarnation == writer.incarnation && !(v->flags & VERSION_ESTIMATE)) {
             v->flags |= VERSION_ESTIMATE;
             e->history->estimate_cnt++;

@@ -16,8 +16,13 @@ enum { TX_READY, TX_RUNNING, TX_RETRACTED, TX_DONE };
 /* The guard goes up when one transaction in so many has run again, and at least GUARD_MIN. */
 #define GUARD_SHARE 32u
 #define GUARD_MIN   2u
+/* From this incarnation on a transaction goes in order: it waits for all below it. What it read before has been fetched by then. */
+#define ORDER_INCARNATION 2u
 /* Steps down to find a retraction that is on its way: a worker that loses its core in the middle of a transaction lets the others get so far ahead. */
 #define WAVE_MAX 1024u
+
+/* Of those of which something was expected, and which ran once, one in so many is learned from. */
+#define KNOWN_SHARE 4u
 
 enum { CHAIN_QUEUED, CHAIN_RUNNING, CHAIN_PARKED, CHAIN_IDLE };
 
@@ -44,6 +49,12 @@ typedef struct {
     uint32_t limit;  /* positions below it are handed out */
 } chain_t;
 
+/* A chain that is to run again, and the position that it had come to when it was queued: what was retracted since may lie before it. */
+typedef struct {
+    uint32_t pos;
+    uint32_t chain;
+} again_t;
+
 struct coh_sched {
     coh_sched_ops_t const *ops;
     coh_hints_t *hints; /* NULL: it takes none */
@@ -54,8 +65,8 @@ struct coh_sched {
 
     _Atomic uint32_t fresh; /* positions below it have been handed out */
     coh_spin_t again_lock;
-    uint32_t *again; /* a ring of chains to run again; each is QUEUED, so at most once in it */
-    uint32_t again_first;
+    again_t *
+        again; /* a heap of chains to run again, the lowest position on top; each is QUEUED, so at most once in it */
     _Atomic uint32_t again_cnt;
 
     coh_spin_t hold_lock;        /* of the lists of those that wait for another */
@@ -68,7 +79,9 @@ struct coh_sched {
     _Atomic uint64_t held_sum; /* since take_held */
 
     uint32_t worker_cnt;
-    uint32_t guarded_tx_cnt;        /* of the last block */
+    uint32_t guarded_tx_cnt; /* of the last block */
+    _Atomic uint32_t
+        done_end; /* those below were DONE; relaxed, and falls behind: a place to look from */
     _Atomic uint32_t retract_epoch; /* counts transactions that were DONE and are to run again */
 
     _Atomic uint32_t done_cnt;
@@ -117,12 +130,17 @@ void coh_sched_free(coh_sched_t *s)
     }
 }
 
-static void push_again(coh_sched_t *s, uint32_t chain)
+static void push_again(coh_sched_t *s, uint32_t chain, uint32_t pos)
 {
     coh_spin_lock(&s->again_lock);
     uint32_t cnt = atomic_load_explicit(&s->again_cnt, memory_order_relaxed);
     COH_ASSERT(cnt < s->chain_cnt);
-    s->again[(s->again_first + cnt) % s->chain_cnt] = chain;
+    uint32_t at = cnt;
+    while (at != 0 && pos < s->again[(at - 1) / 2].pos) {
+        s->again[at] = s->again[(at - 1) / 2];
+        at           = (at - 1) / 2;
+    }
+    s->again[at] = (again_t){.pos = pos, .chain = chain};
     atomic_store_explicit(&s->again_cnt, cnt + 1, memory_order_release);
     coh_spin_unlock(&s->again_lock);
 }
@@ -193,16 +211,16 @@ void coh_sched_begin(coh_sched_t *s,
     for (uint32_t pos = 0; pos < tx_cnt; pos++) {
         append(s, one_chain ? 0 : chain_of[pos], pos);
     }
-    s->again_first = 0;
     atomic_store(&s->again_cnt, 0);
     atomic_store(&s->fresh, 0);
     atomic_store(&s->done_cnt, 0);
+    atomic_store(&s->done_end, 0);
     atomic_store(&s->held_cnt, 0);
     if (one_chain) { /* all at once, to one worker */
         s->chains[0].limit = tx_cnt;
         s->chains[0].state = CHAIN_QUEUED;
         atomic_store(&s->fresh, tx_cnt);
-        push_again(s, 0);
+        push_again(s, 0, 0);
     }
     if (s->hints != NULL) {
         begin_guard(s, tx_cnt);
@@ -232,6 +250,27 @@ void coh_sched_close(coh_sched_t *s)
     }
 }
 
+/* Takes the top of the heap of cnt chains. */
+static uint32_t take_lowest(again_t *heap, uint32_t cnt)
+{
+    uint32_t chain = heap[0].chain;
+    again_t last   = heap[cnt - 1];
+    uint32_t at    = 0;
+    for (uint32_t child = 1; child < cnt - 1; child = 2 * at + 1) {
+        if (child + 1 < cnt - 1 && heap[child + 1].pos < heap[child].pos) {
+            child++;
+        }
+        if (last.pos <= heap[child].pos) {
+            break;
+        }
+        heap[at] = heap[child];
+        at       = child;
+    }
+    heap[at] = last;
+    return chain;
+}
+
+/* The lowest first: what it has to write the others may be about to read. */
 static uint32_t pop_again(coh_sched_t *s)
 {
     /* relaxed: a hint; the truth is read under the lock */
@@ -242,8 +281,7 @@ static uint32_t pop_again(coh_sched_t *s)
     coh_spin_lock(&s->again_lock);
     uint32_t cnt = atomic_load_explicit(&s->again_cnt, memory_order_relaxed);
     if (cnt != 0) {
-        chain          = s->again[s->again_first];
-        s->again_first = (s->again_first + 1) % s->chain_cnt;
+        chain = take_lowest(s->again, cnt);
         atomic_store_explicit(&s->again_cnt, cnt - 1, memory_order_relaxed);
     }
     coh_spin_unlock(&s->again_lock);
@@ -275,11 +313,11 @@ static uint32_t pop_fresh(coh_sched_t *s)
     return COH_SCHED_NONE;
 }
 
-uint32_t coh_sched_pop(coh_sched_t *s)
+uint32_t coh_sched_pop(coh_sched_t *s, bool may_begin)
 {
     uint32_t id = pop_again(s);
     if (id == COH_SCHED_NONE) {
-        return pop_fresh(s);
+        return may_begin ? pop_fresh(s) : COH_SCHED_NONE;
     }
     chain_t *chain = &s->chains[id];
     coh_spin_lock(&chain->lock);
@@ -400,9 +438,38 @@ static uint32_t find_before(coh_sched_t *s, uint32_t pos, uint32_t out[COH_HINTS
     return pos != 0;
 }
 
+/* The highest below pos that is not DONE, or COH_SCHED_NONE. */
+static uint32_t find_undone(coh_sched_t *s, uint32_t pos)
+{
+    uint32_t end = atomic_load_explicit(&s->done_end, memory_order_relaxed);
+    for (uint32_t at = pos; at > end; at--) {
+        if (!is_done(s, at - 1)) {
+            return at - 1;
+        }
+    }
+    if (end < pos) {
+        atomic_store_explicit(&s->done_end, pos, memory_order_relaxed);
+    }
+    return COH_SCHED_NONE;
+}
+
+static bool hold_counted(coh_sched_t *s, uint32_t pos, uint32_t dep)
+{
+    if (dep == COH_SCHED_NONE || !hold(s, pos, dep)) {
+        return false;
+    }
+    atomic_fetch_add_explicit(&s->held_sum, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->held_block, 1, memory_order_relaxed);
+    return true;
+}
+
 /* Whether pos, which is READY, has to wait; then it is in the list of one that will wake its chain. */
 static bool is_held(coh_sched_t *s, uint32_t pos)
 {
+    if (s->hints != NULL && s->txs[pos].incarnation >= ORDER_INCARNATION &&
+        hold_counted(s, pos, find_undone(s, pos))) {
+        return true;
+    }
     if (!atomic_load_explicit(&s->is_guarded, memory_order_relaxed)) {
         return false;
     }
@@ -411,9 +478,7 @@ static bool is_held(coh_sched_t *s, uint32_t pos)
     uint32_t highest = COH_SCHED_NONE;
     for (uint32_t i = 0; i < cnt; i++) {
         uint32_t unclean = find_unclean(s, before[i]);
-        if (unclean != COH_SCHED_NONE && hold(s, pos, unclean)) {
-            atomic_fetch_add_explicit(&s->held_sum, 1, memory_order_relaxed);
-            atomic_fetch_add_explicit(&s->held_block, 1, memory_order_relaxed);
+        if (hold_counted(s, pos, unclean)) {
             return true;
         }
         highest = highest == COH_SCHED_NONE ? before[i] : COH_MAX(highest, before[i]);
@@ -475,7 +540,11 @@ void coh_sched_learn(coh_sched_t *s,
             atomic_store_explicit(&s->is_in_order, true, memory_order_relaxed);
         }
     }
-    if (!atomic_load_explicit(&s->is_guarded, memory_order_relaxed)) {
+    bool is_known =
+        incarnation == 0 &&
+        atomic_load_explicit(&s->txs[pos].before, memory_order_relaxed) != COH_SCHED_NONE;
+    if (!atomic_load_explicit(&s->is_guarded, memory_order_relaxed) ||
+        (is_known && pos % KNOWN_SHARE != 0)) {
         return;
     }
     coh_hints_learn(
@@ -548,8 +617,9 @@ void coh_sched_put_back(coh_sched_t *s, uint32_t chain_id)
     coh_spin_lock(&chain->lock);
     COH_ASSERT(chain->state == CHAIN_RUNNING);
     chain->state = CHAIN_QUEUED;
+    uint32_t pos = chain->cursor;
     coh_spin_unlock(&chain->lock);
-    push_again(s, chain_id);
+    push_again(s, chain_id, pos);
 }
 
 void coh_sched_wake(coh_sched_t *s, uint32_t chain_id)
@@ -557,7 +627,8 @@ void coh_sched_wake(coh_sched_t *s, uint32_t chain_id)
     COH_ASSERT(chain_id < s->chain_cnt);
     chain_t *chain = &s->chains[chain_id];
     coh_spin_lock(&chain->lock);
-    bool queue = chain->state == CHAIN_PARKED;
+    bool queue   = chain->state == CHAIN_PARKED;
+    uint32_t pos = chain->cursor;
     if (queue) {
         chain->state = CHAIN_QUEUED;
     } else if (chain->state == CHAIN_RUNNING) {
@@ -565,7 +636,7 @@ void coh_sched_wake(coh_sched_t *s, uint32_t chain_id)
     }
     coh_spin_unlock(&chain->lock);
     if (queue) {
-        push_again(s, chain_id);
+        push_again(s, chain_id, pos);
     }
 }
 
@@ -590,6 +661,9 @@ bool coh_sched_retract(coh_sched_t *s, uint32_t pos, uint32_t incarnation)
             if (was_done) {
                 atomic_fetch_sub_explicit(&s->done_cnt, 1, memory_order_relaxed);
                 atomic_fetch_add_explicit(&s->retract_epoch, 1, memory_order_relaxed);
+                if (pos < atomic_load_explicit(&s->done_end, memory_order_relaxed)) {
+                    atomic_store_explicit(&s->done_end, pos, memory_order_relaxed);
+                }
             }
             again(chain, tx, pos);
             queue = chain->state == CHAIN_IDLE || chain->state == CHAIN_PARKED;
@@ -600,7 +674,7 @@ bool coh_sched_retract(coh_sched_t *s, uint32_t pos, uint32_t incarnation)
     }
     coh_spin_unlock(&chain->lock);
     if (queue) {
-        push_again(s, tx->chain);
+        push_again(s, tx->chain, pos);
     }
     return was_done;
 }

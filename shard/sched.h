@@ -73,8 +73,9 @@ void coh_sched_leave(coh_sched_t *s);
 /* coh_sched_close ends the block: afterwards no worker is inside, and none gets in until the next begin. */
 void coh_sched_close(coh_sched_t *s);
 
-/* coh_sched_pop takes a chain to run, or COH_SCHED_NONE. */
-uint32_t coh_sched_pop(coh_sched_t *s);
+/* coh_sched_pop takes a chain to run, or COH_SCHED_NONE: the one with the lowest position of those that are to run again, else the next position that nobody was
+   given yet, if may_begin. */
+uint32_t coh_sched_pop(coh_sched_t *s, bool may_begin);
 
 /* coh_sched_start moves the chain's next READY transaction to RUNNING and returns its position and incarnation; COH_SCHED_NONE: none left, or it has to wait for
    another transaction, which will wake the chain: the caller lets go of it. */
@@ -98,7 +99,7 @@ bool coh_sched_finish(coh_sched_t *s,
 /* coh_sched_park gives the RUNNING transaction back; whoever has its key will wake the chain. True: the caller lets go of the chain; false: it
    was woken or retracted meanwhile, go on with start. */
 bool coh_sched_park(coh_sched_t *s, uint32_t chain, uint32_t pos);
-/* coh_sched_put_back gives a popped chain back, none of whose transactions is RUNNING; whoever pops next after those that came before gets it. */
+/* coh_sched_put_back gives a popped chain back, none of whose transactions is RUNNING; whoever pops next gets it, unless one that stands lower in the block is to run again. */
 void coh_sched_put_back(coh_sched_t *s, uint32_t chain);
 /* coh_sched_wake makes a parked chain run again. Harmless if it is not parked. */
 void coh_sched_wake(coh_sched_t *s, uint32_t chain);

@@ -60,16 +60,16 @@ static void sched_hands_out_positions_in_order(void **state)
     begin(s, two_chains, 5, 2);
     assert_true(coh_sched_enter(s));
     /* chain 0 runs no further than what was handed out */
-    assert_int_equal(coh_sched_pop(s), 0);
+    assert_int_equal(coh_sched_pop(s, true), 0);
     assert_int_equal(start(s, 0, 0), 0);
     assert_true(finish(s, 0, 0));
     assert_int_equal(start(s, 0, 0), COH_SCHED_NONE);
-    assert_int_equal(coh_sched_pop(s), 1);
+    assert_int_equal(coh_sched_pop(s, true), 1);
     assert_int_equal(start(s, 1, 0), 1);
     /* position 2 goes to chain 0; 3 to chain 1, which is at work and will come to it; then 4 as well */
-    assert_int_equal(coh_sched_pop(s), 0);
+    assert_int_equal(coh_sched_pop(s, true), 0);
     assert_int_equal(start(s, 0, 0), 2);
-    assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
+    assert_int_equal(coh_sched_pop(s, true), COH_SCHED_NONE);
     assert_true(finish(s, 1, 1));
     assert_int_equal(start(s, 1, 0), 3);
     assert_true(finish(s, 1, 3));
@@ -92,15 +92,15 @@ static void sched_runs_a_retracted_transaction_again_and_only_it(void **state)
     coh_sched_t *s                   = coh_sched_new(COH_SCHED_OPTIMISTIC, 2);
     begin(s, chain_of, 5, 2);
     for (uint32_t pos = 0; pos < 3; pos++) {
-        assert_int_equal(coh_sched_pop(s), 0);
+        assert_int_equal(coh_sched_pop(s, true), 0);
         assert_int_equal(start(s, 0, 0), pos);
         assert_true(finish(s, 0, pos));
         assert_int_equal(start(s, 0, 0), COH_SCHED_NONE);
     }
     assert_false(coh_sched_retract(s, 1, 1)); /* an incarnation that is not */
     assert_true(coh_sched_retract(s, 1, 0));
-    assert_false(coh_sched_retract(s, 1, 0)); /* it has moved on */
-    assert_int_equal(coh_sched_pop(s), 0);    /* before what never ran */
+    assert_false(coh_sched_retract(s, 1, 0));    /* it has moved on */
+    assert_int_equal(coh_sched_pop(s, true), 0); /* before what never ran */
     assert_int_equal(start(s, 0, 1), 1);
     /* retracted while it runs: finish says so, and it runs a third time */
     assert_false(coh_sched_retract(s, 1, 1));
@@ -108,7 +108,7 @@ static void sched_runs_a_retracted_transaction_again_and_only_it(void **state)
     assert_int_equal(start(s, 0, 2), 1);
     assert_true(finish(s, 0, 1));
     assert_int_equal(start(s, 0, 0), COH_SCHED_NONE);
-    assert_int_equal(coh_sched_pop(s), 1);
+    assert_int_equal(coh_sched_pop(s, true), 1);
     coh_sched_free(s);
 }
 
@@ -118,15 +118,15 @@ static void sched_wakes_what_is_parked_even_if_the_wake_comes_first(void **state
     static uint32_t const chain_of[] = {0, 1};
     coh_sched_t *s                   = coh_sched_new(COH_SCHED_OPTIMISTIC, 2);
     begin(s, chain_of, 2, 2);
-    assert_int_equal(coh_sched_pop(s), 0);
+    assert_int_equal(coh_sched_pop(s, true), 0);
     assert_int_equal(start(s, 0, 0), 0);
     assert_true(coh_sched_park(s, 0, 0));
-    assert_int_equal(coh_sched_pop(s), 1);
-    assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
+    assert_int_equal(coh_sched_pop(s, true), 1);
+    assert_int_equal(coh_sched_pop(s, true), COH_SCHED_NONE);
     coh_sched_wake(s, 0);
     coh_sched_wake(s, 0);
-    assert_int_equal(coh_sched_pop(s), 0);
-    assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
+    assert_int_equal(coh_sched_pop(s, true), 0);
+    assert_int_equal(coh_sched_pop(s, true), COH_SCHED_NONE);
     assert_int_equal(start(s, 0, 0), 0);
     coh_sched_wake(s, 0);                  /* the key came while it was on its way to park */
     assert_false(coh_sched_park(s, 0, 0)); /* so it does not */
@@ -134,7 +134,7 @@ static void sched_wakes_what_is_parked_even_if_the_wake_comes_first(void **state
     assert_true(coh_sched_park(s, 0, 0));
     /* what it read before it parked may be retracted: it starts over under the next incarnation, without waiting for the old key */
     assert_false(coh_sched_retract(s, 0, 0));
-    assert_int_equal(coh_sched_pop(s), 0);
+    assert_int_equal(coh_sched_pop(s, true), 0);
     assert_int_equal(start(s, 0, 1), 0);
     coh_sched_free(s);
 }
@@ -144,14 +144,44 @@ static void sched_takes_a_chain_back(void **state)
     (void)state;
     coh_sched_t *s = coh_sched_new(COH_SCHED_OPTIMISTIC, 2);
     begin(s, two_chains, 5, 2);
-    assert_int_equal(coh_sched_pop(s), 0);
-    assert_int_equal(coh_sched_pop(s), 1);
+    assert_int_equal(coh_sched_pop(s, true), 0);
+    assert_int_equal(coh_sched_pop(s, true), 1);
     coh_sched_put_back(s, 1);
-    coh_sched_put_back(s, 0);
-    assert_int_equal(coh_sched_pop(s), 1);
+    assert_int_equal(coh_sched_pop(s, true), 1);
     assert_int_equal(start(s, 1, 0), 1);
-    assert_int_equal(coh_sched_pop(s), 0);
+    coh_sched_put_back(s, 0);
+    assert_int_equal(coh_sched_pop(s, true), 0);
     assert_int_equal(start(s, 0, 0), 0);
+    coh_sched_free(s);
+}
+
+static void sched_gives_the_lowest_of_those_to_run_again(void **state)
+{
+    (void)state;
+    enum { CNT = 64 };
+    uint32_t chain_of[CNT];
+    for (uint32_t i = 0; i < CNT; i++) {
+        chain_of[i] = i;
+    }
+    coh_sched_t *s = coh_sched_new(COH_SCHED_OPTIMISTIC, 2);
+    begin(s, chain_of, CNT, CNT);
+    for (uint32_t i = 0; i < CNT; i++) {
+        assert_int_equal(coh_sched_pop(s, true), i);
+        assert_int_equal(start(s, i, 0), i);
+        assert_true(coh_sched_park(s, i, i));
+    }
+    for (uint32_t i = 0; i < CNT; i++) {
+        coh_sched_wake(s, i * 37 % CNT); /* each once, in another order */
+        if (i == CNT / 2 - 1) {          /* some are taken while others are still to come */
+            uint32_t lowest = coh_sched_pop(s, true);
+            assert_int_equal(lowest, 0);
+            assert_int_equal(start(s, lowest, 0), lowest);
+        }
+    }
+    for (uint32_t i = 1; i < CNT; i++) {
+        assert_int_equal(coh_sched_pop(s, true), i);
+    }
+    assert_int_equal(coh_sched_pop(s, true), COH_SCHED_NONE);
     coh_sched_free(s);
 }
 
@@ -160,12 +190,12 @@ static void sched_sequential_gives_all_to_one_worker_in_order(void **state)
     (void)state;
     coh_sched_t *s = coh_sched_new(COH_SCHED_SEQUENTIAL, 2);
     begin(s, two_chains, 5, 2);
-    assert_int_equal(coh_sched_pop(s), 0);
-    assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
+    assert_int_equal(coh_sched_pop(s, true), 0);
+    assert_int_equal(coh_sched_pop(s, true), COH_SCHED_NONE);
     for (uint32_t pos = 0; pos < 5; pos++) {
         assert_int_equal(coh_sched_chain_of(s, pos), 0);
         assert_int_equal(start(s, 0, 0), pos);
-        assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
+        assert_int_equal(coh_sched_pop(s, true), COH_SCHED_NONE);
         assert_false(coh_sched_learns(s, 1));
         assert_true(finish(s, 0, pos));
     }
@@ -173,8 +203,69 @@ static void sched_sequential_gives_all_to_one_worker_in_order(void **state)
     assert_true(coh_sched_all_done(s));
     coh_sched_close(s);
     begin(s, two_chains, 0, 0);
-    assert_int_equal(coh_sched_pop(s), COH_SCHED_NONE);
+    assert_int_equal(coh_sched_pop(s, true), COH_SCHED_NONE);
     assert_true(coh_sched_all_done(s));
+    coh_sched_free(s);
+}
+
+/* One that has run twice in vain waits, without hints, until all below it are DONE. */
+static void sched_puts_in_order_what_ran_twice_in_vain(void **state)
+{
+    (void)state;
+    static uint32_t const chain_of[] = {0, 1, 2, 3};
+    uint32_t woken                   = 0;
+    uint32_t next                    = COH_SCHED_NONE;
+    coh_sched_t *s                   = coh_sched_new(COH_SCHED_OPTIMISTIC, 2);
+    begin(s, chain_of, 4, 4);
+    for (uint32_t pos = 0; pos < 4; pos++) {
+        assert_int_equal(coh_sched_pop(s, true), pos);
+        assert_int_equal(start(s, pos, 0), pos);
+    }
+    assert_true(finish(s, 1, 1));
+    assert_int_equal(start(s, 1, 0), COH_SCHED_NONE);
+    assert_false(coh_sched_retract(s, 3, 0));
+    assert_false(finish(s, 3, 3));
+    assert_int_equal(start(s, 3, 1), 3); /* the second time at once */
+    assert_false(coh_sched_retract(s, 3, 1));
+    assert_false(finish(s, 3, 3));
+    assert_int_equal(start(s, 3, 0), COH_SCHED_NONE); /* for 2 */
+    assert_true(coh_sched_finish(s, 2, 2, &woken, &next));
+    assert_int_equal(next, 3);
+    assert_int_equal(start(s, 3, 0), COH_SCHED_NONE); /* and then for 0 */
+    next = COH_SCHED_NONE;
+    assert_true(coh_sched_finish(s, 0, 0, &woken, &next));
+    assert_int_equal(next, 3);
+    assert_int_equal(start(s, 3, 2), 3);
+    /* what was DONE and runs again is waited for like what never was */
+    assert_false(coh_sched_retract(s, 3, 2));
+    assert_false(finish(s, 3, 3));
+    assert_true(coh_sched_retract(s, 1, 0));
+    assert_int_equal(start(s, 3, 0), COH_SCHED_NONE);
+    assert_int_equal(coh_sched_pop(s, true), 1);
+    assert_int_equal(start(s, 1, 1), 1);
+    next = COH_SCHED_NONE;
+    assert_true(coh_sched_finish(s, 1, 1, &woken, &next));
+    assert_int_equal(next, 3);
+    assert_int_equal(start(s, 3, 3), 3);
+    assert_true(finish(s, 3, 3));
+    assert_true(coh_sched_all_done(s));
+    coh_sched_close(s);
+    coh_sched_free(s);
+}
+
+/* While nothing may begin, only what has begun runs again. */
+static void sched_begins_nothing_where_it_may_not(void **state)
+{
+    (void)state;
+    coh_sched_t *s = coh_sched_new(COH_SCHED_OPTIMISTIC, 2);
+    begin(s, two_chains, 5, 2);
+    assert_int_equal(coh_sched_pop(s, false), COH_SCHED_NONE);
+    assert_int_equal(coh_sched_pop(s, true), 0);
+    assert_int_equal(start(s, 0, 0), 0);
+    assert_true(coh_sched_park(s, 0, 0));
+    assert_int_equal(coh_sched_pop(s, false), COH_SCHED_NONE);
+    coh_sched_wake(s, 0);
+    assert_int_equal(coh_sched_pop(s, false), 0);
     coh_sched_free(s);
 }
 
@@ -197,7 +288,7 @@ static uint64_t const hot[]        = {4242};
 
 static void pop_and_start(coh_sched_t *s, uint32_t pos, uint32_t incarnation)
 {
-    assert_int_equal(coh_sched_pop(s), pos);
+    assert_int_equal(coh_sched_pop(s, true), pos);
     assert_int_equal(start(s, pos, incarnation), pos);
 }
 
@@ -213,6 +304,7 @@ static void sched_optimistic_holds_what_ran_again_over_the_same_state(void **sta
         pop_and_start(s, pos, 0);
     }
     assert_true(finish(s, 0, 0));
+    assert_true(finish(s, 1, 1)); /* else 2 would have to wait for it in the end */
     /* 2 runs again and again, each time over the same state: at the second time the guard is up */
     for (uint32_t incarnation = 1; incarnation <= 3; incarnation++) {
         assert_false(coh_sched_retract(s, 2, incarnation - 1));
@@ -241,7 +333,6 @@ static void sched_optimistic_holds_what_ran_again_over_the_same_state(void **sta
     assert_int_equal(next, 4);
     assert_int_equal(start(s, 4, 1), 4);
     assert_true(finish(s, 4, 4));
-    assert_true(finish(s, 1, 1));
     assert_true(finish(s, 3, 3));
     assert_true(finish(s, 5, 5));
     assert_true(coh_sched_all_done(s));
@@ -250,10 +341,10 @@ static void sched_optimistic_holds_what_ran_again_over_the_same_state(void **sta
     coh_sched_begin(s, six_chains, 6, 6, even_traits, &own_traits);
     pop_and_start(s, 0, 0);
     pop_and_start(s, 1, 0);
-    assert_int_equal(coh_sched_pop(s), 2);
+    assert_int_equal(coh_sched_pop(s, true), 2);
     assert_int_equal(start(s, 2, 0), COH_SCHED_NONE);
     pop_and_start(s, 3, 0);
-    assert_int_equal(coh_sched_pop(s), 4);
+    assert_int_equal(coh_sched_pop(s, true), 4);
     assert_int_equal(start(s, 4, 0), COH_SCHED_NONE);
     /* with no room for it the chain is woken instead */
     next = 1;
@@ -318,26 +409,26 @@ static void sched_locking_holds_at_once(void **state)
     coh_sched_begin(s, six_chains, 6, 6, key_traits, NULL);
     assert_true(coh_sched_learns(s, 0));
     for (uint32_t pos = 0; pos < 3; pos++) {
-        assert_int_equal(coh_sched_pop(s), pos);
+        assert_int_equal(coh_sched_pop(s, true), pos);
         assert_int_equal(start(s, pos, 0), pos);
     }
-    assert_int_equal(coh_sched_pop(s), 3);
+    assert_int_equal(coh_sched_pop(s, true), 3);
     assert_int_equal(start(s, 3, 0), COH_SCHED_NONE);
     assert_true(coh_sched_finish(s, 1, 1, &woken, &next));
     assert_int_equal(woken, 0);
     assert_int_equal(next, 3);
     assert_int_equal(start(s, 3, 0), 3);
-    assert_int_equal(coh_sched_pop(s), 4);
-    assert_int_equal(coh_sched_pop(s), 5);
+    assert_int_equal(coh_sched_pop(s, true), 4);
+    assert_int_equal(coh_sched_pop(s, true), 5);
     assert_int_equal(start(s, 5, 0), COH_SCHED_NONE);
     coh_sched_close(s);
     /* what one transaction wrote is expected of the next one like it */
     coh_sched_begin(s, six_chains, 6, 6, even_traits, &own_traits);
-    assert_int_equal(coh_sched_pop(s), 0);
+    assert_int_equal(coh_sched_pop(s, true), 0);
     assert_int_equal(start(s, 0, 0), 0);
     coh_sched_learn(s, 0, 0, hot, 1);
-    assert_int_equal(coh_sched_pop(s), 1);
-    assert_int_equal(coh_sched_pop(s), 2);
+    assert_int_equal(coh_sched_pop(s, true), 1);
+    assert_int_equal(coh_sched_pop(s, true), 2);
     assert_int_equal(start(s, 2, 0), COH_SCHED_NONE);
     coh_sched_free(s);
 }
@@ -370,7 +461,7 @@ static void *race_worker(void *arg)
     coh_rng_t rng;
     coh_rng_seed(&rng, ((racer_t *)arg)->seed);
     while (!coh_sched_all_done(r->s)) {
-        uint32_t chain = coh_sched_pop(r->s);
+        uint32_t chain = coh_sched_pop(r->s, true);
         if (chain == COH_SCHED_NONE) {
             /* anything parked must come back: wake a chain at random */
             coh_sched_wake(r->s, coh_sched_chain_of(r->s, (uint32_t)coh_rng_below(&rng, TXS)));
@@ -457,6 +548,9 @@ int main(void)
         cmocka_unit_test(sched_runs_a_retracted_transaction_again_and_only_it),
         cmocka_unit_test(sched_wakes_what_is_parked_even_if_the_wake_comes_first),
         cmocka_unit_test(sched_takes_a_chain_back),
+        cmocka_unit_test(sched_gives_the_lowest_of_those_to_run_again),
+        cmocka_unit_test(sched_puts_in_order_what_ran_twice_in_vain),
+        cmocka_unit_test(sched_begins_nothing_where_it_may_not),
         cmocka_unit_test(sched_sequential_gives_all_to_one_worker_in_order),
         cmocka_unit_test(sched_optimistic_holds_what_ran_again_over_the_same_state),
         cmocka_unit_test(sched_holds_nobody_for_rare_state),
