@@ -802,16 +802,16 @@ static bool welcome(coh_coordinator_t *c)
     if (!c->identity_durable) {
         return false;
     }
-    coh_buf_t buckets = COH_BUF_INIT;
-    coh_directory_encode(&buckets, &c->recovery.dir);
+    coh_buf_t directory = COH_BUF_INIT;
+    coh_directory_encode(&directory, &c->recovery.dir);
     for (uint32_t s = 0; s < c->shard_cnt; s++) {
-        coh_msg_welcome_t msg = {.head    = c->recovery.head,
-                                 .epoch   = c->recovery.dir.epoch,
-                                 .buckets = coh_buf_bytes(&buckets),
-                                 .hashes  = coh_buf_bytes(&c->recovery.hashes)};
+        coh_msg_welcome_t msg = {.head      = c->recovery.head,
+                                 .epoch     = c->recovery.dir.epoch,
+                                 .directory = coh_buf_bytes(&directory),
+                                 .hashes    = coh_buf_bytes(&c->recovery.hashes)};
         coh_wire_put_welcome(coh_co_outbox(c, s), &msg);
     }
-    coh_buf_free(&buckets);
+    coh_buf_free(&directory);
     coh_buf_free(&c->recovery.hashes);
     c->state = COH_CO_RECOVERING;
     return true;
@@ -1341,6 +1341,7 @@ static void free_coordinator(coh_coordinator_t *c)
     free(c->peers);
     free(c->last_redo);
     coh_buf_free(&c->recovery.hashes);
+    coh_directory_free(&c->recovery.dir);
     coh_buf_free(&c->failure);
     coh_buf_free(&c->abort_reason);
     coh_buf_free(&c->send_txs);

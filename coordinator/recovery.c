@@ -275,6 +275,7 @@ coh_err_t coh_recovery_open(coh_recovery_t *out,
         }
         coh_chain_free(out->chain);
         free(out->last_redo);
+        coh_directory_free(&out->dir);
         coh_buf_free(&out->hashes);
         *out = (coh_recovery_t){0};
     }

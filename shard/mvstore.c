@@ -1288,6 +1288,13 @@ static int compare_steps(void const *a, void const *b)
     return compare_idx(&((coh_mv_step_t const *)a)->tx_idx, &((coh_mv_step_t const *)b)->tx_idx);
 }
 
+void coh_mv_sort_steps(coh_mv_step_t *steps, size_t cnt)
+{
+    if (cnt != 0) {
+        qsort(steps, cnt, sizeof(*steps), compare_steps);
+    }
+}
+
 size_t coh_mv_trail(coh_mvstore_t *mv, coh_mv_step_t **out)
 {
     trail_t trail     = {0};
@@ -1296,9 +1303,7 @@ size_t coh_mv_trail(coh_mvstore_t *mv, coh_mv_step_t **out)
     for (uint32_t i = 0; i < cnt; i++) {
         add_steps(mv, &arena, &trail, &mv->entries[mv->touched[i]]);
     }
-    if (trail.cnt != 0) {
-        qsort(trail.v, trail.cnt, sizeof(*trail.v), compare_steps);
-    }
+    coh_mv_sort_steps(trail.v, trail.cnt);
     coh_arena_free(&arena);
     *out = trail.v;
     return trail.cnt;

@@ -19,6 +19,7 @@
 #include "shard/callq.h"
 #include "shard/executor.h"
 #include "shard/flush.h"
+#include "shard/guests.h"
 #include "shard/participant.h"
 #include "shard/query.h"
 #include "shard/reads.h"
@@ -85,7 +86,10 @@ typedef struct {
     coh_mv_diff_t diff;
     coh_mv_step_t *trail; /* owned, until the tries take it; before Byzantium */
     size_t trail_cnt;
-    coh_code_list_t codes; /* that the diff gave to accounts */
+    coh_code_list_t codes;      /* that the diff gave to accounts */
+    coh_guest_changes_t guests; /* until the tries take them */
+    bool waits_for_hosts;       /* nothing is written before their CHANGES are here */
+    uint32_t attempt;           /* of the block */
     uint64_t serial; /* of its redo write: a late completion of an aborted one does not count */
     coh_buf_t
         nodes; /* NODES and the yes, encoded, until the redo record is durable and the tries are updated */
@@ -112,6 +116,8 @@ struct coh_shard {
     coh_buf_t fail_text; /* NUL-terminated once failed */
 
     coh_directory_t directory;
+    coh_guests_t guests;
+    coh_kv_batch_t guest_notes; /* of committed blocks: for the next flush */
     coh_mvstore_t *mv;
     coh_past_t *past;
     coh_codes_t *codes;
@@ -146,6 +152,8 @@ struct coh_shard {
     uint64_t reported_sent, reported_received;
     kept_list_t blocks; /* BLOCKs that wait their turn */
     kept_list_t early;  /* messages of other shards for blocks that have not begun here */
+    kept_list_t
+        hosts; /* CHANGES of blocks that are not prepared here, or of which others are missing */
 
     start_step_t step; /* while recovering */
     bool flat_done;    /* LOADING: both halves */
@@ -345,16 +353,16 @@ typedef struct {
     size_t cnt, cap;
 } items_t;
 
-static void add_item(items_t *items, coh_key_t key, coh_value_t const *value)
+static void add_item(items_t *items, coh_key_t key, coh_value_t const *value, bool is_guest)
 {
     if (items->cnt == items->cap) {
         items->cap = items->cap == 0 ? 1024 : items->cap * 2;
         items->v   = coh_realloc(items->v, items->cap * sizeof(*items->v));
     }
-    items->v[items->cnt++] = (coh_mv_item_t){.key = key, .value = *value};
+    items->v[items->cnt++] = (coh_mv_item_t){.key = key, .value = *value, .is_guest = is_guest};
 }
 
-static void add_genesis_account(items_t *items, coh_genesis_account_t const *a)
+static void add_genesis_account(items_t *items, coh_genesis_account_t const *a, bool is_guest)
 {
     coh_value_t value = {.word = a->balance, .nonce = a->nonce, .flags = COH_ACCOUNT_EXISTS};
     if (a->code.n != 0) {
@@ -362,11 +370,39 @@ static void add_genesis_account(items_t *items, coh_genesis_account_t const *a)
     } else if (a->nonce == 0 && a->slot_cnt != 0) {
         value.flags |= COH_ACCOUNT_HAS_STORAGE;
     }
-    add_item(items, coh_key_account(&a->addr), &value);
+    add_item(items, coh_key_account(&a->addr), &value, is_guest);
     for (size_t i = 0; i < a->slot_cnt; i++) {
         add_item(items,
                  coh_key_slot(&a->addr, 0, &a->slots[i].key),
-                 &(coh_value_t){.word = a->slots[i].value});
+                 &(coh_value_t){.word = a->slots[i].value},
+                 is_guest);
+    }
+}
+
+/* Makes the disk requests for those items that are no guests'. */
+static uint32_t request_flat(coh_disk_req_t *req[COH_FLUSH_REQ_MAX],
+                             coh_mv_item_t const *items,
+                             size_t cnt)
+{
+    coh_mv_item_t *own = coh_calloc(cnt + 1, sizeof(*own));
+    size_t own_cnt     = 0;
+    for (size_t i = 0; i < cnt; i++) {
+        if (!items[i].is_guest) {
+            own[own_cnt++] = items[i];
+        }
+    }
+    uint32_t req_cnt = coh_flush_requests(req, own, own_cnt);
+    free(own);
+    return req_cnt;
+}
+
+/* Notes the generations of guests whose storage was wiped. */
+static void note_guests(coh_kv_batch_t *batch, coh_mv_item_t const *items, size_t cnt)
+{
+    for (size_t i = 0; i < cnt; i++) {
+        if (items[i].is_guest && items[i].wiped) {
+            coh_store_put_guest(batch, &items[i].key.addr, items[i].value.generation);
+        }
     }
 }
 
@@ -378,8 +414,10 @@ static void load_items(coh_shard_t *s, coh_mv_item_t *items, size_t cnt, coh_kv_
     s->flat_done  = false;
     s->tries_done = false;
     coh_store_sort_items(items, cnt);
-    uint32_t req_cnt = coh_flush_requests(req, items, cnt);
-    coh_tries_load(s->tries, items, cnt);
+    uint32_t req_cnt = s->guests.host_cnt == 0 ? coh_flush_requests(req, items, cnt)
+                                               : request_flat(req, items, cnt);
+    note_guests(codes, items, cnt);
+    coh_tries_load(s->tries, items, coh_guests_keep(&s->guests, items, cnt));
     size_t at = 0;
     coh_kv_op_t op;
     while (coh_kv_batch_next(codes, &at, &op)) {
@@ -410,11 +448,13 @@ static void load_genesis(coh_shard_t *s)
         coh_directory_buckets(buckets, addrs, cnt);
         for (size_t i = 0; i < cnt; i++) {
             coh_genesis_account_t const *a = &g->alloc[s->genesis_pos + i];
-            if (1 + coh_directory_owner(&s->directory, &a->addr, buckets[i]) != s->env->rank) {
+            bool is_here =
+                1 + coh_directory_owner(&s->directory, &a->addr, buckets[i]) == s->env->rank;
+            if (!is_here && 1 + coh_directory_shard(&s->directory, buckets[i]) != s->env->rank) {
                 continue;
             }
-            add_genesis_account(&items, a);
-            if (a->code.n != 0) {
+            add_genesis_account(&items, a, !is_here);
+            if (a->code.n != 0 && is_here) {
                 coh_hash_t hash;
                 coh_keccak256(&hash, a->code.p, a->code.n);
                 coh_store_put_code(&codes, &hash, a->code);
@@ -473,7 +513,8 @@ static coh_err_t on_welcome(coh_shard_t *s, coh_msg_welcome_t const *m)
     if (s->state != SHARD_HELLO_SENT) {
         return COH_EPROTO;
     }
-    COH_TRY(coh_directory_decode(&s->directory, m->epoch, s->env->rank_cnt - 1, m->buckets));
+    COH_TRY(coh_directory_decode(&s->directory, m->epoch, s->env->rank_cnt - 1, m->directory));
+    coh_guests_init(&s->guests, &s->directory, s->env->rank - 1);
     uint64_t flushed = s->found.fresh ? s->genesis->number : s->found.mark.flushed;
     if (m->head < flushed) {
         fail(s,
@@ -615,7 +656,8 @@ static bool poll_flush(coh_shard_t *s)
                         &(coh_store_mark_t){.rank_cnt = s->env->rank_cnt,
                                             .epoch    = s->directory.epoch,
                                             .flushed  = s->part.committed},
-                        &s->unwritten);
+                        &s->unwritten,
+                        &s->guest_notes);
         s->redo_bytes = 0;
         s->flush_us   = s->env->mono_us(s->env);
         did           = true;
@@ -850,26 +892,164 @@ static bool has_root(coh_shard_t const *s, uint64_t block)
     return s->exec_fork < COH_FORK_BYZANTIUM || block % s->config->block_root_every == 0;
 }
 
-/* Whether the settled block of slot has a redo record. Before Byzantium it may have changed back. */
-static bool is_changed(slot_t const *slot) { return slot->diff.cnt != 0 || slot->trail_cnt != 0; }
+/* Whether the settled block of slot has a redo record. Before Byzantium it may have changed back. What hosts will say of it is not known when it settles. */
+static bool is_changed(coh_shard_t const *s, slot_t const *slot)
+{
+    return slot->diff.cnt != 0 || slot->trail_cnt != 0 || s->guests.host_cnt != 0;
+}
 
-/* Gives the block's changes to the tries. */
-static void update_tries(coh_shard_t *s, slot_t *slot)
+/* Lists what the block changed here, with room for guests'. */
+static coh_mv_item_t *list_items(coh_shard_t *s, slot_t const *slot)
 {
     coh_mv_diff_t const *diff = &slot->diff;
-    coh_mv_item_t *items      = coh_calloc(diff->cnt, sizeof(*items));
+    coh_mv_item_t *items      = coh_calloc(diff->cnt + slot->guests.cnt + 1, sizeof(*items));
     for (size_t i = 0; i < diff->cnt; i++) {
         items[i] = (coh_mv_item_t){.key   = *coh_mv_entry_key(s->mv, diff->v[i].entry),
                                    .value = diff->v[i].value,
                                    .wiped = diff->v[i].wiped};
     }
-    if (has_root(s, diff->block)) {
-        coh_tries_update(s->tries, diff->block, items, diff->cnt, slot->trail, slot->trail_cnt);
+    return items;
+}
+
+/* Puts what transactions left in guests between what they left here. */
+static void merge_trails(coh_shard_t *s, slot_t *slot)
+{
+    coh_guest_changes_t *guests = &slot->guests;
+    size_t own                  = coh_guests_keep_steps(&s->guests, slot->trail, slot->trail_cnt);
+    coh_mv_step_t *all          = coh_calloc(own + guests->trail_cnt + 1, sizeof(*all));
+    if (own != 0) {
+        memcpy(all, slot->trail, own * sizeof(*all));
+    }
+    if (guests->trail_cnt != 0) {
+        memcpy(all + own, guests->trail, guests->trail_cnt * sizeof(*all));
+    }
+    free(slot->trail);
+    slot->trail     = all;
+    slot->trail_cnt = own + guests->trail_cnt;
+    coh_mv_sort_steps(slot->trail, slot->trail_cnt);
+}
+
+/* Gives the block's changes to the tries. */
+static void update_tries(coh_shard_t *s, slot_t *slot)
+{
+    coh_guest_changes_t *guests = &slot->guests;
+    coh_mv_item_t *items        = list_items(s, slot);
+    size_t cnt                  = coh_guests_keep(&s->guests, items, slot->diff.cnt);
+    if (guests->cnt != 0) {
+        memcpy(items + cnt, guests->items, guests->cnt * sizeof(*items));
+        cnt += guests->cnt;
+    }
+    if (s->directory.override_cnt != 0 && slot->trail_cnt + guests->trail_cnt != 0) {
+        merge_trails(s, slot);
+    }
+    if (has_root(s, slot->diff.block)) {
+        coh_tries_update(s->tries, slot->diff.block, items, cnt, slot->trail, slot->trail_cnt);
         slot->trail     = NULL;
         slot->trail_cnt = 0;
     } else {
-        coh_tries_defer(s->tries, diff->block, items, diff->cnt);
+        coh_tries_defer(s->tries, slot->diff.block, items, cnt);
     }
+}
+
+/* Tells the owners of our guests' buckets what the block changed in them. */
+static void send_changes(coh_shard_t *s, slot_t const *slot)
+{
+    coh_mv_item_t *items = list_items(s, slot);
+    for (uint32_t r = 1; r < s->env->rank_cnt; r++) {
+        if (s->guests.is_owner[r - 1] != 0) {
+            coh_guests_put_changes(&s->guests,
+                                   s->env->outbox(s->env, r),
+                                   r - 1,
+                                   slot->diff.block,
+                                   slot->attempt,
+                                   items,
+                                   slot->diff.cnt,
+                                   slot->trail,
+                                   slot->trail_cnt);
+            coh_metric_add(s->env->metrics, COH_M_net_message_sent, 1);
+        }
+    }
+    free(items);
+}
+
+/* Makes the block durable and its root: what it changed here and in guests is known. */
+static void write_block(coh_shard_t *s, slot_t *slot)
+{
+    slot->waits_for_hosts = false;
+    bool writes_redo      = !slot->redo_done;
+    if (writes_redo) {
+        coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, TAG_REDO, slot->serial);
+        slot->redo_bytes    = coh_store_put_redo(&req->batch,
+                                              s->mv,
+                                              &slot->diff,
+                                              slot->guests.items,
+                                              slot->guests.cnt,
+                                              s->codes,
+                                              &slot->codes);
+        coh_metric_add(s->env->metrics, COH_M_participant_redo, slot->redo_bytes);
+        hand_out(s, req);
+    }
+    update_tries(s, slot);
+}
+
+/* Goes on with a prepared block if all its hosts' CHANGES are here. COH_EPROTO: they do not fit */
+static coh_err_t take_changes(coh_shard_t *s, slot_t *slot)
+{
+    uint32_t cnt = 0;
+    for (kept_t *k = s->hosts.first; k != NULL; k = k->next) {
+        cnt += k->block == slot->diff.block && k->attempt == slot->attempt;
+    }
+    if (!slot->waits_for_hosts || cnt < s->guests.host_cnt) {
+        return COH_OK;
+    }
+    kept_t **link = &s->hosts.first;
+    coh_err_t rc  = COH_OK;
+    while (*link != NULL) {
+        kept_t *k = *link;
+        if (k->block != slot->diff.block || k->attempt != slot->attempt) {
+            link = &k->next;
+            continue;
+        }
+        coh_msg_t m;
+        *link = k->next;
+        open_kept(s, k, &m);
+        if (rc == COH_OK) {
+            rc = coh_guests_take_changes(&s->guests, &slot->guests, k->src - 1, &m.u.changes);
+        }
+        free_kept(k);
+    }
+    s->hosts.last = link;
+    if (rc == COH_OK) {
+        write_block(s, slot);
+    }
+    return rc;
+}
+
+static coh_err_t on_changes(coh_shard_t *s, uint32_t src, coh_msg_changes_t const *m)
+{
+    if (src == 0 || src == s->env->rank || s->state != SHARD_RUNNING ||
+        s->guests.is_host[src - 1] == 0) {
+        return COH_EPROTO;
+    }
+    /* A block has the attempt in which it began, also when one above it is aborted. */
+    slot_t *slot     = slot_of(s, m->block);
+    bool is_prepared = m->block > s->part.committed && m->block - s->part.committed <= s->part.cnt;
+    uint32_t attempt = is_prepared ? slot->attempt : s->attempt;
+    if (m->attempt < attempt) {
+        return COH_OK;
+    }
+    is_prepared = is_prepared && m->attempt == attempt;
+    if (m->block <= s->part.committed || (is_prepared && !slot->waits_for_hosts)) {
+        return COH_EPROTO; /* its hosts have spoken */
+    }
+    for (kept_t *k = s->hosts.first; k != NULL; k = k->next) {
+        if (k->src == src && k->block == m->block && k->attempt == m->attempt) {
+            return COH_EPROTO;
+        }
+    }
+    kept_t *k = keep(s, &s->hosts, src, m->block, m->attempt);
+    coh_wire_put_changes(&k->frame, m);
+    return is_prepared ? take_changes(s, slot) : COH_OK;
 }
 
 static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, coh_abort_t reason)
@@ -877,28 +1057,23 @@ static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, co
     slot_t *slot = slot_of(s, block);
     switch (action) {
     case COH_PART_DO_NOTHING: break;
-    case COH_PART_DO_WRITE: {
-        slot->serial     = ++s->serial;
-        slot->redo_done  = !is_changed(slot);
-        slot->redo_ok    = true;
-        slot->tries_done = !has_root(s, block);
-        bool writes_redo = !slot->redo_done;
-        update_tries(s, slot);
-        if (!writes_redo) {
-            break;
+    case COH_PART_DO_WRITE:
+        slot->serial          = ++s->serial;
+        slot->redo_done       = !is_changed(s, slot);
+        slot->redo_ok         = true;
+        slot->tries_done      = !has_root(s, block);
+        slot->waits_for_hosts = s->guests.host_cnt != 0;
+        if (!slot->waits_for_hosts) {
+            write_block(s, slot);
         }
-        coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, TAG_REDO, slot->serial);
-        slot->redo_bytes =
-            coh_store_put_redo(&req->batch, s->mv, &slot->diff, s->codes, &slot->codes);
-        coh_metric_add(s->env->metrics, COH_M_participant_redo, slot->redo_bytes);
-        hand_out(s, req);
         break;
-    }
     case COH_PART_DO_VOTE_YES: send_yes(s, slot); break;
     case COH_PART_DO_VOTE_NO: send_no(s, block, reason); break;
     case COH_PART_DO_APPLY:
         coh_mv_commit(s->mv, &slot->diff);
         coh_tries_commit(s->tries, block);
+        note_guests(&s->guest_notes, slot->guests.items, slot->guests.cnt);
+        coh_guest_changes_free(&slot->guests);
         coh_code_list_move(&s->unwritten, &slot->codes);
         s->redo_bytes += slot->redo_bytes;
         slot->redo_bytes = 0;
@@ -939,6 +1114,7 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
     }
     slot_t *slot     = slot_of(s, m->block);
     slot->diff.block = m->block;
+    slot->attempt    = s->attempt;
     uint32_t bucket  = coh_directory_bucket(&s->exec_coinbase);
     bool owns = 1 + coh_directory_owner(&s->directory, &s->exec_coinbase, bucket) == s->env->rank;
     coh_addr_t const *coinbase = owns && m->coinbase_paid != 0 ? &s->exec_coinbase : NULL;
@@ -956,13 +1132,17 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
     }
 
     coh_part_action_t action;
-    bool changed = is_changed(slot);
+    bool changed = is_changed(s, slot);
     bool writes  = changed || (has_root(s, m->block) && coh_tries_is_behind(s->tries));
     COH_TRY(coh_participant_on_settled(&s->part, m->block, writes, reason, &action));
     if (reason == COH_ABORT_NONE) {
         encode_vote(s, slot, changed);
     }
+    if (s->guests.owner_cnt != 0) {
+        send_changes(s, slot);
+    }
     do_part(s, m->block, action, reason);
+    COH_TRY(take_changes(s, slot));
     coh_metric_add(
         s->env->metrics, COH_M_participant_cpu_prepare, coh_clock_thread_cpu_ns() - start_ns);
     (void)try_begin(s);
@@ -1016,6 +1196,7 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
     s->attempt = m->attempt;
     drop_kept(&s->blocks, m->block, m->attempt);
     drop_kept(&s->early, 0, m->attempt);
+    drop_kept(&s->hosts, m->block, m->attempt);
     if (s->executing && s->exec_block >= m->block) {
         coh_executor_end(s->ex);
         coh_mv_discard_block(s->mv);
@@ -1046,8 +1227,10 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
         slot_t *slot = slot_of(s, s->part.committed + 1 + i);
         coh_mv_diff_free(&slot->diff);
         free(slot->trail);
-        slot->trail     = NULL;
-        slot->trail_cnt = 0;
+        slot->trail           = NULL;
+        slot->trail_cnt       = 0;
+        slot->waits_for_hosts = false;
+        coh_guest_changes_free(&slot->guests);
         coh_codes_release(s->codes, &slot->codes);
         coh_buf_free(&slot->nodes);
         coh_buf_free(&slot->vote);
@@ -1286,6 +1469,7 @@ static coh_err_t on_message(coh_shard_t *s, uint32_t src, coh_msg_t const *m)
     case COH_MSG_VALUE: return on_shard_message(s, src, m, m->u.value.block, m->u.value.attempt);
     case COH_MSG_STATE: return coh_callq_on_state(s->calls, src, &m->u.state);
     case COH_MSG_READ_STATE: return on_read_state(s, src, &m->u.read_state);
+    case COH_MSG_CHANGES: return on_changes(s, src, &m->u.changes);
     case COH_MSG_RETRACT:
         return on_shard_message(s, src, m, m->u.retract.block, m->u.retract.attempt);
     default: return src == 0 ? on_coordinator_message(s, m) : COH_EPROTO;
@@ -1517,9 +1701,14 @@ static void shard_free(coh_node_t *node)
     coh_shard_t *s = shard_of(node);
     free_list(&s->blocks);
     free_list(&s->early);
+    free_list(&s->hosts);
+    coh_guests_fini(&s->guests);
+    coh_directory_free(&s->directory);
+    coh_kv_batch_free(&s->guest_notes);
     for (uint32_t i = 0; i < COH_PARTICIPANT_WINDOW; i++) {
         coh_mv_diff_free(&s->slots[i].diff);
         free(s->slots[i].trail);
+        coh_guest_changes_free(&s->slots[i].guests);
         free(s->slots[i].codes.v);
         coh_buf_free(&s->slots[i].nodes);
         coh_buf_free(&s->slots[i].vote);
@@ -1587,6 +1776,8 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     s->mark        = found.mark;
     keep_init(&s->blocks);
     keep_init(&s->early);
+    keep_init(&s->hosts);
+    coh_kv_batch_init(&s->guest_notes);
     uint64_t seed = coh_mix64(env->unix_us(env)) ^ coh_mix64(env->mono_us(env) + env->rank);
     s->mv =
         coh_mvstore_new(config->state_cache_entries, seed, env->rank, env->rank_cnt, env->metrics);

@@ -21,7 +21,7 @@ typedef struct {
     uint64_t head;  /* highest decided block */
     uint64_t block_cnt;
     uint64_t tx_cnt;
-    coh_directory_t dir;
+    coh_directory_t dir; /* owned: coh_directory_free */
     uint64_t *last_redo; /* by shard; owned: free() */
 } coh_check_chain_t;
 

@@ -142,6 +142,7 @@ int coh_cmd_check(int argc, char **argv)
         }
     }
     free(chain.last_redo);
+    coh_directory_free(&chain.dir);
     if (rank_cnt == 0) {
         (void)fprintf(stderr, "cohort check: %s holds no rank's data\n", argv[at]);
         return COH_EXIT_FAILED;

@@ -12,6 +12,7 @@
 #include "coordinator/coordinator.h"
 #include "tests/sim/sim_oracle.h"
 #include "tests/support/evmput.h"
+#include "tests/support/pins.h"
 
 #define MS    UINT64_C(1000)
 #define ETHER UINT64_C(1000000000000000000)
@@ -51,8 +52,9 @@ typedef struct {
     uint32_t tx_cnt;
     uint32_t invalid_percent;
     uint32_t fault_cnt;
-    uint64_t load_us;   /* time over which the load and the faults are spread */
-    uint64_t client_us; /* longest time between two requests */
+    uint64_t load_us;            /* time over which the load and the faults are spread */
+    uint64_t client_us;          /* longest time between two requests */
+    char pins[COH_TEST_PINS_SZ]; /* placement, or empty */
 } scenario_t;
 
 typedef struct {
@@ -256,6 +258,25 @@ static void draw_scenario(scenario_t *s,
     }
     draw_config(s, rng);
     draw_genesis(s, rng, gen);
+}
+
+/* In some histories accounts live apart from their buckets: existing ones, such that come to be, the coinbase. */
+static void draw_pins(scenario_t *s, uint64_t seed, coh_txgen_t *gen)
+{
+    coh_rng_t rng; /* its own: all else is drawn as without */
+    coh_rng_seed(&rng, seed ^ UINT64_C(0x70696e73));
+    if (s->sim.shard_cnt == 1 || coh_rng_percent(&rng, 60)) {
+        return;
+    }
+    uint32_t cnt      = s->account_cnt + FRESH_KEY_CNT;
+    coh_addr_t *addrs = coh_calloc((size_t)cnt + 1, sizeof(*addrs));
+    for (uint32_t i = 0; i < cnt; i++) {
+        addrs[i] = coh_txgen_addr(gen, i);
+    }
+    addrs[cnt] = s->genesis.coinbase;
+    coh_test_pins_write(s->pins, addrs, (size_t)cnt + 1, s->sim.shard_cnt, coh_rng_next(&rng));
+    free(addrs);
+    set_option(&s->config, "placement-policy", s->pins);
 }
 
 static void print_scenario(scenario_t const *s)
@@ -1349,6 +1370,9 @@ static void free_history(history_t *h)
     coh_op_reader_free(h->reader);
     coh_buf_free(&h->buf);
     coh_genesis_free(&h->scenario.genesis);
+    if (h->scenario.pins[0] != '\0') {
+        coh_test_pins_remove(h->scenario.pins);
+    }
     free(h);
 }
 
@@ -1366,6 +1390,7 @@ void sim_history_run(sim_history_result_t *out,
     coh_rng_seed(&h->rng, params->seed);
     scenario_t *s = &h->scenario;
     draw_scenario(s, params, &h->rng, gen);
+    draw_pins(s, params->seed, gen);
     if (params->verbose) {
         print_scenario(s);
     }

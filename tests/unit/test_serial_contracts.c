@@ -30,6 +30,7 @@
 #include "shard/sched.h"
 #include "tests/support/codegen.h"
 #include "tests/support/evmasm.h"
+#include "tests/support/pins.h"
 #include "tests/support/txgen.h"
 
 #define BLOCKS_MAX   4u
@@ -668,6 +669,20 @@ static coh_block_cluster_report_t run_layout(world_t *w, coh_block_cluster_layou
     return c.report;
 }
 
+/* Writes pins for the accounts of the world: those of genesis, those that come to be at known addresses, and the coinbase. */
+static void write_pins(world_t *w, char out[COH_TEST_PINS_SZ], uint32_t shard_cnt, uint64_t seed)
+{
+    size_t cnt        = w->genesis.alloc_cnt + w->target_cnt;
+    coh_addr_t *addrs = coh_calloc(cnt + 1, sizeof(*addrs));
+    memcpy(addrs, w->targets, w->target_cnt * sizeof(*addrs));
+    for (size_t i = 0; i < w->genesis.alloc_cnt; i++) {
+        addrs[w->target_cnt + i] = w->genesis.alloc[i].addr;
+    }
+    addrs[cnt] = coh_txgen_addr(w->gen, COINBASE_KEY);
+    coh_test_pins_write(out, addrs, cnt + 1, shard_cnt, seed);
+    free(addrs);
+}
+
 static void run_layouts(world_t *w, bool few)
 {
     static uint32_t const shards[]  = {1, 2, 3, 8};
@@ -689,6 +704,13 @@ static void run_layouts(world_t *w, bool few)
                 layout.home = random;
                 run_layout(w, &layout);
             }
+            char pins[COH_TEST_PINS_SZ];
+            write_pins(w, pins, shards[s], seed);
+            layout.placement = pins;
+            layout.scheduler = NULL;
+            layout.home      = seed % 2 == 0 ? NULL : random;
+            run_layout(w, &layout);
+            coh_test_pins_remove(pins);
         }
     }
 }
@@ -777,15 +799,19 @@ static void contracts_survive_restarts(void **state)
         make_random_world(w, forks[f], run_seed + 300 + f);
         run_layout(w, &(coh_block_cluster_layout_t){.shard_cnt = 1, .thread_cnt = 1});
         for (uint32_t i = 0; i < 8; i++) {
+            char pins[COH_TEST_PINS_SZ];
+            write_pins(w, pins, 1 + i % 3, run_seed + i);
             coh_block_cluster_report_t report =
                 run_layout(w,
                            &(coh_block_cluster_layout_t){.shard_cnt     = 1 + i % 3,
                                                          .thread_cnt    = 1 + i % 2,
                                                          .seed          = run_seed + i,
                                                          .cache_entries = i % 4 == 0 ? 1 : 0,
-                                                         .restart_cnt   = 6});
+                                                         .restart_cnt   = 6,
+                                                         .placement = i % 2 == 0 ? NULL : pins});
             total.restart_cnt += report.restart_cnt;
             total.restart_amid_cnt += report.restart_amid_cnt;
+            coh_test_pins_remove(pins);
         }
         free_world(w);
         free(w);
