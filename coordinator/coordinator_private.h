@@ -13,6 +13,7 @@
 #include "coordinator/gateway/gateway.h"
 #include "coordinator/import.h"
 #include "coordinator/lookup.h"
+#include "coordinator/moves.h"
 #include "coordinator/pool.h"
 #include "coordinator/produce.h"
 #include "coordinator/recovery.h"
@@ -48,6 +49,7 @@ typedef enum {
     COH_CO_DISK_INDEX,
     COH_CO_DISK_QUERY, /* for a client */
     COH_CO_DISK_ASK,   /* for an ask */
+    COH_CO_DISK_DIRECTORY,
 } coh_co_disk_tag_t;
 
 /* A block under way, from BLOCK to COMMIT. */
@@ -130,6 +132,7 @@ struct coh_coordinator {
     coh_sealed_t *genesis_block; /* owned */
     coh_ids_t proofs;            /* under way */
 
+    coh_co_moves_t moves;
     coh_settle_t settle; /* of the executing block */
     coh_commit_t commit;
     coh_flight_t flights[COH_COMMIT_WINDOW]; /* by number modulo the window */

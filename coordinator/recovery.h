@@ -51,6 +51,9 @@ coh_err_t coh_recovery_open(coh_recovery_t *out,
 /* coh_recovery_identity is the synced write of format, identity and directory for a fresh store; the caller's. */
 coh_disk_req_t *coh_recovery_identity(coh_recovery_t const *rec);
 
+/* coh_recovery_move is the synced write that makes next the directory in place of rec's, which it deletes; the caller's. */
+coh_disk_req_t *coh_recovery_move(coh_recovery_t const *rec, coh_directory_t const *next);
+
 /* coh_recovery_check_hello judges one shard. COH_EMISMATCH with text for the operator. */
 coh_err_t coh_recovery_check_hello(coh_recovery_t const *rec,
                                    coh_msg_hello_t const *hello,

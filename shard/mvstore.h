@@ -205,6 +205,9 @@ coh_mv_status_t coh_mv_committed(coh_mvstore_t *mv,
    and waits for nothing. Communication thread. */
 bool coh_mv_peek(coh_mvstore_t *mv, coh_key_t const *key, coh_value_t *out);
 
+/* coh_mv_forget takes the accounts that picked says, and their slots, out of memory. No block executes, no load is under way; none of their entries is dirty or of an undecided block. */
+void coh_mv_forget(coh_mvstore_t *mv, bool (*picked)(void *arg, coh_addr_t const *addr), void *arg);
+
 /* Flushing. coh_mv_flush_begin copies all dirty entries (unsorted) into *out (owned by the caller; malloc) with their committed values as of block;
    coh_mv_flush_end marks those clean that no later block has changed. */
 size_t coh_mv_flush_begin(coh_mvstore_t *mv, coh_mv_item_t **out);

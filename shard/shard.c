@@ -20,6 +20,7 @@
 #include "shard/executor.h"
 #include "shard/flush.h"
 #include "shard/guests.h"
+#include "shard/moves.h"
 #include "shard/participant.h"
 #include "shard/query.h"
 #include "shard/reads.h"
@@ -60,7 +61,8 @@ enum {
     TAG_LOADED, /* flat values of genesis or of redo records */
     TAG_PAGES,  /* of the tries, at start */
     TAG_RECOVERY_MARK,
-    TAG_READS
+    TAG_READS,
+    TAG_MOVE
 };
 
 /* At start, for genesis and redo records alike: LOADING (the flat tables and the tries get values; again for as long as there are some) ─▶ TAKING (what the tries have to write) ─▶
@@ -127,6 +129,7 @@ struct coh_shard {
     coh_tries_t *tries;
     coh_queries_t *queries;
     coh_reads_t *reads;
+    coh_moves_t *moves;
     coh_callq_t *calls;
     turn_t *turns; /* by worker */
     coh_recoverq_t *recoverq;
@@ -475,6 +478,7 @@ static void write_mark(coh_shard_t *s)
                     .rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = s->part.committed};
     coh_store_put_mark(&req->batch, &s->mark);
     coh_store_drop_redo(&req->batch, 0, UINT64_MAX - 1);
+    coh_moves_recover(s->moves, &req->batch);
     hand_out(s, req);
 }
 
@@ -1431,8 +1435,61 @@ static coh_err_t on_read_state(coh_shard_t *s, uint32_t src, coh_msg_read_state_
         return COH_EPROTO;
     }
     uint32_t bucket = coh_directory_bucket(&m->addr);
-    return coh_reads_on_message(
-        s->reads, src, m, 1 + coh_directory_owner(&s->directory, &m->addr, bucket) == s->env->rank);
+    bool owned      = 1 + coh_directory_owner(&s->directory, &m->addr, bucket) == s->env->rank ||
+                 coh_moves_has(s->moves, &m->addr);
+    if (!owned && s->directory.epoch > 1) { /* it was sent before the account moved */
+        coh_reads_refuse(s->reads, src, m);
+        return COH_OK;
+    }
+    return coh_reads_on_message(s->reads, src, m, owned);
+}
+
+/* ---- moves ---- */
+
+static coh_err_t on_move(coh_shard_t *s, coh_msg_move_t const *m)
+{
+    bool is_quiet = s->state == SHARD_RUNNING && !s->executing && s->part.cnt == 0 &&
+                    s->blocks.first == NULL && s->abort_waits == 0;
+    return coh_moves_on_move(s->moves, m, is_quiet);
+}
+
+static coh_err_t on_move_end(coh_shard_t *s, coh_msg_move_end_t const *m)
+{
+    COH_TRY(coh_moves_on_end(s->moves, m, &s->mark));
+    if (m->committed != 0) {
+        coh_guests_fini(&s->guests);
+        coh_guests_init(&s->guests, &s->directory, s->env->rank - 1);
+    }
+    return COH_OK;
+}
+
+static bool poll_moves(coh_shard_t *s)
+{
+    bool needs_flush;
+    bool did = coh_moves_poll(s->moves);
+    if (coh_moves_err(s->moves) != COH_OK) {
+        fail(s,
+             "an account that is to move cannot be read: %s; restore this rank's directory from a "
+             "backup",
+             coh_err_str(coh_moves_err(s->moves)));
+        return true;
+    }
+    if (coh_moves_is_waiting(s->moves, &needs_flush) && !coh_flush_is_running(s->flush) &&
+        !s->flush_wanted) {
+        if (needs_flush && s->mark.flushed != s->part.committed) {
+            start_flush(s);
+        } else if (coh_moves_go(s->moves) != COH_OK) {
+            fail(s, "MIGRATE of another shard cannot be used");
+        }
+        did = true;
+    }
+    if (coh_moves_has_leftovers(s->moves) && !s->executing && s->reads_outstanding == 0 &&
+        coh_mv_loads_outstanding(s->mv) == 0 && coh_reads_is_idle(s->reads) &&
+        coh_queries_is_idle(s->queries)) {
+        coh_moves_drop(s->moves, s->mv);
+        did = true;
+    }
+    return did;
 }
 
 static coh_err_t on_coordinator_message(coh_shard_t *s, coh_msg_t const *m)
@@ -1455,6 +1512,8 @@ static coh_err_t on_coordinator_message(coh_shard_t *s, coh_msg_t const *m)
         return s->state == SHARD_RUNNING ? coh_callq_add(s->calls, &m->u.call) : COH_EPROTO;
     case COH_MSG_PROVE: return on_prove(s, &m->u.prove);
     case COH_MSG_RECOVER: return on_recover(s, &m->u.recover);
+    case COH_MSG_MOVE: return on_move(s, &m->u.move);
+    case COH_MSG_MOVE_END: return on_move_end(s, &m->u.move_end);
     case COH_MSG_STOP: return on_stop(s);
     default: return COH_EPROTO;
     }
@@ -1470,6 +1529,12 @@ static coh_err_t on_message(coh_shard_t *s, uint32_t src, coh_msg_t const *m)
     case COH_MSG_STATE: return coh_callq_on_state(s->calls, src, &m->u.state);
     case COH_MSG_READ_STATE: return on_read_state(s, src, &m->u.read_state);
     case COH_MSG_CHANGES: return on_changes(s, src, &m->u.changes);
+    case COH_MSG_MIGRATE:
+        return s->state == SHARD_RUNNING ? coh_moves_on_migrate(s->moves, src, &m->u.migrate)
+                                         : COH_EPROTO;
+    case COH_MSG_MIGRATED:
+        return s->state == SHARD_RUNNING ? coh_moves_on_migrated(s->moves, src, &m->u.migrated)
+                                         : COH_EPROTO;
     case COH_MSG_RETRACT:
         return on_shard_message(s, src, m, m->u.retract.block, m->u.retract.attempt);
     default: return src == 0 ? on_coordinator_message(s, m) : COH_EPROTO;
@@ -1522,8 +1587,8 @@ static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
         return;
     }
     if (req->kind != COH_DISK_READ) {
-        /* A flush is handed out by its own module. */
-        s->writes_outstanding -= req->tag != TAG_FLUSH;
+        /* Flushes and moves are handed out by their own modules. */
+        s->writes_outstanding -= req->tag != TAG_FLUSH && req->tag != TAG_MOVE;
     }
     bool ok = req->err == COH_OK;
     switch (req->tag) {
@@ -1547,6 +1612,12 @@ static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
         } else {
             fail(
                 s, "changed state cannot be written to the flat tables: %s", coh_err_str(req->err));
+        }
+        break;
+    case TAG_MOVE:
+        coh_moves_on_disk(s->moves, req);
+        if (!ok) {
+            fail(s, "moved accounts cannot be written: %s", coh_err_str(req->err));
         }
         break;
     case TAG_LOADED:
@@ -1588,14 +1659,15 @@ static void maybe_flush(coh_shard_t *s, uint64_t now)
         s->redo_bytes >= s->config->state_flush_bytes ||
         (s->redo_bytes != 0 && now - s->flush_us >= s->config->state_flush_seconds * 1000000) ||
         coh_mv_dirty_cnt(s->mv) > s->config->state_cache_entries / 2 || coh_tries_is_full(s->tries);
-    if (due && !coh_flush_is_running(s->flush)) {
+    if (due && !coh_flush_is_running(s->flush) && !coh_moves_is_active(s->moves)) {
         start_flush(s);
     }
 }
 
 static bool tick_flushing(coh_shard_t *s)
 {
-    if (coh_flush_is_running(s->flush) || s->flush_wanted || s->writes_outstanding != 0) {
+    if (coh_flush_is_running(s->flush) || s->flush_wanted || s->writes_outstanding != 0 ||
+        coh_moves_is_active(s->moves) || coh_moves_has_leftovers(s->moves)) {
         return false;
     }
     if (s->mark.flushed != s->part.committed) {
@@ -1644,6 +1716,7 @@ static bool shard_on_tick(coh_node_t *node)
     did = coh_reads_poll(s->reads) || did;
     did = poll_tries(s) || did;
     did = poll_flush(s) || did;
+    did = poll_moves(s) || did;
     if (s->state == SHARD_RUNNING) {
         maybe_flush(s, now);
     } else if (s->state == SHARD_FLUSHING) {
@@ -1665,7 +1738,8 @@ static bool shard_work(coh_node_t *node, uint32_t worker)
         return true;
     }
     /* What blocks wait for comes first. */
-    if (coh_tries_work(s->tries) || coh_executor_work(s->ex, worker) || coh_flush_work(s->flush)) {
+    if (coh_tries_work(s->tries) || coh_executor_work(s->ex, worker) || coh_flush_work(s->flush) ||
+        coh_moves_work(s->moves)) {
         return true;
     }
     return turn % 2 == 0 ? coh_callq_work(s->calls) || coh_recoverq_work(s->recoverq)
@@ -1721,6 +1795,7 @@ static void shard_free(coh_node_t *node)
     coh_callq_free(s->calls);
     free(s->turns);
     coh_reads_free(s->reads);
+    coh_moves_free(s->moves);
     coh_recoverq_free(s->recoverq);
     coh_codes_free(s->codes);
     coh_mvstore_free(s->mv);
@@ -1765,6 +1840,7 @@ coh_err_t coh_shard_new(coh_shard_t **out,
         return COH_EINVAL;
     }
     coh_recovery_t found;
+    coh_err_t rc;
     COH_TRY(coh_recovery_scan(kv, &found, err_text));
     coh_shard_t *s = coh_calloc(1, sizeof(*s));
     s->node.ops    = &shard_ops;
@@ -1788,6 +1864,7 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     s->flush   = coh_flush_new(s->mv, s->codes, env);
     s->queries = coh_queries_new(s->mv, s->past, s->codes, env);
     s->reads   = coh_reads_new(s->mv, s->past, s->codes, env, TAG_READS);
+    s->moves   = coh_moves_new(env, kv, &s->directory, s->past, TAG_MOVE);
     s->tries   = coh_tries_new(kv,
                              env,
                              &(coh_tries_limits_t){.cache_bytes    = config->state_trie_cache_bytes,
@@ -1803,7 +1880,16 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     s->reader   = coh_wire_reader_new();
     s->kept_reader = coh_wire_reader_new();
     s->flush_us    = env->mono_us(env);
-    *out           = s;
+    rc             = coh_moves_scan(s->moves);
+    if (rc != COH_OK) {
+        coh_buf_printf(err_text,
+                       "the note of accounts that moved (META node/move) cannot be used: %s; "
+                       "restore this rank's directory from a backup",
+                       coh_err_str(rc));
+        shard_free(&s->node);
+        return rc;
+    }
+    *out = s;
     return COH_OK;
 }
 

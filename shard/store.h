@@ -3,6 +3,7 @@
    the flat table with the redo records flushed+1..c laid over it, in order; records above c are of undecided blocks.
 
    META guest/address         generation (be32) of an account whose storage's trie is here and which lives elsewhere, once it was wiped (guests.h)
+   META node/move             accounts that are on the move, until that is settled (moves.h)
    META node/shard            what the flat tables hold: format, rank count, directory epoch, flushed block
    REDO be64(block)           version, block, changes (kind, whether storage was wiped, whether it is a guest's, address[, generation, slot], flat value), new code, checksum
    ACCOUNTS address           flags (1), nonce (8, little-endian)[, generation (4, little-endian)][, code hash (32)], balance (big-endian, no leading zeros)

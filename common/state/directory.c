@@ -140,6 +140,15 @@ coh_err_t coh_directory_pin(coh_directory_t *dir, coh_addr_t const *addr, uint32
     return COH_OK;
 }
 
+void coh_directory_copy(coh_directory_t *out, coh_directory_t const *dir)
+{
+    *out = *dir;
+    if (dir->overrides != NULL) {
+        size_t size    = (dir->override_mask + 1) * sizeof(*dir->overrides);
+        out->overrides = memcpy(coh_calloc(1, size), dir->overrides, size);
+    }
+}
+
 void coh_directory_free(coh_directory_t *dir)
 {
     free(dir->overrides);

@@ -87,6 +87,9 @@ static inline uint32_t coh_directory_owner(coh_directory_t const *dir,
    Returns: COH_OK; COH_ETOOBIG there are COH_DIRECTORY_OVERRIDE_MAX overrides; COH_EINVAL no such shard */
 coh_err_t coh_directory_pin(coh_directory_t *dir, coh_addr_t const *addr, uint32_t shard);
 
+/* coh_directory_copy makes out an independent copy; what it was is not freed. */
+void coh_directory_copy(coh_directory_t *out, coh_directory_t const *dir);
+
 /* coh_directory_free frees the overrides. */
 void coh_directory_free(coh_directory_t *dir);
 

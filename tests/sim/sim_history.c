@@ -55,6 +55,7 @@ typedef struct {
     uint64_t load_us;            /* time over which the load and the faults are spread */
     uint64_t client_us;          /* longest time between two requests */
     char pins[COH_TEST_PINS_SZ]; /* placement, or empty */
+    uint32_t move_permille;      /* of the client's turns that move accounts */
 } scenario_t;
 
 typedef struct {
@@ -124,6 +125,8 @@ struct history {
     uint32_t request_cnt;
     uint64_t request_id;
     uint64_t check_pos;
+    coh_rng_t move_rng;
+    uint32_t round_cnt; /* of moves that were begun */
 };
 
 /* ---- drawing a scenario ---- */
@@ -1261,6 +1264,32 @@ static void on_end(sim_watch_t *watch, char const *failed)
     restart_later(h);
 }
 
+/* Moves some accounts to random shards, in histories that do. Whether that is taken, and what comes of it, the cluster knows. */
+static void move_step(history_t *h)
+{
+    if (h->scenario.move_permille == 0 ||
+        coh_rng_below(&h->move_rng, 1000) >= h->scenario.move_permille || !sim_is_ready(h->sim)) {
+        return;
+    }
+    coh_override_t wanted[8];
+    size_t cnt  = 1 + (size_t)coh_rng_below(&h->move_rng, COH_CNT(wanted));
+    size_t kept = 0;
+    for (size_t i = 0; i < cnt; i++) {
+        uint32_t account = (uint32_t)coh_rng_below(&h->move_rng, known_account_cnt(h));
+        wanted[kept]     = (coh_override_t){
+                .addr  = known_account(h, account),
+                .shard = (uint16_t)coh_rng_below(&h->move_rng, h->scenario.sim.shard_cnt)};
+        bool is_new = true;
+        for (size_t k = 0; k < kept; k++) {
+            is_new = is_new && !coh_addr_eq(&wanted[k].addr, &wanted[kept].addr);
+        }
+        kept += is_new;
+    }
+    coh_err_t err = coh_coordinator_move(sim_coordinator(h->sim), wanted, kept);
+    sim_after_call(h->sim);
+    h->round_cnt += err == COH_OK;
+}
+
 static void client_timer(history_t *h)
 {
     sim_t *sim = h->sim;
@@ -1275,6 +1304,7 @@ static void client_timer(history_t *h)
                                        : "down");
         return;
     }
+    move_step(h);
     switch (h->phase) {
     case PHASE_LOAD:
         if (sim_is_running(sim)) {
@@ -1391,6 +1421,10 @@ void sim_history_run(sim_history_result_t *out,
     scenario_t *s = &h->scenario;
     draw_scenario(s, params, &h->rng, gen);
     draw_pins(s, params->seed, gen);
+    coh_rng_seed(&h->move_rng, params->seed ^ UINT64_C(0x6d6f766573));
+    if (s->sim.shard_cnt > 1 && coh_rng_percent(&h->move_rng, 50)) {
+        s->move_permille = (uint32_t)coh_rng_below(&h->move_rng, 200);
+    }
     if (params->verbose) {
         print_scenario(s);
     }

@@ -297,7 +297,7 @@ static void wire_round_trip_of_every_message(void **state)
     coh_buf_t out        = COH_BUF_INIT;
     coh_wire_reader_t *r = coh_wire_reader_new();
     for (int round = 0; round < 100; round++) {
-        coh_msg_t sent[32];
+        coh_msg_t sent[48];
         coh_msg_t got;
         coh_envelope_t env;
         assert_true(coh_test_msg_cnt <= COH_CNT(sent));
