@@ -425,7 +425,8 @@ void coh_co_launch_patch(coh_coordinator_t *c, coh_buf_t *raw, uint32_t cnt)
 /* try_launch starts the next block if the pipeline and what there is to do allow it. */
 static bool try_launch(coh_coordinator_t *c)
 {
-    if (c->state != COH_CO_RUNNING || coh_chain_is_behind(c->chain) ||
+    if (c->state != COH_CO_RUNNING || c->moves.state != COH_MOVES_NONE ||
+        coh_chain_is_behind(c->chain) ||
         !coh_commit_may_begin(&c->commit, (uint32_t)c->config->block_depth) ||
         (c->dev != NULL && coh_co_dev_holds_blocks(c))) {
         return false;
@@ -854,6 +855,96 @@ static void step(coh_coordinator_t *c,
     coh_metric_set(c->metrics, COH_M_chain_inflight, c->commit.next - c->commit.undecided);
 }
 
+/* ---- moves ---- */
+
+coh_err_t coh_coordinator_move(coh_coordinator_t *c, coh_override_t const *wanted, size_t cnt)
+{
+    if (c->state != COH_CO_RUNNING || c->stop_wanted) {
+        return COH_ECLOSED;
+    }
+    COH_TRY(coh_co_moves_want(&c->moves, &c->recovery.dir, wanted, cnt));
+    c->moves.since_us = c->env->mono_us(c->env);
+    return COH_OK;
+}
+
+static void set_placement_metrics(coh_coordinator_t *c)
+{
+    coh_metric_set(c->metrics, COH_M_placement_epoch, c->recovery.dir.epoch);
+    coh_metric_set(c->metrics, COH_M_placement_override, c->recovery.dir.override_cnt);
+}
+
+/* begin_move sends MOVE once nothing is under way. */
+static bool begin_move(coh_coordinator_t *c)
+{
+    if (c->moves.state != COH_MOVES_DRAINING || !coh_commit_is_quiet(&c->commit)) {
+        return false;
+    }
+    coh_co_moves_begin(&c->moves);
+    coh_msg_move_t m = {.round = c->moves.round, .epoch = c->moves.next.epoch};
+    m.moves.v        = c->moves.v;
+    m.moves.cnt      = (uint32_t)c->moves.cnt;
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        coh_wire_put_move(coh_co_outbox(c, s), &m);
+    }
+    return true;
+}
+
+static void end_move(coh_coordinator_t *c)
+{
+    coh_co_moves_end(&c->moves);
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        coh_wire_put_move_end(
+            coh_co_outbox(c, s),
+            &(coh_msg_move_end_t){.round = c->moves.round, .committed = c->moves.commits});
+    }
+}
+
+static void on_move_vote(coh_coordinator_t *c, uint32_t shard, coh_msg_move_vote_t const *m)
+{
+    bool all;
+    if (coh_co_moves_vote(&c->moves, shard, m, &all) != COH_OK) {
+        fail_rank(c, shard + 1, "MOVE_VOTE", "not asked for");
+        return;
+    }
+    if (all && c->moves.commits) {
+        coh_disk_req_t *req = coh_recovery_move(&c->recovery, &c->moves.next);
+        req->tag            = COH_CO_DISK_DIRECTORY;
+        c->env->disk(c->env, req);
+    } else if (all) {
+        coh_metric_add(c->metrics, COH_M_placement_round_refused, 1);
+        end_move(c);
+    }
+}
+
+/* The directory is durable: from here on it counts. */
+static void on_move_decided(coh_coordinator_t *c)
+{
+    coh_directory_free(&c->recovery.dir);
+    c->recovery.dir = c->moves.next;
+    c->moves.next   = (coh_directory_t){0};
+    coh_metric_add(c->metrics, COH_M_placement_moves, c->moves.cnt);
+    set_placement_metrics(c);
+    COH_LOG_INF(MOD,
+                "accounts moved",
+                "accounts=%zu epoch=%" PRIu64 " overrides=%u",
+                c->moves.cnt,
+                c->recovery.dir.epoch,
+                c->recovery.dir.override_cnt);
+    end_move(c);
+}
+
+static void on_moved(coh_coordinator_t *c, uint32_t shard, coh_msg_moved_t const *m)
+{
+    bool all;
+    if (coh_co_moves_moved(&c->moves, shard, m, &all) != COH_OK) {
+        fail_rank(c, shard + 1, "MOVED", "not asked for");
+    } else if (all) {
+        coh_metric_add(c->metrics,
+                       COH_M_placement_stopped,
+                       (c->env->mono_us(c->env) - c->moves.since_us) * 1000);
+    }
+}
+
 /* ---- messages of shards ---- */
 
 static void on_hello(coh_coordinator_t *c, uint32_t shard, coh_msg_hello_t const *m)
@@ -883,16 +974,16 @@ static bool welcome(coh_coordinator_t *c)
     if (!c->identity_durable) {
         return false;
     }
-    coh_buf_t buckets = COH_BUF_INIT;
-    coh_directory_encode(&buckets, &c->recovery.dir);
+    coh_buf_t directory = COH_BUF_INIT;
+    coh_directory_encode(&directory, &c->recovery.dir);
     for (uint32_t s = 0; s < c->shard_cnt; s++) {
-        coh_msg_welcome_t msg = {.head    = c->recovery.head,
-                                 .epoch   = c->recovery.dir.epoch,
-                                 .buckets = coh_buf_bytes(&buckets),
-                                 .hashes  = coh_buf_bytes(&c->recovery.hashes)};
+        coh_msg_welcome_t msg = {.head      = c->recovery.head,
+                                 .epoch     = c->recovery.dir.epoch,
+                                 .directory = coh_buf_bytes(&directory),
+                                 .hashes    = coh_buf_bytes(&c->recovery.hashes)};
         coh_wire_put_welcome(coh_co_outbox(c, s), &msg);
     }
-    coh_buf_free(&buckets);
+    coh_buf_free(&directory);
     coh_buf_free(&c->recovery.hashes);
     c->state = COH_CO_RECOVERING;
     return true;
@@ -1224,6 +1315,8 @@ static void dispatch(coh_coordinator_t *c, uint32_t shard, coh_msg_t const *m)
         step(c, &ev, shard + 1, name);
         break;
     }
+    case COH_MSG_MOVE_VOTE: on_move_vote(c, shard, &m->u.move_vote); break;
+    case COH_MSG_MOVED: on_moved(c, shard, &m->u.moved); break;
     case COH_MSG_ANSWER:
         if (coh_lookups_answer(&c->lookups, shard, &m->u.answer) != COH_OK) {
             fail_rank(
@@ -1339,11 +1432,16 @@ static void on_disk_done(coh_node_t *node, coh_disk_req_t *req)
         return;
     }
     if (err != COH_OK) {
-        static char const *const what[] = {"identity", "decision record", "transaction index"};
+        static char const *const what[] = {[COH_CO_DISK_IDENTITY]  = "identity",
+                                           [COH_CO_DISK_DECISION]  = "decision record",
+                                           [COH_CO_DISK_INDEX]     = "transaction index",
+                                           [COH_CO_DISK_DIRECTORY] = "directory"};
         /* Of a decision nobody knows now whether it will be there after a restart: nothing is sent (commit.h). */
         fail(c, "writing the %s failed: %s", what[tag], coh_err_str(err));
     } else if (tag == COH_CO_DISK_IDENTITY) {
         c->identity_durable = true;
+    } else if (tag == COH_CO_DISK_DIRECTORY) {
+        on_move_decided(c);
     } else if (tag == COH_CO_DISK_DECISION) {
         c->abort_cnt = 0;
         step(c, &(coh_commit_event_t){.kind = COH_COMMIT_EV_WRITTEN, .block = arg}, 0, "decision");
@@ -1353,7 +1451,11 @@ static void on_disk_done(coh_node_t *node, coh_disk_req_t *req)
 /* drain goes on with stopping; true if it did something. */
 static bool drain(coh_coordinator_t *c)
 {
-    if (!coh_commit_is_quiet(&c->commit) || !coh_chain_is_flushed(c->chain)) {
+    if (c->moves.state == COH_MOVES_DRAINING) {
+        coh_co_moves_cancel(&c->moves);
+    }
+    if (c->moves.state != COH_MOVES_NONE || !coh_commit_is_quiet(&c->commit) ||
+        !coh_chain_is_flushed(c->chain)) {
         return false;
     }
     for (uint32_t s = 0; s < c->shard_cnt; s++) {
@@ -1385,6 +1487,7 @@ static bool on_tick(coh_node_t *node)
     case COH_CO_STOPPING: break;
     }
     any |= coh_admission_poll(c->admission);
+    any |= begin_move(c);
     any |= try_launch(c);
     if (c->dev != NULL && c->state == COH_CO_RUNNING) {
         any |= coh_co_dev_poll(c);
@@ -1440,6 +1543,7 @@ static void free_coordinator(coh_coordinator_t *c)
     coh_state_roots_free(c->roots);
     coh_bucket_nodes_free(&c->start_nodes);
     coh_chain_free(c->chain);
+    coh_co_moves_fini(&c->moves);
     coh_settle_fini(&c->settle);
     coh_commit_fini(&c->commit);
     coh_wire_reader_free(c->reader);
@@ -1449,6 +1553,7 @@ static void free_coordinator(coh_coordinator_t *c)
     free(c->peers);
     free(c->last_redo);
     coh_buf_free(&c->recovery.hashes);
+    coh_directory_free(&c->recovery.dir);
     coh_buf_free(&c->failure);
     coh_buf_free(&c->abort_reason);
     coh_buf_free(&c->send_txs);
@@ -1548,6 +1653,8 @@ static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
                    &c->recovery.dir,
                    coh_co_outbox,
                    c);
+    coh_co_moves_init(&c->moves, c->shard_cnt);
+    set_placement_metrics(c);
     coh_settle_init(&c->settle, c->shard_cnt);
     coh_commit_init(&c->commit, c->shard_cnt, c->recovery.head);
     c->gateway = coh_gateway_new(

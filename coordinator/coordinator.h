@@ -9,6 +9,7 @@
 #include "common/config/config.h"
 #include "common/config/genesis.h"
 #include "common/node/env.h"
+#include "common/state/directory.h"
 #include "coordinator/import.h"
 
 typedef struct coh_coordinator coh_coordinator_t;
@@ -63,6 +64,10 @@ coh_err_t coh_coordinator_import(coh_coordinator_t *c,
                                  coh_import_block_t const *block,
                                  coh_import_done_fn *done,
                                  void *arg);
+
+/* coh_coordinator_move brings accounts to other shards (bucket of wanted does not count), with all that they have, between blocks: no block begins until that is done, or a shard has refused it.
+   Returns: COH_OK: it is under way; COH_ENOTFOUND they are all there; COH_EBUSY others are being moved; COH_ETOOBIG too many; COH_EINVAL no such shard; COH_ECLOSED not running */
+coh_err_t coh_coordinator_move(coh_coordinator_t *c, coh_override_t const *wanted, size_t cnt);
 
 /* coh_coordinator_status_json appends the whole cluster's status as one JSON object (STATS of all ranks included); communication thread. */
 void coh_coordinator_status_json(coh_coordinator_t *c, coh_buf_t *out);

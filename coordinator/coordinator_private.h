@@ -15,6 +15,7 @@
 #include "coordinator/gateway/gateway.h"
 #include "coordinator/import.h"
 #include "coordinator/lookup.h"
+#include "coordinator/moves.h"
 #include "coordinator/pool.h"
 #include "coordinator/produce.h"
 #include "coordinator/recent.h"
@@ -53,6 +54,7 @@ typedef enum {
     COH_CO_DISK_ASK,    /* for an ask */
     COH_CO_DISK_BACKUP, /* this and the next: see backup.h */
     COH_CO_DISK_MANIFEST,
+    COH_CO_DISK_DIRECTORY,
 } coh_co_disk_tag_t;
 
 /* A block under way, from BLOCK to COMMIT. */
@@ -142,6 +144,7 @@ struct coh_coordinator {
     coh_ids_t proofs;            /* under way */
     coh_ids_t supposals;         /* likewise */
 
+    coh_co_moves_t moves;
     coh_settle_t settle; /* of the executing block */
     coh_commit_t commit;
     coh_flight_t flights[COH_COMMIT_WINDOW]; /* by number modulo the window */

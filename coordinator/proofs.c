@@ -28,7 +28,7 @@ static void free_proof(proof_t *p)
     free(p);
 }
 
-/* begin asks the owner; of says for whom, of what account, and how many slots, which are copied. Returns: COH_OK; COH_ETOOBIG, COH_ENOTFOUND, with *why */
+/* begin asks the owner of its bucket; of says for whom, of what account, and how many slots, which are copied. Returns: COH_OK; COH_ETOOBIG, COH_ENOTFOUND, with *why */
 static coh_err_t begin(coh_coordinator_t *c,
                        proof_t const *of,
                        coh_u256_t const *slots,
@@ -49,7 +49,7 @@ static coh_err_t begin(coh_coordinator_t *c,
     proof_t *p           = coh_calloc(1, sizeof(*p));
     *p                   = *of;
     p->block             = of->block == HEAD ? head : of->block;
-    p->shard             = coh_directory_owner(&c->recovery.dir, &of->addr, bucket);
+    p->shard             = coh_directory_shard(&c->recovery.dir, bucket); /* it has the tries */
     p->slots             = coh_calloc((size_t)cnt + 1, sizeof(*p->slots));
     for (uint32_t i = 0; i < cnt; i++) {
         p->slots[i]  = slots[i];

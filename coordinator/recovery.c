@@ -23,12 +23,12 @@
 
 static coh_bytes_t text_key(char const *key) { return coh_bytes(key, strlen(key)); }
 
-static void put_identity(uint8_t out[IDENTITY_SZ], coh_recovery_t const *rec)
+static void put_identity(uint8_t out[IDENTITY_SZ], coh_recovery_t const *rec, uint64_t epoch)
 {
     coh_store_u32_le(out, FORMAT);
     coh_store_u32_le(out + 4, rec->rank_cnt);
     coh_store_u64_le(out + 8, rec->chain_id);
-    coh_store_u64_le(out + 16, rec->dir.epoch);
+    coh_store_u64_le(out + 16, epoch);
     memcpy(out + 24, rec->genesis.b, 32);
 }
 
@@ -302,6 +302,7 @@ coh_err_t coh_recovery_open(coh_recovery_t *out,
         }
         coh_chain_free(out->chain);
         free(out->last_redo);
+        coh_directory_free(&out->dir);
         coh_buf_free(&out->hashes);
         *out = (coh_recovery_t){0};
     }
@@ -309,15 +310,15 @@ coh_err_t coh_recovery_open(coh_recovery_t *out,
 }
 
 /* Adds identity and directory. */
-static void put_layout(coh_kv_batch_t *batch, coh_recovery_t const *rec)
+static void put_layout(coh_kv_batch_t *batch, coh_recovery_t const *rec, coh_directory_t const *of)
 {
     uint8_t id[IDENTITY_SZ];
-    put_identity(id, rec);
+    put_identity(id, rec, of->epoch);
     coh_kv_batch_put(batch, COH_KV_META, text_key(IDENTITY_KEY), coh_bytes(id, sizeof(id)));
     uint8_t key[8];
-    coh_store_u64_be(key, rec->dir.epoch);
+    coh_store_u64_be(key, of->epoch);
     coh_buf_t dir = COH_BUF_INIT;
-    coh_directory_encode(&dir, &rec->dir);
+    coh_directory_encode(&dir, of);
     coh_kv_batch_put(batch, COH_KV_DIRECTORY, coh_bytes(key, sizeof(key)), coh_buf_bytes(&dir));
     coh_buf_free(&dir);
 }
@@ -325,7 +326,17 @@ static void put_layout(coh_kv_batch_t *batch, coh_recovery_t const *rec)
 coh_disk_req_t *coh_recovery_identity(coh_recovery_t const *rec)
 {
     coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, 0, 0);
-    put_layout(&req->batch, rec);
+    put_layout(&req->batch, rec, &rec->dir);
+    return req;
+}
+
+coh_disk_req_t *coh_recovery_move(coh_recovery_t const *rec, coh_directory_t const *next)
+{
+    coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, 0, 0);
+    put_layout(&req->batch, rec, next);
+    uint8_t key[8];
+    coh_store_u64_be(key, rec->dir.epoch);
+    coh_kv_batch_delete(&req->batch, COH_KV_DIRECTORY, coh_bytes(key, sizeof(key)));
     return req;
 }
 
@@ -340,7 +351,7 @@ void coh_recovery_relayout(coh_kv_batch_t *batch,
         .chain_id = genesis->chain_id,
         .genesis  = genesis->identity,
     };
-    put_layout(batch, &rec);
+    put_layout(batch, &rec, dir);
     uint8_t since[SINCE_SZ];
     coh_store_u32_le(since, FORMAT);
     coh_store_u64_le(since + 4, head);
@@ -394,7 +405,9 @@ coh_err_t coh_recovery_check_hello(coh_recovery_t const *rec,
         return unfit(
             err_text, rank, "ranks in the layout of its data", hello->rank_cnt, rec->rank_cnt);
     }
-    if (hello->rank_cnt != 0 && hello->epoch != rec->dir.epoch) {
+    /* A shard may not have heard of the last move's decision. */
+    if (hello->rank_cnt != 0 && hello->epoch != rec->dir.epoch &&
+        hello->epoch + 1 != rec->dir.epoch) {
         return unfit(err_text, rank, "directory epoch of its data", hello->epoch, rec->dir.epoch);
     }
     if (hello->flushed > rec->head) {

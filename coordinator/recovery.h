@@ -52,6 +52,9 @@ coh_err_t coh_recovery_open(coh_recovery_t *out,
 /* coh_recovery_identity is the synced write of format, identity and directory for a fresh store; the caller's. */
 coh_disk_req_t *coh_recovery_identity(coh_recovery_t const *rec);
 
+/* coh_recovery_move is the synced write that makes next the directory in place of rec's, which it deletes; the caller's. */
+coh_disk_req_t *coh_recovery_move(coh_recovery_t const *rec, coh_directory_t const *next);
+
 /* coh_recovery_relayout adds to batch what makes dir the layout of a stopped cluster's coordinator, whose shards all hold the state of block head in their flat tables and
    have no redo records: identity, directory, and that what decision records up to head say of redo records is of the layout before. rank_cnt is dir's shards and one. */
 void coh_recovery_relayout(coh_kv_batch_t *batch,

@@ -21,6 +21,7 @@ struct coh_flush {
     coh_mv_item_t *items;
     size_t cnt;
     coh_code_list_t list;
+    coh_kv_batch_t besides;
     coh_disk_req_t *reqs[COH_FLUSH_REQ_MAX]; /* built by the worker; handed out by poll */
     coh_disk_req_t *pages;                   /* NULL: not there yet */
     uint32_t req_cnt;                        /* then those that are not back */
@@ -32,6 +33,7 @@ coh_flush_t *coh_flush_new(coh_mvstore_t *mv, coh_codes_t *codes, coh_env_t *env
     f->mv          = mv;
     f->codes       = codes;
     f->env         = env;
+    coh_kv_batch_init(&f->besides);
     return f;
 }
 
@@ -46,6 +48,7 @@ void coh_flush_free(coh_flush_t *f)
         }
         free(f->items);
         free(f->list.v);
+        coh_kv_batch_free(&f->besides);
         free(f);
     }
 }
@@ -78,13 +81,18 @@ uint32_t coh_flush_requests(coh_disk_req_t *req[COH_FLUSH_REQ_MAX],
     return req_cnt;
 }
 
-void coh_flush_begin(coh_flush_t *f, coh_store_mark_t const *mark, coh_code_list_t *codes)
+void coh_flush_begin(coh_flush_t *f,
+                     coh_store_mark_t const *mark,
+                     coh_code_list_t *codes,
+                     coh_kv_batch_t *besides)
 {
     COH_ASSERT(!coh_flush_is_running(f));
     COH_ASSERT(f->pages == NULL);
     f->mark = *mark;
     f->cnt  = coh_mv_flush_begin(f->mv, &f->items);
     coh_code_list_move(&f->list, codes);
+    f->besides = *besides;
+    coh_kv_batch_init(besides);
     atomic_store(&f->state, FLUSH_QUEUED);
     f->env->wake_workers(f->env);
 }
@@ -104,6 +112,8 @@ bool coh_flush_work(coh_flush_t *f)
         COH_ASSERT(here); /* it is pinned */
         coh_store_put_code(batch, &f->list.v[i], code);
     }
+    coh_kv_batch_append(batch, &f->besides);
+    coh_kv_batch_free(&f->besides);
     coh_store_put_mark(batch, &f->mark);
     coh_store_drop_redo(batch, 0, f->mark.flushed);
     free(f->items);

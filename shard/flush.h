@@ -29,8 +29,11 @@ void coh_flush_free(coh_flush_t *f);
 
 bool coh_flush_is_running(coh_flush_t const *f);
 /* coh_flush_begin takes all dirty entries, and the code of committed blocks that is not on disk (codes is empty afterwards); mark is what the
-   flat tables will hold, with flushed the committed block. */
-void coh_flush_begin(coh_flush_t *f, coh_store_mark_t const *mark, coh_code_list_t *codes);
+   flat tables will hold, with flushed the committed block; besides is written with it, and empty afterwards. */
+void coh_flush_begin(coh_flush_t *f,
+                     coh_store_mark_t const *mark,
+                     coh_code_list_t *codes,
+                     coh_kv_batch_t *besides);
 /* Sorts and builds the batch, if that is to be done. */
 bool coh_flush_work(coh_flush_t *f);
 /* coh_flush_pages gives what the tries have to write with this flush (from coh_tries_take; taken), which waits for it. */

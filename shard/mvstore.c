@@ -393,6 +393,20 @@ static size_t query_room(coh_mvstore_t *mv)
     return used < slots ? slots - used : 0;
 }
 
+static void remove_entry(coh_mvstore_t *mv, uint32_t idx)
+{
+    entry_t *e     = &mv->entries[idx];
+    uint32_t *link = &mv->buckets[hash_key(mv, &e->key) & mv->bucket_mask];
+    while (*link != idx) {
+        link = &mv->entries[*link].next;
+    }
+    *link          = e->next;
+    e->state       = STATE_FREE;
+    e->next        = mv->free_first;
+    mv->free_first = idx;
+    mv->entry_cnt--;
+}
+
 /* One step of the clock hand: evicts the entry there if nothing depends on it and nobody used it since the hand last came by
    (then it loses that chance if take_chances). No worker is inside. */
 static void step_clock(coh_mvstore_t *mv, bool take_chances)
@@ -408,16 +422,19 @@ static void step_clock(coh_mvstore_t *mv, bool take_chances)
         e->recent = !take_chances;
         return;
     }
-    uint32_t *link = &mv->buckets[hash_key(mv, &e->key) & mv->bucket_mask];
-    while (*link != idx) {
-        link = &mv->entries[*link].next;
-    }
-    *link          = e->next;
-    e->state       = STATE_FREE;
-    e->next        = mv->free_first;
-    mv->free_first = idx;
-    mv->entry_cnt--;
+    remove_entry(mv, idx);
     coh_metric_add(mv->metrics, COH_M_mvstore_evicted, 1);
+}
+
+void coh_mv_forget(coh_mvstore_t *mv, bool (*picked)(void *arg, coh_addr_t const *addr), void *arg)
+{
+    for (uint32_t idx = 1; idx <= mv->fresh; idx++) {
+        entry_t const *e = &mv->entries[idx];
+        if (e->state == STATE_READY && picked(arg, &e->key.addr)) {
+            COH_ASSERT(!e->dirty && !e->flushing && e->undecided == 0 && e->waiters == NULL);
+            remove_entry(mv, idx);
+        }
+    }
 }
 
 bool coh_mv_query_begin(coh_mvstore_t *mv, size_t key_cnt)
@@ -1288,6 +1305,13 @@ static int compare_steps(void const *a, void const *b)
     return compare_idx(&((coh_mv_step_t const *)a)->tx_idx, &((coh_mv_step_t const *)b)->tx_idx);
 }
 
+void coh_mv_sort_steps(coh_mv_step_t *steps, size_t cnt)
+{
+    if (cnt != 0) {
+        qsort(steps, cnt, sizeof(*steps), compare_steps);
+    }
+}
+
 size_t coh_mv_trail(coh_mvstore_t *mv, coh_mv_step_t **out)
 {
     trail_t trail     = {0};
@@ -1296,9 +1320,7 @@ size_t coh_mv_trail(coh_mvstore_t *mv, coh_mv_step_t **out)
     for (uint32_t i = 0; i < cnt; i++) {
         add_steps(mv, &arena, &trail, &mv->entries[mv->touched[i]]);
     }
-    if (trail.cnt != 0) {
-        qsort(trail.v, trail.cnt, sizeof(*trail.v), compare_steps);
-    }
+    coh_mv_sort_steps(trail.v, trail.cnt);
     coh_arena_free(&arena);
     *out = trail.v;
     return trail.cnt;

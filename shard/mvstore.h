@@ -138,6 +138,8 @@ typedef struct {
     coh_key_t key;
     coh_value_t value;
     bool wiped; /* the account's storage was wiped by one of these changes */
+    bool
+        is_guest; /* of an account of this shard's buckets that lives elsewhere: for the tries only (guests.h) */
 } coh_mv_item_t;
 
 /* One changed key of a settled block. */
@@ -165,6 +167,8 @@ typedef struct {
 /* coh_mv_trail lists what each transaction changed, ascending by tx_idx; tips are among it only where fees are exact. The caller's, free(). Under the conditions
    of coh_mv_settle, before it. Cost: for each version the sum of those below it */
 size_t coh_mv_trail(coh_mvstore_t *mv, coh_mv_step_t **out);
+/* coh_mv_sort_steps puts steps in ascending order by tx_idx. */
+void coh_mv_sort_steps(coh_mv_step_t *steps, size_t cnt);
 
 /* coh_mv_settle makes the block's versions the latest state and lists the changes. coinbase (may be NULL) gets credit on top, and if it is
    empty then, it is removed (EIP-161); it must have been touched. No worker is inside; no estimate, waiter or load is left. */
@@ -200,6 +204,9 @@ coh_mv_status_t coh_mv_committed(coh_mvstore_t *mv,
 /* coh_mv_peek: the committed value of a key that is in memory; false: it is not, or is being loaded, and lies on disk as it was committed last. Brings nothing into memory
    and waits for nothing. Communication thread. */
 bool coh_mv_peek(coh_mvstore_t *mv, coh_key_t const *key, coh_value_t *out);
+
+/* coh_mv_forget takes the accounts that picked says, and their slots, out of memory. No block executes, no load is under way; none of their entries is dirty or of an undecided block. */
+void coh_mv_forget(coh_mvstore_t *mv, bool (*picked)(void *arg, coh_addr_t const *addr), void *arg);
 
 /* Flushing. coh_mv_flush_begin copies all dirty entries (unsorted) into *out (owned by the caller; malloc) with their committed values as of block;
    coh_mv_flush_end marks those clean that no later block has changed. */

@@ -29,6 +29,12 @@ typedef struct {
 _Static_assert(CHUNK * sizeof(change_t) <= CHUNK_BYTES, "a chunk is a page");
 _Static_assert(sizeof(change_t) == 104, "state-past-bytes is documented by it");
 
+/* An account that came at block since. */
+typedef struct {
+    coh_addr_t addr;
+    uint64_t since;
+} came_t;
+
 struct coh_past {
     uint64_t head;
     uint64_t floor; /* blocks floor + 1..head are held */
@@ -44,6 +50,8 @@ struct coh_past {
     uint64_t chunk_cnt;
     change_t *spare[SPARE_MAX];
     uint32_t spare_cnt;
+    came_t *came; /* owned; by address */
+    size_t came_cnt;
     uint64_t held;  /* chunks */
     bool overflown; /* the block at the head has more changes than fit: none of them is held */
 };
@@ -92,6 +100,7 @@ void coh_past_free(coh_past_t *past)
     free(past->chunks);
     free(past->firsts);
     free(past->buckets);
+    free(past->came);
     free(past);
 }
 
@@ -210,6 +219,50 @@ void coh_past_add(coh_past_t *past, uint64_t hash, coh_key_t const *key, coh_val
     *bucket = (uint32_t)past->next++;
 }
 
+static int compare_came(void const *a, void const *b)
+{
+    return memcmp(((came_t const *)a)->addr.b, ((came_t const *)b)->addr.b, sizeof(coh_addr_t));
+}
+
+void coh_past_forget(coh_past_t *past, coh_addr_t const *addrs, size_t cnt)
+{
+    came_t *all = coh_calloc(past->came_cnt + cnt + 1, sizeof(*all));
+    size_t n    = 0;
+    for (size_t i = 0; i < past->came_cnt; i++) {
+        if (past->came[i].since > past->floor) {
+            all[n++] = past->came[i];
+        }
+    }
+    for (size_t i = 0; i < cnt; i++) {
+        all[n++] = (came_t){.addr = addrs[i], .since = past->head};
+    }
+    if (n != 0) {
+        qsort(all, n, sizeof(*all), compare_came);
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (kept != 0 && coh_addr_eq(&all[kept - 1].addr, &all[i].addr)) {
+            all[kept - 1].since = COH_MAX(all[kept - 1].since, all[i].since);
+        } else {
+            all[kept++] = all[i];
+        }
+    }
+    free(past->came);
+    past->came     = all;
+    past->came_cnt = kept;
+}
+
+/* Whether the key's account was elsewhere at block. */
+static bool came_after(coh_past_t const *past, coh_key_t const *key, uint64_t block)
+{
+    came_t wanted = {.addr = key->addr};
+    came_t const *came =
+        past->came_cnt == 0
+            ? NULL
+            : bsearch(&wanted, past->came, past->came_cnt, sizeof(*past->came), compare_came);
+    return came != NULL && block < came->since;
+}
+
 uint64_t coh_past_head(coh_past_t const *past) { return past->head; }
 
 uint64_t coh_past_first(coh_past_t const *past) { return past->floor; }
@@ -231,6 +284,9 @@ coh_past_status_t coh_past_find(coh_past_t const *past,
     }
     if (block >= past->head) {
         return COH_PAST_PRESENT;
+    }
+    if (came_after(past, key, block)) {
+        return COH_PAST_GONE;
     }
     uint64_t start      = past->firsts[(block + 1) % (past->block_max + 1)];
     change_t const *hit = NULL;

@@ -28,6 +28,10 @@ uint64_t coh_past_hash(coh_past_t const *past, coh_key_t const *key);
 void coh_past_prefetch(coh_past_t const *past, uint64_t hash);
 void coh_past_add(coh_past_t *past, uint64_t hash, coh_key_t const *key, coh_value_t const *old);
 
+/* coh_past_forget: of these accounts (each once) and their storage nothing before the head is known, for they came from another shard: they are GONE below that. Remembered until all
+   blocks up to the head are forgotten. Cost: that of sorting all such */
+void coh_past_forget(coh_past_t *past, coh_addr_t const *addrs, size_t cnt);
+
 uint64_t coh_past_head(coh_past_t const *past);
 /* coh_past_first is the lowest block that can be asked for. */
 uint64_t coh_past_first(coh_past_t const *past);

@@ -85,6 +85,8 @@ void coh_queries_free(coh_queries_t *q)
     }
 }
 
+bool coh_queries_is_idle(coh_queries_t const *q) { return q->first == NULL && q->loading == NULL; }
+
 static void answer(coh_queries_t *q, query_t *query)
 {
     coh_msg_answer_t m = {.query = query->id, .block = query->block, .gone = query->is_gone};

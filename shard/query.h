@@ -24,6 +24,8 @@ void coh_queries_free(coh_queries_t *q);
 coh_err_t coh_queries_add(coh_queries_t *q, coh_msg_query_t const *m);
 /* A waiter of this module's came back. */
 void coh_queries_on_loaded(coh_queries_t *q, coh_waiter_t const *waiter);
+/* True if no query is under way. */
+bool coh_queries_is_idle(coh_queries_t const *q);
 /* coh_queries_poll tries those again for which there was no room. */
 void coh_queries_poll(coh_queries_t *q);
 

@@ -34,8 +34,9 @@ struct coh_reads {
     coh_env_t *env;
     uint32_t tag;
     uint32_t remote_cnt;
-    read_t *early;   /* of blocks that are not committed here yet */
-    read_t *waiting; /* for the next request */
+    uint32_t disk_cnt; /* requests under way */
+    read_t *early;     /* of blocks that are not committed here yet */
+    read_t *waiting;   /* for the next request */
 };
 
 coh_reads_t *coh_reads_new(coh_mvstore_t *mv,
@@ -171,6 +172,18 @@ coh_err_t coh_reads_on_message(coh_reads_t *reads,
     return COH_OK;
 }
 
+void coh_reads_refuse(coh_reads_t *reads, uint32_t src, coh_msg_read_state_t const *m)
+{
+    coh_wire_put_state(reads->env->outbox(reads->env, src),
+                       &(coh_msg_state_t){.read = m->read, .gone = 1});
+    coh_metric_add(reads->env->metrics, COH_M_net_message_sent, 1);
+}
+
+bool coh_reads_is_idle(coh_reads_t const *reads)
+{
+    return reads->waiting == NULL && reads->disk_cnt == 0;
+}
+
 /* Takes those of early whose block has come. */
 static void take_early(coh_reads_t *reads)
 {
@@ -243,6 +256,7 @@ static bool ask_disk(coh_reads_t *reads, coh_kv_table_t table)
     }
     req->table = table;
     req->tag   = reads->tag;
+    reads->disk_cnt++;
     reads->env->disk(reads->env, req);
     return true;
 }
@@ -280,6 +294,7 @@ static coh_err_t take(coh_reads_t *reads, read_t const *r, coh_bytes_t in, bool 
 
 coh_err_t coh_reads_on_disk(coh_reads_t *reads, coh_disk_req_t *req)
 {
+    reads->disk_cnt--;
     batch_t *b = (batch_t *)req;
     size_t at  = 0;
     COH_TRY(req->err);

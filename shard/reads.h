@@ -51,6 +51,12 @@ coh_err_t coh_reads_on_message(coh_reads_t *reads,
                                coh_msg_read_state_t const *m,
                                bool owned);
 
+/* coh_reads_refuse answers a READ_STATE of rank src: that state is not here. */
+void coh_reads_refuse(coh_reads_t *reads, uint32_t src, coh_msg_read_state_t const *m);
+
+/* True if no read is under way but such as wait for a block. */
+bool coh_reads_is_idle(coh_reads_t const *reads);
+
 /* coh_reads_poll hands out disk requests for what was asked; true if it did. */
 bool coh_reads_poll(coh_reads_t *reads);
 /* coh_reads_on_disk takes what a request brought; coh_disk_req_free frees it afterwards, or if it never was carried out.

@@ -19,6 +19,8 @@
 #include "shard/callq.h"
 #include "shard/executor.h"
 #include "shard/flush.h"
+#include "shard/guests.h"
+#include "shard/moves.h"
 #include "shard/participant.h"
 #include "shard/query.h"
 #include "shard/reads.h"
@@ -61,7 +63,8 @@ enum {
     TAG_PAGES,  /* of the tries, at start */
     TAG_RECOVERY_MARK,
     TAG_READS,
-    TAG_BACKUP
+    TAG_BACKUP,
+    TAG_MOVE,
 };
 
 /* At start, for genesis and redo records alike: LOADING (the flat tables and the tries get values; again for as long as there are some) ─▶ TAKING (what the tries have to write) ─▶
@@ -87,7 +90,10 @@ typedef struct {
     coh_mv_diff_t diff;
     coh_mv_step_t *trail; /* owned, until the tries take it; before Byzantium */
     size_t trail_cnt;
-    coh_code_list_t codes; /* that the diff gave to accounts */
+    coh_code_list_t codes;      /* that the diff gave to accounts */
+    coh_guest_changes_t guests; /* until the tries take them */
+    bool waits_for_hosts;       /* nothing is written before their CHANGES are here */
+    uint32_t attempt;           /* of the block */
     uint64_t serial; /* of its redo write: a late completion of an aborted one does not count */
     coh_buf_t
         nodes; /* NODES and the yes, encoded, until the redo record is durable and the tries are updated */
@@ -114,6 +120,8 @@ struct coh_shard {
     coh_buf_t fail_text; /* NUL-terminated once failed */
 
     coh_directory_t directory;
+    coh_guests_t guests;
+    coh_kv_batch_t guest_notes; /* of committed blocks: for the next flush */
     coh_mvstore_t *mv;
     coh_past_t *past;
     coh_snapshots_t *snapshots; /* of a dev chain, else NULL */
@@ -125,6 +133,7 @@ struct coh_shard {
     coh_tries_t *tries;
     coh_queries_t *queries;
     coh_reads_t *reads;
+    coh_moves_t *moves;
     coh_callq_t *calls;
     turn_t *turns; /* by worker */
     coh_recoverq_t *recoverq;
@@ -150,6 +159,8 @@ struct coh_shard {
     uint64_t reported_sent, reported_received;
     kept_list_t blocks; /* BLOCKs that wait their turn */
     kept_list_t early;  /* messages of other shards for blocks that have not begun here */
+    kept_list_t
+        hosts; /* CHANGES of blocks that are not prepared here, or of which others are missing */
 
     start_step_t step; /* while recovering */
     bool flat_done;    /* LOADING: both halves */
@@ -349,16 +360,16 @@ typedef struct {
     size_t cnt, cap;
 } items_t;
 
-static void add_item(items_t *items, coh_key_t key, coh_value_t const *value)
+static void add_item(items_t *items, coh_key_t key, coh_value_t const *value, bool is_guest)
 {
     if (items->cnt == items->cap) {
         items->cap = items->cap == 0 ? 1024 : items->cap * 2;
         items->v   = coh_realloc(items->v, items->cap * sizeof(*items->v));
     }
-    items->v[items->cnt++] = (coh_mv_item_t){.key = key, .value = *value};
+    items->v[items->cnt++] = (coh_mv_item_t){.key = key, .value = *value, .is_guest = is_guest};
 }
 
-static void add_genesis_account(items_t *items, coh_genesis_account_t const *a)
+static void add_genesis_account(items_t *items, coh_genesis_account_t const *a, bool is_guest)
 {
     coh_value_t value = {.word = a->balance, .nonce = a->nonce, .flags = COH_ACCOUNT_EXISTS};
     if (a->code.n != 0) {
@@ -366,11 +377,39 @@ static void add_genesis_account(items_t *items, coh_genesis_account_t const *a)
     } else if (a->nonce == 0 && a->slot_cnt != 0) {
         value.flags |= COH_ACCOUNT_HAS_STORAGE;
     }
-    add_item(items, coh_key_account(&a->addr), &value);
+    add_item(items, coh_key_account(&a->addr), &value, is_guest);
     for (size_t i = 0; i < a->slot_cnt; i++) {
         add_item(items,
                  coh_key_slot(&a->addr, 0, &a->slots[i].key),
-                 &(coh_value_t){.word = a->slots[i].value});
+                 &(coh_value_t){.word = a->slots[i].value},
+                 is_guest);
+    }
+}
+
+/* Makes the disk requests for those items that are no guests'. */
+static uint32_t request_flat(coh_disk_req_t *req[COH_FLUSH_REQ_MAX],
+                             coh_mv_item_t const *items,
+                             size_t cnt)
+{
+    coh_mv_item_t *own = coh_calloc(cnt + 1, sizeof(*own));
+    size_t own_cnt     = 0;
+    for (size_t i = 0; i < cnt; i++) {
+        if (!items[i].is_guest) {
+            own[own_cnt++] = items[i];
+        }
+    }
+    uint32_t req_cnt = coh_flush_requests(req, own, own_cnt);
+    free(own);
+    return req_cnt;
+}
+
+/* Notes the generations of guests whose storage was wiped. */
+static void note_guests(coh_kv_batch_t *batch, coh_mv_item_t const *items, size_t cnt)
+{
+    for (size_t i = 0; i < cnt; i++) {
+        if (items[i].is_guest && items[i].wiped) {
+            coh_store_put_guest(batch, &items[i].key.addr, items[i].value.generation);
+        }
     }
 }
 
@@ -382,8 +421,10 @@ static void load_items(coh_shard_t *s, coh_mv_item_t *items, size_t cnt, coh_kv_
     s->flat_done  = false;
     s->tries_done = false;
     coh_store_sort_items(items, cnt);
-    uint32_t req_cnt = coh_flush_requests(req, items, cnt);
-    coh_tries_load(s->tries, items, cnt);
+    uint32_t req_cnt = s->guests.host_cnt == 0 ? coh_flush_requests(req, items, cnt)
+                                               : request_flat(req, items, cnt);
+    note_guests(codes, items, cnt);
+    coh_tries_load(s->tries, items, coh_guests_keep(&s->guests, items, cnt));
     size_t at = 0;
     coh_kv_op_t op;
     while (coh_kv_batch_next(codes, &at, &op)) {
@@ -414,11 +455,13 @@ static void load_genesis(coh_shard_t *s)
         coh_directory_buckets(buckets, addrs, cnt);
         for (size_t i = 0; i < cnt; i++) {
             coh_genesis_account_t const *a = &g->alloc[s->genesis_pos + i];
-            if (1 + coh_directory_owner(&s->directory, &a->addr, buckets[i]) != s->env->rank) {
+            bool is_here =
+                1 + coh_directory_owner(&s->directory, &a->addr, buckets[i]) == s->env->rank;
+            if (!is_here && 1 + coh_directory_shard(&s->directory, buckets[i]) != s->env->rank) {
                 continue;
             }
-            add_genesis_account(&items, a);
-            if (a->code.n != 0) {
+            add_genesis_account(&items, a, !is_here);
+            if (a->code.n != 0 && is_here) {
                 coh_hash_t hash;
                 coh_keccak256(&hash, a->code.p, a->code.n);
                 coh_store_put_code(&codes, &hash, a->code);
@@ -439,6 +482,7 @@ static void write_mark(coh_shard_t *s)
                     .rank_cnt = s->env->rank_cnt, .epoch = s->directory.epoch, .flushed = s->part.committed};
     coh_store_put_mark(&req->batch, &s->mark);
     coh_store_drop_redo(&req->batch, 0, UINT64_MAX - 1);
+    coh_moves_recover(s->moves, &req->batch);
     hand_out(s, req);
 }
 
@@ -477,7 +521,8 @@ static coh_err_t on_welcome(coh_shard_t *s, coh_msg_welcome_t const *m)
     if (s->state != SHARD_HELLO_SENT) {
         return COH_EPROTO;
     }
-    COH_TRY(coh_directory_decode(&s->directory, m->epoch, s->env->rank_cnt - 1, m->buckets));
+    COH_TRY(coh_directory_decode(&s->directory, m->epoch, s->env->rank_cnt - 1, m->directory));
+    coh_guests_init(&s->guests, &s->directory, s->env->rank - 1);
     uint64_t flushed = s->found.fresh ? s->genesis->number : s->found.mark.flushed;
     if (m->head < flushed) {
         fail(s,
@@ -619,7 +664,8 @@ static bool poll_flush(coh_shard_t *s)
                         &(coh_store_mark_t){.rank_cnt = s->env->rank_cnt,
                                             .epoch    = s->directory.epoch,
                                             .flushed  = s->part.committed},
-                        &s->unwritten);
+                        &s->unwritten,
+                        &s->guest_notes);
         s->redo_bytes = 0;
         s->flush_us   = s->env->mono_us(s->env);
         did           = true;
@@ -884,26 +930,164 @@ static bool has_root(coh_shard_t const *s, uint64_t block)
     return s->exec_fork < COH_FORK_BYZANTIUM || block % s->config->block_root_every == 0;
 }
 
-/* Whether the settled block of slot has a redo record. Before Byzantium it may have changed back. */
-static bool is_changed(slot_t const *slot) { return slot->diff.cnt != 0 || slot->trail_cnt != 0; }
+/* Whether the settled block of slot has a redo record. Before Byzantium it may have changed back. What hosts will say of it is not known when it settles. */
+static bool is_changed(coh_shard_t const *s, slot_t const *slot)
+{
+    return slot->diff.cnt != 0 || slot->trail_cnt != 0 || s->guests.host_cnt != 0;
+}
 
-/* Gives the block's changes to the tries. */
-static void update_tries(coh_shard_t *s, slot_t *slot)
+/* Lists what the block changed here, with room for guests'. */
+static coh_mv_item_t *list_items(coh_shard_t *s, slot_t const *slot)
 {
     coh_mv_diff_t const *diff = &slot->diff;
-    coh_mv_item_t *items      = coh_calloc(diff->cnt, sizeof(*items));
+    coh_mv_item_t *items      = coh_calloc(diff->cnt + slot->guests.cnt + 1, sizeof(*items));
     for (size_t i = 0; i < diff->cnt; i++) {
         items[i] = (coh_mv_item_t){.key   = *coh_mv_entry_key(s->mv, diff->v[i].entry),
                                    .value = diff->v[i].value,
                                    .wiped = diff->v[i].wiped};
     }
-    if (has_root(s, diff->block)) {
-        coh_tries_update(s->tries, diff->block, items, diff->cnt, slot->trail, slot->trail_cnt);
+    return items;
+}
+
+/* Puts what transactions left in guests between what they left here. */
+static void merge_trails(coh_shard_t *s, slot_t *slot)
+{
+    coh_guest_changes_t *guests = &slot->guests;
+    size_t own                  = coh_guests_keep_steps(&s->guests, slot->trail, slot->trail_cnt);
+    coh_mv_step_t *all          = coh_calloc(own + guests->trail_cnt + 1, sizeof(*all));
+    if (own != 0) {
+        memcpy(all, slot->trail, own * sizeof(*all));
+    }
+    if (guests->trail_cnt != 0) {
+        memcpy(all + own, guests->trail, guests->trail_cnt * sizeof(*all));
+    }
+    free(slot->trail);
+    slot->trail     = all;
+    slot->trail_cnt = own + guests->trail_cnt;
+    coh_mv_sort_steps(slot->trail, slot->trail_cnt);
+}
+
+/* Gives the block's changes to the tries. */
+static void update_tries(coh_shard_t *s, slot_t *slot)
+{
+    coh_guest_changes_t *guests = &slot->guests;
+    coh_mv_item_t *items        = list_items(s, slot);
+    size_t cnt                  = coh_guests_keep(&s->guests, items, slot->diff.cnt);
+    if (guests->cnt != 0) {
+        memcpy(items + cnt, guests->items, guests->cnt * sizeof(*items));
+        cnt += guests->cnt;
+    }
+    if (s->directory.override_cnt != 0 && slot->trail_cnt + guests->trail_cnt != 0) {
+        merge_trails(s, slot);
+    }
+    if (has_root(s, slot->diff.block)) {
+        coh_tries_update(s->tries, slot->diff.block, items, cnt, slot->trail, slot->trail_cnt);
         slot->trail     = NULL;
         slot->trail_cnt = 0;
     } else {
-        coh_tries_defer(s->tries, diff->block, items, diff->cnt);
+        coh_tries_defer(s->tries, slot->diff.block, items, cnt);
     }
+}
+
+/* Tells the owners of our guests' buckets what the block changed in them. */
+static void send_changes(coh_shard_t *s, slot_t const *slot)
+{
+    coh_mv_item_t *items = list_items(s, slot);
+    for (uint32_t r = 1; r < s->env->rank_cnt; r++) {
+        if (s->guests.is_owner[r - 1] != 0) {
+            coh_guests_put_changes(&s->guests,
+                                   s->env->outbox(s->env, r),
+                                   r - 1,
+                                   slot->diff.block,
+                                   slot->attempt,
+                                   items,
+                                   slot->diff.cnt,
+                                   slot->trail,
+                                   slot->trail_cnt);
+            coh_metric_add(s->env->metrics, COH_M_net_message_sent, 1);
+        }
+    }
+    free(items);
+}
+
+/* Makes the block durable and its root: what it changed here and in guests is known. */
+static void write_block(coh_shard_t *s, slot_t *slot)
+{
+    slot->waits_for_hosts = false;
+    bool writes_redo      = !slot->redo_done;
+    if (writes_redo) {
+        coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, TAG_REDO, slot->serial);
+        slot->redo_bytes    = coh_store_put_redo(&req->batch,
+                                              s->mv,
+                                              &slot->diff,
+                                              slot->guests.items,
+                                              slot->guests.cnt,
+                                              s->codes,
+                                              &slot->codes);
+        coh_metric_add(s->env->metrics, COH_M_participant_redo, slot->redo_bytes);
+        hand_out(s, req);
+    }
+    update_tries(s, slot);
+}
+
+/* Goes on with a prepared block if all its hosts' CHANGES are here. COH_EPROTO: they do not fit */
+static coh_err_t take_changes(coh_shard_t *s, slot_t *slot)
+{
+    uint32_t cnt = 0;
+    for (kept_t *k = s->hosts.first; k != NULL; k = k->next) {
+        cnt += k->block == slot->diff.block && k->attempt == slot->attempt;
+    }
+    if (!slot->waits_for_hosts || cnt < s->guests.host_cnt) {
+        return COH_OK;
+    }
+    kept_t **link = &s->hosts.first;
+    coh_err_t rc  = COH_OK;
+    while (*link != NULL) {
+        kept_t *k = *link;
+        if (k->block != slot->diff.block || k->attempt != slot->attempt) {
+            link = &k->next;
+            continue;
+        }
+        coh_msg_t m;
+        *link = k->next;
+        open_kept(s, k, &m);
+        if (rc == COH_OK) {
+            rc = coh_guests_take_changes(&s->guests, &slot->guests, k->src - 1, &m.u.changes);
+        }
+        free_kept(k);
+    }
+    s->hosts.last = link;
+    if (rc == COH_OK) {
+        write_block(s, slot);
+    }
+    return rc;
+}
+
+static coh_err_t on_changes(coh_shard_t *s, uint32_t src, coh_msg_changes_t const *m)
+{
+    if (src == 0 || src == s->env->rank || s->state != SHARD_RUNNING ||
+        s->guests.is_host[src - 1] == 0) {
+        return COH_EPROTO;
+    }
+    /* A block has the attempt in which it began, also when one above it is aborted. */
+    slot_t *slot     = slot_of(s, m->block);
+    bool is_prepared = m->block > s->part.committed && m->block - s->part.committed <= s->part.cnt;
+    uint32_t attempt = is_prepared ? slot->attempt : s->attempt;
+    if (m->attempt < attempt) {
+        return COH_OK;
+    }
+    is_prepared = is_prepared && m->attempt == attempt;
+    if (m->block <= s->part.committed || (is_prepared && !slot->waits_for_hosts)) {
+        return COH_EPROTO; /* its hosts have spoken */
+    }
+    for (kept_t *k = s->hosts.first; k != NULL; k = k->next) {
+        if (k->src == src && k->block == m->block && k->attempt == m->attempt) {
+            return COH_EPROTO;
+        }
+    }
+    kept_t *k = keep(s, &s->hosts, src, m->block, m->attempt);
+    coh_wire_put_changes(&k->frame, m);
+    return is_prepared ? take_changes(s, slot) : COH_OK;
 }
 
 static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, coh_abort_t reason)
@@ -911,28 +1095,23 @@ static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, co
     slot_t *slot = slot_of(s, block);
     switch (action) {
     case COH_PART_DO_NOTHING: break;
-    case COH_PART_DO_WRITE: {
-        slot->serial     = ++s->serial;
-        slot->redo_done  = !is_changed(slot);
-        slot->redo_ok    = true;
-        slot->tries_done = !has_root(s, block);
-        bool writes_redo = !slot->redo_done;
-        update_tries(s, slot);
-        if (!writes_redo) {
-            break;
+    case COH_PART_DO_WRITE:
+        slot->serial          = ++s->serial;
+        slot->redo_done       = !is_changed(s, slot);
+        slot->redo_ok         = true;
+        slot->tries_done      = !has_root(s, block);
+        slot->waits_for_hosts = s->guests.host_cnt != 0;
+        if (!slot->waits_for_hosts) {
+            write_block(s, slot);
         }
-        coh_disk_req_t *req = coh_disk_req_new(COH_DISK_WRITE_SYNC, TAG_REDO, slot->serial);
-        slot->redo_bytes =
-            coh_store_put_redo(&req->batch, s->mv, &slot->diff, s->codes, &slot->codes);
-        coh_metric_add(s->env->metrics, COH_M_participant_redo, slot->redo_bytes);
-        hand_out(s, req);
         break;
-    }
     case COH_PART_DO_VOTE_YES: send_yes(s, slot); break;
     case COH_PART_DO_VOTE_NO: send_no(s, block, reason); break;
     case COH_PART_DO_APPLY:
         coh_mv_commit(s->mv, &slot->diff);
         coh_tries_commit(s->tries, block);
+        note_guests(&s->guest_notes, slot->guests.items, slot->guests.cnt);
+        coh_guest_changes_free(&slot->guests);
         coh_code_list_move(&s->unwritten, &slot->codes);
         s->redo_bytes += slot->redo_bytes;
         slot->redo_bytes = 0;
@@ -973,6 +1152,7 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
     }
     slot_t *slot     = slot_of(s, m->block);
     slot->diff.block = m->block;
+    slot->attempt    = s->attempt;
     uint32_t bucket  = coh_directory_bucket(&s->exec_coinbase);
     bool owns = 1 + coh_directory_owner(&s->directory, &s->exec_coinbase, bucket) == s->env->rank;
     coh_addr_t const *coinbase = owns && m->coinbase_paid != 0 ? &s->exec_coinbase : NULL;
@@ -990,13 +1170,17 @@ static coh_err_t on_prepare(coh_shard_t *s, coh_msg_prepare_t const *m)
     }
 
     coh_part_action_t action;
-    bool changed = is_changed(slot);
+    bool changed = is_changed(s, slot);
     bool writes  = changed || (has_root(s, m->block) && coh_tries_is_behind(s->tries));
     COH_TRY(coh_participant_on_settled(&s->part, m->block, writes, reason, &action));
     if (reason == COH_ABORT_NONE) {
         encode_vote(s, slot, changed);
     }
+    if (s->guests.owner_cnt != 0) {
+        send_changes(s, slot);
+    }
     do_part(s, m->block, action, reason);
+    COH_TRY(take_changes(s, slot));
     coh_metric_add(
         s->env->metrics, COH_M_participant_cpu_prepare, coh_clock_thread_cpu_ns() - start_ns);
     (void)try_begin(s);
@@ -1050,6 +1234,7 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
     s->attempt = m->attempt;
     drop_kept(&s->blocks, m->block, m->attempt);
     drop_kept(&s->early, 0, m->attempt);
+    drop_kept(&s->hosts, m->block, m->attempt);
     if (s->executing && s->exec_block >= m->block) {
         coh_executor_end(s->ex);
         coh_mv_discard_block(s->mv);
@@ -1080,8 +1265,10 @@ static coh_err_t on_abort(coh_shard_t *s, coh_msg_abort_t const *m)
         slot_t *slot = slot_of(s, s->part.committed + 1 + i);
         coh_mv_diff_free(&slot->diff);
         free(slot->trail);
-        slot->trail     = NULL;
-        slot->trail_cnt = 0;
+        slot->trail           = NULL;
+        slot->trail_cnt       = 0;
+        slot->waits_for_hosts = false;
+        coh_guest_changes_free(&slot->guests);
         coh_codes_release(s->codes, &slot->codes);
         coh_buf_free(&slot->nodes);
         coh_buf_free(&slot->vote);
@@ -1394,8 +1581,61 @@ static coh_err_t on_read_state(coh_shard_t *s, uint32_t src, coh_msg_read_state_
         return COH_EPROTO;
     }
     uint32_t bucket = coh_directory_bucket(&m->addr);
-    return coh_reads_on_message(
-        s->reads, src, m, 1 + coh_directory_owner(&s->directory, &m->addr, bucket) == s->env->rank);
+    bool owned      = 1 + coh_directory_owner(&s->directory, &m->addr, bucket) == s->env->rank ||
+                 coh_moves_has(s->moves, &m->addr);
+    if (!owned && s->directory.epoch > 1) { /* it was sent before the account moved */
+        coh_reads_refuse(s->reads, src, m);
+        return COH_OK;
+    }
+    return coh_reads_on_message(s->reads, src, m, owned);
+}
+
+/* ---- moves ---- */
+
+static coh_err_t on_move(coh_shard_t *s, coh_msg_move_t const *m)
+{
+    bool is_quiet = s->state == SHARD_RUNNING && !s->executing && s->part.cnt == 0 &&
+                    s->blocks.first == NULL && s->abort_waits == 0;
+    return coh_moves_on_move(s->moves, m, is_quiet);
+}
+
+static coh_err_t on_move_end(coh_shard_t *s, coh_msg_move_end_t const *m)
+{
+    COH_TRY(coh_moves_on_end(s->moves, m, &s->mark));
+    if (m->committed != 0) {
+        coh_guests_fini(&s->guests);
+        coh_guests_init(&s->guests, &s->directory, s->env->rank - 1);
+    }
+    return COH_OK;
+}
+
+static bool poll_moves(coh_shard_t *s)
+{
+    bool needs_flush;
+    bool did = coh_moves_poll(s->moves);
+    if (coh_moves_err(s->moves) != COH_OK) {
+        fail(s,
+             "an account that is to move cannot be read: %s; restore this rank's directory from a "
+             "backup",
+             coh_err_str(coh_moves_err(s->moves)));
+        return true;
+    }
+    if (coh_moves_is_waiting(s->moves, &needs_flush) && !coh_flush_is_running(s->flush) &&
+        !s->flush_wanted) {
+        if (needs_flush && s->mark.flushed != s->part.committed) {
+            start_flush(s);
+        } else if (coh_moves_go(s->moves) != COH_OK) {
+            fail(s, "MIGRATE of another shard cannot be used");
+        }
+        did = true;
+    }
+    if (coh_moves_has_leftovers(s->moves) && !s->executing && s->reads_outstanding == 0 &&
+        coh_mv_loads_outstanding(s->mv) == 0 && coh_reads_is_idle(s->reads) &&
+        coh_queries_is_idle(s->queries)) {
+        coh_moves_drop(s->moves, s->mv);
+        did = true;
+    }
+    return did;
 }
 
 static coh_err_t on_coordinator_message(coh_shard_t *s, coh_msg_t const *m)
@@ -1421,6 +1661,8 @@ static coh_err_t on_coordinator_message(coh_shard_t *s, coh_msg_t const *m)
     case COH_MSG_RECOVER: return on_recover(s, &m->u.recover);
     case COH_MSG_BACKUP: return on_backup(s, &m->u.backup);
     case COH_MSG_DEV: return on_dev(s, &m->u.dev);
+    case COH_MSG_MOVE: return on_move(s, &m->u.move);
+    case COH_MSG_MOVE_END: return on_move_end(s, &m->u.move_end);
     case COH_MSG_STOP: return on_stop(s);
     default: return COH_EPROTO;
     }
@@ -1435,6 +1677,13 @@ static coh_err_t on_message(coh_shard_t *s, uint32_t src, coh_msg_t const *m)
     case COH_MSG_VALUE: return on_shard_message(s, src, m, m->u.value.block, m->u.value.attempt);
     case COH_MSG_STATE: return coh_callq_on_state(s->calls, src, &m->u.state);
     case COH_MSG_READ_STATE: return on_read_state(s, src, &m->u.read_state);
+    case COH_MSG_CHANGES: return on_changes(s, src, &m->u.changes);
+    case COH_MSG_MIGRATE:
+        return s->state == SHARD_RUNNING ? coh_moves_on_migrate(s->moves, src, &m->u.migrate)
+                                         : COH_EPROTO;
+    case COH_MSG_MIGRATED:
+        return s->state == SHARD_RUNNING ? coh_moves_on_migrated(s->moves, src, &m->u.migrated)
+                                         : COH_EPROTO;
     case COH_MSG_RETRACT:
         return on_shard_message(s, src, m, m->u.retract.block, m->u.retract.attempt);
     default: return src == 0 ? on_coordinator_message(s, m) : COH_EPROTO;
@@ -1492,8 +1741,8 @@ static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
         return;
     }
     if (req->kind != COH_DISK_READ) {
-        /* A flush is handed out by its own module. */
-        s->writes_outstanding -= req->tag != TAG_FLUSH;
+        /* Flushes and moves are handed out by their own modules. */
+        s->writes_outstanding -= req->tag != TAG_FLUSH && req->tag != TAG_MOVE;
     }
     bool ok = req->err == COH_OK;
     switch (req->tag) {
@@ -1517,6 +1766,12 @@ static void shard_on_disk_done(coh_node_t *node, coh_disk_req_t *req)
         } else {
             fail(
                 s, "changed state cannot be written to the flat tables: %s", coh_err_str(req->err));
+        }
+        break;
+    case TAG_MOVE:
+        coh_moves_on_disk(s->moves, req);
+        if (!ok) {
+            fail(s, "moved accounts cannot be written: %s", coh_err_str(req->err));
         }
         break;
     case TAG_LOADED:
@@ -1558,14 +1813,15 @@ static void maybe_flush(coh_shard_t *s, uint64_t now)
         s->redo_bytes >= s->config->state_flush_bytes ||
         (s->redo_bytes != 0 && now - s->flush_us >= s->config->state_flush_seconds * 1000000) ||
         coh_mv_dirty_cnt(s->mv) > s->config->state_cache_entries / 2 || coh_tries_is_full(s->tries);
-    if (due && !coh_flush_is_running(s->flush)) {
+    if (due && !coh_flush_is_running(s->flush) && !coh_moves_is_active(s->moves)) {
         start_flush(s);
     }
 }
 
 static bool tick_flushing(coh_shard_t *s)
 {
-    if (coh_flush_is_running(s->flush) || s->flush_wanted || s->writes_outstanding != 0) {
+    if (coh_flush_is_running(s->flush) || s->flush_wanted || s->writes_outstanding != 0 ||
+        coh_moves_is_active(s->moves) || coh_moves_has_leftovers(s->moves)) {
         return false;
     }
     if (s->mark.flushed != s->part.committed) {
@@ -1614,6 +1870,7 @@ static bool shard_on_tick(coh_node_t *node)
     did = coh_reads_poll(s->reads) || did;
     did = poll_tries(s) || did;
     did = poll_flush(s) || did;
+    did = poll_moves(s) || did;
     if (s->state == SHARD_RUNNING) {
         maybe_flush(s, now);
     } else if (s->state == SHARD_FLUSHING) {
@@ -1635,7 +1892,8 @@ static bool shard_work(coh_node_t *node, uint32_t worker)
         return true;
     }
     /* What blocks wait for comes first. */
-    if (coh_tries_work(s->tries) || coh_executor_work(s->ex, worker) || coh_flush_work(s->flush)) {
+    if (coh_tries_work(s->tries) || coh_executor_work(s->ex, worker) || coh_flush_work(s->flush) ||
+        coh_moves_work(s->moves)) {
         return true;
     }
     return turn % 2 == 0 ? coh_callq_work(s->calls) || coh_recoverq_work(s->recoverq)
@@ -1671,9 +1929,14 @@ static void shard_free(coh_node_t *node)
     coh_shard_t *s = shard_of(node);
     free_list(&s->blocks);
     free_list(&s->early);
+    free_list(&s->hosts);
+    coh_guests_fini(&s->guests);
+    coh_directory_free(&s->directory);
+    coh_kv_batch_free(&s->guest_notes);
     for (uint32_t i = 0; i < COH_PARTICIPANT_WINDOW; i++) {
         coh_mv_diff_free(&s->slots[i].diff);
         free(s->slots[i].trail);
+        coh_guest_changes_free(&s->slots[i].guests);
         free(s->slots[i].codes.v);
         coh_buf_free(&s->slots[i].nodes);
         coh_buf_free(&s->slots[i].vote);
@@ -1686,6 +1949,7 @@ static void shard_free(coh_node_t *node)
     coh_callq_free(s->calls);
     free(s->turns);
     coh_reads_free(s->reads);
+    coh_moves_free(s->moves);
     coh_recoverq_free(s->recoverq);
     coh_codes_free(s->codes);
     coh_mvstore_free(s->mv);
@@ -1732,6 +1996,7 @@ coh_err_t coh_shard_new(coh_shard_t **out,
         return COH_EINVAL;
     }
     coh_recovery_t found;
+    coh_err_t rc;
     COH_TRY(coh_recovery_scan(kv, &found, err_text));
     coh_shard_t *s = coh_calloc(1, sizeof(*s));
     s->node.ops    = &shard_ops;
@@ -1743,6 +2008,8 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     s->mark        = found.mark;
     keep_init(&s->blocks);
     keep_init(&s->early);
+    keep_init(&s->hosts);
+    coh_kv_batch_init(&s->guest_notes);
     uint64_t seed = coh_mix64(env->unix_us(env)) ^ coh_mix64(env->mono_us(env) + env->rank);
     s->mv =
         coh_mvstore_new(config->state_cache_entries, seed, env->rank, env->rank_cnt, env->metrics);
@@ -1759,6 +2026,7 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     s->flush   = coh_flush_new(s->mv, s->codes, env);
     s->queries = coh_queries_new(s->mv, s->past, s->codes, env);
     s->reads   = coh_reads_new(s->mv, s->past, s->codes, env, TAG_READS);
+    s->moves   = coh_moves_new(env, kv, &s->directory, s->past, TAG_MOVE);
     s->tries   = coh_tries_new(kv,
                              env,
                              &(coh_tries_limits_t){.cache_bytes    = config->state_trie_cache_bytes,
@@ -1774,7 +2042,16 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     s->reader   = coh_wire_reader_new();
     s->kept_reader = coh_wire_reader_new();
     s->flush_us    = env->mono_us(env);
-    *out           = s;
+    rc             = coh_moves_scan(s->moves);
+    if (rc != COH_OK) {
+        coh_buf_printf(err_text,
+                       "the note of accounts that moved (META node/move) cannot be used: %s; "
+                       "restore this rank's directory from a backup",
+                       coh_err_str(rc));
+        shard_free(&s->node);
+        return rc;
+    }
+    *out = s;
     return COH_OK;
 }
 

@@ -7,8 +7,9 @@
 #include "common/base/checksum.h"
 
 #define REDO_VERSION 3u
-/* In the octet of a change's kind: its account's storage was wiped in the block. */
+/* In the octet of a change's kind: its account's storage was wiped in the block; it is for the tries only. */
 #define CHANGE_WIPED 0x80u
+#define CHANGE_GUEST 0x40u
 
 static char const mark_key[] = "node/shard";
 #define MARK_SZ 32u
@@ -149,6 +150,44 @@ coh_err_t coh_store_get_value(coh_value_t *out, uint32_t kind, coh_bytes_t in)
     return coh_store_is_absent(out) ? COH_ECORRUPT : COH_OK;
 }
 
+size_t coh_store_put_flat(uint8_t out[COH_STORE_FLAT_MAX], uint32_t kind, coh_value_t const *value)
+{
+    _Static_assert(COH_STORE_FLAT_MAX == FLAT_SZ_MAX, "as the header says");
+    return (size_t)(put_flat(out, kind, value) - out);
+}
+
+static char const guest_key[] = "guest/";
+#define GUEST_KEY_SZ (sizeof(guest_key) - 1 + sizeof(coh_addr_t))
+
+static coh_bytes_t guest_key_of(uint8_t out[GUEST_KEY_SZ], coh_addr_t const *addr)
+{
+    memcpy(out, guest_key, sizeof(guest_key) - 1);
+    memcpy(out + sizeof(guest_key) - 1, addr->b, sizeof(addr->b));
+    return coh_bytes(out, GUEST_KEY_SZ);
+}
+
+void coh_store_put_guest(coh_kv_batch_t *batch, coh_addr_t const *addr, uint32_t generation)
+{
+    uint8_t key[GUEST_KEY_SZ];
+    uint8_t value[4];
+    coh_store_u32_be(value, generation);
+    coh_kv_batch_put(batch, COH_KV_META, guest_key_of(key, addr), coh_bytes(value, sizeof(value)));
+}
+
+coh_err_t coh_store_get_guest(coh_kv_t *kv, coh_addr_t const *addr, uint32_t *generation)
+{
+    uint8_t key[GUEST_KEY_SZ];
+    coh_buf_t value = COH_BUF_INIT;
+    coh_err_t rc    = kv->ops->get(kv, COH_KV_META, guest_key_of(key, addr), &value);
+    *generation     = 0;
+    if (rc == COH_OK) {
+        rc          = value.n == 4 ? COH_OK : COH_ECORRUPT;
+        *generation = rc == COH_OK ? coh_load_u32_be(value.p) : 0;
+    }
+    coh_buf_free(&value);
+    return rc == COH_ENOTFOUND ? COH_OK : rc;
+}
+
 void coh_store_put_value(coh_kv_batch_t *batch, coh_key_t const *key, coh_value_t const *value)
 {
     uint8_t flat_key[COH_STORE_KEY_MAX];
@@ -174,12 +213,16 @@ void coh_store_put_code(coh_kv_batch_t *batch, coh_hash_t const *hash, coh_bytes
 /* kind, key, length, flat value */
 #define CHANGE_SZ_MAX (1u + COH_STORE_KEY_MAX + 1u + FLAT_SZ_MAX)
 
-static uint8_t *put_change(uint8_t *p, coh_key_t const *key, coh_mv_change_t const *change)
+static uint8_t *put_change(uint8_t *p,
+                           coh_key_t const *key,
+                           coh_value_t const *value,
+                           bool wiped,
+                           bool is_guest)
 {
-    *p++ = (uint8_t)(key->kind | (change->wiped ? CHANGE_WIPED : 0));
+    *p++ = (uint8_t)(key->kind | (wiped ? CHANGE_WIPED : 0) | (is_guest ? CHANGE_GUEST : 0));
     p += coh_store_key(p, key).n;
     uint8_t *len = p++;
-    p            = put_flat(p, key->kind, &change->value);
+    p            = put_flat(p, key->kind, value);
     *len         = (uint8_t)(p - len - 1);
     return p;
 }
@@ -187,10 +230,13 @@ static uint8_t *put_change(uint8_t *p, coh_key_t const *key, coh_mv_change_t con
 size_t coh_store_put_redo(coh_kv_batch_t *batch,
                           coh_mvstore_t const *mv,
                           coh_mv_diff_t const *diff,
+                          coh_mv_item_t const *guests,
+                          size_t guest_cnt,
                           coh_codes_t *codes,
                           coh_code_list_t const *list)
 {
-    COH_ASSERT(diff->cnt <= UINT32_MAX);
+    size_t change_cnt = diff->cnt + guest_cnt;
+    COH_ASSERT(change_cnt <= UINT32_MAX);
     size_t code_sz = 0;
     for (size_t i = 0; i < list->cnt; i++) {
         coh_bytes_t code;
@@ -199,14 +245,18 @@ size_t coh_store_put_redo(coh_kv_batch_t *batch,
         code_sz += 4 + code.n;
     }
     coh_buf_t rec  = COH_BUF_INIT;
-    uint8_t *start = coh_buf_extend(&rec, REDO_HEAD_SZ + diff->cnt * CHANGE_SZ_MAX + code_sz + 8);
+    uint8_t *start = coh_buf_extend(&rec, REDO_HEAD_SZ + change_cnt * CHANGE_SZ_MAX + code_sz + 8);
     coh_store_u32_le(start, REDO_VERSION);
     coh_store_u64_le(start + 4, diff->block);
-    coh_store_u32_le(start + 12, (uint32_t)diff->cnt);
+    coh_store_u32_le(start + 12, (uint32_t)change_cnt);
     coh_store_u32_le(start + 16, (uint32_t)list->cnt);
     uint8_t *p = start + REDO_HEAD_SZ;
     for (size_t i = 0; i < diff->cnt; i++) {
-        p = put_change(p, coh_mv_entry_key(mv, diff->v[i].entry), &diff->v[i]);
+        coh_mv_change_t const *c = &diff->v[i];
+        p = put_change(p, coh_mv_entry_key(mv, c->entry), &c->value, c->wiped, false);
+    }
+    for (size_t i = 0; i < guest_cnt; i++) {
+        p = put_change(p, &guests[i].key, &guests[i].value, guests[i].wiped, true);
     }
     for (size_t i = 0; i < list->cnt; i++) {
         coh_bytes_t code;
@@ -238,13 +288,16 @@ void coh_store_drop_redo(coh_kv_batch_t *batch, uint64_t first, uint64_t last)
 /* Reads one change; NULL if the rest is too short or no change. */
 static uint8_t const *get_change(uint8_t const *p, uint8_t const *end, coh_mv_item_t *item)
 {
-    if (p == end ||
-        (*p != COH_KEY_ACCOUNT && *p != COH_KEY_SLOT && *p != (COH_KEY_ACCOUNT | CHANGE_WIPED))) {
+    if (p == end) {
         return NULL;
     }
-    *item                = (coh_mv_item_t){.wiped = (*p & CHANGE_WIPED) != 0};
-    coh_key_t *key       = &item->key;
-    uint32_t kind        = *p++ & ~CHANGE_WIPED;
+    *item =
+        (coh_mv_item_t){.wiped = (*p & CHANGE_WIPED) != 0, .is_guest = (*p & CHANGE_GUEST) != 0};
+    coh_key_t *key = &item->key;
+    uint32_t kind  = *p++ & ~(CHANGE_WIPED | CHANGE_GUEST);
+    if (kind != COH_KEY_ACCOUNT && (kind != COH_KEY_SLOT || item->wiped)) {
+        return NULL;
+    }
     coh_kv_table_t table = kind == COH_KEY_ACCOUNT ? COH_KV_ACCOUNTS : COH_KV_STORAGE;
     size_t key_sz        = kind == COH_KEY_ACCOUNT ? sizeof(key->addr.b) : COH_STORE_KEY_MAX;
     if ((size_t)(end - p) < key_sz + 1 ||

@@ -2,8 +2,10 @@
    some flushed block; a redo record holds all changes of one block, and stays until a flush covers it. So the state of committed block c is
    the flat table with the redo records flushed+1..c laid over it, in order; records above c are of undecided blocks.
 
+   META guest/address         generation (be32) of an account whose storage's trie is here and which lives elsewhere, once it was wiped (guests.h)
+   META node/move             accounts that are on the move, until that is settled (moves.h)
    META node/shard            what the flat tables hold: format, rank count, directory epoch, flushed block
-   REDO be64(block)           version, block, changes (kind and whether storage was wiped, address[, generation, slot], flat value), new code, checksum
+   REDO be64(block)           version, block, changes (kind, whether storage was wiped, whether it is a guest's, address[, generation, slot], flat value), new code, checksum
    ACCOUNTS address           flags (1), nonce (8, little-endian)[, generation (4, little-endian)][, code hash (32)], balance (big-endian, no leading zeros)
    STORAGE address, generation (be32), slot (be256)    value (big-endian, no leading zeros)
    CODE hash                  code
@@ -37,6 +39,14 @@ coh_bytes_t coh_store_key(uint8_t buf[COH_STORE_KEY_MAX], coh_key_t const *key);
 /* coh_store_read_key is the reverse, of a key found in table. COH_ECORRUPT if it is none. */
 coh_err_t coh_store_read_key(coh_key_t *out, coh_kv_table_t table, coh_bytes_t in);
 
+/* coh_store_put_flat writes the flat value of a key of kind to out and returns its size; 0 if value has no place on disk. */
+#define COH_STORE_FLAT_MAX 77u
+size_t coh_store_put_flat(uint8_t out[COH_STORE_FLAT_MAX], uint32_t kind, coh_value_t const *value);
+
+/* The generation of a guest; 0 if none is stored. COH_OK; COH_ECORRUPT; COH_EIO */
+void coh_store_put_guest(coh_kv_batch_t *batch, coh_addr_t const *addr, uint32_t generation);
+coh_err_t coh_store_get_guest(coh_kv_t *kv, coh_addr_t const *addr, uint32_t *generation);
+
 /* True if value has no place on disk. */
 bool coh_store_is_absent(coh_value_t const *value);
 /* coh_store_put_value puts what is there, and deletes what is absent. */
@@ -46,10 +56,12 @@ coh_err_t coh_store_get_value(coh_value_t *out, uint32_t kind, coh_bytes_t in);
 
 void coh_store_put_code(coh_kv_batch_t *batch, coh_hash_t const *hash, coh_bytes_t code);
 
-/* coh_store_put_redo adds the redo record of a diff, with the code listed, to batch; returns its size in bytes. */
+/* coh_store_put_redo adds the redo record of a diff, with changes of guests and the code listed, to batch; returns its size in bytes. */
 size_t coh_store_put_redo(coh_kv_batch_t *batch,
                           coh_mvstore_t const *mv,
                           coh_mv_diff_t const *diff,
+                          coh_mv_item_t const *guests,
+                          size_t guest_cnt,
                           coh_codes_t *codes,
                           coh_code_list_t const *list);
 /* Deletes the redo records first..last. */

@@ -814,7 +814,7 @@ static coh_err_t list_nodes(coh_tries_t *t, job_t *job)
     return rc;
 }
 
-/* The highest generation that the account can have had: of a wipe that is not flushed, or what the flat table says. */
+/* The highest generation that the account can have had: of a wipe that is not flushed, or what the flat table says, or, if it lives elsewhere, what was noted. */
 static coh_err_t find_generation(coh_tries_t *t, job_t *job)
 {
     coh_buf_t flat = COH_BUF_INIT;
@@ -826,7 +826,12 @@ static coh_err_t find_generation(coh_tries_t *t, job_t *job)
     }
     coh_buf_free(&flat);
     job->generation = COH_MAX(job->generation, value.generation);
-    return rc == COH_ENOTFOUND ? COH_OK : rc;
+    if (rc != COH_OK && rc != COH_ENOTFOUND) {
+        return rc;
+    }
+    COH_TRY(coh_store_get_guest(t->kv, &job->addr, &value.generation));
+    job->generation = COH_MAX(job->generation, value.generation);
+    return COH_OK;
 }
 
 static coh_err_t prove(coh_tries_t *t, job_t *job)

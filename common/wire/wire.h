@@ -20,6 +20,9 @@
 #define COH_REC_T_DIGEST        coh_rec_digest_t
 #define COH_REC_T_KEY           coh_rec_key_t
 #define COH_REC_T_NODE          coh_rec_node_t
+#define COH_REC_T_CHANGE        coh_rec_change_t
+#define COH_REC_T_CODE          coh_rec_code_t
+#define COH_REC_T_MOVE_ACCOUNT  coh_rec_move_account_t
 #define COH_REC_T_TRAIL_NODE    coh_rec_trail_node_t
 #define COH_REC_T_SLOT          coh_rec_slot_t
 #define COH_REC_T_SLOT_PROOF    coh_rec_slot_proof_t

@@ -133,6 +133,7 @@ static bool place_accounts(bench_t *b)
             b->accounts.v[i].shard =
                 (uint16_t)coh_directory_owner(&dir, addr, coh_directory_bucket(addr));
         }
+        coh_directory_free(&dir);
     }
     coh_buf_free(&err_text);
     return ok;

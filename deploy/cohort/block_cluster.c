@@ -422,6 +422,11 @@ void coh_block_cluster_ask(coh_block_cluster_t *c, uint64_t request, coh_bytes_t
     coh_coordinator_on_request(c->coordinator, request, data);
 }
 
+coh_err_t coh_block_cluster_move(coh_block_cluster_t *c, coh_override_t const *wanted, size_t cnt)
+{
+    return coh_coordinator_move(c->coordinator, wanted, cnt);
+}
+
 /* Hands over blocks, or asks for the end. */
 static coh_err_t drive(coh_block_cluster_t *c)
 {

@@ -33,6 +33,9 @@ typedef struct {
 
 typedef struct coh_block_cluster coh_block_cluster_t;
 
+/* coh_block_cluster_move moves accounts, from the visitor's turn: coh_coordinator_move. */
+coh_err_t coh_block_cluster_move(coh_block_cluster_t *c, coh_override_t const *wanted, size_t cnt);
+
 /* What happened in a run. */
 typedef struct {
     uint32_t restart_cnt;

@@ -22,7 +22,7 @@ typedef struct {
     uint64_t head;  /* highest decided block */
     uint64_t block_cnt;
     uint64_t tx_cnt;
-    coh_directory_t dir;
+    coh_directory_t dir; /* owned: coh_directory_free */
     uint64_t *last_redo;   /* by shard; owned: free() */
     coh_hash_t state_root; /* of the head's header */
     coh_fork_t fork;       /* of the head */

@@ -90,6 +90,8 @@ static void add_counts(sim_counts_t *to, sim_counts_t const *from)
     to->reads += from->reads;
     to->retracts += from->retracts;
     to->waves += from->waves;
+    to->pieces += from->pieces;
+    to->moves += from->moves;
     to->aborts += from->aborts;
     to->loads += from->loads;
     to->errors += from->errors;
@@ -252,11 +254,13 @@ int main(int argc, char **argv)
            totals.left_out,
            totals.events);
     printf("sim: %" PRIu64 " READ, %" PRIu64 " RETRACT, %" PRIu64 " WAVE, %" PRIu64
-           " ABORT, %" PRIu64 " disk reads, %" PRIu64 " disk errors, %" PRIu64
-           " writes lost in crashes\n",
+           " MIGRATE, %" PRIu64 " MOVE_END, %" PRIu64 " ABORT, %" PRIu64 " disk reads, %" PRIu64
+           " disk errors, %" PRIu64 " writes lost in crashes\n",
            totals.counts.reads,
            totals.counts.retracts,
            totals.counts.waves,
+           totals.counts.pieces,
+           totals.counts.moves,
            totals.counts.aborts,
            totals.counts.loads,
            totals.counts.errors,

@@ -406,6 +406,8 @@ static bool look_at_frame(sim_t *sim, coh_bytes_t frame)
             sim->counts.reads += msg.id == COH_MSG_READ;
             sim->counts.retracts += msg.id == COH_MSG_RETRACT;
             sim->counts.waves += msg.id == COH_MSG_WAVE;
+            sim->counts.pieces += msg.id == COH_MSG_MIGRATE;
+            sim->counts.moves += msg.id == COH_MSG_MOVE_END && msg.u.move_end.committed != 0;
             sim->counts.aborts += msg.id == COH_MSG_ABORT;
             if (sim->trace != NULL) {
                 coh_wire_print(&sim->line, &msg);
@@ -955,6 +957,8 @@ void sim_add_counts(sim_t const *sim, sim_counts_t *counts)
     counts->reads += sim->counts.reads;
     counts->retracts += sim->counts.retracts;
     counts->waves += sim->counts.waves;
+    counts->pieces += sim->counts.pieces;
+    counts->moves += sim->counts.moves;
     counts->aborts += sim->counts.aborts;
     counts->loads += sim->counts.loads;
     counts->errors += sim->counts.errors;

@@ -12,6 +12,7 @@
 #include "coordinator/coordinator.h"
 #include "tests/sim/sim_oracle.h"
 #include "tests/support/evmput.h"
+#include "tests/support/pins.h"
 
 #define MS    UINT64_C(1000)
 #define ETHER UINT64_C(1000000000000000000)
@@ -51,8 +52,10 @@ typedef struct {
     uint32_t tx_cnt;
     uint32_t invalid_percent;
     uint32_t fault_cnt;
-    uint64_t load_us;   /* time over which the load and the faults are spread */
-    uint64_t client_us; /* longest time between two requests */
+    uint64_t load_us;            /* time over which the load and the faults are spread */
+    uint64_t client_us;          /* longest time between two requests */
+    char pins[COH_TEST_PINS_SZ]; /* placement, or empty */
+    uint32_t move_permille;      /* of the client's turns that move accounts */
 } scenario_t;
 
 typedef struct {
@@ -122,6 +125,8 @@ struct history {
     uint32_t request_cnt;
     uint64_t request_id;
     uint64_t check_pos;
+    coh_rng_t move_rng;
+    uint32_t round_cnt; /* of moves that were begun */
 };
 
 /* ---- drawing a scenario ---- */
@@ -256,6 +261,25 @@ static void draw_scenario(scenario_t *s,
     }
     draw_config(s, rng);
     draw_genesis(s, rng, gen);
+}
+
+/* In some histories accounts live apart from their buckets: existing ones, such that come to be, the coinbase. */
+static void draw_pins(scenario_t *s, uint64_t seed, coh_txgen_t *gen)
+{
+    coh_rng_t rng; /* its own: all else is drawn as without */
+    coh_rng_seed(&rng, seed ^ UINT64_C(0x70696e73));
+    if (s->sim.shard_cnt == 1 || coh_rng_percent(&rng, 60)) {
+        return;
+    }
+    uint32_t cnt      = s->account_cnt + FRESH_KEY_CNT;
+    coh_addr_t *addrs = coh_calloc((size_t)cnt + 1, sizeof(*addrs));
+    for (uint32_t i = 0; i < cnt; i++) {
+        addrs[i] = coh_txgen_addr(gen, i);
+    }
+    addrs[cnt] = s->genesis.coinbase;
+    coh_test_pins_write(s->pins, addrs, (size_t)cnt + 1, s->sim.shard_cnt, coh_rng_next(&rng));
+    free(addrs);
+    set_option(&s->config, "placement-policy", s->pins);
 }
 
 static void print_scenario(scenario_t const *s)
@@ -1242,6 +1266,32 @@ static void on_end(sim_watch_t *watch, char const *failed)
     restart_later(h);
 }
 
+/* Moves some accounts to random shards, in histories that do. Whether that is taken, and what comes of it, the cluster knows. */
+static void move_step(history_t *h)
+{
+    if (h->scenario.move_permille == 0 ||
+        coh_rng_below(&h->move_rng, 1000) >= h->scenario.move_permille || !sim_is_ready(h->sim)) {
+        return;
+    }
+    coh_override_t wanted[8];
+    size_t cnt  = 1 + (size_t)coh_rng_below(&h->move_rng, COH_CNT(wanted));
+    size_t kept = 0;
+    for (size_t i = 0; i < cnt; i++) {
+        uint32_t account = (uint32_t)coh_rng_below(&h->move_rng, known_account_cnt(h));
+        wanted[kept]     = (coh_override_t){
+                .addr  = known_account(h, account),
+                .shard = (uint16_t)coh_rng_below(&h->move_rng, h->scenario.sim.shard_cnt)};
+        bool is_new = true;
+        for (size_t k = 0; k < kept; k++) {
+            is_new = is_new && !coh_addr_eq(&wanted[k].addr, &wanted[kept].addr);
+        }
+        kept += is_new;
+    }
+    coh_err_t err = coh_coordinator_move(sim_coordinator(h->sim), wanted, kept);
+    sim_after_call(h->sim);
+    h->round_cnt += err == COH_OK;
+}
+
 static void client_timer(history_t *h)
 {
     sim_t *sim = h->sim;
@@ -1256,6 +1306,7 @@ static void client_timer(history_t *h)
                                        : "down");
         return;
     }
+    move_step(h);
     switch (h->phase) {
     case PHASE_LOAD:
         if (sim_is_running(sim)) {
@@ -1351,6 +1402,9 @@ static void free_history(history_t *h)
     coh_op_reader_free(h->reader);
     coh_buf_free(&h->buf);
     coh_genesis_free(&h->scenario.genesis);
+    if (h->scenario.pins[0] != '\0') {
+        coh_test_pins_remove(h->scenario.pins);
+    }
     free(h);
 }
 
@@ -1368,6 +1422,11 @@ void sim_history_run(sim_history_result_t *out,
     coh_rng_seed(&h->rng, params->seed);
     scenario_t *s = &h->scenario;
     draw_scenario(s, params, &h->rng, gen);
+    draw_pins(s, params->seed, gen);
+    coh_rng_seed(&h->move_rng, params->seed ^ UINT64_C(0x6d6f766573));
+    if (s->sim.shard_cnt > 1 && coh_rng_percent(&h->move_rng, 50)) {
+        s->move_permille = (uint32_t)coh_rng_below(&h->move_rng, 200);
+    }
     if (params->verbose) {
         print_scenario(s);
     }

@@ -242,7 +242,7 @@ static void put_nodes(world_t *w, uint32_t shard, coh_buf_t *out, uint64_t block
 
 static void play_welcome(world_t *w, uint32_t shard, coh_buf_t *out, coh_msg_welcome_t const *m)
 {
-    assert_int_equal(coh_directory_decode(&w->dir, m->epoch, SHARDS, m->buckets), COH_OK);
+    assert_int_equal(coh_directory_decode(&w->dir, m->epoch, SHARDS, m->directory), COH_OK);
     uint64_t last = m->head;
     while (last > 0) {
         played_block_t const *b = &w->blocks[shard][last % 16];

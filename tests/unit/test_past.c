@@ -198,11 +198,50 @@ static void past_comes_from_the_store(void **state)
     coh_past_free(past);
 }
 
+static void past_of_an_account_that_came_is_gone(void **state)
+{
+    (void)state;
+    coh_past_t *past = coh_past_new(8, 1 << 20, 3);
+    coh_value_t v;
+    coh_addr_t addrs[2] = {{.b = {[19] = 2}}, {.b = {[19] = 1}}};
+    coh_u256_t slot     = coh_u256(9);
+    coh_key_t account   = coh_key_account(&addrs[0]);
+    coh_key_t storage   = coh_key_slot(&addrs[1], 0, &slot);
+    coh_addr_t other    = {.b = {[19] = 3}};
+    coh_key_t stays     = coh_key_account(&other);
+    coh_past_start(past, 10);
+    for (uint64_t b = 11; b <= 13; b++) {
+        coh_past_begin(past);
+    }
+    coh_past_forget(past, addrs, 2);
+    coh_past_begin(past); /* 14: the slot changes here */
+    coh_value_t before = {.word = coh_u256(77)};
+    coh_past_add(past, coh_past_hash(past, &storage), &storage, &before);
+    assert_int_equal(coh_past_find(past, &account, 12, &v), COH_PAST_GONE);
+    assert_int_equal(coh_past_find(past, &account, 13, &v), COH_PAST_PRESENT);
+    assert_int_equal(coh_past_find(past, &storage, 12, &v), COH_PAST_GONE);
+    assert_int_equal(coh_past_find(past, &storage, 13, &v), COH_PAST_FOUND);
+    assert_int_equal(v.word.w[0], 77);
+    assert_int_equal(coh_past_find(past, &storage, 14, &v), COH_PAST_PRESENT);
+    assert_int_equal(coh_past_find(past, &stays, 12, &v), COH_PAST_PRESENT);
+    /* It leaves and comes again. */
+    coh_past_forget(past, &addrs[1], 1);
+    assert_int_equal(coh_past_find(past, &storage, 13, &v), COH_PAST_GONE);
+    assert_int_equal(coh_past_find(past, &account, 13, &v), COH_PAST_PRESENT);
+    for (uint64_t b = 15; b <= 30; b++) {
+        coh_past_begin(past);
+    }
+    assert_int_equal(coh_past_find(past, &storage, 22, &v), COH_PAST_PRESENT);
+    assert_int_equal(coh_past_find(past, &storage, 21, &v), COH_PAST_GONE);
+    coh_past_free(past);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(past_is_what_it_was),
         cmocka_unit_test(past_is_bounded),
+        cmocka_unit_test(past_of_an_account_that_came_is_gone),
         cmocka_unit_test(past_comes_from_the_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

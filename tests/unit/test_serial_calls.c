@@ -24,6 +24,7 @@
 #include "shard/callrun.h"
 #include "shard/codes.h"
 #include "tests/support/codegen.h"
+#include "tests/support/pins.h"
 #include "tests/support/txgen.h"
 
 enum {
@@ -479,6 +480,16 @@ static void run_layout(world_t *w, coh_block_cluster_layout_t const *layout)
     coh_buf_free(&why);
 }
 
+static void write_pins(world_t *w, char out[COH_TEST_PINS_SZ], uint32_t shard_cnt, uint64_t seed)
+{
+    coh_addr_t *addrs = coh_calloc(w->genesis.alloc_cnt, sizeof(*addrs));
+    for (size_t i = 0; i < w->genesis.alloc_cnt; i++) {
+        addrs[i] = w->genesis.alloc[i].addr;
+    }
+    coh_test_pins_write(out, addrs, w->genesis.alloc_cnt, shard_cnt, seed);
+    free(addrs);
+}
+
 static void calls_equal_sequential_execution(void **state)
 {
     (void)state;
@@ -492,11 +503,14 @@ static void calls_equal_sequential_execution(void **state)
                 char random[40];
                 uint64_t seed = coh_rng_below(&w->rng, 100000);
                 (void)snprintf(random, sizeof(random), "random:%" PRIu64, seed);
+                char pins[COH_TEST_PINS_SZ];
+                write_pins(w, pins, shards[s], seed);
                 run_layout(w,
                            &(coh_block_cluster_layout_t){.shard_cnt  = shards[s],
                                                          .thread_cnt = threads[t],
-                                                         .placement  = random,
+                                                         .placement  = t == 0 ? random : pins,
                                                          .seed       = seed});
+                coh_test_pins_remove(pins);
             }
         }
         free_world(w);

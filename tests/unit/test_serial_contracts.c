@@ -30,6 +30,7 @@
 #include "shard/sched.h"
 #include "tests/support/codegen.h"
 #include "tests/support/evmasm.h"
+#include "tests/support/pins.h"
 #include "tests/support/txgen.h"
 
 #define BLOCKS_MAX   4u
@@ -466,6 +467,14 @@ typedef struct {
     bool is_done[BLOCKS_MAX];
     coh_hash_t hashes[BLOCKS_MAX];
     coh_block_cluster_report_t report;
+    /* Moves. */
+    coh_block_cluster_t *cluster;
+    coh_rng_t move_rng;
+    uint32_t move_percent;
+    uint32_t shard_cnt;
+    uint32_t round_cnt;
+    coh_addr_t *addrs;
+    size_t addr_cnt;
 } check_t;
 
 COH_PRINTF(2, 3) static void differ(check_t *c, char const *fmt, ...)
@@ -600,14 +609,55 @@ static void count_account(void *arg, coh_addr_t const *addr, coh_value_t const *
     coh_memview_slots(count->world->state, addr, count_slot, count);
 }
 
-/* Runs the world through a layout and compares: every block, but that restarts may hide the fate of some that were decided just before. */
-static check_t compare(world_t *w, coh_block_cluster_layout_t const *layout)
+/* The accounts of the world: those of genesis, those that come to be at known addresses, and the coinbase. The caller's. */
+static coh_addr_t *list_accounts(world_t const *w, size_t *cnt)
 {
-    check_t c                           = {.world = w};
+    *cnt              = w->genesis.alloc_cnt + w->target_cnt + 1;
+    coh_addr_t *addrs = coh_calloc(*cnt, sizeof(*addrs));
+    memcpy(addrs, w->targets, w->target_cnt * sizeof(*addrs));
+    for (size_t i = 0; i < w->genesis.alloc_cnt; i++) {
+        addrs[w->target_cnt + i] = w->genesis.alloc[i].addr;
+    }
+    addrs[*cnt - 1] = coh_txgen_addr(w->gen, COINBASE_KEY);
+    return addrs;
+}
+
+/* Now and then moves some accounts to random shards. */
+static bool move_some(void *arg, uint64_t head)
+{
+    (void)head;
+    check_t *c = arg;
+    if (!coh_rng_percent(&c->move_rng, c->move_percent)) {
+        return false;
+    }
+    coh_override_t wanted[16];
+    size_t cnt = 0;
+    for (size_t i = 0; i < COH_CNT(wanted); i++) {
+        coh_override_t o = {.addr  = c->addrs[coh_rng_below(&c->move_rng, c->addr_cnt)],
+                            .shard = (uint16_t)coh_rng_below(&c->move_rng, c->shard_cnt)};
+        bool is_new      = true;
+        for (size_t k = 0; k < cnt; k++) {
+            is_new = is_new && !coh_addr_eq(&wanted[k].addr, &o.addr);
+        }
+        if (is_new) {
+            wanted[cnt++] = o;
+        }
+    }
+    c->round_cnt += coh_block_cluster_move(c->cluster, wanted, cnt) == COH_OK;
+    return false;
+}
+
+/* Runs the world through a layout and compares: every block, but that restarts may hide the fate of some that were decided just before. */
+static check_t compare(world_t *w, coh_block_cluster_layout_t const *layout, uint32_t move_percent)
+{
+    check_t c = {.world = w, .move_percent = move_percent, .shard_cnt = layout->shard_cnt};
+    c.addrs   = list_accounts(w, &c.addr_cnt);
+    coh_rng_seed(&c.move_rng, layout->seed);
     coh_block_cluster_visitor_t visitor = {.block   = check_block,
                                            .account = check_account,
                                            .slot    = check_slot,
                                            .code    = check_code,
+                                           .turn    = move_percent != 0 ? move_some : NULL,
                                            .arg     = &c};
     coh_import_block_t blocks[BLOCKS_MAX];
     for (uint32_t b = 0; b < w->block_cnt; b++) {
@@ -616,6 +666,7 @@ static check_t compare(world_t *w, coh_block_cluster_layout_t const *layout)
     coh_buf_t why = COH_BUF_INIT;
     end_block(w);
     coh_block_cluster_t *cluster = coh_block_cluster_new(layout);
+    c.cluster                    = cluster;
     coh_err_t err =
         coh_block_cluster_run(cluster, &w->genesis, blocks, w->block_cnt, &visitor, &why);
     c.report = coh_block_cluster_report(cluster);
@@ -648,12 +699,18 @@ static check_t compare(world_t *w, coh_block_cluster_layout_t const *layout)
         memcpy(w->hashes, c.hashes, sizeof(w->hashes));
         w->known = true;
     }
+    free(c.addrs);
     return c;
 }
 
-static coh_block_cluster_report_t run_layout(world_t *w, coh_block_cluster_layout_t const *layout)
+/* Runs a layout in which accounts move in so many of a hundred turns; *round_cnt: how often that began. */
+static coh_block_cluster_report_t run_moving(world_t *w,
+                                             coh_block_cluster_layout_t const *layout,
+                                             uint32_t move_percent,
+                                             uint32_t *round_cnt)
 {
-    check_t c = compare(w, layout);
+    check_t c = compare(w, layout, move_percent);
+    *round_cnt += c.round_cnt;
     if (c.wrong_cnt != 0) {
         fail_msg("%s, %u shards, %u threads, %s, placement %s, home %s, seed %" PRIu64 ": %s",
                  coh_fork_name(w->fork),
@@ -666,6 +723,20 @@ static coh_block_cluster_report_t run_layout(world_t *w, coh_block_cluster_layou
                  c.wrong);
     }
     return c.report;
+}
+
+static coh_block_cluster_report_t run_layout(world_t *w, coh_block_cluster_layout_t const *layout)
+{
+    uint32_t none = 0;
+    return run_moving(w, layout, 0, &none);
+}
+
+static void write_pins(world_t *w, char out[COH_TEST_PINS_SZ], uint32_t shard_cnt, uint64_t seed)
+{
+    size_t cnt;
+    coh_addr_t *addrs = list_accounts(w, &cnt);
+    coh_test_pins_write(out, addrs, cnt, shard_cnt, seed);
+    free(addrs);
 }
 
 static void run_layouts(world_t *w, bool few)
@@ -689,6 +760,13 @@ static void run_layouts(world_t *w, bool few)
                 layout.home = random;
                 run_layout(w, &layout);
             }
+            char pins[COH_TEST_PINS_SZ];
+            write_pins(w, pins, shards[s], seed);
+            layout.placement = pins;
+            layout.scheduler = NULL;
+            layout.home      = seed % 2 == 0 ? NULL : random;
+            run_layout(w, &layout);
+            coh_test_pins_remove(pins);
         }
     }
 }
@@ -777,15 +855,19 @@ static void contracts_survive_restarts(void **state)
         make_random_world(w, forks[f], run_seed + 300 + f);
         run_layout(w, &(coh_block_cluster_layout_t){.shard_cnt = 1, .thread_cnt = 1});
         for (uint32_t i = 0; i < 8; i++) {
+            char pins[COH_TEST_PINS_SZ];
+            write_pins(w, pins, 1 + i % 3, run_seed + i);
             coh_block_cluster_report_t report =
                 run_layout(w,
                            &(coh_block_cluster_layout_t){.shard_cnt     = 1 + i % 3,
                                                          .thread_cnt    = 1 + i % 2,
                                                          .seed          = run_seed + i,
                                                          .cache_entries = i % 4 == 0 ? 1 : 0,
-                                                         .restart_cnt   = 6});
+                                                         .restart_cnt   = 6,
+                                                         .placement = i % 2 == 0 ? NULL : pins});
             total.restart_cnt += report.restart_cnt;
             total.restart_amid_cnt += report.restart_amid_cnt;
+            coh_test_pins_remove(pins);
         }
         free_world(w);
         free(w);
@@ -794,6 +876,40 @@ static void contracts_survive_restarts(void **state)
                   total.restart_cnt,
                   total.restart_amid_cnt);
     assert_true(total.restart_cnt >= 24 && total.restart_amid_cnt >= 6);
+}
+
+/* Accounts with code and storage change their shards all the time, from and to overrides, and ranks are taken down in the middle of it. */
+static void contracts_move_while_they_run(void **state)
+{
+    (void)state;
+    static coh_fork_t const forks[] = {COH_FORK_HOMESTEAD, COH_FORK_SHANGHAI, COH_FORK_PRAGUE};
+    uint32_t restart_cnt            = 0;
+    uint32_t round_cnt              = 0;
+    for (size_t f = 0; f < COH_CNT(forks); f++) {
+        world_t *w = coh_calloc(1, sizeof(*w));
+        make_random_world(w, forks[f], run_seed + 500 + f);
+        run_layout(w, &(coh_block_cluster_layout_t){.shard_cnt = 1, .thread_cnt = 1});
+        for (uint32_t i = 0; i < 10; i++) {
+            char pins[COH_TEST_PINS_SZ];
+            write_pins(w, pins, 2 + i % 3, run_seed + i);
+            coh_block_cluster_report_t report =
+                run_moving(w,
+                           &(coh_block_cluster_layout_t){.shard_cnt     = 2 + i % 3,
+                                                         .thread_cnt    = 1 + i % 2,
+                                                         .seed          = run_seed + i,
+                                                         .cache_entries = i % 4 == 0 ? 1 : 0,
+                                                         .restart_cnt   = i < 5 ? 0 : 6,
+                                                         .placement     = i % 2 == 0 ? NULL : pins},
+                           1 + 5 * (i % 3),
+                           &round_cnt);
+            restart_cnt += report.restart_cnt;
+            coh_test_pins_remove(pins);
+        }
+        free_world(w);
+        free(w);
+    }
+    print_message("%u rounds of moves, %u restarts\n", round_cnt, restart_cnt);
+    assert_true(round_cnt >= 100 && restart_cnt >= 24);
 }
 
 #ifdef COH_DEEP_CHECKS
@@ -841,7 +957,7 @@ static uint32_t plant(char const *place, uint64_t *retractions)
                                              .metrics    = metrics};
         make_random_world(w, COH_FORK_PRAGUE, 1000 + i);
         coh_hook_set(is_planted, name);
-        wrong += compare(w, &layout).wrong_cnt != 0;
+        wrong += compare(w, &layout, 0).wrong_cnt != 0;
         coh_hook_set(NULL, NULL);
         for (size_t r = 0; r < COH_CNT(metrics); r++) {
             *retractions += coh_metric_get(metrics[r], COH_M_mvstore_retraction);
@@ -1275,6 +1391,7 @@ int main(void)
         cmocka_unit_test(contracts_equal_sequential_execution_prague),
         cmocka_unit_test(contracts_spill_over_a_small_cache),
         cmocka_unit_test(contracts_survive_restarts),
+        cmocka_unit_test(contracts_move_while_they_run),
 #ifdef COH_DEEP_CHECKS
         cmocka_unit_test(contracts_begin_again_where_there_is_no_room_to_park),
         cmocka_unit_test(contracts_planted_bugs_are_caught),

@@ -30,6 +30,7 @@
 #include "deploy/cohort/runtime.h"
 #include "shard/sched.h"
 #include "shard/shard.h"
+#include "tests/support/pins.h"
 #include "tests/support/reference.h"
 #include "tests/support/txgen.h"
 
@@ -589,6 +590,16 @@ static void run_workers(uint32_t shard_cnt, bool random_home)
                        placement,
                        random_home ? placement : "sender");
         }
+        char pins[COH_TEST_PINS_SZ];
+        coh_addr_t *addrs = coh_calloc(input.genesis.alloc_cnt, sizeof(*addrs));
+        for (size_t i = 0; i < input.genesis.alloc_cnt; i++) {
+            addrs[i] = input.genesis.alloc[i].addr;
+        }
+        coh_test_pins_write(
+            pins, addrs, input.genesis.alloc_cnt, shard_cnt, input.seed + shard_cnt * worker_cnt);
+        run_layout(shard_cnt, worker_cnt, "optimistic", pins, random_home ? placement : "callee");
+        coh_test_pins_remove(pins);
+        free(addrs);
     }
 }
 

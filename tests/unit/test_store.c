@@ -65,7 +65,7 @@ static void put_block(coh_kv_t *kv,
     coh_mv_settle(mv, &diff, NULL, NULL);
     coh_kv_batch_t batch;
     coh_kv_batch_init(&batch);
-    (void)coh_store_put_redo(&batch, mv, &diff, codes, &new);
+    (void)coh_store_put_redo(&batch, mv, &diff, NULL, 0, codes, &new);
     coh_codes_release(codes, &new);
     coh_codes_free(codes);
     assert_int_equal(kv->ops->write(kv, &batch, true), COH_OK);
