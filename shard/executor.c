@@ -20,9 +20,9 @@
 #define PUBLISH_BYTES_MAX ((size_t)8 << 20)
 /* A worker tells the communication thread when it has collected this many records. */
 #define COLLECT_CNT 1024u
-/* Memory of transitions that a worker keeps for the next ones, and the most octets that one of these may hold. Where much is not in memory yet, hundreds are parked at a time. */
 /* With so many parked for each worker none begins that was not begun: enough to be busy while others wait for a disk or a shard far away, and few enough to stay in the cache. */
 #define PARKED_MAX 256u
+/* Memory of transitions that a worker keeps for the next ones, and the most octets that one of these may hold. Where much is not in memory yet, hundreds are parked at a time. */
 #define RUNS_BYTES_KEPT ((size_t)64 << 20)
 #define RUN_BYTES_KEPT  ((size_t)1 << 20)
 /* Owners of accounts that a thread remembers: the directory needs a Keccak for each. */
@@ -72,6 +72,7 @@ typedef struct {
     coh_u256_t tip;
     coh_bytes_t logs;      /* encoded, in an arena; of a step its output */
     run_t *run;            /* parked, or NULL; the chain's worker's */
+    bool is_parked;        /* with its run or without; likewise */
     published_t published; /* under the scheduler's lock of this transaction */
     remote_t *remotes;     /* likewise */
     uint32_t remote_cnt;   /* likewise */
@@ -79,7 +80,6 @@ typedef struct {
     _Atomic bool reads_code; /* the receiver's code is to be read, not assumed to be none */
 } tx_t;
 
-    bool is_parked;        /* with its run or without; likewise */
 /* What one thread has for other ranks. */
 typedef struct {
     coh_rec_write_t *v;
@@ -903,6 +903,10 @@ static run_t *take_run(coh_executor_t *ex,
 {
     tx_t *tx   = &ex->txs[pos];
     run_t *run = unpark(ex, tx);
+    if (tx->is_parked) {
+        tx->is_parked = false;
+        atomic_fetch_sub_explicit(&ex->parked_cnt, 1, memory_order_relaxed);
+    }
     if (run != NULL && run->incarnation == incarnation) {
         run->ctx = ctx;
         return run;
@@ -946,6 +950,8 @@ static void give_run_back(ctx_t *ctx, run_t *run)
 /* Lets the transaction keep its run while it is parked, if there is memory for that. */
 static void park_run(coh_executor_t *ex, ctx_t *ctx, tx_t *tx, run_t *run)
 {
+    tx->is_parked = true;
+    atomic_fetch_add_explicit(&ex->parked_cnt, 1, memory_order_relaxed);
     run->parked_bytes = sizeof(*run) + coh_transition_bytes(run->transition);
     size_t before =
         atomic_fetch_add_explicit(&ex->parked_bytes, run->parked_bytes, memory_order_relaxed);
@@ -1035,6 +1041,14 @@ static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
     }
 }
 
+/* A chain to run. Parked ones wait for lower ones, or for what comes without us: the lowest that is not DONE has always begun. */
+static uint32_t pop(coh_executor_t *ex)
+{
+    bool is_full =
+        atomic_load_explicit(&ex->parked_cnt, memory_order_relaxed) >= PARKED_MAX * ex->worker_cnt;
+    return coh_sched_pop(ex->sched, !is_full);
+}
+
 bool coh_executor_work(coh_executor_t *ex, uint32_t worker)
 {
     COH_ASSERT(worker < ex->worker_cnt);
@@ -1110,11 +1124,7 @@ static coh_err_t decode(tx_t *tx, coh_rec_block_tx_t const *in, coh_bytes_t raw,
         return COH_EMALFORMED; /* it might read what the coinbase has */
     }
     tx->sender = in->sender;
-    if (tx->is_parked) {
-        tx->is_parked = false;
-        atomic_fetch_sub_explicit(&ex->parked_cnt, 1, memory_order_relaxed);
-    }
-    tx->to     = coh_tx_receiver(&tx->tx, &tx->sender);
+    tx->to = coh_tx_receiver(&tx->tx, &tx->sender);
     return COH_OK;
 }
 
@@ -1158,8 +1168,6 @@ static void find_owners(coh_executor_t *ex)
     coh_directory_buckets(ex->buckets, ex->addrs, cnt);
     for (uint32_t i = 0; i < ex->tx_cnt; i++) {
         tx_t *tx = &ex->txs[i];
-    tx->is_parked = true;
-    atomic_fetch_add_explicit(&ex->parked_cnt, 1, memory_order_relaxed);
         tx->sender_rank =
             1 + coh_directory_owner(ex->directory, &tx->sender, ex->buckets[2 * (size_t)i]);
         tx->to_rank =
@@ -1255,13 +1263,6 @@ coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *m, uint3
         coh_mv_ctx_reset(&ex->ctx[w].mv);
         memset(ex->ctx[w].owners, 0, sizeof(ex->ctx[w].owners));
     }
-/* A chain to run. Parked ones wait for lower ones, or for what comes without us: the lowest that is not DONE has always begun. */
-static uint32_t pop(coh_executor_t *ex)
-{
-    bool is_full =
-        atomic_load_explicit(&ex->parked_cnt, memory_order_relaxed) >= PARKED_MAX * ex->worker_cnt;
-    return coh_sched_pop(ex->sched, !is_full);
-}
 
     find_owners(ex);
     uint32_t chain_cnt = find_chains(ex);
@@ -1297,6 +1298,7 @@ void coh_executor_end(coh_executor_t *ex)
         collected_clear(&ex->ctx[w].out, ex->env->rank_cnt);
     }
     coh_metric_set(ex->env->metrics, COH_M_executor_incarnation_max, ex->incarnation_max);
+    atomic_store_explicit(&ex->parked_cnt, 0, memory_order_relaxed);
     ex->hash_waiter_cnt = 0; /* no worker is inside */
 }
 
@@ -1507,7 +1509,6 @@ coh_err_t coh_executor_on_value(coh_executor_t *ex, coh_msg_value_t const *m)
     }
     coh_sched_unlock_tx(ex->sched, pos);
     if (wake) {
-    atomic_store_explicit(&ex->parked_cnt, 0, memory_order_relaxed);
         coh_sched_wake(ex->sched, coh_sched_chain_of(ex->sched, pos));
         act(ex, comm_ctx(ex), NULL, NULL);
         ex->env->wake_workers(ex->env);

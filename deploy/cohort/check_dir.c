@@ -167,5 +167,6 @@ void coh_check_dir(coh_check_dir_t *out, coh_buf_t *text, char const *dir, uint6
         check_root(&d, root_every);
     }
     free(d.chain.last_redo);
+    coh_directory_free(&d.chain.dir);
     coh_roots_free(d.roots);
 }

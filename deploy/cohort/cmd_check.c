@@ -47,7 +47,6 @@ int coh_cmd_check(int argc, char **argv)
     coh_check_dir(&found, &text, argv[at], root_every);
     (void)fwrite(text.p, 1, text.n, stdout);
     coh_buf_free(&text);
-    coh_directory_free(&chain.dir);
     if (found.rank_cnt == 0) {
         (void)fprintf(stderr, "cohort check: %s holds no rank's data\n", argv[at]);
         return COH_EXIT_FAILED;

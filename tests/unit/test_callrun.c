@@ -1238,7 +1238,7 @@ static void calls_find_what_has_moved(void **state)
     (void)state;
     world_t w;
     init(&w);
-    coh_rec_move_t moves[] = {{.at = addr_of(4)}, {.at = addr_of(0x1234), .is = addr_of(4)}};
+    coh_rec_precompile_t moves[] = {{.at = addr_of(4)}, {.at = addr_of(0x1234), .is = addr_of(4)}};
     w.m.moves.v            = moves;
     w.m.moves.cnt          = 2;
     w.tx.data              = coh_bytes("\xca\xfe", 2);
