@@ -1124,7 +1124,7 @@ static coh_err_t decode(tx_t *tx, coh_rec_block_tx_t const *in, coh_bytes_t raw,
         return COH_EMALFORMED; /* it might read what the coinbase has */
     }
     tx->sender = in->sender;
-    tx->to = coh_tx_receiver(&tx->tx, &tx->sender);
+    tx->to     = coh_tx_receiver(&tx->tx, &tx->sender);
     return COH_OK;
 }
 
