@@ -123,7 +123,7 @@ The cluster keeps running.
   requests       $client
   subscriptions  $publish
   status         http://$status/status  (rank r: port + r; also /metrics /livez /readyz)
-  people         $cohort status --connect $client
+  people         http://$status/ in a browser, or $cohort status --connect $client
   data, logs     $work
   stop           kill -USR1 $mpirun_pid; then rm -r $work
 END

@@ -128,10 +128,13 @@ function assertEqual(shot, answers) {
     pool: now.pool.tx, pool_ready: now.pool.ready, pool_senders: now.pool.senders, pool_full: now.pool.tx / now.pool.tx_max,
     imbalance: Math.max(...shards.map(s => s.tx)) * shards.length / load, shards: shards.length,
   };
-  const moves = now.ranks[0].metrics.placement_move ?? now.ranks[0].metrics.placement_moves;
-  if (moves === undefined) assert.equal(shot.figures.moves, null); else expected.moves = moves;
+  for (const [name, metric] of [['moves', 'placement_moves'], ['apart', 'placement_override']]) {
+    const value = now.ranks[0].metrics[metric];
+    if (value === undefined) assert.equal(shot.figures[name], null); else expected[name] = value;
+  }
   for (const [name, value] of Object.entries(expected)) assertShows(shot.figures[name], value, name);
-  assert.deepEqual(Object.keys(shot.figures).filter(n => n !== 'moves').sort(), Object.keys(expected).filter(n => n !== 'moves').sort());
+  const shown = Object.keys(shot.figures).filter(n => shot.figures[n] !== null);
+  assert.deepEqual(shown.sort(), Object.keys(expected).sort());
 
   assert.equal(shot.ranks.length, now.ranks.length);
   for (const s of shards) {
@@ -259,6 +262,60 @@ test('the policy lets nothing else run or be asked', async () => {
   assert.equal(got.broken.filter(b => b === 'TypeError').length, 2);
   for (const directive of ['require-trusted-types-for', 'connect-src', 'img-src', 'form-action']) assert.ok(got.broken.includes(directive), directive);
   assert.ok(complaints.length > 0);
+  await context.close();
+});
+
+/* Answers of a cluster that is not well: those of the real one, changed by change(answer, how many before). */
+async function openChanged(options, change) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  let cnt = 0;
+  await page.route('**/status', async route => {
+    const r = await route.fetch(), doc = await r.json();
+    change(doc, cnt++);
+    await route.fulfill({response: r, json: doc});
+  });
+  await page.goto(origin + '/');
+  return {page, context};
+}
+
+test('what is wrong is said', async () => {
+  for (const colorScheme of ['light', 'dark']) {
+    const {page, context} = await openChanged({colorScheme, viewport: {width: 390, height: 844}}, (doc, cnt) => {
+      if (cnt === 0) return;
+      doc.state = 'draining';
+      doc.pool.tx = doc.pool.tx_max * .95;
+      doc.totals.aborted += 2;
+      doc.ranks[0].metrics.verify_mismatch = 1;
+      doc.ranks[1].metrics.disk_error = 1;
+      Object.assign(doc.ranks[2].metrics, {disk_free: 5, disk_size: 100});
+      doc.version = '<img src=x onerror=alert(1)>';
+    });
+    await page.waitForFunction(() => document.querySelectorAll('#alerts p').length === 6);
+    assert.deepEqual(await page.locator('#alerts b').allInnerTexts(), ['Not ready', 'Self-check', 'Disk', 'Disk', 'Pool', 'Aborted']);
+    const words = await page.locator('#alerts').innerText();
+    for (const part of ['draining', 'comes to: 1.', 'failed on rank 1', 'is free on rank 2', '95.0 %', 'prepare: 2.']) assert.ok(words.includes(part), part);
+    assert.match(await page.locator('#facts').innerText(), /version\s*<img src=x onerror=alert\(1\)>/);
+    assert.equal(await page.locator('#facts img').count(), 0);
+    const audit = await page.evaluate(axe + '; axe.run()');
+    assert.deepEqual(audit.violations.map(v => v.id), []);
+    await page.screenshot({path: join(COHORT_PICTURES, `phone-trouble-${colorScheme}.png`)});
+    await context.close();
+  }
+});
+
+test('moves of accounts are shown where there are any', async () => {
+  const {page, context} = await openChanged({viewport: {width: 1440, height: 1000}}, (doc, cnt) => {
+    Object.assign(doc.ranks[0].metrics, {placement_moves: 40 * (cnt >> 1), placement_override: 7});
+  });
+  await page.waitForFunction(() => document.querySelector('[data-figure=moves]').textContent === '160');
+  const card = page.locator('.card[aria-label="Busiest shard"]');
+  assert.match(await card.innerText(), /160 placement moves\s+7 apart[\s\S]*moves/);
+  assert.equal((await card.locator('.ticks').getAttribute('d')).match(/M/g).length, 4);
+  await card.locator('svg').focus();
+  await page.keyboard.press('End');
+  assert.match(await card.locator('figcaption').innerText(), /busiest shard .*, moves [\d.]+\/s/);
+  await page.screenshot({path: join(COHORT_PICTURES, 'desktop-moves.png'), fullPage: true});
   await context.close();
 });
 

@@ -25,4 +25,4 @@ if ! cmp -s $here/package-lock.json $deps/installed.json; then
 fi
 mkdir -p build/page
 COHORT_CHROMIUM=$(command -v chromium) COHORT=$PWD/$build/bin/cohort COHORT_PORT=$(free_port_range 8) COHORT_PAGE_DEPS=$PWD/$deps COHORT_PICTURES=$PWD/build/page \
-    node --test --test-timeout=240000 --test-reporter=spec $here/page.test.mjs
+    node --test --test-timeout=600000 --test-reporter=spec $here/page.test.mjs
