@@ -377,8 +377,8 @@ static bool take_account(void *arg, coh_key_t const *key, coh_value_t const *val
         return true;
     }
     if (t->leaf_cnt == t->leaf_cap) {
-        t->leaf_cap = t->leaf_cap * 2 + 1024;
-        t->leaves   = coh_realloc(t->leaves, t->leaf_cap * sizeof(*t->leaves));
+        t->leaf_cap *= 2;
+        t->leaves = coh_realloc(t->leaves, t->leaf_cap * sizeof(*t->leaves));
     }
     t->leaves[t->leaf_cnt++] = leaf;
     return true;
@@ -510,6 +510,11 @@ void coh_check_tries(coh_check_findings_t *findings,
     if (err == COH_OK) {
         err = coh_kv_mem_open(&t->no_kv);
     }
+    if (t->items == NULL) { /* places in arrays are computed, be there anything in them or not */
+        t->items = coh_calloc(1, sizeof(*t->items));
+    }
+    t->leaf_cap = 1024;
+    t->leaves   = coh_calloc(t->leaf_cap, sizeof(*t->leaves));
     if (err == COH_OK) {
         while (t->slot_item < t->item_cnt && t->items[t->slot_item].key.kind == COH_KEY_ACCOUNT) {
             t->slot_item++;

@@ -193,8 +193,9 @@ static void start_node(world_t *w)
                     (char *)NULL);
         _exit(127);
     }
-    assert_int_equal(coh_client_open(&w->client, w->addr, &COH_CLIENT_OPTIONS_DEFAULT, NULL),
-                     COH_OK);
+    coh_client_options_t options = COH_CLIENT_OPTIONS_DEFAULT;
+    options.timeout_ms           = PATIENCE_US / 1000;
+    assert_int_equal(coh_client_open(&w->client, w->addr, &options, NULL), COH_OK);
 }
 
 /* A figure of rank 0. */

@@ -96,6 +96,7 @@ static void add_counts(sim_counts_t *to, sim_counts_t const *from)
     to->loads += from->loads;
     to->errors += from->errors;
     to->lost += from->lost;
+    to->backups += from->backups;
 }
 
 static void usage(void)
@@ -255,7 +256,7 @@ int main(int argc, char **argv)
            totals.events);
     printf("sim: %" PRIu64 " READ, %" PRIu64 " RETRACT, %" PRIu64 " WAVE, %" PRIu64
            " MIGRATE, %" PRIu64 " MOVE_END, %" PRIu64 " ABORT, %" PRIu64 " disk reads, %" PRIu64
-           " disk errors, %" PRIu64 " writes lost in crashes\n",
+           " disk errors, %" PRIu64 " writes lost in crashes, %" PRIu64 " backups\n",
            totals.counts.reads,
            totals.counts.retracts,
            totals.counts.waves,
@@ -264,7 +265,8 @@ int main(int argc, char **argv)
            totals.counts.aborts,
            totals.counts.loads,
            totals.counts.errors,
-           totals.counts.lost);
+           totals.counts.lost,
+           totals.counts.backups);
     if (plant != SIM_PLANT_NONE) {
         printf("plant %s: %s\n", PLANTS[plant], failed != 0 ? "caught" : "NOT CAUGHT");
         return failed != 0 ? 0 : 1;

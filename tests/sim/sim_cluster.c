@@ -12,6 +12,7 @@
 #include "common/wire/wire.h"
 #include "coordinator/coordinator.h"
 #include "shard/shard.h"
+#include "tests/sim/sim_backup.h"
 #include "tests/sim/sim_disk.h"
 
 #define TRACE_LINES   256u
@@ -644,6 +645,31 @@ static void run_write_take(sim_t *sim, rank_t *rank)
         sim, sim->now + draw_us(sim, sim->params.disk_us_max), EV_WRITE_DONE, rank->env.rank, 0);
 }
 
+/* All ranks have made their parts of a backup: do they belong together? */
+static void check_backup(sim_t *sim, coh_disk_req_t const *manifest)
+{
+    coh_kv_t **kvs = coh_calloc(sim->rank_cnt, sizeof(*kvs));
+    coh_buf_t why  = COH_BUF_INIT;
+    bool all       = true;
+    for (uint32_t r = 0; r < sim->rank_cnt; r++) {
+        kvs[r] = sim_disk_copy(sim->ranks[r].disk, manifest->arg);
+        all    = all && kvs[r] != NULL;
+    }
+    sim->counts.backups++;
+    if (!all) {
+        sim_fail(sim, "a backup gets its manifest before all ranks are done");
+    } else if (!sim_backup_check(kvs,
+                                 sim->rank_cnt - 1,
+                                 sim->params.genesis->number,
+                                 sim->params.config->block_root_every,
+                                 coh_buf_bytes(&manifest->backup->text),
+                                 &why)) {
+        sim_fail(sim, "backup: %.*s", (int)why.n, (char const *)why.p);
+    }
+    coh_buf_free(&why);
+    free(kvs);
+}
+
 static void run_write_done(sim_t *sim, rank_t *rank)
 {
     coh_disk_req_t *req = rank->writes_head;
@@ -657,6 +683,9 @@ static void run_write_done(sim_t *sim, rank_t *rank)
                 (sim->params.plant == SIM_PLANT_EARLY_DECISION && is_decision(rank, req));
     if (req->kind == COH_DISK_WRITE_SYNC && req->err == COH_OK && !skip) {
         sim_disk_sync(rank->disk);
+    }
+    if (req->kind == COH_DISK_MANIFEST && req->err == COH_OK) {
+        check_backup(sim, req);
     }
     sim_trace(sim,
               "disk %u: write done, tag %u arg %" PRIu64 ": %s",
@@ -963,6 +992,7 @@ void sim_add_counts(sim_t const *sim, sim_counts_t *counts)
     counts->loads += sim->counts.loads;
     counts->errors += sim->counts.errors;
     counts->lost += sim->counts.lost;
+    counts->backups += sim->counts.backups;
 }
 
 uint64_t sim_history(sim_t const *sim) { return sim->history; }

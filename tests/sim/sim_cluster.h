@@ -101,6 +101,7 @@ typedef struct {
     uint64_t loads;    /* reads from disk */
     uint64_t errors;   /* failed disk requests */
     uint64_t lost;     /* writes that a crash took */
+    uint64_t backups;  /* whole ones */
 } sim_counts_t;
 void sim_add_counts(sim_t const *sim, sim_counts_t *counts);
 /* A digest of everything that happened so far. */

@@ -21,6 +21,8 @@ struct sim_disk {
     size_t tail_cnt;
     size_t tail_cap;
     coh_buf_t scratch;
+    coh_kv_t *copy; /* owned; of the last backup, or NULL */
+    uint64_t copy_of;
 };
 
 static sim_disk_t *disk_of(coh_kv_t *face)
@@ -133,8 +135,22 @@ static void forget_tail(sim_disk_t *disk)
     disk->tail_cnt = 0;
 }
 
+static void drop_copy(sim_disk_t *disk)
+{
+    if (disk->copy != NULL) {
+        disk->copy->ops->close(disk->copy);
+        disk->copy = NULL;
+    }
+}
+
+coh_kv_t *sim_disk_copy(sim_disk_t *disk, uint64_t number)
+{
+    return disk->copy_of == number ? disk->copy : NULL;
+}
+
 void sim_disk_free(sim_disk_t *disk)
 {
+    drop_copy(disk);
     forget_tail(disk);
     free(disk->tail);
     disk->visible->ops->close(disk->visible);
@@ -147,7 +163,16 @@ coh_kv_t *sim_disk_kv(sim_disk_t *disk) { return &disk->face; }
 
 void sim_disk_carry_out(sim_disk_t *disk, coh_disk_req_t *req)
 {
-    coh_disk_req_carry_out(req, &disk->face, false);
+    if (req->kind == COH_DISK_BACKUP) {
+        drop_copy(disk);
+        disk->copy    = coh_kv_mem_clone(disk->visible);
+        disk->copy_of = req->arg;
+        req->err      = COH_OK;
+    } else if (req->kind == COH_DISK_MANIFEST) {
+        req->err = COH_OK;
+    } else {
+        coh_disk_req_carry_out(req, &disk->face, false);
+    }
 }
 
 void sim_disk_half_write(sim_disk_t *disk, coh_disk_req_t const *req)
@@ -185,6 +210,7 @@ size_t sim_disk_unsynced(sim_disk_t const *disk)
 
 void sim_disk_crash(sim_disk_t *disk, size_t keep_cnt)
 {
+    drop_copy(disk);
     make_durable(disk, keep_cnt);
     disk->visible->ops->close(disk->visible);
     disk->visible = coh_kv_mem_clone(disk->durable);

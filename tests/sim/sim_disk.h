@@ -22,6 +22,9 @@ coh_kv_t *sim_disk_kv(sim_disk_t *disk);
 /* sim_disk_carry_out does what req asks, except for the sync, and sets req->err. */
 void sim_disk_carry_out(sim_disk_t *disk, coh_disk_req_t *req);
 
+/* sim_disk_copy is what a BACKUP with number as its arg has copied, since the last crash; NULL if that was not the last one. Valid until the next, and the caller's to change. */
+coh_kv_t *sim_disk_copy(sim_disk_t *disk, uint64_t number);
+
 /* sim_disk_half_write: the write req failed, but a crash may turn up what it wrote. */
 void sim_disk_half_write(sim_disk_t *disk, coh_disk_req_t const *req);
 

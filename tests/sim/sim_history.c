@@ -96,6 +96,7 @@ struct history {
     sim_watch_t watch;
     scenario_t scenario;
     coh_rng_t rng; /* of scenario and clients; the cluster has its own */
+    bool backs_up; /* clients ask for backups instead of some other things */
     coh_txgen_t *gen;
     sim_t *sim;
     sim_oracle_t *oracle;
@@ -1140,6 +1141,11 @@ static void load_step(history_t *h)
         ask_receipt(h, (uint32_t)coh_rng_below(rng, h->sent_cnt));
     } else if (dice < 87) {
         ask_head(h);
+    } else if (h->backs_up && dice >= 87 && dice < 98 && dice % 2 == 1) {
+        request_t *request          = new_request(h, COH_OP_BACKUP);
+        coh_op_backup_request_t msg = {.path = coh_bytes("/backup", 7)};
+        coh_op_put_backup_request(&h->buf, &msg);
+        send_request(h, request);
     } else if (dice < 91) {
         ask_block(h, draw(rng, h->scenario.genesis.number, head + 1));
     } else if (dice < 95) {
@@ -1420,6 +1426,7 @@ void sim_history_run(sim_history_result_t *out,
                                  .on_end     = on_end};
     h->gen       = gen;
     coh_rng_seed(&h->rng, params->seed);
+    h->backs_up   = params->seed % 2 == 0;
     scenario_t *s = &h->scenario;
     draw_scenario(s, params, &h->rng, gen);
     draw_pins(s, params->seed, gen);

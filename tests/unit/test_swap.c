@@ -89,8 +89,8 @@ static void swap_replaces_all_folders(void **state)
 static void swap_is_completed_from_anywhere(void **state)
 {
     (void)state;
-    for (uint32_t old_cnt = 1; old_cnt <= 4; old_cnt++) {
-        for (uint32_t new_cnt = 1; new_cnt <= 4; new_cnt++) {
+    for (uint32_t old_cnt = 1; old_cnt <= 3; old_cnt++) {
+        for (uint32_t new_cnt = 1; new_cnt <= 3; new_cnt++) {
             uint32_t shared   = COH_MIN(old_cnt, new_cnt);
             uint32_t step_cnt = new_cnt + shared + (old_cnt - shared);
             for (uint32_t done = 0; done <= step_cnt; done++) {
