@@ -246,29 +246,65 @@ static uint8_t const *old_pairs(task_t const *task, uint8_t const **end)
     return pairs;
 }
 
+/* The first pair of a page from i on whose key has this tag or a higher one. */
+static uint32_t seek_tag(coh_mpt_page_t const *page, uint32_t i, uint32_t tag)
+{
+    while (i < page->cnt && coh_mpt_index(page)[i] >> 16 < tag) {
+        i++;
+    }
+    return i;
+}
+
+/* The pair with this key; i: the first one with its tag. NULL: there is none. */
+static uint8_t const *match_pair(coh_mpt_page_t const *page, uint32_t i, uint8_t const *key)
+{
+    uint32_t tag = coh_mpt_tag(key, page->depth);
+    for (; i < page->cnt && coh_mpt_index(page)[i] >> 16 == tag; i++) {
+        uint8_t const *pair = coh_mpt_pair_at(page, i);
+        if (memcmp(coh_mpt_pair_key(pair), key, sizeof(coh_hash_t)) == 0) {
+            return pair;
+        }
+    }
+    return NULL;
+}
+
+/* Finds out about where the changes of a page of pairs belong, and asks for the pairs there. */
+static void locate_pairs(coh_mpt_t *mpt, task_t *task)
+{
+    coh_mpt_page_t const *page = task->page;
+    uint32_t at                = 0;
+    task->first                = (uint32_t)mpt->spot_cnt;
+    for (size_t i = 0; i < task->change_cnt && page != NULL; i++) {
+        at = seek_tag(page, at, coh_mpt_tag(task->changes[i].key.b, page->depth));
+        if (at < page->cnt) {
+            fetch(coh_mpt_pair_at(page, at), 2 * (size_t)COH_CACHE_LINE);
+        }
+        mpt->spots[mpt->spot_cnt++] = at;
+    }
+}
+
 /* Looks the changes up in the pairs of a page: what the page will be, without making it. */
 static void scan_pairs(coh_mpt_t *mpt, task_t *task, undo_t *undo)
 {
-    uint8_t const *end;
-    uint8_t const *old   = old_pairs(task, &end);
-    uint8_t const *pairs = old;
-    size_t fork          = task->page != NULL ? task->page->fork : COH_DEPTH_MAX;
-    task->bytes          = task->page != NULL ? task->page->bytes : 0;
-    task->cnt            = task->page != NULL ? task->page->cnt : 0;
-    task->is_in_place    = true;
-    task->first          = (uint32_t)mpt->spot_cnt;
+    coh_mpt_page_t const *page = task->page;
+    size_t fork                = page != NULL ? page->fork : COH_DEPTH_MAX;
+    task->bytes                = page != NULL ? page->bytes : 0;
+    task->cnt                  = page != NULL ? page->cnt : 0;
+    task->is_in_place          = true;
     for (size_t i = 0; i < task->change_cnt; i++) {
         coh_mpt_change_t const *change = &task->changes[i];
+        uint32_t *spot                 = &mpt->spots[task->first + i];
         coh_bytes_t value              = coh_bytes(NULL, 0);
+        uint8_t const *old = page != NULL ? match_pair(page, *spot, change->key.b) : NULL;
         uint8_t room[COH_NODE_VALUE_MAX];
         uint32_t old_head = 0;
-        if (seek_pair(&old, end, change->key.b)) {
+        if (old != NULL) {
             value    = coh_mpt_pair_value(old, room);
             old_head = old[0];
+            *spot    = (uint32_t)(old - page->pairs);
             task->bytes -= (uint32_t)coh_mpt_pair_sz(old);
             task->cnt--;
         }
-        mpt->spots[mpt->spot_cnt++] = (uint32_t)(old - pairs);
         if (task->job->resolve != NULL) {
             task->job->resolve(task->job->arg, (size_t)(change - task->job->changes), value);
             COH_ASSERT(change->value.n <= COH_NODE_VALUE_MAX);
@@ -336,7 +372,7 @@ static void plan_pairs(coh_mpt_t *mpt, task_t *task, undo_t *undo)
 {
     scan_pairs(mpt, task, undo);
     if (task->is_changed && !task->is_in_place && task->bytes != 0) {
-        task->pairs = coh_mpt_pool_take(&mpt->pool, task->bytes);
+        task->pairs = coh_mpt_pairs_take(&mpt->pool, task->cnt, task->bytes);
         merge_pairs(task->pairs, task);
     }
 }
@@ -392,7 +428,7 @@ static coh_err_t plan_merge(coh_mpt_t *mpt, task_t *task, task_t *const child[CO
         task->cnt      = cnt;
         COH_ASSERT(task->bytes == out.n);
         if (out.n != 0) {
-            task->pairs = coh_mpt_pool_take(&mpt->pool, out.n);
+            task->pairs = coh_mpt_pairs_take(&mpt->pool, cnt, task->bytes);
             memcpy(task->pairs, out.p, out.n);
         }
     }
@@ -441,38 +477,29 @@ static bool is_swallowed(coh_mpt_t const *mpt, task_t const *task)
     return parent != NULL && (parent->is_gone || (parent->is_changed && parent->is_pairs));
 }
 
-static void fetch_pairs(coh_mpt_page_t const *page)
+static bool is_of_pairs(task_t const *task)
 {
-    enum { MAX = 24 * COH_CACHE_LINE };
-    fetch(page->pairs, COH_MIN(page->bytes, (uint32_t)MAX));
+    return task->page == NULL || task->page->inner == NULL;
 }
 
-/* Asks for what planning needs of the tasks that come after i. */
-static void fetch_for_plan(coh_mpt_t const *mpt, uint32_t i)
+static void plan_all_pairs(coh_mpt_t *mpt, undo_t *undo)
 {
-    if (mpt->task_cnt - i > 2 * AHEAD) {
-        __builtin_prefetch(mpt->tasks[i + 2 * AHEAD].page);
-    }
-    if (mpt->task_cnt - i > AHEAD && mpt->tasks[i + AHEAD].page != NULL) {
-        fetch_pairs(mpt->tasks[i + AHEAD].page);
-    }
-}
-
-/* Asks for what carrying out and hashing need of the tasks after i, up to end. */
-static void fetch_for_commit(coh_mpt_t const *mpt, uint32_t i, uint32_t end)
-{
-    if (end - i > 2 * AHEAD && mpt->tasks[i + 2 * AHEAD].is_changed) {
-        fetch(mpt->tasks[i + 2 * AHEAD].page, offsetof(coh_mpt_page_t, path));
-    }
-    if (end - i > AHEAD) {
-        task_t const *task = &mpt->tasks[i + AHEAD];
-        if (task->page != NULL && task->is_changed && !is_swallowed(mpt, task)) {
-            fetch_pairs(task->page);
-            if (task->page->state != COH_MPT_PAGE_DIRTY) {
-                __builtin_prefetch(task->page->prev);
-                __builtin_prefetch(task->page->next);
-                __builtin_prefetch(task->trie->dirty.first);
+    uint32_t cnt = mpt->task_cnt;
+    for (uint32_t i = 0; i < cnt + 3 * AHEAD; i++) {
+        if (i < cnt) {
+            __builtin_prefetch(mpt->tasks[i].page);
+        }
+        if (i >= AHEAD && i - AHEAD < cnt) {
+            coh_mpt_page_t const *page = mpt->tasks[i - AHEAD].page;
+            if (page != NULL && page->pairs != NULL) {
+                fetch(coh_mpt_index(page), page->cnt * sizeof(uint32_t));
             }
+        }
+        if (i >= 2 * AHEAD && i - 2 * AHEAD < cnt && is_of_pairs(&mpt->tasks[i - 2 * AHEAD])) {
+            locate_pairs(mpt, &mpt->tasks[i - 2 * AHEAD]);
+        }
+        if (i >= 3 * AHEAD && is_of_pairs(&mpt->tasks[i - 3 * AHEAD])) {
+            plan_pairs(mpt, &mpt->tasks[i - 3 * AHEAD], undo);
         }
     }
 }
@@ -480,13 +507,7 @@ static void fetch_for_commit(coh_mpt_t const *mpt, uint32_t i, uint32_t end)
 static coh_err_t plan(coh_mpt_t *mpt, coh_buf_t *out)
 {
     undo_t undo = {.out = out};
-    for (uint32_t i = 0; i < mpt->task_cnt; i++) {
-        task_t *task = &mpt->tasks[i];
-        fetch_for_plan(mpt, i);
-        if (task->page == NULL || task->page->inner == NULL) {
-            plan_pairs(mpt, task, &undo);
-        }
-    }
+    plan_all_pairs(mpt, &undo);
     for (uint32_t i = mpt->task_cnt; i-- > 0;) {
         task_t *task = &mpt->tasks[i];
         if (task->page != NULL && task->page->inner != NULL) {
@@ -512,7 +533,7 @@ static void set_pairs(coh_mpt_t *mpt,
                       uint32_t bytes)
 {
     coh_mpt_account_out(mpt, page);
-    coh_mpt_pool_give(&mpt->pool, page->pairs, page->bytes);
+    coh_mpt_pairs_give(&mpt->pool, page->pairs, page->cnt, page->bytes);
     coh_mpt_pool_give(&mpt->pool, page->inner, sizeof(*page->inner));
     page->base  = NULL;
     page->inner = NULL;
@@ -526,9 +547,11 @@ static void set_pairs(coh_mpt_t *mpt,
 static void cut(coh_mpt_t *mpt, coh_mpt_page_t *page)
 {
     if (page->bytes <= mpt->config.page_bytes || page->cnt == 1) {
+        coh_mpt_index_pairs(page);
         hash_later(mpt, page);
         return;
     }
+    uint32_t pair_cnt  = page->cnt;
     uint8_t *pairs     = page->pairs;
     uint8_t const *at  = pairs;
     uint8_t const *end = pairs + page->bytes;
@@ -551,7 +574,7 @@ static void cut(coh_mpt_t *mpt, coh_mpt_page_t *page)
         uint32_t bytes = (uint32_t)(at - run);
         coh_mpt_page_t *child =
             coh_mpt_page_new(mpt, page->trie, coh_mpt_pair_key(run), (size_t)page->depth + 1);
-        uint8_t *own = coh_mpt_pool_take(&mpt->pool, bytes);
+        uint8_t *own = coh_mpt_pairs_take(&mpt->pool, cnt, bytes);
         memcpy(own, run, bytes);
         set_pairs(mpt, child, own, cnt, bytes);
         coh_mpt_page_link(mpt, page, child, slot);
@@ -559,7 +582,7 @@ static void cut(coh_mpt_t *mpt, coh_mpt_page_t *page)
         coh_mpt_page_dirty(mpt, child);
         cut(mpt, child);
     }
-    coh_mpt_pool_give(&mpt->pool, pairs, page->bytes);
+    coh_mpt_pairs_give(&mpt->pool, pairs, pair_cnt, page->bytes);
     hash_later(mpt, page);
 }
 
@@ -568,7 +591,7 @@ static void commit_task(coh_mpt_t *mpt, task_t *task)
     task_t const *parent = task->parent == NONE ? NULL : &mpt->tasks[task->parent];
     if (is_swallowed(mpt, task)) {
         task->is_gone = true;
-        coh_mpt_pool_give(&mpt->pool, task->pairs, task->bytes);
+        coh_mpt_pairs_give(&mpt->pool, task->pairs, task->cnt, task->bytes);
         task->pairs = NULL;
         return;
     }
@@ -628,15 +651,46 @@ static void hash_all(coh_mpt_t *mpt)
     coh_mpt_hash_run(&mpt->hasher);
 }
 
+/* Asks for what carrying out a task and hashing its page look at, once its page's first line is there. */
+static void fetch_for_commit(coh_mpt_t const *mpt, task_t const *task)
+{
+    enum { NEIGHBOURS = 2 * COH_CACHE_LINE, SPOTS = 8 };
+    coh_mpt_page_t const *page = task->page;
+    if (page == NULL || !task->is_changed || is_swallowed(mpt, task)) {
+        return;
+    }
+    if (page->state != COH_MPT_PAGE_DIRTY) {
+        __builtin_prefetch(page->prev);
+        __builtin_prefetch(page->next);
+        __builtin_prefetch(task->trie->dirty.first);
+    }
+    if (task->is_in_place && page->pairs != NULL) {
+        fetch(coh_mpt_index(page), page->cnt * sizeof(uint32_t));
+        for (size_t i = 0; i < task->change_cnt && i < SPOTS; i++) {
+            uint32_t spot = mpt->spots[task->first + i];
+            uint32_t from = spot - COH_MIN(spot, (uint32_t)NEIGHBOURS);
+            fetch(page->pairs + from, spot - from + NEIGHBOURS + COH_MPT_PAIR_HEAD);
+        }
+    }
+}
+
 /* Carries out what is planned for the tries first..end-1. Those below a group of tasks are a group, too. */
 static void commit_group(coh_mpt_t *mpt, uint32_t first, uint32_t end)
 {
     while (first != end) {
         uint32_t next_first = 0;
         uint32_t next_end   = 0;
-        for (uint32_t i = first; i < end; i++) {
-            task_t *task = &mpt->tasks[i];
-            fetch_for_commit(mpt, i, end);
+        for (uint32_t i = first; i < end + 2 * AHEAD; i++) {
+            if (i < end && mpt->tasks[i].is_changed) {
+                fetch(mpt->tasks[i].page, offsetof(coh_mpt_page_t, path));
+            }
+            if (i - first >= AHEAD && i - AHEAD < end) {
+                fetch_for_commit(mpt, &mpt->tasks[i - AHEAD]);
+            }
+            if (i - first < 2 * AHEAD) {
+                continue;
+            }
+            task_t *task = &mpt->tasks[i - 2 * AHEAD];
             commit_task(mpt, task);
             if (task->child_cnt != 0) {
                 next_first = next_end == 0 ? task->first : next_first;
@@ -705,7 +759,8 @@ coh_err_t coh_mpt_update(coh_mpt_t *mpt,
     rc = rc == COH_OK ? plan(mpt, undo) : rc;
     if (rc != COH_OK) {
         for (uint32_t i = 0; i < mpt->task_cnt; i++) {
-            coh_mpt_pool_give(&mpt->pool, mpt->tasks[i].pairs, mpt->tasks[i].bytes);
+            task_t *task = &mpt->tasks[i];
+            coh_mpt_pairs_give(&mpt->pool, task->pairs, task->cnt, task->bytes);
         }
         if (undo != NULL) {
             undo->n = undo_n;
@@ -743,22 +798,18 @@ coh_err_t coh_mpt_get(coh_mpt_t *mpt, coh_mpt_id_t const *id, coh_hash_t const *
         }
         COH_TRY(coh_mpt_child_page(mpt, page, slot, &page));
     }
-    coh_err_t rc        = COH_ENOTFOUND;
-    uint8_t const *pair = page->pairs;
-    for (uint32_t i = 0; i < page->cnt && rc != COH_OK; i++) {
-        if (memcmp(coh_mpt_pair_key(pair), key->b, sizeof(key->b)) == 0) {
-            uint8_t room[COH_NODE_VALUE_MAX];
-            coh_bytes_t value = coh_mpt_pair_value(pair, room);
-            coh_buf_put(out, value.p, value.n);
-            rc = COH_OK;
-        }
-        pair += coh_mpt_pair_sz(pair);
+    uint32_t first      = seek_tag(page, 0, coh_mpt_tag(key->b, page->depth));
+    uint8_t const *pair = match_pair(page, first, key->b);
+    if (pair != NULL) {
+        uint8_t room[COH_NODE_VALUE_MAX];
+        coh_bytes_t value = coh_mpt_pair_value(pair, room);
+        coh_buf_put(out, value.p, value.n);
     }
     if (page->state == COH_MPT_PAGE_IDLE) {
         coh_mpt_page_rest(mpt, page);
     }
     coh_mpt_trim(mpt);
-    return rc;
+    return pair != NULL ? COH_OK : COH_ENOTFOUND;
 }
 
 coh_mpt_fault_t const *coh_mpt_fault(coh_mpt_t const *mpt) { return &mpt->fault; }

@@ -24,7 +24,6 @@ void coh_mpt_hasher_init(coh_mpt_hasher_t *h)
 void coh_mpt_hasher_fini(coh_mpt_hasher_t *h)
 {
     free(h->nodes);
-    free(h->index);
     free(h->rlp);
     coh_arena_free(&h->arena);
 }
@@ -75,27 +74,37 @@ static void add_extension(coh_mpt_hasher_t *h,
     node->dest                = dest;
 }
 
+static uint8_t const *key_at(coh_mpt_page_t const *page, size_t i)
+{
+    return coh_mpt_pair_key(coh_mpt_pair_at(page, i));
+}
+
 /* Adds what stands at depth over the pairs lo..hi, which agree in depth nibbles. */
-static void add_range(coh_mpt_hasher_t *h, size_t lo, size_t hi, size_t depth, coh_mpt_ref_t *dest)
+static void add_range(coh_mpt_hasher_t *h,
+                      coh_mpt_page_t const *page,
+                      size_t lo,
+                      size_t hi,
+                      size_t depth,
+                      coh_mpt_ref_t *dest)
 {
     if (hi - lo == 1) {
-        add_leaf(h, depth, h->index[lo], dest);
+        add_leaf(h, depth, coh_mpt_pair_at(page, lo), dest);
         return;
     }
-    uint8_t const *key = coh_mpt_pair_key(h->index[lo]);
-    size_t fork = coh_nibbles_fork(key, coh_mpt_pair_key(h->index[hi - 1]), depth, COH_DEPTH_MAX);
+    uint8_t const *key = key_at(page, lo);
+    size_t fork        = coh_nibbles_fork(key, key_at(page, hi - 1), depth, COH_DEPTH_MAX);
     COH_ASSERT(fork < COH_DEPTH_MAX);
     coh_mpt_ref_t *refs = coh_arena_alloc(&h->arena, (COH_NODE_CHILD_CNT + 1) * sizeof(*refs));
     for (uint32_t i = 0; i < COH_NODE_CHILD_CNT; i++) {
         refs[i].n = 0;
     }
     while (lo < hi) {
-        uint32_t slot = coh_nibble(coh_mpt_pair_key(h->index[lo]), fork);
+        uint32_t slot = coh_nibble(key_at(page, lo), fork);
         size_t end    = lo + 1;
-        while (end < hi && coh_nibble(coh_mpt_pair_key(h->index[end]), fork) == slot) {
+        while (end < hi && coh_nibble(key_at(page, end), fork) == slot) {
             end++;
         }
-        add_range(h, lo, end, fork + 1, &refs[slot]);
+        add_range(h, page, lo, end, fork + 1, &refs[slot]);
         lo = end;
     }
     if (fork > depth) {
@@ -106,37 +115,37 @@ static void add_range(coh_mpt_hasher_t *h, size_t lo, size_t hi, size_t depth, c
     add_branch(h, fork, refs, dest);
 }
 
-static void index_pairs(coh_mpt_hasher_t *h, coh_mpt_page_t const *page)
+/* Where the topmost branch over a page's pairs stands, two at least. Tags tell it mostly. */
+static size_t page_fork(coh_mpt_page_t const *page)
 {
-    if (h->index_cap < page->cnt) {
-        h->index_cap = COH_MAX((size_t)page->cnt, h->index_cap * 2);
-        h->index     = coh_realloc(h->index, h->index_cap * sizeof(*h->index));
+    uint32_t const *index = coh_mpt_index(page);
+    uint32_t differ       = (index[0] ^ index[page->cnt - 1]) >> 16;
+    if (differ != 0) {
+        return page->depth + (uint32_t)(__builtin_clz(differ) - 16) / 4;
     }
-    uint8_t const *pair = page->pairs;
-    for (uint32_t i = 0; i < page->cnt; i++) {
-        h->index[i] = pair;
-        pair += coh_mpt_pair_sz(pair);
-    }
-    COH_ASSERT(pair == page->pairs + page->bytes);
+    return coh_nibbles_fork(
+        key_at(page, 0), key_at(page, page->cnt - 1), page->depth, COH_DEPTH_MAX);
+}
+
+/* The nibble at fork of a pair's key. */
+static uint32_t slot_at(coh_mpt_page_t const *page, size_t i, size_t fork)
+{
+    size_t in_tag = fork - page->depth;
+    return in_tag < 4 ? coh_mpt_index(page)[i] >> (28 - 4 * in_tag) & 15
+                      : coh_nibble(key_at(page, i), fork);
 }
 
 static void hash_pairs(coh_mpt_hasher_t *h, coh_mpt_page_t *page, coh_mpt_ref_t *dest)
 {
-    if (page->cnt == 0) {
+    if (page->cnt <= 1) {
         page->fork = COH_DEPTH_MAX;
         dest->n    = 0;
+        if (page->cnt == 1) {
+            add_leaf(h, page->depth, page->pairs, dest);
+        }
         return;
     }
-    index_pairs(h, page);
-    uint8_t const *key = coh_mpt_pair_key(h->index[0]);
-    memcpy(page->path, key, sizeof(page->path));
-    if (page->cnt == 1) {
-        page->fork = COH_DEPTH_MAX;
-        add_leaf(h, page->depth, h->index[0], dest);
-        return;
-    }
-    size_t fork = coh_nibbles_fork(
-        key, coh_mpt_pair_key(h->index[page->cnt - 1]), page->depth, COH_DEPTH_MAX);
+    size_t fork = page_fork(page);
     COH_ASSERT(fork < COH_DEPTH_MAX);
     if (fork != page->fork) {
         page->stale = UINT16_MAX;
@@ -148,18 +157,19 @@ static void hash_pairs(coh_mpt_hasher_t *h, coh_mpt_page_t *page, coh_mpt_ref_t 
         }
     }
     for (size_t lo = 0; lo < page->cnt;) {
-        uint32_t slot = coh_nibble(coh_mpt_pair_key(h->index[lo]), fork);
+        uint32_t slot = slot_at(page, lo, fork);
         size_t end    = lo + 1;
-        while (end < page->cnt && coh_nibble(coh_mpt_pair_key(h->index[end]), fork) == slot) {
+        while (end < page->cnt && slot_at(page, end, fork) == slot) {
             end++;
         }
         if ((page->stale >> slot & 1) != 0) {
-            add_range(h, lo, end, fork + 1, &page->refs[slot]);
+            add_range(h, page, lo, end, fork + 1, &page->refs[slot]);
         }
         lo = end;
     }
     page->stale = 0;
     if (fork > page->depth) {
+        memcpy(page->path, key_at(page, 0), sizeof(page->path));
         add_extension(h, page->depth, fork, page->path, &page->fork_ref, dest);
         dest = &page->fork_ref;
     }

@@ -89,13 +89,14 @@ static bool read_pairs(coh_mpt_pool_t *pool,
         last = at;
         at += coh_mpt_pair_sz(at);
     }
-    if (at != end || cnt == 0) {
+    if (at != end || cnt == 0 || end - start > UINT16_MAX) {
         return false;
     }
     page->cnt   = cnt;
     page->bytes = (uint32_t)(end - start);
-    page->pairs = coh_mpt_pool_take(pool, page->bytes);
+    page->pairs = coh_mpt_pairs_take(pool, page->cnt, page->bytes);
     memcpy(page->pairs, start, page->bytes);
+    coh_mpt_index_pairs(page);
     return true;
 }
 
@@ -264,8 +265,9 @@ static void copy_page(coh_mpt_t *mpt, coh_mpt_load_t *load, coh_mpt_page_t const
         *page->inner = (coh_mpt_inner_t){0};
         memcpy(page->inner->bytes, from->inner->bytes, sizeof(page->inner->bytes));
     } else if (from->bytes != 0) {
-        page->pairs = coh_mpt_pool_take(&mpt->pool, from->bytes);
+        page->pairs = coh_mpt_pairs_take(&mpt->pool, from->cnt, from->bytes);
         memcpy(page->pairs, from->pairs, from->bytes);
+        coh_mpt_index_pairs(page);
     }
     coh_mpt_account_in(mpt, page);
     load->page = page;

@@ -216,10 +216,42 @@ void coh_mpt_trie_free(coh_mpt_t *mpt, coh_mpt_trie_t *trie)
 
 /* ---- Pages in memory ---- */
 
+static size_t pairs_sz(uint32_t cnt, uint32_t bytes) { return cnt * sizeof(uint32_t) + bytes; }
+
+uint8_t *coh_mpt_pairs_take(coh_mpt_pool_t *pool, uint32_t cnt, uint32_t bytes)
+{
+    if (cnt == 0) {
+        return NULL;
+    }
+    uint8_t *p = coh_mpt_pool_take(pool, pairs_sz(cnt, bytes));
+    return p + cnt * sizeof(uint32_t);
+}
+
+void coh_mpt_pairs_give(coh_mpt_pool_t *pool, uint8_t *pairs, uint32_t cnt, uint32_t bytes)
+{
+    if (pairs != NULL) {
+        coh_mpt_pool_give(pool, pairs - cnt * sizeof(uint32_t), pairs_sz(cnt, bytes));
+    }
+}
+
+void coh_mpt_index_pairs(coh_mpt_page_t *page)
+{
+    COH_ASSERT(page->inner == NULL && page->bytes <= UINT16_MAX);
+    uint32_t *index = page->cnt == 0 ? NULL : (uint32_t *)(void *)page->pairs - page->cnt;
+    uint32_t at     = 0;
+    for (uint32_t i = 0; i < page->cnt; i++) {
+        uint8_t const *pair = page->pairs + at;
+        index[i]            = coh_mpt_tag(coh_mpt_pair_key(pair), page->depth) << 16 | at;
+        at += (uint32_t)coh_mpt_pair_sz(pair);
+    }
+    COH_ASSERT(at == page->bytes);
+}
+
 size_t coh_mpt_page_mem(coh_mpt_page_t const *page)
 {
     return coh_mpt_block_sz(sizeof(*page)) +
-           coh_mpt_block_sz(page->inner != NULL ? sizeof(*page->inner) : page->bytes);
+           coh_mpt_block_sz(page->inner != NULL ? sizeof(*page->inner)
+                                                : pairs_sz(page->cnt, page->bytes));
 }
 
 void coh_mpt_account_out(coh_mpt_t *mpt, coh_mpt_page_t const *page)
@@ -323,7 +355,7 @@ void coh_mpt_page_free(coh_mpt_t *mpt, coh_mpt_page_t *page)
     coh_mpt_page_unlist(mpt, page);
     coh_mpt_account_out(mpt, page);
     mpt->page_cnt--;
-    coh_mpt_pool_give(&mpt->pool, page->pairs, page->bytes);
+    coh_mpt_pairs_give(&mpt->pool, page->pairs, page->cnt, page->bytes);
     coh_mpt_pool_give(&mpt->pool, page->inner, sizeof(*page->inner));
     coh_mpt_pool_give(&mpt->pool, page, sizeof(*page));
 }

@@ -33,7 +33,7 @@ typedef struct {
 /* The first line is what the way down and the plan look at; with the references, what hashing does. */
 struct coh_mpt_page {
     coh_mpt_inner_t *inner; /* owned; NULL: a page of pairs */
-    uint8_t *pairs;         /* owned; NULL for none */
+    uint8_t *pairs;         /* owned, with an index before them; NULL for none */
     coh_mpt_trie_t *trie;
     coh_mpt_page_t *parent; /* NULL: the trie's root */
     coh_mpt_page_t *prev;   /* list by state */
@@ -91,10 +91,8 @@ typedef struct {
     uint32_t cnt;
     uint32_t cap;
     uint32_t heads[COH_DEPTH_MAX + 1];
-    coh_arena_t arena;     /* references inside of pages */
-    uint8_t const **index; /* owned; pairs of one page */
-    size_t index_cap;
-    uint8_t *rlp; /* owned; a chunk of nodes */
+    coh_arena_t arena; /* references inside of pages */
+    uint8_t *rlp;      /* owned; a chunk of nodes */
     uint64_t total;
 } coh_mpt_hasher_t;
 
@@ -134,6 +132,27 @@ uint8_t coh_mpt_head(coh_bytes_t value);
 /* The value of a pair, in room if it is not in the pair. */
 coh_bytes_t coh_mpt_pair_value(uint8_t const *pair, uint8_t room[COH_NODE_VALUE_MAX]);
 
+/* Before the pairs of a page stands for each of them, ascending, the tag of its key above 16 bits that tell where it is: the few that matter are found without a look at the others.
+   A tag: the four nibbles after the page's path. */
+static inline uint32_t coh_mpt_tag(uint8_t const *key, size_t depth)
+{
+    uint32_t v = 0;
+    for (size_t i = 0; i < 3; i++) {
+        v = v << 8 | (depth / 2 + i < sizeof(coh_hash_t) ? key[depth / 2 + i] : 0);
+    }
+    return (depth % 2 == 0 ? v >> 8 : v >> 4) & 0xffff;
+}
+
+static inline uint32_t const *coh_mpt_index(coh_mpt_page_t const *page)
+{
+    return (uint32_t const *)(void const *)page->pairs - page->cnt;
+}
+
+static inline uint8_t const *coh_mpt_pair_at(coh_mpt_page_t const *page, size_t i)
+{
+    return page->pairs + (coh_mpt_index(page)[i] & 0xffff);
+}
+
 /* A page to be read. */
 typedef struct {
     coh_mpt_trie_t *trie;
@@ -168,7 +187,8 @@ struct coh_mpt {
     struct coh_mpt_task *tasks;
     uint32_t task_cnt;
     uint32_t task_cap;
-    uint32_t *spots; /* owned; of changes in pages of pairs: where in the page */
+    uint32_t
+        *spots; /* owned; of changes in pages of pairs: first about which pair, then where it is */
     size_t spot_cnt;
     size_t spot_cap;
     coh_mpt_load_t *loads;
@@ -203,6 +223,11 @@ size_t coh_mpt_page_mem(coh_mpt_page_t const *page);
 /* Takes the page's octets out of the sums before its size changes, and puts them in afterwards. */
 void coh_mpt_account_out(coh_mpt_t *mpt, coh_mpt_page_t const *page);
 void coh_mpt_account_in(coh_mpt_t *mpt, coh_mpt_page_t const *page);
+/* Room for pairs and their index, and back with it; NULL for none. */
+uint8_t *coh_mpt_pairs_take(coh_mpt_pool_t *pool, uint32_t cnt, uint32_t bytes);
+void coh_mpt_pairs_give(coh_mpt_pool_t *pool, uint8_t *pairs, uint32_t cnt, uint32_t bytes);
+/* Writes the index of a page's pairs, at most UINT16_MAX octets. */
+void coh_mpt_index_pairs(coh_mpt_page_t *page);
 /* Makes a page without pairs, on no list, linked nowhere. */
 coh_mpt_page_t *coh_mpt_page_new(coh_mpt_t *mpt,
                                  coh_mpt_trie_t *trie,

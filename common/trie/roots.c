@@ -78,12 +78,12 @@ coh_err_t coh_roots_revert(coh_roots_t *roots, coh_bytes_t undo)
     return COH_OK;
 }
 
-/* How many of the 16 children from first on there are; with one, *slot is its place. */
+/* How many of the 16 children from first on there are, whose references are up to date; with one, *slot is its place. */
 static uint32_t child_cnt(coh_roots_t const *roots, size_t first, uint32_t *slot)
 {
     uint32_t cnt = 0;
     for (uint32_t i = 0; i < COH_NODE_CHILD_CNT; i++) {
-        if (roots->node[first + i].kind != COH_NODE_EMPTY) {
+        if (roots->ref[first + i].n != 0) {
             cnt++;
             *slot = i;
         }
