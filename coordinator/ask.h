@@ -34,6 +34,7 @@ typedef enum {
     COH_ASK_HEADERS, /* of consecutive committed blocks */
     COH_ASK_POOL,    /* what waits in the pool */
     COH_ASK_SHARDS,  /* JSON about shards, or about who owns an account */
+    COH_ASK_STATS,   /* JSON about how a block was executed */
 } coh_ask_kind_t;
 
 /* Octets in coh_ask_t.bytes. */
@@ -77,7 +78,7 @@ typedef struct {
     uint32_t account_cnt;
     coh_rec_sim_slot_t *slots;
     uint32_t slot_cnt;
-    coh_rec_code_t *codes; /* pointing into bytes */
+    coh_rec_sim_code_t *codes; /* pointing into bytes */
     uint32_t code_cnt;
     coh_buf_t bytes;
 } coh_sim_state_t;
@@ -124,11 +125,11 @@ struct coh_ask {
             coh_rec_block_tx_t *txs;
             coh_rec_override_t *overrides; /* owned, as those before and after */
             coh_rec_override_slot_t *slots;
-            uint32_t place;               /* of the transaction by which the shard is chosen... */
-            coh_addr_t at;                /* ...or of SIMULATE the account by which it is */
+            uint32_t place; /* of the transaction by which the shard is chosen... */
+            coh_addr_t at;  /* ...or of SIMULATE and ACCESSES the account by which it is */
             coh_msg_call_result_t result; /* out: err is a coh_call_err_t; borrows from bytes */
             coh_rec_trace_t *traces;      /* owned; out */
-            coh_rec_move_t *moves;        /* owned; in */
+            coh_rec_precompile_t *moves;  /* owned; in */
             coh_buf_t given;              /* in: SIMULATE, as the next */
             coh_buf_t hashes;
             coh_sim_state_t before;
@@ -179,6 +180,9 @@ struct coh_ask {
             bool one_account;
             coh_addr_t addr;
         } shards; /* bytes: the text */
+        struct {
+            uint64_t number;
+        } stats; /* likewise; null: of that block it is not known (any more) */
     } u;
     /* The coordinator's own. */
     coh_ask_t *prev_open;

@@ -126,7 +126,8 @@ struct coh_shard {
     coh_recoverq_t *recoverq;
     coh_wire_reader_t *reader;
     coh_wire_reader_t *kept_reader;
-    coh_recovery_t found; /* at start */
+    uint64_t told_executions, told_retractions, told_cpu_ns; /* counters when the block began */
+    coh_recovery_t found;                                    /* at start */
     coh_store_mark_t mark;
 
     coh_participant_t part;
@@ -634,6 +635,14 @@ static size_t expected_entries(coh_shard_t const *s, coh_msg_block_t const *m)
     return COH_MIN(plain + touched, s->config->state_cache_entries);
 }
 
+/* By how much a counter has grown since this was asked last. */
+static uint64_t since_last(coh_shard_t const *s, coh_metric_id_t id, uint64_t *told)
+{
+    uint64_t before = *told;
+    *told           = coh_metric_get(s->env->metrics, id);
+    return *told - before;
+}
+
 /* Begins the next waiting block, if its turn has come and memory has room for what it may touch. */
 static bool try_begin(coh_shard_t *s)
 {
@@ -654,6 +663,9 @@ static bool try_begin(coh_shard_t *s)
         s->blocks.last = &s->blocks.first;
     }
     coh_codes_trim(s->codes);
+    (void)since_last(s, COH_M_executor_incarnation, &s->told_executions);
+    (void)since_last(s, COH_M_mvstore_retraction, &s->told_retractions);
+    (void)since_last(s, COH_M_executor_cpu, &s->told_cpu_ns);
     coh_err_t rc = coh_executor_begin(s->ex, &m.u.block, ++s->exec_serial);
     if (rc != COH_OK) {
         fail(s,
@@ -799,6 +811,13 @@ static void encode_vote(coh_shard_t *s, slot_t *slot, bool has_redo)
     m.results.cnt    = cnt;
     coh_metric_add(s->env->metrics, COH_M_executor_tx, cnt);
     coh_buf_clear(&slot->vote);
+    if (s->env->metrics != NULL) {
+        coh_msg_executed_t e = {.block = slot->diff.block};
+        e.executions         = since_last(s, COH_M_executor_incarnation, &s->told_executions);
+        e.retractions        = since_last(s, COH_M_mvstore_retraction, &s->told_retractions);
+        e.cpu_ns             = since_last(s, COH_M_executor_cpu, &s->told_cpu_ns);
+        coh_wire_put_executed(&slot->vote, &e);
+    }
     coh_wire_put_vote(&slot->vote, &m);
 }
 

@@ -437,15 +437,15 @@ static bool is_overridden(coh_rpc_run_t const *r, coh_addr_t const *addr)
 /* What runs at an address from here on. */
 static void put_move(coh_rpc_run_t *r, coh_addr_t const *at, coh_addr_t const *is)
 {
-    coh_rec_move_t *moves = r->ask->u.call.moves;
-    uint32_t *cnt         = &r->ask->u.call.m.moves.cnt;
+    coh_rec_precompile_t *moves = r->ask->u.call.moves;
+    uint32_t *cnt               = &r->ask->u.call.m.moves.cnt;
     for (uint32_t i = 0; i < *cnt; i++) {
         if (coh_addr_eq(&moves[i].at, at)) {
             moves[i].is = *is;
             return;
         }
     }
-    moves[(*cnt)++] = (coh_rec_move_t){.at = *at, .is = *is};
+    moves[(*cnt)++] = (coh_rec_precompile_t){.at = *at, .is = *is};
 }
 
 /* An override takes away the precompiled contract of its account, and may put it elsewhere. */

@@ -429,6 +429,37 @@ describe("the door", () => {
         assert.equal((await call(body, {}, "/other")).status, 404);
     });
 
+    it("says how a block was executed", async () => {
+        const signer = wallet(6).connect(new ethers.JsonRpcProvider(url, undefined, { pollingInterval: 50 }));
+        const nonce = await signer.getNonce();
+        const sent = await Promise.all(Array.from({ length: 12 }, (_, i) =>
+            signer.sendTransaction({ to: ethers.Wallet.createRandom().address, value: 1n, nonce: nonce + i, gasLimit: 21_000n })));
+        const receipts = await Promise.all(sent.map((tx) => tx.wait()));
+        signer.provider.destroy();
+        const shardOf = async (who) => (await rpc("cohort_ownerOf", who)).result.shard;
+        for (const number of new Set(receipts.map((r) => r.blockNumber))) {
+            const block = (await rpc("eth_getBlockByNumber", ethers.toQuantity(number), true)).result;
+            const stats = (await rpc("cohort_blockStats", ethers.toQuantity(number))).result;
+            assert.deepEqual((await rpc("cohort_blockStats", block.hash)).result, stats);
+            assert.equal(stats.number, number);
+            assert.equal(stats.hash, block.hash);
+            assert.equal(stats.transactions, block.transactions.length);
+            const ends = await Promise.all(block.transactions.map(async (tx) => [await shardOf(tx.from), await shardOf(tx.to)]));
+            assert.equal(stats.crossShard, ends.filter(([from, to]) => from !== to).length);
+            assert.equal(stats.crossShardShare, Number((stats.crossShard / stats.transactions).toFixed(4)));
+            // Transfers are executed where their senders are; the steps of a block (four calls by the system) are executions too.
+            const sum = (f) => stats.shards.reduce((all, s) => all + f(s), 0);
+            assert.equal(sum((s) => s.transactions), block.transactions.length);
+            stats.shards.forEach((s) => assert.equal(s.transactions, ends.filter(([from]) => from === s.shard).length));
+            assert.ok(stats.executions >= block.transactions.length + 4 && stats.executions === sum((s) => s.executions));
+            assert.equal(stats.retractions, sum((s) => s.retractions));
+            assert.ok(Math.abs(sum((s) => s.load) - 1) < 0.001);
+            assert.equal(stats.commitMicros, stats.settleMicros + stats.prepareMicros + stats.decideMicros);
+        }
+        assert.equal((await rpc("cohort_blockStats", "0x0")).result, null);
+        assert.equal((await rpc("cohort_blockStats", "0xffffff")).result, null);
+    });
+
     it("says where accounts and blocks are", async () => {
         const owner = (await rpc("cohort_ownerOf", "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266")).result;
         assert.equal(owner.rank, owner.shard + 1);
