@@ -448,7 +448,7 @@ static void put_large_proof(coh_buf_t *out, int key_cnt)
     for (int i = 0; i < key_cnt; i++) {
         coh_buf_printf(out, "%s\"0x1\"", i == 0 ? "" : ",");
     }
-    coh_buf_printf(out, "]]}");
+    coh_buf_printf(out, "],\"latest\"]}");
 }
 
 /* EIP-1186, with keys and missing accounts as geth shows them. */
@@ -477,7 +477,8 @@ static void rpc_proofs(void **state)
 #define SLOT(key, value) "{\"key\":\"" key "\",\"value\":\"" value "\",\"proof\":" NODES "}"
 #define THERE(storage)   PROOF("c0de" ZEROS30, "0x5", "5a" ZEROS30 "00", "0x76", storage)
     assert_string_equal(CALL("eth_getProof", "[" AA ",[],\"latest\"]"), THERE(""));
-    assert_string_equal(CALL("eth_getProof", "[" AA ",[\"0x00\"]]"), THERE(SLOT("0x0", "0x1234")));
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[\"0x00\"],\"safe\"]"),
+                        THERE(SLOT("0x0", "0x1234")));
     assert_string_equal(
         CALL("eth_getProof",
              "[" AA ",[\"0x000deadbeef\",\"0x" ZEROS28 "DEADbeef\",\"0x0" ZEROS28
@@ -497,9 +498,11 @@ static void rpc_proofs(void **state)
                         FAULT("-32000", "header not found"));
     assert_string_equal(CALL("eth_getProof", "[" AA "]"),
                         FAULT("-32602", "missing value for required argument 1"));
-    assert_string_equal(CALL("eth_getProof", "[" AA ",[\"0x0g\"]]"),
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[]]"),
+                        FAULT("-32602", "missing value for required argument 2"));
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[\"0x0g\"],\"latest\"]"),
                         FAULT("-32602", "unable to decode storage key: hex string invalid"));
-    assert_non_null(strstr(CALL("eth_getProof", "[" AA ",\"0x0\"]"),
+    assert_non_null(strstr(CALL("eth_getProof", "[" AA ",\"0x0\",\"latest\"]"),
                            "invalid argument 1: json: cannot unmarshal non-array"));
 
     coh_buf_t many = COH_BUF_INIT;
@@ -530,10 +533,10 @@ static void rpc_proofs(void **state)
 
     w.proof = (coh_op_get_proof_answer_t){
         .storage_root = COH_EMPTY_TRIE_ROOT, .code_hash = COH_KECCAK_EMPTY, .nodes = w.proof.nodes};
-    assert_string_equal(CALL("eth_getProof", "[" AA ",[]]"),
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[],\"finalized\"]"),
                         PROOF(ZEROS30 "0000", "0x0", ZEROS30 "0000", "0x0", ""));
     w.proof_err = COH_EIO;
-    assert_string_equal(CALL("eth_getProof", "[" AA ",[]]"),
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[],\"finalized\"]"),
                         FAULT("-32603", "internal error: input/output error"));
     coh_rpcworld_fini(&w);
 }
