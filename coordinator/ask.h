@@ -35,6 +35,7 @@ typedef enum {
     COH_ASK_POOL,    /* what waits in the pool */
     COH_ASK_SHARDS,  /* JSON about shards, or about who owns an account */
     COH_ASK_DEV,     /* of a dev chain (dev.h); COH_ENOTFOUND: it is none */
+    COH_ASK_STATS,   /* JSON about how a block was executed */
 } coh_ask_kind_t;
 
 /* Octets in coh_ask_t.bytes. */
@@ -78,7 +79,7 @@ typedef struct {
     uint32_t account_cnt;
     coh_rec_sim_slot_t *slots;
     uint32_t slot_cnt;
-    coh_rec_code_t *codes; /* pointing into bytes */
+    coh_rec_sim_code_t *codes; /* pointing into bytes */
     uint32_t code_cnt;
     coh_buf_t bytes;
 } coh_sim_state_t;
@@ -125,8 +126,8 @@ struct coh_ask {
             coh_rec_block_tx_t *txs;
             coh_rec_override_t *overrides; /* owned, as those before and after */
             coh_rec_override_slot_t *slots;
-            uint32_t place;               /* of the transaction by which the shard is chosen... */
-            coh_addr_t at;                /* ...or of SIMULATE the account by which it is */
+            uint32_t place; /* of the transaction by which the shard is chosen... */
+            coh_addr_t at;  /* ...or of SIMULATE and ACCESSES the account by which it is */
             coh_msg_call_result_t result; /* out: err is a coh_call_err_t; borrows from bytes */
             coh_rec_trace_t *traces;      /* owned; out */
             coh_rec_precompile_t *moves;  /* owned; in */
@@ -189,6 +190,9 @@ struct coh_ask {
             coh_ask_verdict_t verdict; /* out: of SEND */
             char text[160];            /* out: why it was refused; empty: it was not */
         } dev;
+        struct {
+            uint64_t number;
+        } stats; /* likewise; null: of that block it is not known (any more) */
     } u;
     /* The coordinator's own. */
     coh_ask_t *prev_open;

@@ -85,6 +85,7 @@ void coh_ask_free(coh_ask_t *ask)
     case COH_ASK_HEADERS: free(ask->u.headers.headers); break;
     case COH_ASK_POOL: free(ask->u.pool.txs); break;
     case COH_ASK_SHARDS:
+    case COH_ASK_STATS:
     case COH_ASK_DEV: break;
     }
     coh_buf_free(&ask->bytes);
@@ -533,15 +534,16 @@ static void on_call(void *arg, uint64_t tag, uint64_t block, coh_msg_call_result
 static void ask_call(coh_coordinator_t *c, coh_ask_t *ask)
 {
     coh_rec_block_tx_t const *t = &ask->u.call.txs[ask->u.call.place];
-    bool simulates              = ask->u.call.m.mode == COH_CALL_SIMULATE;
-    coh_tx_t tx                 = {.to = ask->u.call.at};
-    coh_err_t err               = COH_EINVAL;
-    coh_call_err_t why          = COH_CALL_INVALID;
-    if (simulates || coh_tx_decode_mined(&tx, t->raw) == COH_TX_OK) {
+    bool has_home =
+        ask->u.call.m.mode == COH_CALL_SIMULATE || ask->u.call.m.mode == COH_CALL_ACCESSES;
+    coh_tx_t tx        = {.to = ask->u.call.at};
+    coh_err_t err      = COH_EINVAL;
+    coh_call_err_t why = COH_CALL_INVALID;
+    if (has_home || coh_tx_decode_mined(&tx, t->raw) == COH_TX_OK) {
         err = coh_calls_begin(&c->calls,
                               &ask->u.call.m,
                               &tx,
-                              simulates ? &tx.to : &t->sender,
+                              has_home ? &tx.to : &t->sender,
                               on_call,
                               c,
                               (uint64_t)(uintptr_t)ask);
@@ -704,6 +706,10 @@ void coh_co_carry_out_ask(coh_coordinator_t *c, coh_ask_t *ask)
         answer(c, ask, COH_OK);
         break;
     case COH_ASK_DEV: coh_co_dev_ask(c, ask); break;
+    case COH_ASK_STATS:
+        coh_block_stats_json(&ask->bytes, &c->block_stats, ask->u.stats.number);
+        answer(c, ask, COH_OK);
+        break;
     }
 }
 

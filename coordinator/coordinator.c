@@ -86,6 +86,7 @@ static void end_flight(coh_flight_t *f)
     free(f->txs);
     free(f->homed_cnt);
     free(f->has_redo);
+    free(f->stats);
     coh_import_free(f->import);
     free(f->has_nodes);
     coh_bucket_nodes_free(&f->nodes);
@@ -306,6 +307,7 @@ static void launch(coh_coordinator_t *c, coh_flight_t *f)
     f->live      = true;
     f->homed_cnt = coh_calloc(c->shard_cnt, sizeof(*f->homed_cnt));
     f->has_redo  = coh_calloc(c->shard_cnt, sizeof(*f->has_redo));
+    f->stats     = coh_calloc(c->shard_cnt, sizeof(*f->stats));
     f->has_nodes = coh_calloc(c->shard_cnt, sizeof(*f->has_nodes));
     f->sent_us   = c->env->mono_us(c->env);
     assign_homes(c, f);
@@ -637,6 +639,7 @@ static uint32_t settle_pool(coh_coordinator_t *c, coh_flight_t *f, uint64_t now_
     }
     coh_metric_add(c->metrics, COH_M_chain_tx, kept);
     coh_metric_add(c->metrics, COH_M_chain_tx_cross, cross);
+    f->cross_cnt = cross;
     if (dropped > 0) {
         report_dropped(c, (coh_op_dropped_t const *)(void const *)left_out.p, dropped);
     }
@@ -677,6 +680,24 @@ static void patched(coh_coordinator_t *c, coh_flight_t *f)
     coh_co_dev_patched(c, failed);
 }
 
+/* note_stats keeps how a committed block was executed. */
+static void note_stats(coh_coordinator_t *c, coh_flight_t *f, uint64_t now_us)
+{
+    for (uint32_t i = 0; i < f->tx_cnt; i++) {
+        f->stats[f->txs[i].home].tx_cnt++;
+    }
+    coh_block_stats_put(&c->block_stats,
+                        &(coh_block_stats_t){.number      = f->env.number,
+                                             .hash        = f->sealed->hash,
+                                             .tx_cnt      = f->sealed->tx_cnt,
+                                             .cross_cnt   = f->cross_cnt,
+                                             .message_cnt = f->message_cnt,
+                                             .settle_us   = f->settled_us - f->sent_us,
+                                             .prepare_us  = f->voted_us - f->settled_us,
+                                             .decide_us   = now_us - f->voted_us,
+                                             .shards      = f->stats});
+}
+
 /* on_committed: the decision is durable. */
 static void on_committed(coh_coordinator_t *c, uint64_t number)
 {
@@ -698,6 +719,7 @@ static void on_committed(coh_coordinator_t *c, uint64_t number)
     coh_metric_add(c->metrics, COH_M_chain_block, 1);
     coh_metric_set(c->metrics, COH_M_chain_head, number);
     uint32_t cross       = settle_pool(c, f, now_us);
+    note_stats(c, f, now_us);
     coh_sealed_t *sealed = f->sealed;
     coh_metric_add(c->metrics, COH_M_chain_gas, sealed->header.gas_used);
     coh_recent_block(c->recent,
@@ -1091,8 +1113,9 @@ static void on_idle(coh_coordinator_t *c, uint32_t shard, coh_msg_idle_t const *
                               &(coh_msg_wave_t){.block = m->block, .wave = c->settle.wave});
         }
     } else if (answer == COH_SETTLE_SETTLED) {
-        f->settled_us = c->env->mono_us(c->env);
-        f->voted_us   = f->settled_us;
+        f->settled_us  = c->env->mono_us(c->env);
+        f->voted_us    = f->settled_us;
+        f->message_cnt = c->settle.sent;
         for (uint32_t s = 0; s < c->shard_cnt; s++) {
             f->gas_used += c->peers[s].idle.gas_used;
         }
@@ -1216,6 +1239,16 @@ static void on_vote_no(coh_coordinator_t *c, uint32_t shard, coh_msg_vote_t cons
                 c->abort_cnt);
 }
 
+/* Of a block that is not under way (any more) it is nobody's business. */
+static void on_executed(coh_coordinator_t *c, uint32_t shard, coh_msg_executed_t const *m)
+{
+    coh_flight_t *f = flight_at(c, m->block);
+    if (f != NULL && f->stats != NULL) {
+        f->stats[shard] = (coh_block_stats_shard_t){
+            .execution_cnt = m->executions, .retraction_cnt = m->retractions, .cpu_ns = m->cpu_ns};
+    }
+}
+
 static void on_vote(coh_coordinator_t *c, uint32_t shard, coh_msg_vote_t const *m)
 {
     if (coh_commit_is_stale(&c->commit, m->block, shard)) {
@@ -1305,6 +1338,7 @@ static void dispatch(coh_coordinator_t *c, uint32_t shard, coh_msg_t const *m)
     case COH_MSG_IDLE: on_idle(c, shard, &m->u.idle); break;
     case COH_MSG_NODES: on_nodes(c, shard, &m->u.nodes); break;
     case COH_MSG_TRAIL: on_trail(c, shard, &m->u.trail); break;
+    case COH_MSG_EXECUTED: on_executed(c, shard, &m->u.executed); break;
     case COH_MSG_VOTE: on_vote(c, shard, &m->u.vote); break;
     case COH_MSG_ACK: {
         coh_commit_event_t ev = {
@@ -1531,6 +1565,7 @@ static void free_coordinator(coh_coordinator_t *c)
     coh_calls_fini(&c->calls);
     coh_co_free_proofs(c);
     coh_co_free_supposals(c);
+    coh_block_stats_fini(&c->block_stats);
     for (uint32_t i = 0; i < COH_COMMIT_WINDOW; i++) {
         end_flight(&c->flights[i]);
     }
@@ -1647,6 +1682,7 @@ static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
     c->pool   = new_pool(cfg);
     c->dev    = cfg->node_dev ? coh_co_dev_new() : NULL;
     coh_lookups_init(&c->lookups, c->shard_cnt);
+    coh_block_stats_init(&c->block_stats, c->shard_cnt);
     coh_calls_init(&c->calls,
                    c->shard_cnt,
                    (uint32_t)cfg->call_inflight_max,

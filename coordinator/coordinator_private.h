@@ -7,6 +7,7 @@
 #include "coordinator/admission.h"
 #include "coordinator/ask.h"
 #include "coordinator/backup.h"
+#include "coordinator/block_stats.h"
 #include "coordinator/calls.h"
 #include "coordinator/chain.h"
 #include "coordinator/commit.h"
@@ -71,8 +72,11 @@ typedef struct {
     coh_block_step_t steps[COH_STEP_CNT_MAX];
     coh_buf_t step_bytes; /* in production: what steps borrow from */
     bool has_logs;
-    uint32_t *homed_cnt;      /* owned; by shard */
-    uint8_t *has_redo;        /* owned; by shard */
+    uint32_t *homed_cnt;            /* owned; by shard */
+    uint8_t *has_redo;              /* owned; by shard */
+    coh_block_stats_shard_t *stats; /* owned; by shard */
+    uint64_t message_cnt;
+    uint32_t cross_cnt;       /* once it is committed */
     uint8_t *has_nodes;       /* owned; by shard: NODES has come */
     coh_root_trail_t trail;   /* before Byzantium */
     coh_bucket_nodes_t nodes; /* owned; of buckets that the block changed */
@@ -143,6 +147,7 @@ struct coh_coordinator {
     coh_sealed_t *genesis_block; /* owned */
     coh_ids_t proofs;            /* under way */
     coh_ids_t supposals;         /* likewise */
+    coh_block_stats_ring_t block_stats;
 
     coh_co_moves_t moves;
     coh_settle_t settle; /* of the executing block */

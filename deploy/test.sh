@@ -7,7 +7,7 @@
 #   --preset NAME   only this preset, or these: release debug asan tsan coverage
 #   --long          longer runs: more simulator seeds, 20 rounds of kill -9; recompiles the contracts of tests/contracts and
 #                   compares (installs node and npm if they are missing)
-#   --with-peers    also run real JSON-RPC clients (ethers, viem, web3.js) against real ranks, a second implementation over their blocks, Hardhat against a dev chain, and the status page
+#   --with-peers    also run real JSON-RPC clients (ethers, viem, web3.js, cast) against real ranks, a second implementation over their blocks, Hardhat against a dev chain, and the status page
 #                   in a browser (needs node and npm)
 #   --lint          also check formatting (clang-format) and run clang-tidy
 #   --with-hosts    also clusters over several hosts, namespaces of this machine: delay, loss, dying hosts, cut links (2 minutes; root)

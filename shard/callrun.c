@@ -174,7 +174,8 @@ static coh_bytes_t keep(coh_call_t *c, coh_bytes_t in)
 
 static bool is_block(coh_msg_call_t const *m)
 {
-    return m->mode == COH_CALL_TRACE_BLOCK || m->mode == COH_CALL_SIMULATE;
+    return m->mode == COH_CALL_TRACE_BLOCK || m->mode == COH_CALL_SIMULATE ||
+           m->mode == COH_CALL_ACCESSES;
 }
 
 static bool take_txs(coh_call_t *c, coh_msg_call_t const *m)
@@ -230,6 +231,27 @@ static bool is_fit(coh_msg_call_t const *m)
             (m->tracer < COH_TRACER_CNT && (m->trace_flags & ~(uint32_t)COH_TRACE_MASK) == 0));
 }
 
+/* Of what transactions write, before they do. */
+static coh_value_t accessed_value(void const *arg, coh_key_t const *key)
+{
+    coh_call_t const *c = arg;
+    return *coh_overlay_find(&c->state, key); /* at hand: apply has seen to it */
+}
+
+static coh_bytes_t accessed_code(void const *arg, coh_hash_t const *hash)
+{
+    static coh_hash_t const none;
+    coh_call_t const *c = arg;
+    if (coh_hash_eq(hash, &none)) {
+        return (coh_bytes_t){0};
+    }
+    coh_key_t key            = code_key(hash);
+    coh_value_t const *there = coh_overlay_find(&c->state, &key);
+    COH_ASSERT(there != NULL); /* it came with the write */
+    coh_code_t const *code = c->codes[there->nonce];
+    return coh_bytes(code->bytes, code->size);
+}
+
 static void take_moves(coh_call_t *c, coh_msg_call_t const *m)
 {
     c->move_cnt = m->moves.cnt;
@@ -264,7 +286,7 @@ coh_call_t *coh_call_new(coh_msg_call_t const *m,
                                       .blob_max      = m->blob_max,
                                       .any_sender    = limits->any_sender,
                                       .fees_exact    = true};
-    c->traced     = c->mode == COH_CALL_TRACE_BLOCK ? m->traced : 0;
+    c->traced     = c->mode == COH_CALL_TRACE_BLOCK || c->mode == COH_CALL_ACCESSES ? m->traced : 0;
     c->ratio      = m->ratio;
     c->result     = (coh_msg_call_result_t){.call = m->call};
     coh_overlay_init(&c->state, limits->seed);
@@ -288,6 +310,10 @@ coh_call_t *coh_call_new(coh_msg_call_t const *m,
         c->trace_recs = coh_calloc(traces + 1, sizeof(*c->trace_recs));
     } else if (c->mode == COH_CALL_ACCESS_LIST) {
         c->tracer = coh_access_tracer_new(ACCESS_BYTES_MAX, limits->seed);
+    } else if (c->mode == COH_CALL_ACCESSES) {
+        coh_access_source_t source = {.value = accessed_value, .code = accessed_code, .arg = c};
+        c->accesses                = coh_access_list_new();
+        coh_access_list_begin(c->accesses, &source);
     }
     c->transition = coh_transition_new();
     coh_transition_set_loop(c->transition, COH_EVM_SWITCH);
@@ -314,6 +340,7 @@ void coh_call_free(coh_call_t *c)
         coh_buf_free(&c->traces[i]);
     }
     coh_simulation_free(c->sim);
+    coh_access_list_free(c->accesses);
     free(c->moves);
     free(c->codes);
     free(c->traces);
@@ -337,7 +364,8 @@ size_t coh_call_bytes(coh_call_t const *c)
            c->override_cnt * sizeof(*c->overrides) + c->slot_cnt * sizeof(*c->slots) +
            coh_overlay_bytes(&c->state) + coh_transition_bytes(c->transition) +
            (c->tracer != NULL ? coh_call_tracer_bytes(c->tracer) : 0) +
-           (c->sim != NULL ? coh_simulation_bytes(c->sim) : 0);
+           (c->sim != NULL ? coh_simulation_bytes(c->sim) : 0) +
+           (c->accesses != NULL ? coh_access_list_bytes(c->accesses) : 0);
 }
 
 /* ---- what is given ---- */
@@ -521,6 +549,22 @@ static coh_call_run_t trace(coh_call_t *c)
     return COH_CALL_RUN_DONE;
 }
 
+/* The block access index (EIP-7928) of what has just been executed: 0 before the transactions, then theirs from 1 on, then one more. */
+static uint32_t index_of(coh_call_t const *c)
+{
+    uint32_t tx_cnt = 0;
+    if (c->idx < c->traced) {
+        return 0;
+    }
+    if (!c->txs[c->idx].is_step) {
+        return c->idx - c->traced + 1;
+    }
+    for (uint32_t i = c->traced; i < c->tx_cnt && !c->txs[i].is_step; i++) {
+        tx_cnt++;
+    }
+    return tx_cnt + 1;
+}
+
 /* Makes the outcome part of the state that the next transaction finds. */
 static coh_call_run_t apply(coh_call_t *c)
 {
@@ -529,6 +573,12 @@ static coh_call_run_t apply(coh_call_t *c)
         coh_value_t ignored;
         if (coh_call_find(c, &ignored, &o->writes[i].key) == COH_VIEW_NEED) {
             return COH_CALL_RUN_WANTS;
+        }
+    }
+    if (c->accesses != NULL) {
+        coh_access_list_watch(c->accesses, index_of(c), o, coh_transition_state(c->transition));
+        if (coh_access_list_bytes(c->accesses) > ACCESS_BYTES_MAX) {
+            return coh_call_fail(c, COH_CALL_MEMORY);
         }
     }
     for (uint32_t i = 0; i < o->write_cnt; i++) {
@@ -574,18 +624,20 @@ static coh_call_run_t run_one(coh_call_t *c)
     }
 }
 
-/* TRACE_BLOCK. What is not a transaction leaves no trace, and nothing in the result. */
+/* TRACE_BLOCK, ACCESSES. What is not a transaction leaves no trace, and nothing in the result. */
 static coh_call_run_t run_block(coh_call_t *c)
 {
     while (c->idx < c->tx_cnt) {
         call_tx_t const *t = &c->txs[c->idx];
-        bool traced        = c->idx >= c->traced && !t->is_step;
+        bool traced        = c->tracer != NULL && c->idx >= c->traced && !t->is_step;
         switch (c->stage) {
         case STAGE_BEGIN:
             if (traced) {
                 coh_call_tracer_begin(c->tracer, &t->tx, &t->sender, &c->env);
             }
-            begin_tracer(c, traced);
+            if (c->tracer != NULL) {
+                begin_tracer(c, traced);
+            }
             if (t->is_step) {
                 coh_transition_begin_step(c->transition, &c->env, &t->step, &c->view);
             } else {
@@ -612,6 +664,9 @@ static coh_call_run_t run_block(coh_call_t *c)
             c->stage = STAGE_BEGIN;
             c->idx++;
         }
+    }
+    if (c->accesses != NULL) {
+        coh_access_list_put(&c->access_list, c->accesses);
     }
     return done(c);
 }
@@ -862,7 +917,8 @@ coh_call_run_t coh_call_run(coh_call_t *c)
         switch (c->mode) {
         case COH_CALL_ESTIMATE: run = run_estimate(c); break;
         case COH_CALL_ACCESS_LIST: run = run_access(c); break;
-        case COH_CALL_TRACE_BLOCK: run = run_block(c); break;
+        case COH_CALL_TRACE_BLOCK:
+        case COH_CALL_ACCESSES: run = run_block(c); break;
         case COH_CALL_SIMULATE: run = coh_simulation_run(c); break;
         default: run = run_one(c); break;
         }

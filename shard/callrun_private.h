@@ -2,6 +2,7 @@
 #ifndef COH_CALLRUN_PRIVATE_H
 #define COH_CALLRUN_PRIVATE_H
 
+#include "common/chain/access_list.h"
 #include "shard/callrun.h"
 
 typedef struct coh_simulation coh_simulation_t;
@@ -85,7 +86,8 @@ struct coh_call {
 
     coh_evm_move_t *moves;
     uint32_t move_cnt;
-    coh_simulation_t *sim; /* SIMULATE */
+    coh_simulation_t *sim;       /* SIMULATE */
+    coh_access_list_t *accesses; /* ACCESSES */
 };
 
 /* The number of a code among c->codes; takes the reference. */

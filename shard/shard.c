@@ -139,7 +139,8 @@ struct coh_shard {
     coh_recoverq_t *recoverq;
     coh_wire_reader_t *reader;
     coh_wire_reader_t *kept_reader;
-    coh_recovery_t found; /* at start */
+    uint64_t told_executions, told_retractions, told_cpu_ns; /* counters when the block began */
+    coh_recovery_t found;                                    /* at start */
     coh_store_mark_t mark;
 
     coh_participant_t part;
@@ -703,6 +704,14 @@ static coh_err_t expand_restore(coh_shard_t *s, coh_msg_block_t *m, coh_rec_bloc
     return COH_OK;
 }
 
+/* By how much a counter has grown since this was asked last. */
+static uint64_t since_last(coh_shard_t const *s, coh_metric_id_t id, uint64_t *told)
+{
+    uint64_t before = *told;
+    *told           = coh_metric_get(s->env->metrics, id);
+    return *told - before;
+}
+
 /* Begins the next waiting block, if its turn has come and memory has room for what it may touch. */
 static bool try_begin(coh_shard_t *s)
 {
@@ -723,6 +732,9 @@ static bool try_begin(coh_shard_t *s)
         s->blocks.last = &s->blocks.first;
     }
     coh_codes_trim(s->codes);
+    (void)since_last(s, COH_M_executor_incarnation, &s->told_executions);
+    (void)since_last(s, COH_M_mvstore_retraction, &s->told_retractions);
+    (void)since_last(s, COH_M_executor_cpu, &s->told_cpu_ns);
     coh_rec_block_tx_t only;
     coh_err_t rc = expand_restore(s, &m.u.block, &only);
     if (rc == COH_OK) {
@@ -872,6 +884,13 @@ static void encode_vote(coh_shard_t *s, slot_t *slot, bool has_redo)
     m.results.cnt    = cnt;
     coh_metric_add(s->env->metrics, COH_M_executor_tx, cnt);
     coh_buf_clear(&slot->vote);
+    if (s->env->metrics != NULL) {
+        coh_msg_executed_t e = {.block = slot->diff.block};
+        e.executions         = since_last(s, COH_M_executor_incarnation, &s->told_executions);
+        e.retractions        = since_last(s, COH_M_mvstore_retraction, &s->told_retractions);
+        e.cpu_ns             = since_last(s, COH_M_executor_cpu, &s->told_cpu_ns);
+        coh_wire_put_executed(&slot->vote, &e);
+    }
     coh_wire_put_vote(&slot->vote, &m);
 }
 

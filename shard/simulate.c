@@ -69,7 +69,7 @@ struct coh_simulation {
     uint32_t account_cnt;
     coh_rec_sim_slot_t *slots;
     uint32_t slot_cnt;
-    coh_rec_code_t *codes;
+    coh_rec_sim_code_t *codes;
     uint32_t code_cnt;
     uint64_t sender_nonce; /* of the sender that was refused */
     coh_u256_t sender_balance;
@@ -478,7 +478,7 @@ static void list_changes(coh_call_t *c)
     for (uint32_t i = 0; i < COH_MIN(c->code_cnt, sim->new_cap); i++) {
         if (sim->is_new[i]) {
             sim->codes[sim->code_cnt++] =
-                (coh_rec_code_t){.code = coh_bytes(c->codes[i]->bytes, c->codes[i]->size)};
+                (coh_rec_sim_code_t){.code = coh_bytes(c->codes[i]->bytes, c->codes[i]->size)};
         }
     }
 }

@@ -21,7 +21,7 @@ typedef struct {
 } event_t;
 
 struct coh_access_list {
-    coh_memview_t const *mv;
+    coh_access_source_t source;
     event_t *events;
     size_t cnt, cap;
 };
@@ -36,10 +36,34 @@ void coh_access_list_free(coh_access_list_t *list)
     }
 }
 
-void coh_access_list_begin(coh_access_list_t *list, coh_memview_t const *mv)
+void coh_access_list_begin(coh_access_list_t *list, coh_access_source_t const *source)
 {
-    list->mv  = mv;
-    list->cnt = 0;
+    list->source = *source;
+    list->cnt    = 0;
+}
+
+size_t coh_access_list_bytes(coh_access_list_t const *list)
+{
+    return sizeof(*list) + list->cap * sizeof(*list->events);
+}
+
+static coh_value_t memview_value(void const *arg, coh_key_t const *key)
+{
+    coh_memview_t const *mv = arg;
+    if (key->kind == COH_KEY_ACCOUNT) {
+        return coh_memview_account(mv, &key->addr);
+    }
+    return (coh_value_t){.word = coh_memview_slot(mv, &key->addr, &key->slot)};
+}
+
+static coh_bytes_t memview_code(void const *arg, coh_hash_t const *hash)
+{
+    return coh_memview_code(arg, hash);
+}
+
+coh_access_source_t coh_access_source_memview(coh_memview_t const *mv)
+{
+    return (coh_access_source_t){.value = memview_value, .code = memview_code, .arg = mv};
 }
 
 /* ---- Recording ------------------------------------------------------------------------------------------------------------------- */
@@ -79,11 +103,11 @@ static void add_write(coh_access_list_t *list, uint32_t at, coh_write_t const *w
 {
     coh_key_t const *key = &w->key;
     if (key->kind == COH_KEY_SLOT) {
-        coh_u256_t before = coh_memview_slot(list->mv, &key->addr, &key->slot);
-        add_change(list, at, EVENT_SLOT, key, before, w->word);
+        coh_value_t before = list->source.value(list->source.arg, key);
+        add_change(list, at, EVENT_SLOT, key, before.word, w->word);
         return;
     }
-    coh_value_t before = coh_memview_account(list->mv, &key->addr);
+    coh_value_t before = list->source.value(list->source.arg, key);
     coh_value_t after  = before;
     coh_write_apply(&after, w);
     add_change(list, at, EVENT_BALANCE, key, before.word, after.word);
@@ -150,7 +174,7 @@ static void put_change(coh_access_list_t const *list,
     if (e->kind == EVENT_CODE) {
         coh_hash_t hash;
         coh_u256_to_be(hash.b, after);
-        coh_bytes_t code = coh_memview_code(list->mv, &hash);
+        coh_bytes_t code = list->source.code(list->source.arg, &hash);
         coh_rlp_put_string(out, code.p, code.n);
     } else {
         coh_rlp_put_u256(out, after);

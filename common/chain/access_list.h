@@ -1,5 +1,5 @@
 /* access_list.h: what a block's execution touched and changed, by account (EIP-7928, block-level access lists): recorded from the sequential reference, transition by
-   transition, and written as RLP:
+   transition, or from whoever else executes a block in order, and written as RLP:
 
        [[address, [[slot, [[index, value], ...]], ...], [slot read, ...], [[index, balance], ...], [[index, nonce], ...], [[index, code], ...]], ...]
 
@@ -17,14 +17,27 @@ typedef struct coh_access_list coh_access_list_t;
 
 coh_access_list_t *coh_access_list_new(void);
 void coh_access_list_free(coh_access_list_t *list);
-/* coh_access_list_begin starts over, for a block that will be executed over mv (borrowed until the list is written). */
-void coh_access_list_begin(coh_access_list_t *list, coh_memview_t const *mv);
+/* The state that a block is executed over: values as they are before a transition's writes are part of it, of keys that transitions write; and all code that these name. */
+typedef struct {
+    coh_value_t (*value)(void const *arg, coh_key_t const *key);
+    coh_bytes_t (*code)(void const *arg, coh_hash_t const *hash);
+    void const *arg;
+} coh_access_source_t;
 
-/* coh_access_list_watch takes one transition, before its writes are part of mv: a coh_execute_watch_fn; arg is the list. */
+/* State in memory as a source; borrowed. */
+coh_access_source_t coh_access_source_memview(coh_memview_t const *mv);
+
+/* coh_access_list_begin starts over, for a block that will be executed over source (what it refers to is borrowed until the list is written). */
+void coh_access_list_begin(coh_access_list_t *list, coh_access_source_t const *source);
+
+/* coh_access_list_watch takes one transition, before its writes are part of the state: a coh_execute_watch_fn; arg is the list. */
 void coh_access_list_watch(void *arg,
                            uint32_t at,
                            coh_outcome_t const *outcome,
                            coh_state_t const *state);
+
+/* Octets held. */
+size_t coh_access_list_bytes(coh_access_list_t const *list);
 
 /* coh_access_list_put appends the list. */
 void coh_access_list_put(coh_buf_t *out, coh_access_list_t *list);

@@ -14,6 +14,8 @@ typedef enum {
         4, /* all, as a block has them with its steps, each on the state that the one before leaves; the transactions from `traced` on are traced */
     COH_CALL_SIMULATE =
         5, /* eth_simulateV1, one block of it: steps and unsigned transactions, each on the state that the one before leaves, all on what blocks simulated before have left */
+    COH_CALL_ACCESSES =
+        6, /* all, as TRACE_BLOCK, and the steps behind them: the block's access list (EIP-7928) */
     COH_CALL_MODE_CNT
 } coh_call_mode_t;
 

@@ -36,7 +36,7 @@
 #define COH_REC_T_PRECOMPILE    coh_rec_precompile_t
 #define COH_REC_T_SIM_ACCOUNT   coh_rec_sim_account_t
 #define COH_REC_T_SIM_SLOT      coh_rec_sim_slot_t
-#define COH_REC_T_CODE          coh_rec_code_t
+#define COH_REC_T_SIM_CODE      coh_rec_sim_code_t
 #define COH_REC_T_SIM_RESULT    coh_rec_sim_result_t
 
 /* coh_rec_<rec>_t, coh_msg_<msg>_t: the structs. */

@@ -196,7 +196,7 @@ static uint32_t traces_of(coh_ask_t const *ask)
 {
     return ask->kind == COH_ASK_CALL &&
            (ask->u.call.m.mode == COH_CALL_TRACE || ask->u.call.m.mode == COH_CALL_TRACE_BLOCK ||
-            ask->u.call.m.mode == COH_CALL_SIMULATE);
+            ask->u.call.m.mode == COH_CALL_SIMULATE || ask->u.call.m.mode == COH_CALL_ACCESSES);
 }
 
 static uint32_t proof_keys_of(coh_ask_t const *ask)

@@ -294,9 +294,10 @@ static void access_list_of_a_recorded_block(void **state)
     coh_memview_t *mv = coh_world_state(w);
     fill(mv, root);
     coh_memview_set_block_hash(mv, block_hash, json_object_get(root, "blockHashes"));
-    coh_execute_t *ex       = coh_execute_new();
-    coh_access_list_t *list = coh_access_list_new();
-    coh_access_list_begin(list, mv);
+    coh_execute_t *ex          = coh_execute_new();
+    coh_access_list_t *list    = coh_access_list_new();
+    coh_access_source_t source = coh_access_source_memview(mv);
+    coh_access_list_begin(list, &source);
     coh_execute_set_watch(ex, coh_access_list_watch, list);
     assert_null(coh_execute_unchecked(ex, w, &block, &rules));
     coh_executed_t const *out =
@@ -401,10 +402,11 @@ static void access_list_of_our_own(void **state)
     assert_int_equal(coh_block_decode(&block, coh_buf_bytes(&raw)), COH_OK);
     coh_schedule_t schedule;
     coh_schedule_init(&schedule, COH_FORK_SHANGHAI, 1);
-    coh_rules_t rules       = coh_schedule_rules(&schedule, 1, 1, &COH_U256_ZERO);
-    coh_execute_t *ex       = coh_execute_new();
-    coh_access_list_t *list = coh_access_list_new();
-    coh_access_list_begin(list, mv);
+    coh_rules_t rules          = coh_schedule_rules(&schedule, 1, 1, &COH_U256_ZERO);
+    coh_execute_t *ex          = coh_execute_new();
+    coh_access_list_t *list    = coh_access_list_new();
+    coh_access_source_t source = coh_access_source_memview(mv);
+    coh_access_list_begin(list, &source);
     coh_execute_set_watch(ex, coh_access_list_watch, list);
     assert_null(coh_execute_unchecked(ex, w, &block, &rules));
     coh_executed_tx_t const *done = coh_execute_result(ex)->txs;

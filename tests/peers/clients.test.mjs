@@ -91,6 +91,11 @@ describe("ethers", () => {
         assert.equal(await http.getBalance(to), 3000n);
         assert.equal(await http.getBalance(me.address), before - spent);
         assert.equal(await http.getTransactionCount(me.address), 3);
+        // Type 4 (EIP-7702) where the pool takes it; else it says so.
+        const authorizationList = [await other.authorize({ address: to })];
+        const set = await me.sendTransaction({ type: 4, to: other.address, authorizationList, gasLimit: 100_000n })
+            .then((sent) => sent.wait(), (e) => { assert.match(e.message, /not supported/); return null; });
+        if (set !== null) assert.equal(set.type, 4);
     });
 
     it("deploys a contract, and finds its events by filter and by subscription", async () => {
@@ -186,7 +191,9 @@ describe("ethers", () => {
 
         const traced = await http.send("debug_traceTransaction", [used.hash, { tracer: "callTracer", tracerConfig: { withLog: true } }]);
         assert.equal(BigInt(traced.gasUsed), used.gasUsed);
-        assert.equal(traced.logs.length, 1);
+        assert.deepEqual([...contract.interface.parseTransaction({ data: traced.input }).args], [other.address, 1n]);
+        assert.deepEqual([...contract.interface.decodeFunctionResult("transfer", traced.output)], [true]);
+        assert.deepEqual(traced.logs.map((log) => contract.interface.parseLog(log).args.value ?? contract.interface.parseLog(log).args[2]), [1n]);
         const steps = await http.send("debug_traceTransaction", [used.hash]);
         assert.equal(BigInt(steps.gas), used.gasUsed);
         assert.equal(steps.structLogs.at(-1).op, "RETURN");
@@ -233,6 +240,56 @@ describe("viem", () => {
         const history = await http.getFeeHistory({ blockCount: 3, rewardPercentiles: [10, 90] });
         assert.equal(history.baseFeePerGas.length, history.gasUsedRatio.length + 1);
         assert.equal(history.reward.length, history.gasUsedRatio.length);
+    });
+
+    it("sends the other types of transaction", async () => {
+        const to = viem.getAddress("0x00000000000000000000000000000000000beef1");
+        const gasPrice = 2n * (await http.getGasPrice());
+        const accessList = [{ address: to, storageKeys: [viem.pad("0x07", { size: 32 })] }];
+        for (const [type, fields] of [["legacy", { gasPrice }], ["eip2930", { gasPrice, accessList }], ["eip1559", { maxFeePerGas: gasPrice, maxPriorityFeePerGas: 1n, accessList }]]) {
+            const hash = await signer.sendTransaction({ type, to, value: 4n, gas: 60_000n, ...fields });
+            assert.equal((await http.waitForTransactionReceipt({ hash })).type, type);
+            const tx = await http.getTransaction({ hash });
+            assert.equal(tx.type, type);
+            if (type !== "legacy") assert.deepEqual(tx.accessList.map((e) => viem.getAddress(e.address)), [to]);
+        }
+        assert.equal(await http.getBalance({ address: to }), 12n);
+    });
+
+    it("reads events by a filter, estimates, and decodes a trace", async () => {
+        const deployed = await signer.deployContract({ abi: token.abi, bytecode: token.bytecode, args: ["Token", "TKN", account.address, 100n] });
+        const { contractAddress: address } = await http.waitForTransactionReceipt({ hash: deployed });
+        const to = viem.getAddress("0x00000000000000000000000000000000000beef2");
+        const filter = await http.createContractEventFilter({ address, abi: token.abi, eventName: "Transfer", args: { to } });
+        const gas = await http.estimateContractGas({ account, address, abi: token.abi, functionName: "transfer", args: [to, 8n] });
+        const hash = await signer.writeContract({ address, abi: token.abi, functionName: "transfer", args: [to, 8n], gas });
+        const receipt = await http.waitForTransactionReceipt({ hash });
+        assert.equal(receipt.status, "success");
+        assert.deepEqual((await http.getFilterChanges({ filter })).map((log) => [log.args.to, log.transactionHash]), [[to, hash]]);
+        assert.deepEqual(await http.getFilterChanges({ filter }), []);
+        assert.equal(await http.uninstallFilter({ filter }), true);
+        const trace = await http.request({ method: "debug_traceTransaction", params: [hash, { tracer: "callTracer" }] });
+        assert.deepEqual(viem.decodeFunctionData({ abi: token.abi, data: trace.input }), { functionName: "transfer", args: [to, 8n] });
+        assert.equal(viem.decodeFunctionResult({ abi: token.abi, functionName: "transfer", data: trace.output }), true);
+        assert.equal(BigInt(trace.gasUsed), receipt.gasUsed);
+    });
+
+    it("simulates blocks (eth_simulateV1)", async () => {
+        const rich = viem.getAddress("0x00000000000000000000000000000000000beef3"), heir = viem.getAddress("0x00000000000000000000000000000000000beef4");
+        const blocks = await http.simulateBlocks({
+            traceTransfers: true,
+            blocks: [
+                { stateOverrides: [{ address: rich, balance: 1000n }], calls: [{ account: rich, to: heir, value: 600n }] },
+                { blockOverrides: { gasLimit: 5_000_000n }, calls: [{ account: heir, to: rich, value: 600n }, { account: rich, data: "0x435f5260205ff3" }] },
+            ],
+        });
+        assert.deepEqual(blocks.map((block) => block.calls.map((c) => c.status)), [["success"], ["success", "success"]]);
+        assert.equal(blocks[1].parentHash, blocks[0].hash);
+        assert.equal(blocks[1].gasLimit, 5_000_000n);
+        assert.equal(blocks[0].calls[0].logs.length, 1);
+        assert.equal(BigInt(blocks[0].calls[0].logs[0].data), 600n);
+        assert.equal(BigInt(blocks.at(-1).calls[1].data), blocks.at(-1).number); // what the init code returns: NUMBER
+        await assert.rejects(http.simulateBlocks({ blocks: [{ calls: [{ account: heir, to: rich, value: 1n }] }] }), /insufficient funds/);
     });
 
     it("delegates its code (EIP-7702) where the pool takes such transactions, or is told that it does not", async () => {
@@ -322,6 +379,47 @@ describe("web3.js", () => {
         await subscription.unsubscribe();
         const past = await deployed.getPastEvents("Transfer", { fromBlock: 0, toBlock: "latest" });
         assert.deepEqual(past.map((e) => e.returnValues.value), [50n, 3n]);
+    });
+
+    it("sends every type of transaction", async () => {
+        const to = "0x000000000000000000000000000000000000bee5", gasPrice = (await http.eth.getGasPrice()) * 2n;
+        const accessList = [{ address: to, storageKeys: [ethers.zeroPadValue("0x07", 32)] }];
+        const before = await http.eth.getTransactionCount(me);
+        for (const fields of [{ type: 0, gasPrice }, { type: 1, gasPrice, accessList }, { type: 2, maxFeePerGas: gasPrice, maxPriorityFeePerGas: 1n, accessList }]) {
+            const receipt = await http.eth.sendTransaction({ from: me, to, value: 2n, gas: 60_000n, ...fields });
+            assert.equal(receipt.status, 1n);
+            assert.equal(receipt.type, BigInt(fields.type));
+            assert.equal((await http.eth.getTransaction(receipt.transactionHash)).type, BigInt(fields.type));
+        }
+        assert.equal(await http.eth.getBalance(to), 6n);
+        assert.equal(await http.eth.getTransactionCount(me), before + 3n);
+    });
+
+    it("hears a contract's events, filters, estimates, sees a revert's reason, decodes a trace", async () => {
+        const contract = new http.eth.Contract(token.abi);
+        contract.transactionPollingInterval = 50;
+        const fees = { from: me, gasPrice: String((await http.eth.getGasPrice()) * 2n) };
+        const deployed = await contract.deploy({ data: token.bytecode, arguments: ["Token", "TKN", me, 50n] }).send({ ...fees, gas: "3000000" });
+        deployed.transactionPollingInterval = 50;
+        const address = deployed.options.address, to = ethers.getAddress("0x000000000000000000000000000000000000bee6");
+        const heard = [];
+        const events = new ws.eth.Contract(token.abi, address).events.Transfer();
+        events.on("data", (event) => heard.push(event.returnValues.value));
+        await new Promise((done) => events.on("connected", done));
+        const ask = (method, ...params) => http.requestManager.send({ method, params });
+        const filter = await ask("eth_newFilter", { address });
+        const gas = await deployed.methods.transfer(to, 4n).estimateGas(fees);
+        const receipt = await deployed.methods.transfer(to, 4n).send({ ...fees, gas: String(gas) });
+        assert.equal(receipt.status, 1n);
+        assert.ok(gas >= receipt.gasUsed && gas < receipt.gasUsed * 2n);
+        await until("subscription to events", () => heard.length === 1);
+        assert.deepEqual(heard, [4n]);
+        assert.deepEqual((await ask("eth_getFilterChanges", filter)).map((log) => log.transactionHash), [receipt.transactionHash]);
+        await assert.rejects(deployed.methods.transfer(to, 500n).call({ from: to }), (e) => e.cause.errorName === "ERC20InsufficientBalance" && e.cause.errorArgs.needed === 500n);
+        const trace = await ask("debug_traceTransaction", receipt.transactionHash, { tracer: "callTracer" });
+        const args = http.eth.abi.decodeParameters(["address", "uint256"], "0x" + trace.input.slice(10));
+        assert.deepEqual([args[0], args[1]], [to, 4n]);
+        assert.equal(BigInt(trace.gasUsed), receipt.gasUsed);
     });
 });
 
@@ -427,6 +525,37 @@ describe("the door", () => {
         assert.equal((await call(body, { origin: "http://evil.example" })).headers.get(origin), null);
         assert.equal((await call(body, { "content-type": "text/plain" })).status, 415);
         assert.equal((await call(body, {}, "/other")).status, 404);
+    });
+
+    it("says how a block was executed", async () => {
+        const signer = wallet(6).connect(new ethers.JsonRpcProvider(url, undefined, { pollingInterval: 50 }));
+        const nonce = await signer.getNonce();
+        const sent = await Promise.all(Array.from({ length: 12 }, (_, i) =>
+            signer.sendTransaction({ to: ethers.Wallet.createRandom().address, value: 1n, nonce: nonce + i, gasLimit: 21_000n })));
+        const receipts = await Promise.all(sent.map((tx) => tx.wait()));
+        signer.provider.destroy();
+        const shardOf = async (who) => (await rpc("cohort_ownerOf", who)).result.shard;
+        for (const number of new Set(receipts.map((r) => r.blockNumber))) {
+            const block = (await rpc("eth_getBlockByNumber", ethers.toQuantity(number), true)).result;
+            const stats = (await rpc("cohort_blockStats", ethers.toQuantity(number))).result;
+            assert.deepEqual((await rpc("cohort_blockStats", block.hash)).result, stats);
+            assert.equal(stats.number, number);
+            assert.equal(stats.hash, block.hash);
+            assert.equal(stats.transactions, block.transactions.length);
+            const ends = await Promise.all(block.transactions.map(async (tx) => [await shardOf(tx.from), await shardOf(tx.to)]));
+            assert.equal(stats.crossShard, ends.filter(([from, to]) => from !== to).length);
+            assert.equal(stats.crossShardShare, Number((stats.crossShard / stats.transactions).toFixed(4)));
+            // Transfers are executed where their senders are; the steps of a block (four calls by the system) are executions too.
+            const sum = (f) => stats.shards.reduce((all, s) => all + f(s), 0);
+            assert.equal(sum((s) => s.transactions), block.transactions.length);
+            stats.shards.forEach((s) => assert.equal(s.transactions, ends.filter(([from]) => from === s.shard).length));
+            assert.ok(stats.executions >= block.transactions.length + 4 && stats.executions === sum((s) => s.executions));
+            assert.equal(stats.retractions, sum((s) => s.retractions));
+            assert.ok(Math.abs(sum((s) => s.load) - 1) < 0.001);
+            assert.equal(stats.commitMicros, stats.settleMicros + stats.prepareMicros + stats.decideMicros);
+        }
+        assert.equal((await rpc("cohort_blockStats", "0x0")).result, null);
+        assert.equal((await rpc("cohort_blockStats", "0xffffff")).result, null);
     });
 
     it("says where accounts and blocks are", async () => {

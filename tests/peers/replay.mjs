@@ -1,5 +1,5 @@
 // replay.mjs: does a second implementation agree? A mixed workload makes the cluster at COHORT_RPC produce blocks; then npm's @ethereumjs/vm executes all blocks of its chain from genesis.json, out of
-// their raw forms, and must come to the same state root, receipts root, gas and bloom for each. The raw receipts must lead to the receipts root, and traces must tell the gas that receipts tell.
+// their raw forms, and must come to the same state root, receipts root, gas and bloom for each; so must the access list of each block (cohort_accessList), laid over the state before it, and eth_simulateV1 of its transactions. The raw receipts must lead to the receipts root, and traces must tell the gas that receipts tell.
 //
 //   COHORT_RPC=HOST:PORT COHORT_CLIENTS=FOLDER node replay.mjs GENESIS      FOLDER holds node_modules
 import assert from "node:assert/strict";
@@ -14,7 +14,7 @@ const { createBlockFromRLP } = await load("@ethereumjs/block");
 const { createCommonFromGethGenesis, parseGethGenesisState } = await load("@ethereumjs/common");
 const { createMPT } = await load("@ethereumjs/mpt");
 const { RLP } = await load("@ethereumjs/rlp");
-const { bytesToHex, hexToBytes } = await load("@ethereumjs/util");
+const { Account, bytesToHex, createAddressFromString, hexToBytes } = await load("@ethereumjs/util");
 const { createVM, runBlock } = await load("@ethereumjs/vm");
 
 const BLOCKS = 50, ROUNDS = 56, SENDERS = 6;
@@ -116,7 +116,57 @@ await vm.stateManager.generateCanonicalGenesis(parseGethGenesisState(genesis));
 let root = await vm.stateManager.getStateRoot();
 assert.equal(bytesToHex(root), (await rpc("eth_getBlockByNumber", "0x0", false)).stateRoot, "state root of genesis");
 
-const counts = { transactions: 0, failed: 0, creations: 0, logs: 0, traced: 0, types: {} };
+// The state root that the block's access list (EIP-7928) leads to from the state before it, in which all else stays.
+async function rootByAccessList(tag, parentRoot, what) {
+    const { hash, rlp, accessList } = await rpc("cohort_accessList", tag);
+    assert.equal(hash, ethers.keccak256(rlp), what + "hash of the access list");
+    const number = (octets) => (octets.length === 0 ? 0n : BigInt(bytesToHex(octets)));
+    const raw = RLP.decode(hexToBytes(rlp));
+    assert.equal(raw.length, accessList.length, what + "accounts in the access list");
+    const state = vm.stateManager.shallowCopy();
+    await state.setStateRoot(parentRoot);
+    for (const [i, entry] of accessList.entries()) {
+        const [address, slots, , balances, nonces, codes] = raw[i];
+        assert.equal(entry.address, bytesToHex(address), what + "order of the access list");
+        assert.deepEqual(entry.balanceChanges.map((c) => BigInt(c.value)), balances.map(([, v]) => number(v)), what + "balances");
+        const who = createAddressFromString(entry.address);
+        if (balances.length + nonces.length + codes.length + slots.length === 0) continue;
+        const account = (await state.getAccount(who)) ?? new Account();
+        if (balances.length > 0) account.balance = BigInt(entry.balanceChanges.at(-1).value);
+        if (nonces.length > 0) account.nonce = BigInt(entry.nonceChanges.at(-1).value);
+        await state.putAccount(who, account);
+        if (codes.length > 0) await state.putCode(who, hexToBytes(entry.codeChanges.at(-1).code));
+        for (const { key, changes } of entry.storageChanges) {
+            const value = BigInt(changes.at(-1).value);
+            await state.putStorage(who, hexToBytes(key), value === 0n ? new Uint8Array() : hexToBytes(ethers.toBeHex(value)));
+        }
+        if ((await state.getAccount(who)).isEmpty()) await state.deleteAccount(who);
+        counts.changed++;
+    }
+    counts.lists++;
+    return bytesToHex(await state.getStateRoot());
+}
+
+// The block, simulated from its transactions without their signatures on the state before it: outcomes and state root must be its own.
+async function simulate(tag, parent, what) {
+    const block = await rpc("eth_getBlockByNumber", tag, true);
+    const receipts = await rpc("eth_getBlockReceipts", tag);
+    const calls = block.transactions.map((tx) => ({
+        from: tx.from, to: tx.to, value: tx.value, input: tx.input, nonce: tx.nonce, gas: tx.gas, accessList: tx.accessList,
+        ...(tx.type === "0x2" ? { maxFeePerGas: tx.maxFeePerGas, maxPriorityFeePerGas: tx.maxPriorityFeePerGas } : { gasPrice: tx.gasPrice }),
+    }));
+    // Simulated times differ; what Cohort puts into a second does not.
+    if (BigInt(block.timestamp) <= BigInt(parent.timestamp)) return;
+    const blockOverrides = { time: block.timestamp, gasLimit: block.gasLimit, feeRecipient: block.miner, prevRandao: block.mixHash, baseFeePerGas: block.baseFeePerGas };
+    const [got] = await rpc("eth_simulateV1", { blockStateCalls: [{ blockOverrides, calls }], validation: true }, parent.number);
+    assert.equal(got.stateRoot, block.stateRoot, what + "state root of the simulated block");
+    assert.equal(got.receiptsRoot, block.receiptsRoot, what + "receipts root of the simulated block");
+    assert.deepEqual(got.calls.map((c) => [c.status, c.gasUsed]), receipts.map((r) => [r.status, r.gasUsed]), what + "simulated calls");
+    counts.simulated++;
+}
+
+const counts = { transactions: 0, failed: 0, creations: 0, logs: 0, traced: 0, lists: 0, changed: 0, simulated: 0, types: {} };
+let parent = await rpc("eth_getBlockByNumber", "0x0", false);
 for (let number = 1; number <= head; number++) {
     const tag = ethers.toQuantity(number);
     const block = createBlockFromRLP(hexToBytes(await rpc("debug_getRawBlock", tag)), { common, setHardfork: true });
@@ -128,6 +178,9 @@ for (let number = 1; number <= head; number++) {
     assert.equal(bytesToHex(r.logsBloom), bytesToHex(header.logsBloom), what + "bloom");
     assert.equal(r.gasUsed, header.gasUsed, what + "gas");
     assert.equal(bytesToHex(block.hash()), (await rpc("eth_getBlockByNumber", tag, false)).hash, what + "hash");
+    assert.equal(await rootByAccessList(tag, root, what), bytesToHex(header.stateRoot), what + "state root by access list");
+    await simulate(tag, parent, what);
+    parent = await rpc("eth_getBlockByNumber", tag, false);
     root = r.stateRoot;
 
     const trie = await createMPT();
@@ -151,5 +204,5 @@ for (let number = 1; number <= head; number++) {
     });
 }
 for (const type of [0, 1, 2]) assert.ok(counts.types[type] > 0, `transactions of type ${type}`);
-assert.ok(counts.failed > 0 && counts.creations > 7 && counts.logs > 0);
+assert.ok(counts.failed > 0 && counts.creations > 7 && counts.logs > 0 && counts.simulated > 0);
 console.log(`@ethereumjs/vm agrees on ${head} blocks: ${JSON.stringify(counts)}; state root ${bytesToHex(root)}`);

@@ -403,7 +403,7 @@ static bool look_at_frame(sim_t *sim, coh_bytes_t frame)
     if (coh_wire_reader_begin(sim->reader, frame, &envelope) == COH_OK) {
         coh_msg_t msg;
         while (coh_wire_reader_next(sim->reader, &msg) == COH_OK) {
-            unsteady = unsteady || msg.id == COH_MSG_STATS;
+            unsteady = unsteady || msg.id == COH_MSG_STATS || msg.id == COH_MSG_EXECUTED;
             sim->counts.reads += msg.id == COH_MSG_READ;
             sim->counts.retracts += msg.id == COH_MSG_RETRACT;
             sim->counts.waves += msg.id == COH_MSG_WAVE;

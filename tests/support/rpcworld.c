@@ -272,6 +272,9 @@ static void answer_one(coh_rpcworld_t *w, coh_ask_t *ask)
     case COH_ASK_POOL:
     case COH_ASK_DEV: break;
     case COH_ASK_SHARDS: coh_buf_printf(&ask->bytes, "{}"); break;
+    case COH_ASK_STATS:
+        coh_buf_printf(&ask->bytes, "{\"number\":%u}", (unsigned)ask->u.stats.number);
+        break;
     }
 }
 

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "common/base/hex.h"
+#include "common/chain/access_list.h"
 #include "common/codec/rlp.h"
 #include "common/evm/code.h"
 #include "common/evm/transition.h"
@@ -931,6 +932,23 @@ static void calls_of_blocks_with_steps(void **state)
     assert_int_equal(r->output.n, 32);
     assert_int_equal(r->output.p[31], 0x5a);
     coh_call_free(c);
+    /* Its place in the access list is before the transactions, or behind them. */
+    coh_rec_block_tx_t three[3] = {txs[0], txs[1], txs[0]};
+    w.m.mode                    = COH_CALL_ACCESSES;
+    w.m.traced                  = 1;
+    w.m.txs.v                   = three;
+    w.m.txs.cnt                 = 3;
+    c                           = coh_call_new(&w.m, &w.limits, w.codes);
+    r                           = serve(&w, c);
+    assert_int_equal(r->err, COH_CALL_OK);
+    /* [0x700, [[0, [[0, 0x5a], [1, 0], [2, 0x5a]]]], [], [], [], []] */
+    coh_bytes_t slots = coh_bytes("\xcc\xcb\x80\xc9\xc2\x80\x5a\xc2\x01\x80\xc2\x02\x5a\xc0", 14);
+    assert_non_null(memmem(r->access_list.p, r->access_list.n, slots.p, slots.n));
+    coh_call_free(c);
+    w.m.mode    = COH_CALL_TRACE_BLOCK;
+    w.m.traced  = 0;
+    w.m.txs.v   = txs;
+    w.m.txs.cnt = 2;
     /* One that does not decode, and one where there are none. */
     txs[0].raw.n--;
     assert_null(coh_call_new(&w.m, &w.limits, w.codes));
@@ -957,7 +975,10 @@ static void calls_of_blocks(void **state)
         coh_rng_seed(&rng, 1000 + seed);
         random_world(&w, &rng, targets);
         coh_memview_save(w.mv);
-        coh_transition_t *t = coh_transition_new();
+        coh_transition_t *t         = coh_transition_new();
+        coh_access_list_t *accesses = coh_access_list_new();
+        coh_access_source_t source  = coh_access_source_memview(w.mv);
+        coh_access_list_begin(accesses, &source);
         for (uint32_t i = 0; i < ROW; i++) {
             random_tx(&w, &rng, targets, data[i]);
             w.tx.nonce   = 4 + i;
@@ -971,8 +992,12 @@ static void calls_of_blocks(void **state)
             coh_outcome_t const *o = coh_transition_outcome(t);
             assert_int_equal(o->verdict, COH_TX_OK);
             gas[i] = o->gas_used;
+            coh_access_list_watch(accesses, i + 1, o, coh_transition_state(t));
             coh_memview_apply(w.mv, o);
         }
+        coh_buf_t list = COH_BUF_INIT;
+        coh_access_list_put(&list, accesses);
+        coh_access_list_free(accesses);
         coh_memview_restore(w.mv);
         coh_call_t *c = new_call(&w, COH_CALL_EXECUTE); /* sets the environment */
         coh_call_free(c);
@@ -994,6 +1019,15 @@ static void calls_of_blocks(void **state)
             json_decref(json);
         }
         coh_call_free(c);
+        /* What they touched and changed is what the transitions told. */
+        w.m.mode   = COH_CALL_ACCESSES;
+        w.m.traced = 0;
+        c          = coh_call_new(&w.m, &w.limits, w.codes);
+        r          = serve(&w, c);
+        assert_int_equal(r->err, COH_CALL_OK);
+        assert_true(coh_bytes_eq(r->access_list, coh_buf_bytes(&list)));
+        coh_call_free(c);
+        coh_buf_free(&list);
         /* One that is not valid at its turn is no block. */
         txs[3] = txs[1];
         c      = coh_call_new(&w.m, &w.limits, w.codes);
@@ -1239,10 +1273,10 @@ static void calls_find_what_has_moved(void **state)
     world_t w;
     init(&w);
     coh_rec_precompile_t moves[] = {{.at = addr_of(4)}, {.at = addr_of(0x1234), .is = addr_of(4)}};
-    w.m.moves.v            = moves;
-    w.m.moves.cnt          = 2;
-    w.tx.data              = coh_bytes("\xca\xfe", 2);
-    uint64_t const tos[]   = {0x1234, 4};
+    w.m.moves.v                  = moves;
+    w.m.moves.cnt                = 2;
+    w.tx.data                    = coh_bytes("\xca\xfe", 2);
+    uint64_t const tos[]         = {0x1234, 4};
     for (size_t i = 0; i < COH_CNT(tos); i++) {
         call(&w, tos[i]);
         coh_call_t *c                  = new_call(&w, COH_CALL_EXECUTE);

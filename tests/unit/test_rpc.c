@@ -448,7 +448,7 @@ static void put_large_proof(coh_buf_t *out, int key_cnt)
     for (int i = 0; i < key_cnt; i++) {
         coh_buf_printf(out, "%s\"0x1\"", i == 0 ? "" : ",");
     }
-    coh_buf_printf(out, "]]}");
+    coh_buf_printf(out, "],\"latest\"]}");
 }
 
 /* EIP-1186, with keys and missing accounts as geth shows them. */
@@ -477,7 +477,8 @@ static void rpc_proofs(void **state)
 #define SLOT(key, value) "{\"key\":\"" key "\",\"value\":\"" value "\",\"proof\":" NODES "}"
 #define THERE(storage)   PROOF("c0de" ZEROS30, "0x5", "5a" ZEROS30 "00", "0x76", storage)
     assert_string_equal(CALL("eth_getProof", "[" AA ",[],\"latest\"]"), THERE(""));
-    assert_string_equal(CALL("eth_getProof", "[" AA ",[\"0x00\"]]"), THERE(SLOT("0x0", "0x1234")));
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[\"0x00\"],\"safe\"]"),
+                        THERE(SLOT("0x0", "0x1234")));
     assert_string_equal(
         CALL("eth_getProof",
              "[" AA ",[\"0x000deadbeef\",\"0x" ZEROS28 "DEADbeef\",\"0x0" ZEROS28
@@ -497,9 +498,11 @@ static void rpc_proofs(void **state)
                         FAULT("-32000", "header not found"));
     assert_string_equal(CALL("eth_getProof", "[" AA "]"),
                         FAULT("-32602", "missing value for required argument 1"));
-    assert_string_equal(CALL("eth_getProof", "[" AA ",[\"0x0g\"]]"),
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[]]"),
+                        FAULT("-32602", "missing value for required argument 2"));
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[\"0x0g\"],\"latest\"]"),
                         FAULT("-32602", "unable to decode storage key: hex string invalid"));
-    assert_non_null(strstr(CALL("eth_getProof", "[" AA ",\"0x0\"]"),
+    assert_non_null(strstr(CALL("eth_getProof", "[" AA ",\"0x0\",\"latest\"]"),
                            "invalid argument 1: json: cannot unmarshal non-array"));
 
     coh_buf_t many = COH_BUF_INIT;
@@ -530,10 +533,10 @@ static void rpc_proofs(void **state)
 
     w.proof = (coh_op_get_proof_answer_t){
         .storage_root = COH_EMPTY_TRIE_ROOT, .code_hash = COH_KECCAK_EMPTY, .nodes = w.proof.nodes};
-    assert_string_equal(CALL("eth_getProof", "[" AA ",[]]"),
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[],\"finalized\"]"),
                         PROOF(ZEROS30 "0000", "0x0", ZEROS30 "0000", "0x0", ""));
     w.proof_err = COH_EIO;
-    assert_string_equal(CALL("eth_getProof", "[" AA ",[]]"),
+    assert_string_equal(CALL("eth_getProof", "[" AA ",[],\"finalized\"]"),
                         FAULT("-32603", "internal error: input/output error"));
     coh_rpcworld_fini(&w);
 }
@@ -711,6 +714,47 @@ static void rpc_simulates(void **state)
     w.root_err = COH_ENOTFOUND;
     assert_non_null(strstr(CALL("eth_simulateV1", "[{\"blockStateCalls\":[{\"calls\":[{}]}]}]"),
                            "missing trie node"));
+    coh_rpcworld_fini(&w);
+}
+
+/* What is asked for to make a block's access list, and how the list is told: [[aa, [[1, [[1, 2]]]], [3], [[0, 5]], [[1, 6]], [[1, 0x00]]]]. */
+static void rpc_tells_access_lists_and_stats(void **state)
+{
+    (void)state;
+    coh_rpcworld_t w;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 0, 0);
+    add_block(&w, 2, 0);
+    uint8_t list[]  = {0xeb, 0xea, 0x94, 0,    0,    0,    0,    0,    0,    0,    0,
+                       0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,
+                       0xaa, 0xc6, 0xc5, 0x01, 0xc3, 0xc2, 0x01, 0x02, 0xc1, 0x03, 0xc3,
+                       0xc2, 0x80, 0x05, 0xc3, 0xc2, 0x01, 0x06, 0xc3, 0xc2, 0x01, 0x00};
+    w.call_result   = (coh_msg_call_result_t){.access_list = coh_bytes(list, sizeof(list))};
+    char const *got = CALL("cohort_accessList", "[\"latest\"]");
+    assert_non_null(strstr(got, "{\"blockNumber\":\"0x1\",\"blockHash\":\"0x"));
+    assert_non_null(strstr(
+        got,
+        "\"accessList\":[{\"address\":" AA ",\"storageChanges\":[{\"key\":"
+        "\"0x0000000000000000000000000000000000000000000000000000000000000001\",\"changes\":[{"
+        "\"index\":\"0x1\",\"value\":"
+        "\"0x0000000000000000000000000000000000000000000000000000000000000002\"}]}],"
+        "\"storageReads\":["
+        "\"0x0000000000000000000000000000000000000000000000000000000000000003\"],"
+        "\"balanceChanges\":[{\"index\":\"0x0\",\"value\":\"0x5\"}],"
+        "\"nonceChanges\":[{\"index\":\"0x1\",\"value\":\"0x6\"}],"
+        "\"codeChanges\":[{\"index\":\"0x1\",\"code\":\"0x00\"}]}]}"));
+    assert_int_equal(w.call.mode, COH_CALL_ACCESSES);
+    assert_int_equal(w.call.block, 0);
+    assert_int_equal(w.call.number, 1);
+    assert_int_equal(w.call.txs.cnt, 2); /* Shanghai has no steps without withdrawals */
+    assert_int_equal(w.call.traced, 0);
+    assert_string_equal(CALL("cohort_accessList", "[\"0x0\"]"),
+                        FAULT("-32000", "the genesis block has no access list"));
+    assert_string_equal(CALL("cohort_accessList", "[\"0x7\"]"), ANSWER("null"));
+    w.call_result = (coh_msg_call_result_t){.err = COH_CALL_GONE};
+    assert_non_null(strstr(CALL("cohort_accessList", "[\"latest\"]"), "missing trie node"));
+    assert_string_equal(CALL("cohort_blockStats", "[\"latest\"]"), ANSWER("{\"number\":1}"));
+    assert_string_equal(CALL("cohort_blockStats", "[\"0x7\"]"), ANSWER("null"));
     coh_rpcworld_fini(&w);
 }
 
@@ -1074,6 +1118,7 @@ int main(void)
         cmocka_unit_test(rpc_calls),
         cmocka_unit_test(rpc_calls_fail_as_geth_says),
         cmocka_unit_test(rpc_simulates),
+        cmocka_unit_test(rpc_tells_access_lists_and_stats),
         cmocka_unit_test(rpc_traces),
         cmocka_unit_test(rpc_finds_logs),
         cmocka_unit_test(rpc_filters_tell_what_is_new),
