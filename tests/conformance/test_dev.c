@@ -477,7 +477,7 @@ static void dev_snapshots(void **state)
     put_code(HASH_CODE);
     (void)rpc("evm_increaseTime", "[1000]");
     (void)rpc("evm_mine", "[]");
-    (void)rpc("evm_mine", "[]");
+    store(BOB, 0, 0);
     char parent[67];
     (void)snprintf(parent, sizeof(parent), "%s", text_of(block("latest"), "parentHash"));
     assert_string_not_equal(parent, then);
