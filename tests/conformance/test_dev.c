@@ -169,7 +169,7 @@ static json_t *exchange(char const *method, char const *params)
 }
 
 /* The result of a call, which lives until some calls later. */
-static json_t *rpc(char const *method, char const *fmt, ...)
+COH_PRINTF(2, 3) static json_t *rpc(char const *method, char const *fmt, ...)
 {
     static json_t *kept[16];
     static size_t next;
