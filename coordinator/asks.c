@@ -320,8 +320,8 @@ static void ask_headers(coh_coordinator_t *c, coh_ask_t *ask)
         coh_sealed_t const *b = in_memory(c, first + i);
         if (b != NULL) {
             put_header(ask, i, &b->hash, coh_buf_bytes(&b->header_rlp));
-        } else {
-            places[missing++] = i;
+        } else if (first + i <= coh_coordinator_head(c)) {
+            places[missing++] = i; /* what the disk has above is of a dev chain that went back */
         }
     }
     if (missing == 0) {
@@ -685,8 +685,24 @@ void coh_coordinator_ask(coh_coordinator_t *c, coh_ask_t *ask)
     }
 }
 
+/* The block whose state an ask wants; COH_BLOCK_LATEST: the latest, or it wants none. */
+static uint64_t state_of(coh_ask_t const *ask)
+{
+    switch (ask->kind) {
+    case COH_ASK_STATE: return ask->u.state.block;
+    case COH_ASK_PROOF: return ask->u.proof.block;
+    case COH_ASK_CALL: return ask->u.call.m.block;
+    default: return COH_BLOCK_LATEST;
+    }
+}
+
 void coh_co_carry_out_ask(coh_coordinator_t *c, coh_ask_t *ask)
 {
+    uint64_t block = state_of(ask);
+    if (block != COH_BLOCK_LATEST && block > coh_coordinator_head(c)) {
+        answer(c, ask, COH_ENOTFOUND); /* a dev chain went back while the asker looked at it */
+        return;
+    }
     switch (ask->kind) {
     case COH_ASK_SUBMIT: ask_submit(c, ask); break;
     case COH_ASK_STATE: ask_state(c, ask); break;

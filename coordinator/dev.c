@@ -38,6 +38,7 @@ struct coh_co_dev {
     stage_t stage;
     coh_ask_t *ask;   /* what the stage is for; NULL: the first snapshot, of genesis */
     bool has_genesis; /* snapshot 0 was taken */
+    bool is_patched;  /* PATCHING: the block is committed */
     uint32_t answers; /* of shards that are still to come */
     bool all_ok;
     coh_ask_t *held_first, *held_last; /* linked by next_waiting */
@@ -415,6 +416,7 @@ static void patch(coh_coordinator_t *c)
     coh_buf_t raw   = COH_BUF_INIT;
     coh_step_t step = {.kind = COH_STEP_RESTORE};
     d->stage        = PATCHING;
+    d->is_patched   = false;
     if (d->back != NULL) {
         step.snapshot = d->back->id;
         coh_step_put(&raw, &step);
@@ -430,7 +432,8 @@ static void patch(coh_coordinator_t *c)
 
 void coh_co_dev_patched(coh_coordinator_t *c, bool failed)
 {
-    coh_ask_t *ask = c->dev->ask;
+    coh_ask_t *ask     = c->dev->ask;
+    c->dev->is_patched = true;
     if (failed && ask != NULL) {
         refuse(ask, "the account has no code: storage is set of contracts only");
     }
@@ -725,8 +728,12 @@ bool coh_co_dev_poll(coh_coordinator_t *c)
         }
         break;
     case PATCHING:
-        if (is_quiet) {
+        if (is_quiet && d->is_patched) {
             rewind_all(c);
+            return true;
+        }
+        if (is_quiet) { /* it was refused: again, until the coordinator gives up */
+            patch(c);
             return true;
         }
         break;

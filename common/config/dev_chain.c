@@ -37,6 +37,15 @@ uint8_t const COH_DEV_SECRETS[COH_DEV_ACCOUNT_CNT][32] = {
      0x33, 0xc1, 0xcf, 0x70, 0x73, 0xdf, 0xf6, 0xd4, 0x09, 0xc6},
 };
 
+static struct {
+    char const *addr;
+    char const *code;
+} const system_contracts[] = {
+#define COH_DEV_SYSTEM(addr_, code_) {.addr = (addr_), .code = (code_)},
+#include "common/config/dev_system.def"
+#undef COH_DEV_SYSTEM
+};
+
 void coh_dev_accounts(coh_addr_t out[COH_DEV_ACCOUNT_CNT])
 {
     for (uint32_t i = 0; i < COH_DEV_ACCOUNT_CNT; i++) {
@@ -67,6 +76,12 @@ void coh_dev_genesis(coh_genesis_t *out, uint64_t timestamp)
         coh_hex_encode(hex, accounts[i].b, sizeof(accounts[i].b));
         coh_buf_printf(
             &json, "%s\"0x%s\":{\"balance\":\"10000000000000000000000\"}", i == 0 ? "" : ",", hex);
+    }
+    for (size_t i = 0; i < COH_CNT(system_contracts); i++) {
+        coh_buf_printf(&json,
+                       ",\"0x%s\":{\"nonce\":\"1\",\"balance\":\"0\",\"code\":\"0x%s\"}",
+                       system_contracts[i].addr,
+                       system_contracts[i].code);
     }
     coh_buf_printf(&json, "}}");
     coh_err_t rc = coh_genesis_parse(out, coh_buf_bytes(&json), &why);

@@ -663,6 +663,10 @@ void coh_rpc_fail_run(coh_rpc_t const *rpc,
 static bool is_answered(coh_rpc_t const *rpc, coh_rpc_call_t *call, coh_ask_t const *ask)
 {
     coh_msg_call_result_t const *m = &ask->u.call.result;
+    if (ask->err == COH_ENOTFOUND) {
+        coh_rpc_fail(call, COH_RPC_SERVER, "header not found"); /* a dev chain went back */
+        return false;
+    }
     if (ask->err != COH_OK) {
         coh_rpc_fail_err(call, ask->err);
         return false;

@@ -169,7 +169,7 @@ static json_t *exchange(char const *method, char const *params)
 }
 
 /* The result of a call, which lives until some calls later. */
-static json_t *rpc(char const *method, char const *fmt, ...)
+COH_PRINTF(2, 3) static json_t *rpc(char const *method, char const *fmt, ...)
 {
     static json_t *kept[16];
     static size_t next;
@@ -442,6 +442,7 @@ static void dev_snapshots(void **state)
     uint64_t money = balance(CAROL);
     uint64_t at    = block_number();
     latest_hash(before);
+    char tx[67];
     json_t *id = rpc("evm_snapshot", "[]");
     for (int round = 0; round < 2; round++) {
         is_true(rpc("hardhat_setBalance", "[\"" CAROL "\",\"0x1\"]"));
@@ -456,7 +457,6 @@ static void dev_snapshots(void **state)
         assert_int_equal(slot(CODED, 1), 12);
         assert_int_equal(block_number(), at + 2);
         json_t *last = json_array_get(json_object_get(block("latest"), "transactions"), 0);
-        char tx[67];
         (void)snprintf(tx, sizeof(tx), "%s", json_string_value(last));
         is_true(rpc("evm_revert", "[\"%s\"]", json_string_value(id)));
         assert_true(json_is_false(rpc("evm_revert", "[\"%s\"]", json_string_value(id))));
@@ -477,7 +477,7 @@ static void dev_snapshots(void **state)
     put_code(HASH_CODE);
     (void)rpc("evm_increaseTime", "[1000]");
     (void)rpc("evm_mine", "[]");
-    (void)rpc("evm_mine", "[]");
+    store(BOB, 0, 0);
     char parent[67];
     (void)snprintf(parent, sizeof(parent), "%s", text_of(block("latest"), "parentHash"));
     assert_string_not_equal(parent, then);
@@ -486,14 +486,21 @@ static void dev_snapshots(void **state)
                               "[{\"to\":\"" CODED "\",\"data\":\"0x%064" PRIx64 "\"},\"latest\"]",
                               at + 1)),
         parent);
-    /* ...and to a transaction. */
+    /* ...and to a transaction, of blocks below the snapshot too. */
     put_code("0x5f35405f5500");
-    (void)rpc("eth_sendTransaction",
-              "[{\"from\":\"" ALICE "\",\"to\":\"" CODED
-              "\",\"gas\":\"0x186a0\",\"data\":\"0x%064" PRIx64 "\"}]",
-              at + 1);
-    assert_string_equal(
-        json_string_value(rpc("eth_getStorageAt", "[\"" CODED "\",\"0x0\",\"latest\"]")), parent);
+    for (uint64_t n = at; n <= at + 1; n++) {
+        (void)rpc("eth_sendTransaction",
+                  "[{\"from\":\"" ALICE "\",\"to\":\"" CODED
+                  "\",\"gas\":\"0x186a0\",\"data\":\"0x%064" PRIx64 "\"}]",
+                  n);
+        assert_string_equal(
+            json_string_value(rpc("eth_getStorageAt", "[\"" CODED "\",\"0x0\",\"latest\"]")),
+            n == at ? before : parent);
+    }
+    /* Other blocks have the numbers now of those that are gone. */
+    assert_true(json_is_null(rpc("eth_getTransactionByHash", "[\"%s\"]", tx)));
+    assert_true(json_is_null(rpc("eth_getTransactionReceipt", "[\"%s\"]", tx)));
+    assert_true(json_is_null(rpc("eth_getBlockByHash", "[\"%s\",false]", then)));
     /* Nested ones: the inner goes with the outer. */
     char outer[16];
     char inner[16];

@@ -30,7 +30,11 @@ int LLVMFuzzerTestOneInput(uint8_t const *data, size_t size)
     if (size < 2) {
         return 0;
     }
-    coh_rpcworld_init(&w, &genesis);
+    if ((data[0] & 4) != 0) {
+        coh_rpcworld_init_dev(&w, &genesis);
+    } else {
+        coh_rpcworld_init(&w, &genesis);
+    }
     w.on_disk = (data[0] & 2) != 0;
     add_block(&w, 0);
     add_block(&w, 1);

@@ -47,18 +47,29 @@ static void take_text(void *arg, coh_buf_t *text, bool is_answer)
     *text = COH_BUF_INIT;
 }
 
-void coh_rpcworld_init(coh_rpcworld_t *w, coh_genesis_t const *genesis)
+static void open_world(coh_rpcworld_t *w, coh_genesis_t const *genesis, bool dev)
 {
     *w = (coh_rpcworld_t){.genesis = *genesis, .now_us = 1000000, .first = UINT64_MAX};
     coh_config_default(&w->config);
-    w->proof.nodes = coh_bytes("\xc0", 1);
-    w->rpc         = coh_rpc_new(&(coh_rpc_deps_t){.config      = &w->config,
-                                                   .genesis     = &w->genesis,
-                                                   .post        = post,
-                                                   .want_pooled = want_pooled,
-                                                   .arg         = w});
-    w->peer        = coh_rpc_peer_new(w->rpc, true, true, take_text, w);
+    w->config.node_dev = dev;
+    w->proof.nodes     = coh_bytes("\xc0", 1);
+    w->rpc             = coh_rpc_new(&(coh_rpc_deps_t){.config      = &w->config,
+                                                       .genesis     = &w->genesis,
+                                                       .post        = post,
+                                                       .want_pooled = want_pooled,
+                                                       .arg         = w});
+    w->peer            = coh_rpc_peer_new(w->rpc, true, true, take_text, w);
     (void)coh_rpc_tick(w->rpc, w->now_us);
+}
+
+void coh_rpcworld_init(coh_rpcworld_t *w, coh_genesis_t const *genesis)
+{
+    open_world(w, genesis, false);
+}
+
+void coh_rpcworld_init_dev(coh_rpcworld_t *w, coh_genesis_t const *genesis)
+{
+    open_world(w, genesis, true);
 }
 
 void coh_rpcworld_fini(coh_rpcworld_t *w)

@@ -55,6 +55,8 @@ typedef struct {
 
 /* coh_rpcworld_init starts with defaults and no block; change config before the first call. */
 void coh_rpcworld_init(coh_rpcworld_t *w, coh_genesis_t const *genesis);
+/* coh_rpcworld_init_dev: with the methods of a dev chain, whose coordinator does nothing and answers that it is done. */
+void coh_rpcworld_init_dev(coh_rpcworld_t *w, coh_genesis_t const *genesis);
 void coh_rpcworld_fini(coh_rpcworld_t *w);
 /* coh_rpcworld_add makes a block the new head, by its header's RLP. The sum of gas_used must be the header's. */
 void coh_rpcworld_add(coh_rpcworld_t *w,
