@@ -9,6 +9,7 @@
 #include "common/base/spin.h"
 #include "common/crypto/keccak.h"
 #include "common/obs/log.h"
+#include "shard/ahead.h"
 #include "shard/sched.h"
 
 /* Transactions that one call of work runs before it returns, about. */
@@ -29,6 +30,10 @@
 #define OWNER_CNT 512u
 /* Writes up to this many are looked up one by one. */
 #define FEW_WRITES 8u
+/* Keys of its access list that a transaction asks for when it starts, at most: of accounts and slots together. */
+#define AHEAD_LISTED_MAX 64u
+/* Of transactions of whose reads all were expected, one in so many is learned from. */
+#define AHEAD_KNOWN_SHARE 4u
 /* hash, generation, flags in front of the code of a WRITE record */
 #define CODE_HEAD_SZ 40u
 /* hash and generation of a VALUE */
@@ -42,6 +47,8 @@ typedef struct remote {
     uint32_t incarnation;
     uint32_t read; /* number among the transaction's reads */
     bool here;
+    bool is_ahead;    /* asked for before the transition came to it */
+    bool is_used;     /* it has come to it */
     coh_u256_t bound; /* with AT_LEAST, else 0 */
     coh_value_t value;
 } remote_t;
@@ -73,9 +80,11 @@ typedef struct {
     coh_bytes_t logs;      /* encoded, in an arena; of a step its output */
     run_t *run;            /* parked, or NULL; the chain's worker's */
     bool is_parked;        /* with its run or without; likewise */
+    uint32_t asked_end;    /* incarnations below it have asked ahead; likewise */
     published_t published; /* under the scheduler's lock of this transaction */
-    remote_t *remotes;     /* likewise */
-    uint32_t remote_cnt;   /* likewise */
+    remote_t *remotes;     /* likewise: of the last incarnation, the last read first */
+    uint32_t remote_cnt;   /* numbers of reads given out; the chain's worker's */
+    uint32_t awaited;      /* likewise: number of the read that the transition waits for */
     /* relaxed: set before a retract, and seen by the incarnation that follows it through the scheduler's lock */
     _Atomic bool reads_code; /* the receiver's code is to be read, not assumed to be none */
 } tx_t;
@@ -120,8 +129,11 @@ typedef struct {
     coh_write_t const **sorted; /* scratch of publish */
     uint32_t sorted_cap;
     coh_buf_t rlp; /* likewise */
+    /* Of metrics, since they were last drained. */
     uint64_t executed;
     uint64_t parked;
+    uint64_t reads;            /* of other shards */
+    uint64_t round_trips;      /* waits for these */
     owner_t owners[OWNER_CNT]; /* by a hash of the address */
 } COH_ALIGNED(COH_CACHE_LINE) ctx_t;
 
@@ -148,9 +160,11 @@ struct coh_executor {
     coh_env_t *env;
     coh_directory_t const *directory;
     coh_sched_t *sched;
+    coh_ahead_t *ahead;
     uint32_t worker_cnt;
     ctx_t *ctx; /* worker_cnt workers', then the communication thread's */
     _Atomic size_t parked_bytes;
+    _Atomic uint32_t parked_cnt; /* relaxed: a bound that need not be sharp */
 
     coh_block_env_t block;
     bool any_sender; /* of every block */
@@ -164,7 +178,6 @@ struct coh_executor {
     uint32_t *pos_of; /* tx_idx -> position here, COH_SCHED_NONE */
     uint32_t pos_cap;
     coh_buf_t raw;
-    _Atomic uint32_t parked_cnt; /* relaxed: a bound that need not be sharp */
     uint32_t *chain_of;
     coh_addr_t *addrs;
     uint16_t *buckets;
@@ -220,6 +233,7 @@ coh_executor_t *coh_executor_new(coh_mvstore_t *mv,
     ex->env            = env;
     ex->directory      = directory;
     ex->sched          = coh_sched_new(scheduler, worker_cnt);
+    ex->ahead          = coh_ahead_new();
     ex->worker_cnt     = worker_cnt;
     ex->ctx            = aligned_alloc(COH_CACHE_LINE, (worker_cnt + 1) * sizeof(*ex->ctx));
     COH_ASSERT(ex->ctx != NULL);
@@ -257,6 +271,7 @@ void coh_executor_free(coh_executor_t *ex)
     }
     collected_fini(&ex->batch, ex->env->rank_cnt);
     coh_sched_free(ex->sched);
+    coh_ahead_free(ex->ahead);
     coh_buf_free(&ex->raw);
     free(ex->ctx);
     free(ex->txs);
@@ -451,6 +466,71 @@ static void act(coh_executor_t *ex, ctx_t *ctx, coh_executor_query_fn *fn, void 
     ex->env->wake_workers(ex->env);
 }
 
+/* ---- reads of other shards ---- */
+
+/* Whether what r answers is an answer to these fields too. need: with AT_LEAST, else 0. */
+static bool covers(remote_t const *r, coh_key_t const *key, uint32_t fields, coh_u256_t const *need)
+{
+    if (!coh_key_eq(&r->key, key)) {
+        return false;
+    }
+    if (r->fields & COH_READ_WORD) {
+        fields &= ~(uint32_t)COH_READ_AT_LEAST;
+    } else if ((fields & COH_READ_AT_LEAST) && !coh_u256_eq(&r->bound, need)) {
+        return false;
+    }
+    return (fields & ~r->fields) == 0;
+}
+
+static remote_t *find_remote(remote_t *list,
+                             coh_key_t const *key,
+                             uint32_t fields,
+                             coh_u256_t const *need)
+{
+    while (list != NULL && !covers(list, key, fields, need)) {
+        list = list->next;
+    }
+    return list;
+}
+
+/* Notes a read that is to be asked for at the front of list. */
+static remote_t *add_remote(run_t *run,
+                            remote_t **list,
+                            coh_key_t const *key,
+                            uint32_t fields,
+                            coh_u256_t const *need)
+{
+    remote_t *r = coh_arena_alloc(&run->ctx->mv.arena, sizeof(*r));
+    *r          = (remote_t){.next        = *list,
+                             .key         = *key,
+                             .fields      = fields,
+                             .incarnation = run->incarnation,
+                             .read        = run->tx->remote_cnt++,
+                             .bound       = *need};
+    *list       = r;
+    return r;
+}
+
+static void collect_read(run_t *run, remote_t const *r, uint32_t owner)
+{
+    coh_executor_t *ex = run->ex;
+    run->ctx->reads++;
+    single_t s = {.dst    = owner,
+                  .id     = COH_MSG_READ,
+                  .u.read = {.block       = ex->number,
+                             .attempt     = ex->attempt,
+                             .tx_idx      = run->tx->tx_idx,
+                             .incarnation = run->incarnation,
+                             .read        = r->read,
+                             .kind        = r->key.kind,
+                             .addr        = r->key.addr,
+                             .slot        = r->key.slot,
+                             .generation  = r->key.generation,
+                             .fields      = r->fields,
+                             .need        = r->bound}};
+    collect_single(ex, &run->ctx->out, &s);
+}
+
 static coh_view_status_t read_remote(run_t *run,
                                      coh_value_t *out,
                                      coh_key_t const *key,
@@ -462,45 +542,24 @@ static coh_view_status_t read_remote(run_t *run,
     tx_t *tx                 = run->tx;
     coh_view_status_t status = COH_VIEW_NEED;
     coh_u256_t need          = (fields & COH_READ_AT_LEAST) ? *bound : COH_U256_ZERO;
+    remote_t asked           = {0};
     (void)coh_sched_lock_tx(ex->sched, run->pos);
-    remote_t *r = tx->remotes;
-    while (r != NULL && (r->incarnation != run->incarnation || r->fields != fields ||
-                         !coh_key_eq(&r->key, key) || !coh_u256_eq(&r->bound, &need))) {
-        r = r->next;
-    }
-    bool ask      = r == NULL;
-    uint32_t read = 0;
+    remote_t *r = find_remote(tx->remotes, key, fields, &need);
+    bool ask    = r == NULL;
     if (ask) {
-        read        = tx->remote_cnt++;
-        r           = coh_arena_alloc(&run->ctx->mv.arena, sizeof(*r));
-        *r          = (remote_t){.next        = tx->remotes,
-                                 .key         = *key,
-                                 .fields      = fields,
-                                 .incarnation = run->incarnation,
-                                 .read        = read,
-                                 .bound       = need};
-        tx->remotes = r;
+        r     = add_remote(run, &tx->remotes, key, fields, &need);
+        asked = *r;
     } else if (r->here) {
         *out   = r->value;
         status = COH_VIEW_OK;
     }
+    r->is_used  = true;
+    tx->awaited = r->read; /* its VALUE wakes the chain, no other does */
     coh_sched_unlock_tx(ex->sched, run->pos);
     if (ask) {
-        single_t s = {.dst    = owner,
-                      .id     = COH_MSG_READ,
-                      .u.read = {.block       = ex->number,
-                                 .attempt     = ex->attempt,
-                                 .tx_idx      = tx->tx_idx,
-                                 .incarnation = run->incarnation,
-                                 .read        = read,
-                                 .kind        = key->kind,
-                                 .addr        = key->addr,
-                                 .slot        = key->slot,
-                                 .generation  = key->generation,
-                                 .fields      = fields,
-                                 .need        = need}};
-        collect_single(ex, &run->ctx->out, &s);
+        collect_read(run, &asked, owner);
     }
+    run->ctx->round_trips += status == COH_VIEW_NEED;
     return status;
 }
 
@@ -870,6 +929,187 @@ static void learn(coh_executor_t *ex, uint32_t pos, uint32_t incarnation, coh_ou
     coh_sched_learn(ex->sched, pos, incarnation, touched, cnt);
 }
 
+/* ---- asking ahead ---- */
+
+/* Puts a read that is expected into list, if it is of another shard and not in it yet. */
+static void expect(run_t *run,
+                   remote_t **list,
+                   coh_key_t const *key,
+                   uint32_t fields,
+                   coh_u256_t const *need)
+{
+    if (owner_of(run->ex, run->ctx, run->tx, &key->addr) != run->ex->env->rank &&
+        find_remote(*list, key, fields, need) == NULL) {
+        add_remote(run, list, key, fields, need)->is_ahead = true;
+    }
+}
+
+static void expect_sender(run_t *run, remote_t **list)
+{
+    tx_t const *tx = run->tx;
+    coh_u256_t upfront;
+    if (!coh_tx_upfront(&upfront, &tx->tx)) {
+        coh_key_t key = coh_key_account(&tx->sender);
+        expect(run, list, &key, COH_READ_NONCE | COH_READ_CODE | COH_READ_AT_LEAST, &upfront);
+    }
+}
+
+/* What the transaction names: its sender, and what its access list does. */
+static void expect_named(run_t *run, remote_t **list)
+{
+    tx_t const *tx = run->tx;
+    expect_sender(run, list);
+    if (tx->tx.access_addr_cnt == 0) {
+        return;
+    }
+    coh_rlp_t accesses = coh_tx_access_iter(&tx->tx);
+    coh_rlp_t keys;
+    coh_addr_t addr;
+    coh_hash_t slot;
+    uint32_t cnt = 0;
+    while (cnt < AHEAD_LISTED_MAX && coh_tx_access_next(&accesses, &addr, &keys)) {
+        coh_key_t account = coh_key_account(&addr);
+        expect(run, list, &account, COH_READ_CODE, &COH_U256_ZERO);
+        cnt++;
+        while (cnt < AHEAD_LISTED_MAX && coh_tx_access_key_next(&keys, &slot)) {
+            coh_u256_t at = coh_u256_from_be(slot.b, sizeof(slot.b));
+            coh_key_t key = coh_key_slot(&addr, 0, &at); /* most accounts have been wiped never */
+            expect(run, list, &key, COH_READ_WORD, &COH_U256_ZERO);
+            cnt++;
+        }
+    }
+}
+
+/* The traits that other transactions may share: without the keys that it names itself. */
+static uint32_t shared_traits(coh_executor_t *ex, uint32_t pos, uint64_t out[COH_SCHED_TRAITS_MAX])
+{
+    coh_sched_trait_t traits[COH_SCHED_TRAITS_MAX];
+    uint32_t cnt  = traits_of(ex, pos, traits);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < cnt; i++) {
+        if (!traits[i].is_key) {
+            out[kept++] = traits[i].hash;
+        }
+    }
+    return kept;
+}
+
+static void expect_learned(run_t *run, remote_t **list)
+{
+    uint64_t traits[COH_SCHED_TRAITS_MAX];
+    coh_ahead_read_t reads[COH_AHEAD_MAX];
+    uint32_t cnt =
+        coh_ahead_expect(run->ex->ahead, traits, shared_traits(run->ex, run->pos, traits), reads);
+    for (uint32_t i = 0; i < cnt; i++) {
+        expect(run, list, &reads[i].key, reads[i].fields, &COH_U256_ZERO);
+    }
+}
+
+/* What the incarnation before read, as far as it came. */
+static void expect_again(run_t *run, remote_t **list, remote_t const *before)
+{
+    for (; before != NULL; before = before->next) {
+        if (before->is_used && before->key.kind != COH_KEY_CODE) {
+            expect(run, list, &before->key, before->fields, &before->bound);
+        }
+    }
+}
+
+/* Keys that a test asks for in vain: whatever is expected must not make a difference. */
+static void expect_nonsense(run_t *run, remote_t **list)
+{
+    coh_executor_t *ex = run->ex;
+    uint64_t h         = coh_mix64(ex->number ^ (uint64_t)run->tx->tx_idx << 32 ^ run->incarnation);
+    for (uint32_t i = 0; i < 1 + h % 6; i++) {
+        uint64_t r        = coh_mix64(h + i);
+        tx_t const *other = &ex->txs[r % ex->tx_cnt];
+        coh_u256_t word   = coh_u256(r >> 40 & 7);
+        coh_addr_t addr   = (r >> 8 & 1) ? other->to : other->sender;
+        coh_key_t key     = (r >> 9 & 1) ? coh_key_slot(&addr, (uint32_t)(r >> 10 & 1), &word)
+                                         : coh_key_account(&addr);
+        expect(run, list, &key, (uint32_t)(r >> 16) & COH_READ_MASK, &word);
+    }
+}
+
+/* Sends the reads of list down to end. */
+static void collect_reads(run_t *run, remote_t const *list, remote_t const *end)
+{
+    for (; list != end; list = list->next) {
+        collect_read(run, list, owner_of(run->ex, run->ctx, run->tx, &list->key.addr));
+    }
+}
+
+/* Asks at once for all that an incarnation will probably read of other shards. */
+static void ask_ahead(run_t *run)
+{
+    coh_executor_t *ex = run->ex;
+    tx_t *tx           = run->tx;
+    if (ex->env->rank_cnt <= 2 /* there is no other shard */ ||
+        tx->asked_end > run->incarnation /* it begins once more */) {
+        return;
+    }
+    tx->asked_end          = run->incarnation + 1;
+    remote_t const *before = tx->remotes; /* added to by this chain's worker only */
+    /* Of the first incarnation there is what was asked when the block began. */
+    remote_t *list        = run->incarnation == 0 ? tx->remotes : NULL;
+    remote_t const *asked = list;
+    if (COH_HOOK("executor:expect_nonsense")) {
+        expect_nonsense(run, &list);
+    } else {
+        if (!tx->is_step) {
+            expect_named(run, &list);
+            expect_learned(run, &list);
+        }
+        expect_again(run, &list, before);
+    }
+    (void)coh_sched_lock_tx(ex->sched, run->pos);
+    tx->remotes = list;
+    tx->awaited = COH_SCHED_NONE;
+    coh_sched_unlock_tx(ex->sched, run->pos);
+    collect_reads(run, list, asked);
+}
+
+/* Asks for senders when the block begins: so far away that somebody waits for them, they come while others run, or while their transactions are held for another reason. Those
+   that come later in a chain would only be told that the nonce has changed. */
+static void ask_senders(coh_executor_t *ex)
+{
+    uint32_t chain_cnt = 0;
+    for (uint32_t pos = 0; pos < ex->tx_cnt; pos++) {
+        bool is_first = ex->chain_of[pos] == chain_cnt;
+        chain_cnt += is_first;
+        tx_t *tx = &ex->txs[pos];
+        if (!is_first || tx->is_step || tx->sender_rank == ex->env->rank) {
+            continue;
+        }
+        run_t run = {
+            .ex = ex, .ctx = &ex->ctx[ex->worker_cnt], .tx = tx, .pos = pos, .incarnation = 0};
+        expect_sender(&run, &tx->remotes);
+        collect_reads(&run, tx->remotes, NULL);
+    }
+}
+
+/* Remembers what an incarnation read of other shards, for those that are like it. */
+static void learn_reads(coh_executor_t *ex, run_t const *run)
+{
+    tx_t const *tx = run->tx;
+    coh_ahead_read_t reads[COH_AHEAD_MAX];
+    uint32_t cnt  = 0;
+    bool is_known = true;
+    for (remote_t const *r = tx->remotes; r != NULL; r = r->next) { /* this chain's worker's */
+        uint32_t fields = r->fields & ~(uint32_t)COH_READ_AT_LEAST;
+        is_known        = is_known && r->is_ahead == r->is_used;
+        if (r->is_used && fields != 0 && cnt < COH_AHEAD_MAX && r->key.kind != COH_KEY_CODE &&
+            !coh_addr_eq(&r->key.addr, &tx->sender)) {
+            reads[cnt++] = (coh_ahead_read_t){.key = r->key, .fields = fields};
+        }
+    }
+    if (tx->is_step || (is_known && run->pos % AHEAD_KNOWN_SHARE != 0)) {
+        return;
+    }
+    uint64_t traits[COH_SCHED_TRAITS_MAX];
+    coh_ahead_learn(ex->ahead, traits, shared_traits(ex, run->pos, traits), reads, cnt);
+}
+
 /* ---- running ---- */
 
 static void begin_run(run_t *run, uint32_t incarnation)
@@ -928,6 +1168,7 @@ static run_t *take_run(coh_executor_t *ex,
     run->pos   = pos;
     run->chain = chain;
     begin_run(run, incarnation);
+    ask_ahead(run);
     return run;
 }
 
@@ -1029,6 +1270,9 @@ static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
         ran += (uint32_t)(o->gas_used / WORK_GAS);
         publish(ex, ctx, pos, incarnation, o, assumed);
         learn(ex, pos, incarnation, o);
+        if (tx->remotes != NULL) {
+            learn_reads(ex, run);
+        }
         give_run_back(ctx, run);
         act(ex, ctx, NULL, NULL);
         uint32_t woken = 0;
@@ -1072,8 +1316,9 @@ bool coh_executor_work(coh_executor_t *ex, uint32_t worker)
     coh_metric_add(ex->env->metrics, COH_M_executor_incarnation, ctx->executed);
     coh_metric_add(ex->env->metrics, COH_M_executor_parked, ctx->parked);
     coh_metric_add(ex->env->metrics, COH_M_executor_held, coh_sched_take_held(ex->sched));
-    ctx->executed = 0;
-    ctx->parked   = 0;
+    coh_metric_add(ex->env->metrics, COH_M_executor_read_remote, ctx->reads);
+    coh_metric_add(ex->env->metrics, COH_M_executor_round_trip, ctx->round_trips);
+    ctx->executed = ctx->parked = ctx->reads = ctx->round_trips = 0;
     coh_sched_leave(ex->sched);
     coh_metric_add(ex->env->metrics, COH_M_executor_cpu, coh_clock_thread_cpu_ns() - start_ns);
     if (tell) {
@@ -1263,11 +1508,11 @@ coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *m, uint3
         coh_mv_ctx_reset(&ex->ctx[w].mv);
         memset(ex->ctx[w].owners, 0, sizeof(ex->ctx[w].owners));
     }
-
     find_owners(ex);
     uint32_t chain_cnt = find_chains(ex);
 
     touch_keys(ex);
+    ask_senders(ex);
     coh_sched_begin(ex->sched, ex->chain_of, ex->tx_cnt, chain_cnt, traits_of, ex);
     ex->env->wake_workers(ex->env);
     return COH_OK;
@@ -1505,7 +1750,7 @@ coh_err_t coh_executor_on_value(coh_executor_t *ex, coh_msg_value_t const *m)
             r = r->next;
         }
         valid = r != NULL && r->incarnation == m->incarnation && !r->here && take_value(ex, r, m);
-        wake  = valid;
+        wake  = valid && r->read == ex->txs[pos].awaited;
     }
     coh_sched_unlock_tx(ex->sched, pos);
     if (wake) {
@@ -1613,12 +1858,7 @@ size_t coh_executor_drain(coh_executor_t *ex)
     }
     ex->batch.again_cnt = 0;
     gather(ex, &comm_ctx(ex)->out);
-    for (uint32_t i = 0; i < ex->batch.single_cnt; i++) {
-        single_t const *s = &ex->batch.singles[i];
-        put_single(ex->env->outbox(ex->env, s->dst), s);
-        sent++;
-    }
-    ex->batch.single_cnt = 0;
+    /* Effects first: who reads what one before it wrote sees it then, and is not retracted for it. */
     for (uint32_t r = 0; r < ex->env->rank_cnt; r++) {
         writes_t *w = &ex->batch.writes[r];
         for (uint32_t at = 0; at < w->cnt;) {
@@ -1634,6 +1874,12 @@ size_t coh_executor_drain(coh_executor_t *ex)
         }
         w->cnt = 0;
     }
+    for (uint32_t i = 0; i < ex->batch.single_cnt; i++) {
+        single_t const *s = &ex->batch.singles[i];
+        put_single(ex->env->outbox(ex->env, s->dst), s);
+        sent++;
+    }
+    ex->batch.single_cnt = 0;
     ex->sent += sent;
     coh_metric_add(ex->env->metrics, COH_M_net_message_sent, sent);
     return sent;

@@ -39,6 +39,10 @@ struct coh_transport {
 /* coh_transport_local_new makes rank_cnt connected ends in one process into out[0..rank_cnt-1]; each is used by one thread. */
 coh_err_t coh_transport_local_new(coh_transport_t **out, uint32_t rank_cnt);
 
+/* coh_transport_delay puts links that take delay_us each way over rank_cnt local ends, which it takes, and puts its own in their places: to see what distance costs. What
+   was not due when the last one is closed is dropped. */
+void coh_transport_delay(coh_transport_t **ends, uint32_t rank_cnt, uint64_t delay_us);
+
 /* coh_transport_mpi_open joins the job (MPI_Init_thread with MPI_THREAD_FUNNELED); call from the thread that will poll.
    coh_transport_mpi_is_job tells, before that, whether this process was started by mpirun. */
 bool coh_transport_mpi_is_job(void);

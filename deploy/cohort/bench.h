@@ -58,7 +58,8 @@ typedef struct {
     char const *schedulers[COH_BENCH_AXIS_MAX];
     uint32_t crosses[COH_BENCH_AXIS_MAX]; /* percent, or COH_BENCH_CROSS_ANY */
     coh_bench_skew_t skews[COH_BENCH_AXIS_MAX];
-    size_t shards_cnt, threads_cnt, scheduler_cnt, cross_cnt, skew_cnt;
+    uint32_t delays[COH_BENCH_AXIS_MAX]; /* us, of messages between ranks */
+    size_t shards_cnt, threads_cnt, scheduler_cnt, cross_cnt, skew_cnt, delay_cnt;
     uint64_t seed;
     uint64_t account_cnt;
     uint64_t tx_cnt; /* of a block */

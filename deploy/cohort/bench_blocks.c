@@ -19,10 +19,10 @@
 #define LINE_SZ (6 * CELL_SZ)
 
 /* The axes of the grid. */
-enum { WORK, SKEW, CROSS, SHARDS, THREADS, SCHEDULER, AXIS_CNT };
+enum { WORK, SKEW, CROSS, SHARDS, THREADS, SCHEDULER, DELAY, AXIS_CNT };
 
 static char const *const axis_names[AXIS_CNT] =
-    {"work", "skew", "cross", "shards", "threads", "scheduler"};
+    {"work", "skew", "cross", "shards", "threads", "scheduler", "delay_us"};
 
 /* What one layout came to. */
 typedef struct {
@@ -52,6 +52,8 @@ static struct {
     {"held_tx", NULL},
     {"parked_tx", NULL},
     {"messages_tx", "messages per transaction"},
+    {"reads_tx", NULL},
+    {"trips_tx", NULL},
     {"reverted", NULL},
     {"speedup", "times faster than sequential on one shard"},
 };
@@ -70,6 +72,8 @@ static void measure(double out[COH_CNT(columns)], row_t const *row)
                                     (double)f->held / tx,
                                     (double)f->parked / tx,
                                     (double)f->messages / tx,
+                                    (double)f->reads / tx,
+                                    (double)f->round_trips / tx,
                                     (double)f->reverted,
                                     row->speedup};
     _Static_assert(COH_CNT(values) == COH_CNT(columns), "a value for each column");
@@ -94,42 +98,49 @@ static void print_row(sweep_t *s, row_t const *row)
         (void)printf("}\n");
     } else {
         if (!s->is_headed) {
-            (void)printf("%-10s %-9s %5s %6s %7s %-10s %9s %8s %9s %9s %7s %8s %6s %7s %8s\n",
-                         "work",
-                         "skew",
-                         "cross",
-                         "shards",
-                         "threads",
-                         "scheduler",
-                         "tx/s",
-                         "Mgas/s",
-                         "core us",
-                         "exec us",
-                         "incarn.",
-                         "retract.",
-                         "held",
-                         "messag.",
-                         "speed-up");
+            (void)printf(
+                "%-10s %-9s %5s %6s %7s %-10s %8s %9s %8s %9s %9s %7s %8s %6s %7s %6s %6s %8s\n",
+                "work",
+                "skew",
+                "cross",
+                "shards",
+                "threads",
+                "scheduler",
+                "delay us",
+                "tx/s",
+                "Mgas/s",
+                "core us",
+                "exec us",
+                "incarn.",
+                "retract.",
+                "held",
+                "messag.",
+                "reads",
+                "trips",
+                "speed-up");
             s->is_headed = true;
         }
         char tx_s[COH_BENCH_GROUP_SZ];
-        (void)printf(
-            "%-10s %-9s %5s %6s %7s %-10s %9s %8.0f %9.2f %9.2f %7.3f %8.3f %6.2f %7.2f %8.2f\n",
-            row->cells[WORK],
-            row->cells[SKEW],
-            row->cells[CROSS],
-            row->cells[SHARDS],
-            row->cells[THREADS],
-            row->cells[SCHEDULER],
-            coh_bench_group(tx_s, (uint64_t)v[0]),
-            v[1],
-            v[2],
-            v[3],
-            v[4],
-            v[5],
-            v[6],
-            v[8],
-            v[10]);
+        (void)printf("%-10s %-9s %5s %6s %7s %-10s %8s %9s %8.0f %9.2f %9.2f %7.3f %8.3f %6.2f "
+                     "%7.2f %6.2f %6.2f %8.2f\n",
+                     row->cells[WORK],
+                     row->cells[SKEW],
+                     row->cells[CROSS],
+                     row->cells[SHARDS],
+                     row->cells[THREADS],
+                     row->cells[SCHEDULER],
+                     row->cells[DELAY],
+                     coh_bench_group(tx_s, (uint64_t)v[0]),
+                     v[1],
+                     v[2],
+                     v[3],
+                     v[4],
+                     v[5],
+                     v[6],
+                     v[8],
+                     v[9],
+                     v[10],
+                     v[12]);
     }
     (void)fflush(stdout);
 }
@@ -349,7 +360,8 @@ static coh_err_t run_layouts(sweep_t *s,
                              coh_buf_t *why)
 {
     coh_bench_blocks_options_t const *o = s->options;
-    size_t cnt                          = 1 + o->threads_cnt * o->scheduler_cnt;
+    size_t each                         = o->scheduler_cnt * o->delay_cnt; /* layouts */
+    size_t cnt                          = 1 + o->threads_cnt * each;
     size_t repeat                       = (size_t)o->repeat_cnt;
     coh_bench_layout_t *layouts         = coh_calloc(cnt, sizeof(*layouts));
     coh_bench_figures_t *figures        = coh_calloc(cnt * repeat, sizeof(*figures));
@@ -358,8 +370,9 @@ static coh_err_t run_layouts(sweep_t *s,
     layouts[0] = (coh_bench_layout_t){.shard_cnt = 1, .thread_cnt = 1, .scheduler = "sequential"};
     for (size_t i = 1; i < cnt; i++) {
         layouts[i] = (coh_bench_layout_t){.shard_cnt  = shard_cnt,
-                                          .thread_cnt = o->threads[(i - 1) / o->scheduler_cnt],
-                                          .scheduler  = o->schedulers[(i - 1) % o->scheduler_cnt]};
+                                          .thread_cnt = o->threads[(i - 1) / each],
+                                          .scheduler = o->schedulers[(i - 1) % each / o->delay_cnt],
+                                          .delay_us  = o->delays[(i - 1) % o->delay_cnt]};
     }
     coh_err_t rc = COH_OK;
     for (size_t n = 0; rc == COH_OK && n < repeat; n++) {
@@ -395,6 +408,7 @@ static coh_err_t run_layouts(sweep_t *s,
         (void)snprintf(row->cells[SHARDS], CELL_SZ, "%u", layouts[i].shard_cnt);
         (void)snprintf(row->cells[THREADS], CELL_SZ, "%u", layouts[i].thread_cnt);
         (void)snprintf(row->cells[SCHEDULER], CELL_SZ, "%s", layouts[i].scheduler);
+        (void)snprintf(row->cells[DELAY], CELL_SZ, "%" PRIu64, layouts[i].delay_us);
         row->f       = figures[i * repeat + repeat / 2];
         row->speedup = (double)figures[repeat / 2].wall_us / (double)COH_MAX(row->f.wall_us, 1);
         print_row(s, row);

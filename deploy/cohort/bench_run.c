@@ -82,6 +82,7 @@ static void read_counters(cluster_t const *c, coh_bench_figures_t *f)
 {
     f->cpu_ns     = coh_clock_process_cpu_ns();
     f->execute_ns = f->incarnations = f->parked = f->held = f->retractions = f->messages = 0;
+    f->reads = f->round_trips = 0;
     for (uint32_t r = 1; r < c->rank_cnt; r++) {
         coh_metrics_t const *m = c->ranks[r].metrics;
         f->execute_ns += coh_metric_get(m, COH_M_executor_cpu);
@@ -90,6 +91,8 @@ static void read_counters(cluster_t const *c, coh_bench_figures_t *f)
         f->held += coh_metric_get(m, COH_M_executor_held);
         f->retractions += coh_metric_get(m, COH_M_mvstore_retraction);
         f->messages += coh_metric_get(m, COH_M_net_message_sent);
+        f->reads += coh_metric_get(m, COH_M_executor_read_remote);
+        f->round_trips += coh_metric_get(m, COH_M_executor_round_trip);
     }
 }
 
@@ -112,6 +115,8 @@ static void stop_clock(cluster_t *c)
     c->out->held         = now.held - was->held;
     c->out->retractions  = now.retractions - was->retractions;
     c->out->messages     = now.messages - was->messages;
+    c->out->reads        = now.reads - was->reads;
+    c->out->round_trips  = now.round_trips - was->round_trips;
 }
 
 static void on_imported(void *arg, coh_import_result_t const *result)
@@ -327,6 +332,9 @@ coh_err_t coh_bench_run(coh_bench_figures_t *out,
     coh_err_t err          = make_config(&c, layout);
     if (err == COH_OK) {
         err = coh_transport_local_new(ends, c.rank_cnt);
+    }
+    if (err == COH_OK && layout->delay_us != 0) {
+        coh_transport_delay(ends, c.rank_cnt, layout->delay_us);
     }
     for (uint32_t i = 0; i < c.rank_cnt; i++) {
         c.ranks[i] = (rank_t){.cluster = &c, .rank = i, .transport = ends[i]};

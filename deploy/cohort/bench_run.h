@@ -11,6 +11,7 @@ typedef struct {
     uint32_t thread_cnt;   /* of each shard */
     char const *scheduler; /* as shard-scheduler */
     char const *placement; /* as placement-policy; NULL: the default */
+    uint64_t delay_us;     /* of each message between ranks, on top of what it takes anyhow */
     char const *dir;       /* exists and is empty: RocksDB in it; NULL: in memory */
 } coh_bench_layout_t;
 
@@ -25,8 +26,10 @@ typedef struct {
     uint64_t parked;
     uint64_t held;
     uint64_t retractions;
-    uint64_t messages; /* between shards */
-    uint64_t reverted; /* receipts with status 0 */
+    uint64_t messages;    /* between shards */
+    uint64_t reads;       /* of other shards */
+    uint64_t round_trips; /* waits for such reads */
+    uint64_t reverted;    /* receipts with status 0 */
 } coh_bench_figures_t;
 
 /* coh_bench_run imports blocks on top of genesis, the first warm_cnt (< block_cnt) before the clock starts. hashes: block_cnt, of the sealed headers,

@@ -250,6 +250,11 @@ static bool take_skew(void *dst, size_t at, char const *word)
     return coh_bench_skew_parse(&((coh_bench_blocks_options_t *)dst)->skews[at], word) == COH_OK;
 }
 
+static bool take_delay(void *dst, size_t at, char const *word)
+{
+    return take_number(word, 0, 1000000, &((coh_bench_blocks_options_t *)dst)->delays[at]);
+}
+
 static bool take_scheduler(void *dst, size_t at, char const *word)
 {
     coh_sched_kind_t kind;
@@ -299,6 +304,14 @@ static coh_err_t set_skew(void *dst, char const *value, coh_buf_t *err_text)
                : refuse(err_text, "uniform, hot, zipf:THETA");
 }
 
+static coh_err_t set_delays(void *dst, char const *value, coh_buf_t *err_text)
+{
+    coh_bench_blocks_options_t *o = dst;
+    return each_word(value, &o->delay_cnt, COH_BENCH_AXIS_MAX, take_delay, o)
+               ? COH_OK
+               : refuse(err_text, "0 to 1000000");
+}
+
 static coh_err_t set_schedulers(void *dst, char const *value, coh_buf_t *err_text)
 {
     coh_bench_blocks_options_t *o = dst;
@@ -321,6 +334,8 @@ static int cmd_blocks(int argc, char **argv)
                                                  .scheduler_cnt = 1,
                                                  .cross_cnt     = 1,
                                                  .skew_cnt      = 1,
+                                                 .delays        = {0},
+                                                 .delay_cnt     = 1,
                                                  .seed          = 1,
                                                  .account_cnt   = 2000,
                                                  .tx_cnt        = 2000,
@@ -348,6 +363,12 @@ static int cmd_blocks(int argc, char **argv)
                          &options,
                          "how accounts are drawn: uniform, zipf:THETA, or hot (nine times of ten "
                                             "one of a tenth); default: uniform"),
+                           COH_ARG_CALL_ROW("delay",
+                         "US,...",
+                         set_delays,
+                         &options,
+                         "microseconds that every message between ranks takes, on top of what it "
+                                            "takes anyhow; default: 0"),
                            COH_ARG_U64_ROW(
             "accounts", "N", &options.account_cnt, 2, 1000000, "accounts that send transactions"),
                            COH_ARG_U64_ROW("txs", "N", &options.tx_cnt, 1, 65536, "transactions in a block"),

@@ -785,6 +785,16 @@ static void random_contracts(coh_fork_t fork)
 }
 
 /* For COHORT_TEST_SECONDS: fresh worlds of all forks that differ for contracts, each in all layouts. */
+#ifdef COH_DEEP_CHECKS
+
+static bool expect_nonsense(void *arg, char const *place)
+{
+    (void)arg;
+    return strcmp(place, "executor:expect_nonsense") == 0;
+}
+
+#endif
+
 static void contracts_equal_sequential_execution_for_long(void **state)
 {
     (void)state;
@@ -807,6 +817,9 @@ static void contracts_equal_sequential_execution_for_long(void **state)
     for (; time(NULL) < end; worlds++) {
         world_t *w = coh_calloc(1, sizeof(*w));
         make_random_world(w, forks[worlds % COH_CNT(forks)], run_seed + worlds);
+#ifdef COH_DEEP_CHECKS
+        coh_hook_set(worlds % 3 == 0 ? expect_nonsense : NULL, NULL);
+#endif
         run_layouts(w, worlds % 5 == 4);
         free_world(w);
         free(w);
@@ -932,6 +945,22 @@ static void contracts_begin_again_where_there_is_no_room_to_park(void **state)
     assert_true(atomic_load(&cnt) > 100);
     free_world(w);
     free(w);
+}
+
+/* Every incarnation asks other shards for keys that it has nothing to do with, and never ahead for those that it needs. */
+static void contracts_do_not_depend_on_what_is_expected(void **state)
+{
+    (void)state;
+    static coh_fork_t const forks[] = {COH_FORK_FRONTIER, COH_FORK_SHANGHAI, COH_FORK_PRAGUE};
+    for (size_t f = 0; f < COH_CNT(forks); f++) {
+        world_t *w = coh_calloc(1, sizeof(*w));
+        make_random_world(w, forks[f], run_seed + 400 + f);
+        coh_hook_set(expect_nonsense, NULL);
+        run_layouts(w, true);
+        coh_hook_set(NULL, NULL);
+        free_world(w);
+        free(w);
+    }
 }
 
 /* Bugs that are put in, to see the tests catch them. One thread: what a seed does it does again. */
@@ -1394,6 +1423,7 @@ int main(void)
         cmocka_unit_test(contracts_move_while_they_run),
 #ifdef COH_DEEP_CHECKS
         cmocka_unit_test(contracts_begin_again_where_there_is_no_room_to_park),
+        cmocka_unit_test(contracts_do_not_depend_on_what_is_expected),
         cmocka_unit_test(contracts_planted_bugs_are_caught),
 #endif
         cmocka_unit_test(contracts_transfer_meets_code_of_the_same_block),

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/rng.h"
 #include "common/net/bell.h"
 #include "common/net/transport.h"
@@ -76,14 +77,16 @@ static void *exchange(void *arg)
     return NULL;
 }
 
-static void transport_local_keeps_order_and_content(void **state)
+static void check_order_and_content(uint64_t delay_us)
 {
-    (void)state;
     char const *given = getenv("COH_TEST_SEED");
     uint64_t seed     = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
     print_message("COH_TEST_SEED=%llu\n", (unsigned long long)seed);
     coh_transport_t *ends[RANKS];
     assert_int_equal(coh_transport_local_new(ends, RANKS), COH_OK);
+    if (delay_us != 0) {
+        coh_transport_delay(ends, RANKS, delay_us);
+    }
     side_t sides[RANKS];
     pthread_t threads[RANKS];
     for (uint32_t rank = 0; rank < RANKS; rank++) {
@@ -100,6 +103,18 @@ static void transport_local_keeps_order_and_content(void **state)
         assert_int_equal(ends[rank]->ops->backlog(ends[rank]), 0);
         ends[rank]->ops->close(ends[rank]);
     }
+}
+
+static void transport_local_keeps_order_and_content(void **state)
+{
+    (void)state;
+    check_order_and_content(0);
+}
+
+static void transport_delay_keeps_order_and_content(void **state)
+{
+    (void)state;
+    check_order_and_content(300);
 }
 
 static bool readable(coh_transport_t *tp)
@@ -248,6 +263,37 @@ static void bell_has_a_name_of_its_own(void **state)
     assert_true(random_n >= 12);
 }
 
+static void transport_delay_takes_its_time(void **state)
+{
+    (void)state;
+    enum { DELAY_US = 2000 };
+    coh_transport_t *ends[2];
+    assert_int_equal(coh_transport_local_new(ends, 2), COH_OK);
+    coh_transport_delay(ends, 2, DELAY_US);
+    assert_int_equal(ends[1]->rank, 1);
+    assert_int_equal(ends[1]->rank_cnt, 2);
+    size_t n = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        n                = 0;
+        uint64_t sent_us = coh_clock_mono_us();
+        assert_int_equal(send_bytes(ends[0], 1, 7), COH_OK);
+        while (n == 0) {
+            struct pollfd fd = {.fd = ends[1]->ops->wait_fd(ends[1]), .events = POLLIN};
+            assert_int_equal(poll(&fd, 1, -1), 1);
+            (void)ends[1]->ops->poll(ends[1], count_bytes, &n);
+        }
+        assert_true(coh_clock_mono_us() - sent_us >= DELAY_US);
+        assert_int_equal(n, 7);
+    }
+    assert_int_equal(ends[0]->ops->backlog(ends[0]), 0);
+    assert_int_equal(send_bytes(ends[0], 2, 1), COH_EINVAL);
+    /* what is under way when all close is dropped; who has closed is sent to in vain */
+    assert_int_equal(send_bytes(ends[0], 1, 5), COH_OK);
+    ends[1]->ops->close(ends[1]);
+    assert_int_equal(send_bytes(ends[0], 1, 6), COH_OK);
+    ends[0]->ops->close(ends[0]);
+}
+
 static int descriptor_cnt(void)
 {
     int cnt = 0;
@@ -279,6 +325,8 @@ int main(void)
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(transport_local_keeps_order_and_content),
         cmocka_unit_test(transport_local_wakes_and_accounts),
+        cmocka_unit_test(transport_delay_keeps_order_and_content),
+        cmocka_unit_test(transport_delay_takes_its_time),
         cmocka_unit_test(bell_rings_until_quiet),
         cmocka_unit_test(bell_of_one_rings_while_others_are_deaf),
         cmocka_unit_test(bell_has_a_name_of_its_own),
