@@ -101,7 +101,7 @@ static bool options_fit(coh_client_options_t const *o)
 {
     return o->timeout_ms >= 1 && o->timeout_ms <= INT32_MAX && o->message_bytes >= 1 &&
            o->message_bytes <= INT32_MAX && o->in_flight_max >= 1 &&
-           o->in_flight_max <= COH_CLIENT_IN_FLIGHT_MAX;
+           o->in_flight_max <= COH_CLIENT_IN_FLIGHT_MAX && o->token.n <= UINT16_MAX;
 }
 
 static coh_err_t check_options(coh_client_options_t const *options, coh_buf_t *err_text)
@@ -139,6 +139,7 @@ struct coh_client {
     int sock; /* -1 after a failed call, until the next */
     char *addr;
     coh_client_options_t options;
+    coh_buf_t token; /* options.token is in it */
     coh_op_reader_t *reader;
     coh_buf_t request;
     void *received; /* by nn_recv; the last answer borrows from it */
@@ -157,8 +158,10 @@ coh_err_t coh_client_open(coh_client_t **out,
     c->sock         = sock;
     c->addr         = coh_strdup(addr);
     c->options      = *options;
-    c->reader       = coh_op_reader_new();
-    *out            = c;
+    coh_buf_put(&c->token, options->token.p, options->token.n);
+    c->options.token = coh_buf_bytes(&c->token);
+    c->reader        = coh_op_reader_new();
+    *out             = c;
     return COH_OK;
 }
 
@@ -173,6 +176,7 @@ void coh_client_close(coh_client_t *c)
     coh_op_reader_free(c->reader);
     coh_buf_free(&c->request);
     coh_buf_free(&c->error);
+    coh_buf_free(&c->token);
     free(c);
 }
 
@@ -213,6 +217,14 @@ static coh_err_t reopen(coh_client_t *c)
     return err;
 }
 
+static void begin_request(coh_client_t *c)
+{
+    coh_buf_clear(&c->request);
+    if (c->token.n != 0) {
+        coh_op_put_token(&c->request, c->options.token);
+    }
+}
+
 /* Sends c->request, waits for the answer and decodes it. */
 static coh_err_t call(coh_client_t *c, coh_op_id_t op, coh_op_answer_t *answer)
 {
@@ -246,7 +258,7 @@ static coh_err_t call(coh_client_t *c, coh_op_id_t op, coh_op_answer_t *answer)
         coh_client_t *c, coh_op_##op##_answer_t *out, coh_op_##op##_request_t const *request) \
     {                                                                                         \
         coh_op_answer_t answer;                                                               \
-        coh_buf_clear(&c->request);                                                           \
+        begin_request(c);                                                                     \
         coh_op_put_##op##_request(&c->request, request);                                      \
         COH_TRY(call(c, COH_OP_##OP, &answer));                                               \
         *out = answer.u.op;                                                                   \

@@ -19,11 +19,14 @@
 /* timeout_ms     for the answer to one request, waiting for a connection included; 1..INT32_MAX
    message_bytes  largest message either way, 1..INT32_MAX; the server has a bound of its own
    in_flight_max  of a pipeline: requests without an answer, each on a connection of its own;
-                  1..COH_CLIENT_IN_FLIGHT_MAX */
+                  1..COH_CLIENT_IN_FLIGHT_MAX
+   token          of coh_client_t: brought with every request, for the operator's operations
+                  (client-token-file); copied; at most UINT16_MAX octets; empty: none */
 typedef struct {
     uint32_t timeout_ms;
     uint32_t message_bytes;
     uint32_t in_flight_max;
+    coh_bytes_t token;
 } coh_client_options_t;
 
 /* nanomsg has 512 sockets in a process. */

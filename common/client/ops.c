@@ -155,6 +155,42 @@ coh_err_t coh_op_read_request(coh_op_reader_t *r, coh_op_request_t *out, coh_byt
     return expect_end(up);
 }
 
+bool coh_op_is_private(coh_op_reader_t *r, coh_bytes_t in)
+{
+    uint32_t cnt = 0;
+    uint32_t op  = 0;
+    coh_unpack_begin(&r->up, in);
+    return coh_unpack_array(&r->up, &cnt) == COH_OK && coh_unpack_U32(&r->up, &op) == COH_OK &&
+           op >= COH_OP_PRIVATE_MIN && op <= COH_OP_PRIVATE_MAX;
+}
+
+/* msgpack never uses it. */
+#define TOKEN_MARK 0xc1u
+
+void coh_op_put_token(coh_buf_t *out, coh_bytes_t token)
+{
+    COH_ASSERT(token.n <= UINT16_MAX);
+    coh_buf_put_u8(out, TOKEN_MARK);
+    coh_buf_put_u8(out, (uint8_t)token.n);
+    coh_buf_put_u8(out, (uint8_t)(token.n >> 8));
+    coh_buf_put(out, token.p, token.n);
+}
+
+coh_err_t coh_op_take_token(coh_bytes_t *in, coh_bytes_t *token)
+{
+    *token = coh_bytes(NULL, 0);
+    if (in->n == 0 || in->p[0] != TOKEN_MARK) {
+        return COH_OK;
+    }
+    size_t n = in->n >= 3 ? (size_t)in->p[1] | (size_t)in->p[2] << 8 : 0;
+    if (in->n < 3 || in->n - 3 < n) {
+        return COH_ETRUNCATED;
+    }
+    *token = coh_bytes(in->p + 3, n);
+    *in    = coh_bytes(in->p + 3 + n, in->n - 3 - n);
+    return COH_OK;
+}
+
 coh_err_t coh_op_read_answer(coh_op_reader_t *r,
                              coh_op_answer_t *out,
                              coh_op_id_t op,

@@ -143,6 +143,16 @@ typedef struct {
    the error's own text. */
 void coh_op_put_error(coh_buf_t *out, coh_err_t err, char const *text);
 
+/* Ids of the operator's operations, which need a token. */
+#define COH_OP_PRIVATE_MIN 40u
+#define COH_OP_PRIVATE_MAX 59u
+
+/* coh_op_put_token begins a request that brings a token, at most UINT16_MAX octets; the request itself is to follow. */
+void coh_op_put_token(coh_buf_t *out, coh_bytes_t token);
+
+/* coh_op_take_token cuts the token off a request; *token is empty if it brings none. It borrows from *in. COH_ETRUNCATED: it is not whole. */
+coh_err_t coh_op_take_token(coh_bytes_t *in, coh_bytes_t *token);
+
 /* A reader owns the memory of decoded lists, kept and reused from call to call. One thread at a
    time. Each function below decodes one whole message; its lists live until the next call with this
    reader, its BIN fields as long as the bytes in. */
@@ -154,6 +164,9 @@ void coh_op_reader_free(coh_op_reader_t *r);
 /* coh_op_read_request decodes a request.
    Returns: COH_OK; COH_EUNSUPPORTED no such operation; COH_EMALFORMED, COH_ETRUNCATED */
 coh_err_t coh_op_read_request(coh_op_reader_t *r, coh_op_request_t *out, coh_bytes_t in);
+
+/* coh_op_is_private tells whether a request, without its token, asks for one of the operator's operations, there or not. */
+bool coh_op_is_private(coh_op_reader_t *r, coh_bytes_t in);
 
 /* coh_op_read_answer decodes the answer to an operation. A refusal is a well-formed answer: look at
    out->err.

@@ -6,8 +6,9 @@
 #include "common/base/buf.h"
 #include "common/base/err.h"
 
-/* Characters of a secret. */
-#define COH_SECRET_MAX 512u
+/* Characters of a secret, and of a token at least. */
+#define COH_SECRET_MAX       512u
+#define COH_SECRET_TOKEN_MIN 16u
 
 /* coh_secret_load reads the secret of at least min characters in the file at path, and appends it to out without a terminating NUL.
    The file must belong to the user of this process or to root, and be closed to all others (mode 0600 or less).

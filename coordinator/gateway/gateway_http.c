@@ -42,7 +42,6 @@
 #define EVENT_CNT      256
 /* WebSockets that are sent to before others have their turn. */
 #define SETTLE_MAX 256u
-#define TOKEN_MIN  16u
 /* Descriptors beside those of connections. */
 #define SPARE_FDS 256u
 
@@ -1089,7 +1088,7 @@ static coh_err_t read_token(coh_gateway_http_t *gw, coh_buf_t *err_text)
     if (path[0] == '\0') {
         return COH_OK;
     }
-    return coh_secret_load(&gw->token, "http-token-file", path, TOKEN_MIN, err_text);
+    return coh_secret_load(&gw->token, "http-token-file", path, COH_SECRET_TOKEN_MIN, err_text);
 }
 
 /* raise_fds lets the process have as many descriptors as the connections need, as far as the system lets it. */

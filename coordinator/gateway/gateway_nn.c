@@ -10,6 +10,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/client/ops.h"
+#include "common/crypto/hmac.h"
 #include "common/obs/log.h"
 
 /* Requests taken by one poll, so that the loop gets to its other duties. */
@@ -42,6 +43,8 @@ struct coh_gateway_nn {
     uint32_t slot_cnt;
     uint32_t free_slot;
     bool pub_failed; /* told once */
+    coh_buf_t token; /* empty: none */
+    coh_op_reader_t *reader;
 };
 
 /* nanomsg reports failures by -1 and nn_errno. */
@@ -191,6 +194,7 @@ coh_err_t coh_gateway_nn_open(coh_gateway_nn_t **out,
         free(gw);
         return rc;
     }
+    gw->reader   = coh_op_reader_new();
     gw->slots    = coh_calloc(request_max, sizeof(*gw->slots));
     gw->slot_cnt = request_max;
     for (uint32_t i = 0; i < request_max; i++) {
@@ -200,14 +204,25 @@ coh_err_t coh_gateway_nn_open(coh_gateway_nn_t **out,
     return COH_OK;
 }
 
+void coh_gateway_nn_set_token(coh_gateway_nn_t *gw, coh_bytes_t token)
+{
+    coh_buf_clear(&gw->token);
+    coh_buf_put(&gw->token, token.p, token.n);
+}
+
 coh_gateway_sink_t *coh_gateway_nn_sink(coh_gateway_nn_t *gw) { return &gw->sink; }
 
 int coh_gateway_nn_fd(coh_gateway_nn_t const *gw) { return gw->rep_fd; }
 
-static void refuse(coh_gateway_nn_t *gw, uint8_t *control, size_t control_n, coh_err_t err)
+/* text may be NULL: the error's own. */
+static void refuse(coh_gateway_nn_t *gw,
+                   uint8_t *control,
+                   size_t control_n,
+                   coh_err_t err,
+                   char const *text)
 {
     coh_buf_t answer = COH_BUF_INIT;
-    coh_op_put_error(&answer, err, NULL);
+    coh_op_put_error(&answer, err, text);
     send_answer(gw, control, control_n, coh_buf_bytes(&answer));
     coh_buf_free(&answer);
     coh_metric_add(gw->metrics, COH_M_gateway_request, 1);
@@ -224,6 +239,23 @@ static size_t return_address_n(uint8_t *control)
         return 0;
     }
     return cmsg->cmsg_len;
+}
+
+/* Cuts the token off a request. NULL: it may go on; else why not. */
+static char const *unauthorised(coh_gateway_nn_t *gw, coh_bytes_t *data)
+{
+    coh_bytes_t token;
+    if (coh_op_take_token(data, &token) != COH_OK) {
+        return "unauthorised: no whole token";
+    }
+    if (token.n != 0) {
+        return token.n == gw->token.n && coh_secret_eq(token.p, gw->token.p, token.n)
+                   ? NULL
+                   : "unauthorised: not the token of client-token-file";
+    }
+    return coh_op_is_private(gw->reader, *data)
+               ? "unauthorised: this operation needs the token of client-token-file"
+               : NULL;
 }
 
 /* Gives the request a slot and hands it over. */
@@ -267,11 +299,17 @@ bool coh_gateway_nn_poll(coh_gateway_nn_t *gw, coh_gateway_nn_fn *fn, void *arg)
         if (control_n == 0) {
             COH_LOG_DBG("gateway", "request without a usable return address", "bytes=%d", n);
         } else if ((size_t)n > gw->message_bytes_max) {
-            refuse(gw, control, control_n, COH_ETOOBIG);
+            refuse(gw, control, control_n, COH_ETOOBIG, NULL);
         } else if (gw->free_slot == NO_SLOT) {
-            refuse(gw, control, control_n, COH_EBUSY);
+            refuse(gw, control, control_n, COH_EBUSY, NULL);
         } else {
-            take_request(gw, control, control_n, coh_bytes(body, (size_t)n), fn, arg);
+            coh_bytes_t data = coh_bytes(body, (size_t)n);
+            char const *why  = unauthorised(gw, &data);
+            if (why == NULL) {
+                take_request(gw, control, control_n, data, fn, arg);
+            } else {
+                refuse(gw, control, control_n, COH_EPERM, why);
+            }
         }
         (void)nn_freemsg(body);
     }
@@ -282,6 +320,11 @@ void coh_gateway_nn_close(coh_gateway_nn_t *gw)
 {
     (void)usleep(LINGER_US);
     close_sockets(gw);
+    coh_op_reader_free(gw->reader);
+    if (gw->token.n != 0) {
+        coh_secret_wipe(gw->token.p, gw->token.n);
+    }
+    coh_buf_free(&gw->token);
     free(gw->slots);
     free(gw);
 }

@@ -31,6 +31,10 @@ coh_err_t coh_gateway_nn_open(coh_gateway_nn_t **out,
                               coh_metrics_t *metrics,
                               coh_buf_t *err_text);
 
+/* coh_gateway_nn_set_token, before the first poll: token (copied; empty, as without this call: none) is what a request of the operator's (client/ops.def) must bring. Without
+   one nobody may ask for those. A token that is wrong is refused whatever it is brought for. */
+void coh_gateway_nn_set_token(coh_gateway_nn_t *gw, coh_bytes_t token);
+
 /* The sink to build the coordinator with; lives as long as the gateway. */
 coh_gateway_sink_t *coh_gateway_nn_sink(coh_gateway_nn_t *gw);
 

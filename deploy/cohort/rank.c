@@ -276,6 +276,19 @@ static coh_err_t open_guard(coh_rank_t *rank, coh_buf_t *err_text)
     return COH_OK;
 }
 
+static coh_err_t set_client_token(coh_rank_t *rank, coh_buf_t *err_text)
+{
+    coh_buf_t token  = COH_BUF_INIT;
+    char const *path = rank->config->client_token_file;
+    if (path[0] != '\0') {
+        COH_TRY(coh_secret_load(&token, "client-token-file", path, COH_SECRET_TOKEN_MIN, err_text));
+        coh_gateway_nn_set_token(rank->gateway, coh_buf_bytes(&token));
+        coh_secret_wipe(token.p, token.n);
+        coh_buf_free(&token);
+    }
+    return COH_OK;
+}
+
 static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
 {
     COH_TRY(open_guard(rank, err_text));
@@ -322,6 +335,7 @@ static coh_err_t open_node(coh_rank_t *rank, coh_buf_t *err_text)
                                     (uint32_t)config->client_inflight_requests_max,
                                     rank->metrics,
                                     err_text));
+        COH_TRY(set_client_token(rank, err_text));
         sink = coh_gateway_nn_sink(rank->gateway);
     }
     COH_TRY(coh_coordinator_new(

@@ -13,7 +13,10 @@ static void read_request(coh_op_reader_t *r, coh_op_reader_t *r2, coh_bytes_t in
     coh_op_request_t m;
     coh_op_request_t got;
     coh_buf_t again = COH_BUF_INIT;
-    if (coh_op_read_request(r, &m, in) == COH_OK) {
+    coh_bytes_t token;
+    if (coh_op_take_token(&in, &token) == COH_OK && coh_op_read_request(r, &m, in) == COH_OK) {
+        bool is_private = m.op >= COH_OP_PRIVATE_MIN && m.op <= COH_OP_PRIVATE_MAX;
+        COH_ASSERT(coh_op_is_private(r2, in) == is_private);
         coh_test_request_put(&again, &m);
         COH_ASSERT(coh_op_read_request(r2, &got, coh_buf_bytes(&again)) == COH_OK);
         COH_ASSERT(coh_test_request_eq(&got, &m));

@@ -128,14 +128,23 @@ static void answer_request(coh_buf_t *out, coh_op_request_t const *m)
     }
 }
 
+#define TOKEN "0123456789abcdef"
+static atomic_uint token_cnt; /* requests that brought it */
+
 static void answer(int sock, coh_op_reader_t *reader, request_t *r)
 {
     coh_buf_t out = COH_BUF_INIT;
     coh_op_request_t m;
-    if (atomic_load(&manner) == GARBAGE) {
+    coh_bytes_t token;
+    coh_bytes_t in = coh_bytes(r->body, r->body_sz);
+    COH_ASSERT(coh_op_take_token(&in, &token) == COH_OK);
+    if (token.n != 0 && !coh_bytes_eq(token, coh_bytes(TOKEN, strlen(TOKEN)))) {
+        coh_op_put_error(&out, COH_EPERM, NULL);
+    } else if (atomic_load(&manner) == GARBAGE) {
         coh_buf_put_u8(&out, 0xc1);
     } else {
-        COH_ASSERT(coh_op_read_request(reader, &m, coh_bytes(r->body, r->body_sz)) == COH_OK);
+        atomic_fetch_add(&token_cnt, token.n != 0);
+        COH_ASSERT(coh_op_read_request(reader, &m, in) == COH_OK);
         answer_request(&out, &m);
     }
     struct nn_iovec iov     = {.iov_base = out.p, .iov_len = out.n};
@@ -306,6 +315,30 @@ static void client_carries_out_every_operation(void **state)
         COH_ENOTFOUND);
     assert_string_equal(coh_client_error(c), "block 77 is not there");
     coh_client_close(c);
+    stop_server();
+}
+
+static void client_brings_its_token(void **state)
+{
+    (void)state;
+    start_server(ANSWER);
+    static char const *const tokens[] = {"", TOKEN, "another"};
+    for (size_t i = 0; i < COH_CNT(tokens); i++) {
+        char text[32];
+        (void)snprintf(text, sizeof(text), "%s", tokens[i]);
+        coh_client_options_t o = options(WAIT_MS, 1);
+        o.token                = coh_bytes(text, strlen(text));
+        coh_client_t *c        = NULL;
+        assert_int_equal(coh_client_open(&c, request_addr, &o, NULL), COH_OK);
+        memset(text, 'x', sizeof(text)); /* it was copied */
+        coh_op_head_answer_t head;
+        for (unsigned k = 1; k <= 2; k++) {
+            assert_int_equal(coh_client_head(c, &head, &(coh_op_head_request_t){0}),
+                             i < 2 ? COH_OK : COH_EPERM);
+            assert_int_equal(atomic_load(&token_cnt), i == 0 ? 0 : i == 1 ? k : 2);
+        }
+        coh_client_close(c);
+    }
     stop_server();
 }
 
@@ -666,6 +699,7 @@ int main(void)
     (void)snprintf(publish_addr, sizeof(publish_addr), "ipc://%s/publish", folder);
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(client_carries_out_every_operation),
+        cmocka_unit_test(client_brings_its_token),
         cmocka_unit_test(client_passes_large_messages_both_ways),
         cmocka_unit_test(client_goes_on_after_a_timeout),
         cmocka_unit_test(client_reports_an_answer_that_is_none),

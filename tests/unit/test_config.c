@@ -228,10 +228,30 @@ static void config_hash_covers_cluster_options_only(void **state)
     assert_true(coh_config_hash(&cfg) == before);
 }
 
+/* Nobody on another machine reaches a port that was not opened on purpose. */
+static void config_listens_on_loopback(void **state)
+{
+    (void)state;
+    size_t cnt;
+    unsigned found            = 0;
+    coh_cfg_row_t const *rows = coh_config_rows(&cnt);
+    for (size_t i = 0; i < cnt; i++) {
+        if (strcmp(rows[i].name, "listen") != 0 && strcmp(rows[i].name, "publish") != 0) {
+            continue;
+        }
+        char const *addr = rows[i].def;
+        addr += strncmp(addr, "tcp://", 6) == 0 ? 6 : 0;
+        assert_true(*addr == '\0' || strncmp(addr, "127.0.0.1:", 10) == 0);
+        found++;
+    }
+    assert_int_equal(found, 4); /* client-listen, client-publish, status-listen, http-listen */
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
         cmocka_unit_test_setup_teardown(config_defaults, setup, teardown),
+        cmocka_unit_test(config_listens_on_loopback),
         cmocka_unit_test_setup_teardown(config_rows_describe_every_option, setup, teardown),
         cmocka_unit_test_setup_teardown(config_set_checks_ranges, setup, teardown),
         cmocka_unit_test_setup_teardown(config_set_bool, setup, teardown),

@@ -209,6 +209,76 @@ static void gateway_nn_bounds_messages(void **state)
     (void)nn_close(good);
 }
 
+#define TOKEN "0123456789abcdef"
+
+static void send_with_token(int sock, char const *token, coh_bytes_t request)
+{
+    coh_buf_t out = COH_BUF_INIT;
+    if (token != NULL) {
+        coh_op_put_token(&out, coh_bytes(token, strlen(token)));
+    }
+    coh_buf_put(&out, request.p, request.n);
+    assert_int_equal(nn_send(sock, out.p, out.n, 0), (int)out.n);
+    coh_buf_free(&out);
+}
+
+/* What is the operator's, 40 to 59, is so for all others, whether there is such an operation or not; a wrong token is refused for whatever it is brought. */
+static void gateway_nn_asks_operators_for_their_token(void **state)
+{
+    door_t *door                        = *state;
+    static uint8_t const head[]         = {0x91, COH_OP_HEAD};
+    static uint8_t const operators[][2] = {{0x91, 40}, {0x92, 41}, {0x91, 59}};
+    static char const *const wrong[]    = {
+           "0123456789abcdeF", "0123456789abcde", "0123456789abcdef0", "x"};
+    int sock = client_open(door);
+    for (int configured = 0; configured < 2; configured++) {
+        if (configured == 1) {
+            coh_gateway_nn_set_token(door->gw, coh_bytes(TOKEN, strlen(TOKEN)));
+        }
+        send_with_token(sock, NULL, coh_bytes(head, sizeof(head)));
+        door->request_cnt = 0;
+        wait_for_requests(door, 1);
+        assert_int_equal(door->marks[0], 0x91);
+        reply(door, 0);
+        assert_answer(sock, head, 1);
+        door->request_cnt = 0;
+        for (size_t i = 0; i < COH_CNT(operators); i++) {
+            send_with_token(sock, NULL, coh_bytes(operators[i], 2));
+            assert_true(wait_and_poll(door, 10000));
+            assert_refused(sock, COH_EPERM);
+            for (size_t k = 0; k < COH_CNT(wrong); k++) {
+                send_with_token(sock, wrong[k], coh_bytes(operators[i], 2));
+                assert_true(wait_and_poll(door, 10000));
+                assert_refused(sock, COH_EPERM);
+                send_with_token(sock, wrong[k], coh_bytes(head, 2));
+                assert_true(wait_and_poll(door, 10000));
+                assert_refused(sock, COH_EPERM);
+            }
+            send_with_token(sock, "", coh_bytes(operators[i], 2)); /* none */
+            assert_true(wait_and_poll(door, 10000));
+            assert_refused(sock, COH_EPERM);
+        }
+        send_with_token(sock, NULL, coh_bytes("\xc1\x10\x00short", 8));
+        assert_true(wait_and_poll(door, 10000));
+        assert_refused(sock, COH_EPERM);
+        assert_int_equal(door->request_cnt, 0);
+        if (configured == 0) {
+            send_with_token(sock, TOKEN, coh_bytes(operators[0], 2));
+            assert_true(wait_and_poll(door, 10000));
+            assert_refused(sock, COH_EPERM);
+        }
+    }
+    for (size_t i = 0; i < COH_CNT(operators); i++) {
+        send_with_token(sock, TOKEN, coh_bytes(operators[i], 2));
+        wait_for_requests(door, 1);
+        assert_int_equal(door->marks[0], operators[i][0]); /* without the token */
+        reply(door, 0);
+        assert_answer(sock, operators[i], 1);
+        door->request_cnt = 0;
+    }
+    (void)nn_close(sock);
+}
+
 static void gateway_nn_publishes(void **state)
 {
     door_t *door             = *state;
@@ -252,6 +322,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(gateway_nn_answers_in_any_order, setup, teardown),
         cmocka_unit_test_setup_teardown(gateway_nn_says_busy_when_full, setup, teardown),
         cmocka_unit_test_setup_teardown(gateway_nn_bounds_messages, setup, teardown),
+        cmocka_unit_test_setup_teardown(gateway_nn_asks_operators_for_their_token, setup, teardown),
         cmocka_unit_test_setup_teardown(gateway_nn_publishes, setup, teardown),
         cmocka_unit_test(gateway_nn_names_a_bad_address),
     };

@@ -249,6 +249,48 @@ static int close_reader(void **state)
     return 0;
 }
 
+/* ops.def: 0xc1, 16 bits of length, the token, the request. */
+static void ops_tokens_stand_before_requests(void **state)
+{
+    (void)state;
+    coh_buf_t out = COH_BUF_INIT;
+    coh_bytes_t token;
+    coh_op_put_token(&out, coh_bytes("secret", 6));
+    coh_buf_put(&out, "\x91\x06", 2);
+    assert_true(coh_bytes_eq(coh_buf_bytes(&out), coh_bytes("\xc1\x06\x00secret\x91\x06", 11)));
+    coh_bytes_t in = coh_buf_bytes(&out);
+    assert_int_equal(coh_op_take_token(&in, &token), COH_OK);
+    assert_true(coh_bytes_eq(token, coh_bytes("secret", 6)));
+    assert_int_equal(read_request(in), COH_OK);
+    for (size_t n = 1; n < 9; n++) {
+        in = coh_bytes(out.p, n);
+        assert_int_equal(coh_op_take_token(&in, &token), COH_ETRUNCATED);
+    }
+    in = OCTETS(0x91, 6);
+    assert_int_equal(coh_op_take_token(&in, &token), COH_OK);
+    assert_int_equal(token.n, 0);
+    assert_int_equal(in.n, 2);
+    in = coh_bytes(NULL, 0);
+    assert_int_equal(coh_op_take_token(&in, &token), COH_OK);
+    coh_buf_clear(&out);
+    coh_buf_t large = COH_BUF_INIT;
+    memset(coh_buf_extend(&large, UINT16_MAX), 'x', UINT16_MAX);
+    coh_op_put_token(&out, coh_buf_bytes(&large));
+    in = coh_buf_bytes(&out);
+    assert_int_equal(coh_op_take_token(&in, &token), COH_OK);
+    assert_int_equal(token.n, UINT16_MAX);
+    assert_int_equal(in.n, 0);
+    coh_buf_free(&large);
+    coh_buf_free(&out);
+    for (uint8_t id = 0; id < 128; id++) {
+        bool expected = id >= 40 && id <= 59;
+        assert_int_equal(coh_op_is_private(reader, OCTETS(0x91, id)), expected);
+        assert_int_equal(coh_op_is_private(reader, OCTETS(0xdc, 0, 1, 0xcc, id)), expected);
+    }
+    assert_false(coh_op_is_private(reader, OCTETS(40)));
+    assert_false(coh_op_is_private(reader, OCTETS(0x91)));
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : (uint64_t)time(NULL);
@@ -262,6 +304,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(ops_publications_begin_with_their_topic),
         cmocka_unit_test_prestate(ops_round_trip_of_everything, state),
         cmocka_unit_test(ops_have_names),
+        cmocka_unit_test(ops_tokens_stand_before_requests),
     };
     return cmocka_run_group_tests(tests, open_reader, close_reader);
 }
