@@ -52,6 +52,8 @@ static struct {
     {"held_tx", NULL},
     {"parked_tx", NULL},
     {"messages_tx", "messages per transaction"},
+    {"across_tx", "share of transactions that use several shards"},
+    {"moves", NULL},
     {"reverted", NULL},
     {"speedup", "times faster than sequential on one shard"},
 };
@@ -70,6 +72,8 @@ static void measure(double out[COH_CNT(columns)], row_t const *row)
                                     (double)f->held / tx,
                                     (double)f->parked / tx,
                                     (double)f->messages / tx,
+                                    (double)f->across / tx,
+                                    (double)f->moves,
                                     (double)f->reverted,
                                     row->speedup};
     _Static_assert(COH_CNT(values) == COH_CNT(columns), "a value for each column");
@@ -94,42 +98,47 @@ static void print_row(sweep_t *s, row_t const *row)
         (void)printf("}\n");
     } else {
         if (!s->is_headed) {
-            (void)printf("%-10s %-9s %5s %6s %7s %-10s %9s %8s %9s %9s %7s %8s %6s %7s %8s\n",
-                         "work",
-                         "skew",
-                         "cross",
-                         "shards",
-                         "threads",
-                         "scheduler",
-                         "tx/s",
-                         "Mgas/s",
-                         "core us",
-                         "exec us",
-                         "incarn.",
-                         "retract.",
-                         "held",
-                         "messag.",
-                         "speed-up");
+            (void)printf(
+                "%-10s %-9s %5s %6s %7s %-10s %9s %8s %9s %9s %7s %8s %6s %7s %7s %6s %8s\n",
+                "work",
+                "skew",
+                "cross",
+                "shards",
+                "threads",
+                "scheduler",
+                "tx/s",
+                "Mgas/s",
+                "core us",
+                "exec us",
+                "incarn.",
+                "retract.",
+                "held",
+                "messag.",
+                "across",
+                "moves",
+                "speed-up");
             s->is_headed = true;
         }
         char tx_s[COH_BENCH_GROUP_SZ];
-        (void)printf(
-            "%-10s %-9s %5s %6s %7s %-10s %9s %8.0f %9.2f %9.2f %7.3f %8.3f %6.2f %7.2f %8.2f\n",
-            row->cells[WORK],
-            row->cells[SKEW],
-            row->cells[CROSS],
-            row->cells[SHARDS],
-            row->cells[THREADS],
-            row->cells[SCHEDULER],
-            coh_bench_group(tx_s, (uint64_t)v[0]),
-            v[1],
-            v[2],
-            v[3],
-            v[4],
-            v[5],
-            v[6],
-            v[8],
-            v[10]);
+        (void)printf("%-10s %-9s %5s %6s %7s %-10s %9s %8.0f %9.2f %9.2f %7.3f %8.3f %6.2f %7.2f "
+                     "%7.3f %6.0f %8.2f\n",
+                     row->cells[WORK],
+                     row->cells[SKEW],
+                     row->cells[CROSS],
+                     row->cells[SHARDS],
+                     row->cells[THREADS],
+                     row->cells[SCHEDULER],
+                     coh_bench_group(tx_s, (uint64_t)v[0]),
+                     v[1],
+                     v[2],
+                     v[3],
+                     v[4],
+                     v[5],
+                     v[6],
+                     v[8],
+                     v[9],
+                     v[10],
+                     v[12]);
     }
     (void)fflush(stdout);
 }
@@ -315,7 +324,7 @@ static coh_err_t run_once(coh_bench_figures_t *out,
         }
         layout.dir = dir;
     }
-    size_t warm  = world->block_cnt > 1 ? 1 : 0;
+    size_t warm  = COH_MIN((size_t)s->options->warm_cnt, world->block_cnt - 1);
     coh_err_t rc = coh_bench_run(
         out, hashes, &layout, &world->genesis, world->blocks, world->block_cnt, warm, why);
     if (layout.dir != NULL) {
@@ -359,6 +368,7 @@ static coh_err_t run_layouts(sweep_t *s,
     for (size_t i = 1; i < cnt; i++) {
         layouts[i] = (coh_bench_layout_t){.shard_cnt  = shard_cnt,
                                           .thread_cnt = o->threads[(i - 1) / o->scheduler_cnt],
+                                          .placement  = o->placement,
                                           .scheduler  = o->schedulers[(i - 1) % o->scheduler_cnt]};
     }
     coh_err_t rc = COH_OK;
