@@ -608,6 +608,17 @@ void coh_coordinator_status_json(coh_coordinator_t *c, coh_buf_t *out)
                    retractions,
                    incarnations,
                    burnt);
+    coh_buf_printf(out,
+                   ",\"placement\":{\"epoch\":%" PRIu64 ",\"overrides\":%u,\"moves\":%" PRIu64
+                   ",\"refused\":%" PRIu64 ",\"learns\":%s,\"across\":%" PRIu64
+                   ",\"across_before\":%" PRIu64 "}",
+                   c->recovery.dir.epoch,
+                   c->recovery.dir.override_cnt,
+                   own_metric(c, COH_M_placement_moves),
+                   own_metric(c, COH_M_placement_round_refused),
+                   c->affinity != NULL ? "true" : "false",
+                   own_metric(c, COH_M_placement_across),
+                   own_metric(c, COH_M_placement_across_before));
     coh_buf_printf(out, ",\"latency_us\":{");
     if (c->metrics != NULL) {
         put_quantiles(out, c->metrics, "settle", COH_M_chain_settle_latency, "");

@@ -921,6 +921,27 @@ static void end_move(coh_coordinator_t *c)
     }
 }
 
+static void on_usage(coh_coordinator_t *c, uint32_t shard, coh_msg_usage_t const *m)
+{
+    if (c->affinity == NULL) {
+        fail_rank(c, shard + 1, "USAGE", "placement does not learn");
+        return;
+    }
+    if (!coh_affinity_report(c->affinity, shard, m) || c->moves.state != COH_MOVES_NONE) {
+        return;
+    }
+    coh_override_t *wanted         = coh_calloc(COH_AFFINITY_PLAN_MAX, sizeof(*wanted));
+    size_t cnt                     = coh_affinity_plan(c->affinity, &c->recovery.dir, wanted);
+    coh_affinity_figures_t figures = coh_affinity_figures(c->affinity);
+    coh_metric_set(c->metrics, COH_M_placement_across, figures.now);
+    coh_metric_set(c->metrics, COH_M_placement_across_before, figures.before);
+    coh_err_t err = cnt != 0 ? coh_coordinator_move(c, wanted, cnt) : COH_OK;
+    if (err != COH_OK && err != COH_ECLOSED) {
+        COH_LOG_WRN(MOD, "accounts stay", "accounts=%zu reason=\"%s\"", cnt, coh_err_str(err));
+    }
+    free(wanted);
+}
+
 static void on_move_vote(coh_coordinator_t *c, uint32_t shard, coh_msg_move_vote_t const *m)
 {
     bool all;
@@ -934,6 +955,9 @@ static void on_move_vote(coh_coordinator_t *c, uint32_t shard, coh_msg_move_vote
         c->env->disk(c->env, req);
     } else if (all) {
         coh_metric_add(c->metrics, COH_M_placement_round_refused, 1);
+        if (c->affinity != NULL && c->moves.word == COH_MOVE_TOO_BIG) {
+            coh_affinity_never(c->affinity, &c->moves.about);
+        }
         end_move(c);
     }
 }
@@ -945,6 +969,12 @@ static void on_move_decided(coh_coordinator_t *c)
     c->recovery.dir = c->moves.next;
     c->moves.next   = (coh_directory_t){0};
     coh_metric_add(c->metrics, COH_M_placement_moves, c->moves.cnt);
+    if (c->affinity != NULL) {
+        coh_affinity_moved(c->affinity, c->moves.v, c->moves.cnt);
+        coh_metric_set(c->metrics,
+                       COH_M_placement_account_moves_max,
+                       coh_affinity_figures(c->affinity).moves_max);
+    }
     set_placement_metrics(c);
     COH_LOG_INF(MOD,
                 "accounts moved",
@@ -1351,6 +1381,7 @@ static void dispatch(coh_coordinator_t *c, uint32_t shard, coh_msg_t const *m)
     }
     case COH_MSG_MOVE_VOTE: on_move_vote(c, shard, &m->u.move_vote); break;
     case COH_MSG_MOVED: on_moved(c, shard, &m->u.moved); break;
+    case COH_MSG_USAGE: on_usage(c, shard, &m->u.usage); break;
     case COH_MSG_ANSWER:
         if (coh_lookups_answer(&c->lookups, shard, &m->u.answer) != COH_OK) {
             fail_rank(
@@ -1579,6 +1610,7 @@ static void free_coordinator(coh_coordinator_t *c)
     coh_bucket_nodes_free(&c->start_nodes);
     coh_chain_free(c->chain);
     coh_co_moves_fini(&c->moves);
+    coh_affinity_free(c->affinity);
     coh_settle_fini(&c->settle);
     coh_commit_fini(&c->commit);
     coh_wire_reader_free(c->reader);
@@ -1690,6 +1722,9 @@ static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
                    coh_co_outbox,
                    c);
     coh_co_moves_init(&c->moves, c->shard_cnt);
+    if (strcmp(cfg->placement_policy, "affinity") == 0) {
+        c->affinity = coh_affinity_new(c->shard_cnt);
+    }
     set_placement_metrics(c);
     coh_settle_init(&c->settle, c->shard_cnt);
     coh_commit_init(&c->commit, c->shard_cnt, c->recovery.head);

@@ -5,6 +5,7 @@
 #include "common/codec/step.h"
 #include "common/state/directory.h"
 #include "coordinator/admission.h"
+#include "coordinator/affinity.h"
 #include "coordinator/ask.h"
 #include "coordinator/backup.h"
 #include "coordinator/block_stats.h"
@@ -150,6 +151,7 @@ struct coh_coordinator {
     coh_block_stats_ring_t block_stats;
 
     coh_co_moves_t moves;
+    coh_affinity_t *affinity; /* NULL: placement does not learn */
     coh_settle_t settle; /* of the executing block */
     coh_commit_t commit;
     coh_flight_t flights[COH_COMMIT_WINDOW]; /* by number modulo the window */

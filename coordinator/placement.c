@@ -139,7 +139,7 @@ coh_err_t coh_placement_initial(coh_directory_t *out,
     }
     coh_directory_t dir = {.epoch = 1, .shard_cnt = shard_cnt};
     uint64_t seed;
-    if (strcmp(policy, "hash") == 0) {
+    if (strcmp(policy, "hash") == 0 || strcmp(policy, "affinity") == 0) {
         by_hash(&dir);
     } else if (strncmp(policy, RANDOM, strlen(RANDOM)) == 0 &&
                parse_u64(&seed, policy + strlen(RANDOM))) {
@@ -148,7 +148,7 @@ coh_err_t coh_placement_initial(coh_directory_t *out,
         COH_TRY(by_file(&dir, policy + strlen(PINNED), err_text));
     } else {
         coh_buf_printf(err_text,
-                       "placement policy \"%s\": neither hash, pinned:FILE, nor random:SEED with a "
+                       "placement policy \"%s\": neither hash, affinity, pinned:FILE, nor random:SEED with a "
                        "number as SEED",
                        policy);
         return COH_EINVAL;

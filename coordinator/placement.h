@@ -5,6 +5,8 @@
      hash          bucket * shards / 4096: each shard owns one run of neighbouring buckets, and so a
                    few subtrees of the state trie. Buckets are slices of a hash, so load is even
                    unless single accounts are hot.
+     affinity      begins like hash, and moves accounts that are used together onto one shard while it
+                   runs (affinity.h).
      pinned:FILE   single accounts, by overrides, as the file says: a line for each, its address and its
                    shard (0..), with empty lines and comments behind #; all others as hash has it.
      random:SEED   buckets dealt out in an order drawn from SEED: runs are broken up, shares differ

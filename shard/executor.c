@@ -85,6 +85,7 @@ typedef struct {
     remote_t *remotes;     /* likewise: of the last incarnation, the last read first */
     uint32_t remote_cnt;   /* numbers of reads given out; the chain's worker's */
     uint32_t awaited;      /* likewise: number of the read that the transition waits for */
+    bool is_across;        /* it reads or writes on other shards; the chain's worker's */
     /* relaxed: set before a retract, and seen by the incarnation that follows it through the scheduler's lock */
     _Atomic bool reads_code; /* the receiver's code is to be read, not assumed to be none */
 } tx_t;
@@ -540,6 +541,7 @@ static coh_view_status_t read_remote(run_t *run,
 {
     coh_executor_t *ex       = run->ex;
     tx_t *tx                 = run->tx;
+    tx->is_across            = true;
     coh_view_status_t status = COH_VIEW_NEED;
     coh_u256_t need          = (fields & COH_READ_AT_LEAST) ? *bound : COH_U256_ZERO;
     remote_t asked           = {0};
@@ -704,7 +706,7 @@ static bool write_eq(coh_write_t const *a, coh_write_t const *b)
 
 static void publish_write(coh_executor_t *ex,
                           ctx_t *ctx,
-                          tx_t const *tx,
+                          tx_t *tx,
                           coh_write_t const *now,
                           coh_write_t const *before,
                           uint32_t incarnation)
@@ -719,7 +721,12 @@ static void publish_write(coh_executor_t *ex,
             &ctx->mv,
             now,
             (coh_mv_tx_t){.tx_idx = tx->tx_idx, .incarnation = incarnation, .home = owner});
-    } else if (before == NULL || !write_eq(now, before)) {
+        return;
+    }
+    if (!coh_addr_eq(&now->key.addr, &ex->block.coinbase)) {
+        tx->is_across = true;
+    }
+    if (before == NULL || !write_eq(now, before)) {
         uint64_t change = coh_mv_effect_digest(now, tx->tx_idx) -
                           (before != NULL ? coh_mv_effect_digest(before, tx->tx_idx) : 0);
         collect_write(ex, ctx, owner, now, tx->tx_idx, incarnation, change);
@@ -1933,4 +1940,44 @@ coh_rec_result_t const *coh_executor_results(coh_executor_t *ex, uint32_t *cnt)
     }
     *cnt = ex->tx_cnt;
     return ex->results;
+}
+
+uint32_t coh_executor_tx_cnt(coh_executor_t const *ex) { return ex->tx_cnt; }
+
+bool coh_executor_is_across(coh_executor_t const *ex, uint32_t pos)
+{
+    return ex->txs[pos].is_across;
+}
+
+static void add_used(coh_executor_t const *ex, coh_executor_used_t *out, coh_addr_t const *addr)
+{
+    for (uint32_t i = 0; i < out->cnt; i++) {
+        if (coh_addr_eq(&out->addrs[i], addr)) {
+            return;
+        }
+    }
+    if (out->cnt < COH_EXECUTOR_USED_MAX && !coh_addr_eq(addr, &ex->block.coinbase)) {
+        out->addrs[out->cnt++] = *addr;
+    }
+}
+
+bool coh_executor_used(coh_executor_t const *ex, uint32_t pos, coh_executor_used_t *out)
+{
+    tx_t const *tx = &ex->txs[pos];
+    out->cnt       = 0;
+    out->gas_used  = tx->gas_used;
+    if (tx->is_step || tx->verdict != COH_TX_OK) {
+        return false;
+    }
+    add_used(ex, out, &tx->to);
+    add_used(ex, out, &tx->sender);
+    for (uint32_t i = 0; i < tx->published.cnt; i++) {
+        add_used(ex, out, &tx->published.writes[i].key.addr);
+    }
+    for (remote_t const *r = tx->remotes; r != NULL; r = r->next) {
+        if (r->incarnation == tx->published.incarnation && r->key.kind != COH_KEY_BLOCK_HASH) {
+            add_used(ex, out, &r->key.addr);
+        }
+    }
+    return out->cnt != 0;
 }

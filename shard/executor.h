@@ -88,6 +88,19 @@ uint64_t coh_executor_received(coh_executor_t const *ex);
 void coh_executor_sums(coh_executor_t const *ex, uint64_t *gas_used, coh_u256_t *tips);
 uint64_t coh_executor_effects_to(coh_executor_t const *ex, uint32_t dst);
 
+/* What a transaction used, as far as is known at its end: accounts that it changed, or read on other shards; first the one that it calls or pays. The coinbase is left out. */
+#define COH_EXECUTOR_USED_MAX 16u
+typedef struct {
+    coh_addr_t addrs[COH_EXECUTOR_USED_MAX];
+    uint32_t cnt;
+    uint64_t gas_used;
+} coh_executor_used_t;
+
+/* After the end, until the next begin. coh_executor_used: false for a step, or a transaction that was left out. coh_executor_is_across: it read or changed something on another shard, tips for the coinbase aside. */
+uint32_t coh_executor_tx_cnt(coh_executor_t const *ex);
+bool coh_executor_used(coh_executor_t const *ex, uint32_t pos, coh_executor_used_t *out);
+bool coh_executor_is_across(coh_executor_t const *ex, uint32_t pos);
+
 /* coh_executor_results appends a record for each transaction, ascending, to out as an array of *cnt; valid until the next call. */
 coh_rec_result_t const *coh_executor_results(coh_executor_t *ex, uint32_t *cnt);
 

@@ -27,6 +27,7 @@
 #include "shard/recovery.h"
 #include "shard/snapshots.h"
 #include "shard/tries.h"
+#include "shard/usage.h"
 
 /* Keys in one read request to the disk. */
 #define LOAD_MAX 1024u
@@ -134,6 +135,7 @@ struct coh_shard {
     coh_queries_t *queries;
     coh_reads_t *reads;
     coh_moves_t *moves;
+    coh_usage_t *usage; /* NULL: placement does not learn */
     coh_callq_t *calls;
     turn_t *turns; /* by worker */
     coh_recoverq_t *recoverq;
@@ -883,6 +885,14 @@ static void encode_vote(coh_shard_t *s, slot_t *slot, bool has_redo)
     m.results.v      = coh_executor_results(s->ex, &cnt);
     m.results.cnt    = cnt;
     coh_metric_add(s->env->metrics, COH_M_executor_tx, cnt);
+    uint64_t across = 0;
+    for (uint32_t i = 0; i < cnt; i++) {
+        across += coh_executor_is_across(s->ex, i);
+    }
+    coh_metric_add(s->env->metrics, COH_M_executor_tx_across, across);
+    if (s->usage != NULL) {
+        coh_usage_add(s->usage, s->ex);
+    }
     coh_buf_clear(&slot->vote);
     if (s->env->metrics != NULL) {
         coh_msg_executed_t e = {.block = slot->diff.block};
@@ -1136,6 +1146,9 @@ static void do_part(coh_shard_t *s, uint64_t block, coh_part_action_t action, co
         slot->redo_bytes = 0;
         coh_mv_diff_free(&slot->diff);
         send_ack(s, block, false);
+        if (s->usage != NULL && block % COH_USAGE_WINDOW == 0) {
+            coh_usage_report(s->usage, to_coordinator(s), block);
+        }
         break;
     }
 }
@@ -1969,6 +1982,7 @@ static void shard_free(coh_node_t *node)
     free(s->turns);
     coh_reads_free(s->reads);
     coh_moves_free(s->moves);
+    coh_usage_free(s->usage);
     coh_recoverq_free(s->recoverq);
     coh_codes_free(s->codes);
     coh_mvstore_free(s->mv);
@@ -2045,6 +2059,7 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     s->flush   = coh_flush_new(s->mv, s->codes, env);
     s->queries = coh_queries_new(s->mv, s->past, s->codes, env);
     s->reads   = coh_reads_new(s->mv, s->past, s->codes, env, TAG_READS);
+    s->usage   = strcmp(config->placement_policy, "affinity") == 0 ? coh_usage_new() : NULL;
     s->moves   = coh_moves_new(env, kv, &s->directory, s->past, TAG_MOVE);
     s->tries   = coh_tries_new(kv,
                              env,

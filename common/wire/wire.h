@@ -22,6 +22,8 @@
 #define COH_REC_T_NODE          coh_rec_node_t
 #define COH_REC_T_CHANGE        coh_rec_change_t
 #define COH_REC_T_CODE          coh_rec_code_t
+#define COH_REC_T_LOAD          coh_rec_load_t
+#define COH_REC_T_PAIR          coh_rec_pair_t
 #define COH_REC_T_MOVE_ACCOUNT  coh_rec_move_account_t
 #define COH_REC_T_TRAIL_NODE    coh_rec_trail_node_t
 #define COH_REC_T_SLOT          coh_rec_slot_t

@@ -65,6 +65,8 @@ typedef struct {
     uint64_t tx_cnt; /* of a block */
     uint64_t block_cnt;
     uint64_t instance_cnt;
+    uint64_t warm_cnt;     /* blocks before those that are measured */
+    char const *placement; /* as placement-policy */
     uint64_t repeat_cnt;   /* runs of each layout, of which the median counts */
     char const *contracts; /* folder of our artifacts */
     char const *dir;       /* stores are on disk, in folders in it; NULL: in memory */

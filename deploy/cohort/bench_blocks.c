@@ -54,6 +54,8 @@ static struct {
     {"messages_tx", "messages per transaction"},
     {"reads_tx", NULL},
     {"trips_tx", NULL},
+    {"across_tx", "share of transactions that use several shards"},
+    {"moves", NULL},
     {"reverted", NULL},
     {"speedup", "times faster than sequential on one shard"},
 };
@@ -74,6 +76,8 @@ static void measure(double out[COH_CNT(columns)], row_t const *row)
                                     (double)f->messages / tx,
                                     (double)f->reads / tx,
                                     (double)f->round_trips / tx,
+                                    (double)f->across / tx,
+                                    (double)f->moves,
                                     (double)f->reverted,
                                     row->speedup};
     _Static_assert(COH_CNT(values) == COH_CNT(columns), "a value for each column");
@@ -98,31 +102,33 @@ static void print_row(sweep_t *s, row_t const *row)
         (void)printf("}\n");
     } else {
         if (!s->is_headed) {
-            (void)printf(
-                "%-10s %-9s %5s %6s %7s %-10s %8s %9s %8s %9s %9s %7s %8s %6s %7s %6s %6s %8s\n",
-                "work",
-                "skew",
-                "cross",
-                "shards",
-                "threads",
-                "scheduler",
-                "delay us",
-                "tx/s",
-                "Mgas/s",
-                "core us",
-                "exec us",
-                "incarn.",
-                "retract.",
-                "held",
-                "messag.",
-                "reads",
-                "trips",
-                "speed-up");
+            (void)printf("%-10s %-9s %5s %6s %7s %-10s %8s %9s %8s %9s %9s %7s %8s %6s %7s %6s %6s "
+                         "%7s %6s %8s\n",
+                         "work",
+                         "skew",
+                         "cross",
+                         "shards",
+                         "threads",
+                         "scheduler",
+                         "delay us",
+                         "tx/s",
+                         "Mgas/s",
+                         "core us",
+                         "exec us",
+                         "incarn.",
+                         "retract.",
+                         "held",
+                         "messag.",
+                         "reads",
+                         "trips",
+                         "across",
+                         "moves",
+                         "speed-up");
             s->is_headed = true;
         }
         char tx_s[COH_BENCH_GROUP_SZ];
         (void)printf("%-10s %-9s %5s %6s %7s %-10s %8s %9s %8.0f %9.2f %9.2f %7.3f %8.3f %6.2f "
-                     "%7.2f %6.2f %6.2f %8.2f\n",
+                     "%7.2f %6.2f %6.2f %7.3f %6.0f %8.2f\n",
                      row->cells[WORK],
                      row->cells[SKEW],
                      row->cells[CROSS],
@@ -326,7 +332,7 @@ static coh_err_t run_once(coh_bench_figures_t *out,
         }
         layout.dir = dir;
     }
-    size_t warm  = world->block_cnt > 1 ? 1 : 0;
+    size_t warm  = COH_MIN((size_t)s->options->warm_cnt, world->block_cnt - 1);
     coh_err_t rc = coh_bench_run(
         out, hashes, &layout, &world->genesis, world->blocks, world->block_cnt, warm, why);
     if (layout.dir != NULL) {
@@ -371,6 +377,7 @@ static coh_err_t run_layouts(sweep_t *s,
     for (size_t i = 1; i < cnt; i++) {
         layouts[i] = (coh_bench_layout_t){.shard_cnt  = shard_cnt,
                                           .thread_cnt = o->threads[(i - 1) / each],
+                                          .placement  = o->placement,
                                           .scheduler = o->schedulers[(i - 1) % each / o->delay_cnt],
                                           .delay_us  = o->delays[(i - 1) % o->delay_cnt]};
     }

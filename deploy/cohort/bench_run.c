@@ -82,7 +82,7 @@ static void read_counters(cluster_t const *c, coh_bench_figures_t *f)
 {
     f->cpu_ns     = coh_clock_process_cpu_ns();
     f->execute_ns = f->incarnations = f->parked = f->held = f->retractions = f->messages = 0;
-    f->reads = f->round_trips = 0;
+    f->reads = f->round_trips = f->across = 0;
     for (uint32_t r = 1; r < c->rank_cnt; r++) {
         coh_metrics_t const *m = c->ranks[r].metrics;
         f->execute_ns += coh_metric_get(m, COH_M_executor_cpu);
@@ -93,6 +93,7 @@ static void read_counters(cluster_t const *c, coh_bench_figures_t *f)
         f->messages += coh_metric_get(m, COH_M_net_message_sent);
         f->reads += coh_metric_get(m, COH_M_executor_read_remote);
         f->round_trips += coh_metric_get(m, COH_M_executor_round_trip);
+        f->across += coh_metric_get(m, COH_M_executor_tx_across);
     }
 }
 
@@ -117,6 +118,9 @@ static void stop_clock(cluster_t *c)
     c->out->messages     = now.messages - was->messages;
     c->out->reads        = now.reads - was->reads;
     c->out->round_trips  = now.round_trips - was->round_trips;
+    c->out->across       = now.across - was->across;
+    c->out->moves        = coh_metric_get(c->ranks[0].metrics, COH_M_placement_moves);
+    c->out->moves_max    = coh_metric_get(c->ranks[0].metrics, COH_M_placement_account_moves_max);
 }
 
 static void on_imported(void *arg, coh_import_result_t const *result)

@@ -29,6 +29,9 @@ typedef struct {
     uint64_t messages;    /* between shards */
     uint64_t reads;       /* of other shards */
     uint64_t round_trips; /* waits for such reads */
+    uint64_t across;      /* transactions that used several shards (executor_tx_across) */
+    uint64_t moves;       /* of accounts, also before the clock started */
+    uint64_t moves_max;   /* of any account */
     uint64_t reverted;    /* receipts with status 0 */
 } coh_bench_figures_t;
 

@@ -17,20 +17,21 @@
 /* The newest rules. */
 #define FORK ((coh_fork_t)(COH_FORK_CNT - 1))
 
-#define BASE_FEE  7
-#define TIP       2
-#define TX_GAS    400000u
-#define GAME_GAS  4000000u
-#define STEPS     2 /* of a game's move */
-#define DEADLINE  UINT64_C(100000000000)
-#define RICH_ZERO 30 /* zeros of an account's balance in wei, and of a token's supply */
-#define POOL_ZERO 27 /* of what a pool has of either token */
-#define HAVE_ZERO 24 /* of what an account has of a token */
-#define PAY_ZERO  14 /* of what a transaction moves: an account can pay 10^10 of them */
-#define TOKENS    15u
-#define POOLS_MAX (TOKENS * (TOKENS - 1) / 2)
-#define BLOCK_S   12
-#define START_S   2000
+#define BASE_FEE   7
+#define TIP        2
+#define TX_GAS     400000u
+#define GAME_GAS   4000000u
+#define STEPS      2 /* of a game's move */
+#define DEADLINE   UINT64_C(100000000000)
+#define RICH_ZERO  30 /* zeros of an account's balance in wei, and of a token's supply */
+#define POOL_ZERO  27 /* of what a pool has of either token */
+#define HAVE_ZERO  24 /* of what an account has of a token */
+#define PAY_ZERO   14 /* of what a transaction moves: an account can pay 10^10 of them */
+#define TOKENS     15u
+#define POOLS_MAX  (TOKENS * (TOKENS - 1) / 2)
+#define GROUPS_MAX 64u
+#define BLOCK_S    12
+#define START_S    2000
 /* Draws of an account before it is taken wherever it is. */
 #define DRAWS_MAX 1000u
 
@@ -105,6 +106,11 @@ typedef struct {
     uint32_t token_cnt;
     uint32_t token_draw_cnt; /* of which transfers are drawn */
     coh_addr_t router;
+    struct {
+        coh_addr_t router;
+        coh_addr_t tokens[2];
+    } groups[GROUPS_MAX];
+    uint32_t group_cnt;
     uint8_t pools[POOLS_MAX][2]; /* tokens */
     uint32_t pool_cnt;
     coh_addr_t nft, bank, market, game, goods;
@@ -234,6 +240,26 @@ static coh_err_t set_up_pools(build_t *b, uint32_t cnt)
     return COH_OK;
 }
 
+/* Contracts that call each other, and nobody else's. Account i is a customer of group i modulo their number. */
+static coh_err_t set_up_groups(build_t *b, uint32_t cnt)
+{
+    for (; b->group_cnt < COH_MIN(cnt, GROUPS_MAX); b->group_cnt++) {
+        coh_addr_t *tokens = b->groups[b->group_cnt].tokens;
+        COH_TRY(deploy(b, &b->router, "Router", NULL, 0));
+        b->groups[b->group_cnt].router = b->router;
+        for (uint32_t t = 0; t < 2; t++) {
+            COH_TRY(deploy_token(b, &tokens[t]));
+            COH_TRY(allow(b, &b->rich, &tokens[t], &b->router));
+            for (uint32_t i = b->group_cnt; i < b->spec->account_cnt; i += cnt) {
+                COH_TRY(give(b, &tokens[t], &b->accounts[i], HAVE_ZERO));
+                COH_TRY(allow(b, &b->accounts[i], &tokens[t], &b->router));
+            }
+        }
+        COH_TRY(fill_pool(b, &tokens[0], &tokens[1]));
+    }
+    return COH_OK;
+}
+
 static coh_err_t set_up_nft(build_t *b)
 {
     coh_abi_t const made[] = {coh_abi_string("Bench"), coh_abi_string("NFT")};
@@ -305,6 +331,8 @@ static coh_err_t set_up(build_t *b)
     case COH_BENCH_WORK_NFT: return set_up_nft(b);
     case COH_BENCH_WORK_POOL: return set_up_pools(b, 1);
     case COH_BENCH_WORK_POOLS: return set_up_pools(b, cnt != 0 ? cnt : 100);
+    case COH_BENCH_WORK_GROUPS:
+        return set_up_groups(b, cnt != 0 ? COH_MIN(cnt, GROUPS_MAX) : GROUPS_MAX);
     case COH_BENCH_WORK_BANK: return set_up_bank(b);
     case COH_BENCH_WORK_LENDING: return set_up_market(b);
     case COH_BENCH_WORK_GAME: return set_up_game(b);
@@ -424,14 +452,12 @@ static void plan_nft(build_t *b, plan_t *p)
 }
 
 /* Either way at random, so that pools stay about where they are. */
-static void plan_swap(build_t *b, plan_t *p)
+static void swap(build_t *b, plan_t *p, coh_addr_t const *tokenA, coh_addr_t const *tokenB)
 {
-    plan_call(b, p, &b->router);
-    uint8_t const *pool    = b->pools[coh_rng_below(&b->rng, b->pool_cnt)];
     bool back              = coh_rng_percent(&b->rng, 50);
     coh_u256_t amount      = coh_bench_power_of_ten(PAY_ZERO);
-    coh_abi_t const path[] = {coh_abi_addr(&b->tokens[pool[back]]),
-                              coh_abi_addr(&b->tokens[pool[!back]])};
+    coh_abi_t const path[] = {coh_abi_addr(back ? tokenB : tokenA),
+                              coh_abi_addr(back ? tokenA : tokenB)};
     coh_abi_t const args[] = {coh_abi_u256(&amount),
                               coh_abi_u64(1),
                               coh_abi_array(path, COH_CNT(path)),
@@ -441,6 +467,22 @@ static void plan_swap(build_t *b, plan_t *p)
          "swapExactTokensForTokens(uint256,uint256,address[],address,uint256)",
          args,
          COH_CNT(args));
+}
+
+static void plan_swap(build_t *b, plan_t *p)
+{
+    plan_call(b, p, &b->router);
+    uint8_t const *pool = b->pools[coh_rng_below(&b->rng, b->pool_cnt)];
+    swap(b, p, &b->tokens[pool[0]], &b->tokens[pool[1]]);
+}
+
+static void plan_groups(build_t *b, plan_t *p)
+{
+    p->from            = draw(b);
+    uint32_t const of  = p->from % b->group_cnt;
+    p->to              = b->groups[of].router;
+    coh_addr_t *tokens = b->groups[of].tokens;
+    swap(b, p, &tokens[0], &tokens[1]);
 }
 
 static void plan_bank(build_t *b, plan_t *p)
@@ -499,6 +541,7 @@ static plan_fn *const plans[COH_BENCH_WORK_CNT] = {
     [COH_BENCH_WORK_NFT]      = plan_nft,
     [COH_BENCH_WORK_POOL]     = plan_swap,
     [COH_BENCH_WORK_POOLS]    = plan_swap,
+    [COH_BENCH_WORK_GROUPS]   = plan_groups,
     [COH_BENCH_WORK_BANK]     = plan_bank,
     [COH_BENCH_WORK_LENDING]  = plan_lending,
     [COH_BENCH_WORK_GAME]     = plan_game,

@@ -340,6 +340,8 @@ static int cmd_blocks(int argc, char **argv)
                                                  .account_cnt   = 2000,
                                                  .tx_cnt        = 2000,
                                                  .block_cnt     = 5,
+                                                 .warm_cnt      = 1,
+                                                 .placement     = "hash",
                                                  .repeat_cnt    = 1,
                                                  .contracts     = COHORT_CONTRACTS_DIR};
     coh_arg_t const args[]                    = {
@@ -373,7 +375,14 @@ static int cmd_blocks(int argc, char **argv)
             "accounts", "N", &options.account_cnt, 2, 1000000, "accounts that send transactions"),
                            COH_ARG_U64_ROW("txs", "N", &options.tx_cnt, 1, 65536, "transactions in a block"),
                            COH_ARG_U64_ROW(
-            "blocks", "N", &options.block_cnt, 2, 1000, "blocks; the first is not measured"),
+            "blocks", "N", &options.block_cnt, 2, 1000, "blocks, with those that are not measured"),
+                           COH_ARG_U64_ROW(
+            "warm", "N", &options.warm_cnt, 1, 999, "the first so many blocks are not measured"),
+                           COH_ARG_STR_ROW(
+            "placement",
+            "POLICY",
+            &options.placement,
+            "as placement-policy of a node: hash, affinity, random:SEED or pinned:FILE"),
                            COH_ARG_U64_ROW("instances",
                         "N",
                         &options.instance_cnt,
@@ -402,22 +411,25 @@ static int cmd_blocks(int argc, char **argv)
     coh_command_t const command = {
         .name     = "bench blocks",
         .operands = "[WORK|FILE...]",
-        .about    = "Executes blocks in clusters in this process, coordinator, shards and commits "
-                    "included, and reports throughput, what it cost in "
-                    "CPU time of all threads, incarnations, retractions and messages between shards. "
-                    "Works: transfer, self, token, chain, "
-                    "nft, pool, pools, bank, lending, game, goods, mix (default: all of them), or "
-                    "recordings of real blocks (realblock-1). Options with lists make a grid. "
-                    "Every run must seal the same headers as scheduler sequential on one shard with "
-                    "one thread, which runs first and is what speed-up is relative to; exits with 1 "
-                    "if one does not.",
-        .examples = "  cohort bench blocks --threads 1,2 --scheduler all pool pools\n"
-                    "  cohort bench blocks --shards 1,2,4 --cross 0,30,100 --skew "
-                    "uniform,zipf:0.99,hot --sweep sweep token\n"
-                    "  cohort bench blocks --txs 47620 --accounts 47620 --blocks 2 self\n"
-                    "  cohort bench blocks --threads 1,2 realblocks/mainnet-17034869w.json\n",
-        .args     = args,
-        .arg_cnt  = COH_CNT(args),
+        .about =
+            "Executes blocks in clusters in this process, coordinator, shards and commits "
+            "included, and reports throughput, what it cost in "
+            "CPU time of all threads, incarnations, retractions and messages between shards. "
+            "Works: transfer, self, token, chain, "
+            "nft, pool, pools, groups, bank, lending, game, goods, mix (default: all of them), or "
+            "recordings of real blocks (realblock-1). Options with lists make a grid. "
+            "Every run must seal the same headers as scheduler sequential on one shard with "
+            "one thread, which runs first and is what speed-up is relative to; exits with 1 "
+            "if one does not.",
+        .examples =
+            "  cohort bench blocks --threads 1,2 --scheduler all pool pools\n"
+            "  cohort bench blocks --shards 1,2,4 --cross 0,30,100 --skew "
+            "uniform,zipf:0.99,hot --sweep sweep token\n"
+            "  cohort bench blocks --shards 4 --placement affinity --blocks 80 --warm 50 groups\n"
+            "  cohort bench blocks --txs 47620 --accounts 47620 --blocks 2 self\n"
+            "  cohort bench blocks --threads 1,2 realblocks/mainnet-17034869w.json\n",
+        .args    = args,
+        .arg_cnt = COH_CNT(args),
     };
     int exit_code = COH_EXIT_OK;
     int at        = coh_args_parse(&command, NULL, argc, argv, &exit_code);

@@ -164,6 +164,16 @@ static void put_totals(coh_buf_t *out, json_t const *before, json_t const *after
     put(out, 0, ratio(figure(now, "tx_cross"), figure(now, "tx"), 100), 1, " %");
     coh_buf_printf(out, " in all\nretractions     ");
     put(out, 0, figure(now, "retractions"), 0, "");
+    json_t const *placement = json_object_get(after, "placement");
+    coh_buf_printf(out, "\nplacement       ");
+    put(out, 0, figure(placement, "overrides"), 0, " accounts apart from their buckets, ");
+    put(out, 0, figure(placement, "moves"), 0, " moves");
+    if (json_is_true(json_object_get(placement, "learns"))) {
+        figure_t const ten = {.v = 10, .known = true};
+        coh_buf_printf(out, "; across shards ");
+        put(out, 0, ratio(figure(placement, "across"), ten, 1), 1, " % now, ");
+        put(out, 0, ratio(figure(placement, "across_before"), ten, 1), 1, " % before");
+    }
     coh_buf_printf(out, "\naborted blocks  ");
     put(out, 0, figure(now, "aborted"), 0, "");
     coh_buf_printf(out, "\ndropped tx      ");

@@ -248,6 +248,47 @@ static void cross_share_is_what_was_asked_for(void **state)
     assert_true(messages[1] > 0 && messages[2] > 0);
 }
 
+/* 64 groups of contracts with their customers: within 50 blocks a placement that learns brings transactions that use several shards below a tenth of what they are by hash. */
+static void placement_learns_who_belongs_together(void **state)
+{
+    (void)state;
+    enum { WARM = 48, ALL = 60, TXS = 200, CUSTOMERS = 192 };
+    coh_bench_world_t world =
+        make_world((coh_bench_world_spec_t){.work          = COH_BENCH_WORK_GROUPS,
+                                            .seed          = coh_rng_next(&rng),
+                                            .account_cnt   = CUSTOMERS,
+                                            .block_cnt     = ALL,
+                                            .tx_cnt        = TXS,
+                                            .cross_percent = COH_BENCH_CROSS_ANY,
+                                            .shard_cnt     = 1});
+    static char const *const placements[] = {"hash", "hash", "affinity"};
+    coh_bench_figures_t f[3];
+    coh_hash_t hashes[3][ALL];
+    for (size_t i = 0; i < 3; i++) {
+        coh_bench_layout_t layout = {.shard_cnt  = i == 0 ? 1 : 3,
+                                     .thread_cnt = 1,
+                                     .scheduler  = i == 0 ? "sequential" : "optimistic",
+                                     .placement  = placements[i]};
+        coh_buf_t why             = COH_BUF_INIT;
+        assert_int_equal(
+            coh_bench_run(&f[i], hashes[i], &layout, &world.genesis, world.blocks, ALL, WARM, &why),
+            COH_OK);
+        coh_buf_free(&why);
+        assert_memory_equal(hashes[i], hashes[0], sizeof(hashes[i]));
+        assert_int_equal(f[i].tx_cnt, (ALL - WARM) * TXS);
+    }
+    print_message("across shards: %.3f by hash, %.3f learned; %u moves, %u of one account\n",
+                  (double)f[1].across / (double)f[1].tx_cnt,
+                  (double)f[2].across / (double)f[2].tx_cnt,
+                  (unsigned)f[2].moves,
+                  (unsigned)f[2].moves_max);
+    assert_int_equal(f[0].across + f[0].moves + f[1].moves, 0);
+    assert_true(f[1].across > f[1].tx_cnt / 2);
+    assert_true(f[2].across * 10 < f[1].across);
+    assert_true(f[2].moves > 0 && f[2].moves_max <= 3);
+    coh_bench_world_free(&world);
+}
+
 static void skews_and_works_have_names(void **state)
 {
     (void)state;
@@ -354,6 +395,7 @@ int main(void)
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(works_equal_sequential_execution),
         cmocka_unit_test(cross_share_is_what_was_asked_for),
+        cmocka_unit_test(placement_learns_who_belongs_together),
         cmocka_unit_test(skews_and_works_have_names),
         cmocka_unit_test(guard_bounds_incarnations_of_dependent_chains),
     };

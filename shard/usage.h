@@ -1,0 +1,30 @@
+/* usage.h: which accounts were used how much, and together, by the transactions that executed here: what a placement learns from (coordinator/affinity.h). A sketch of bounded size:
+   the frequent ones are there with about their weight, rare ones come and go (space-saving: a newcomer takes the place of the least of the few that it competes with, and inherits its weight).
+   Of a block with many transactions some are looked at. Nothing here changes a result.
+
+   Communication thread only. */
+#ifndef COH_USAGE_H
+#define COH_USAGE_H
+
+#include "common/wire/wire.h"
+#include "shard/executor.h"
+
+/* Blocks between reports. */
+#define COH_USAGE_WINDOW 8u
+/* Accounts and pairs remembered: about 700 KB. */
+#define COH_USAGE_LOADS 4096u
+#define COH_USAGE_PAIRS 8192u
+/* Transactions of a block that are looked at. */
+#define COH_USAGE_TX_MAX 1024u
+
+typedef struct coh_usage coh_usage_t;
+
+coh_usage_t *coh_usage_new(void);
+void coh_usage_free(coh_usage_t *u);
+
+/* coh_usage_add takes in the block that ex has executed. */
+void coh_usage_add(coh_usage_t *u, coh_executor_t *ex);
+/* coh_usage_report writes USAGE, and begins anew. */
+void coh_usage_report(coh_usage_t *u, coh_buf_t *out, uint64_t block);
+
+#endif
