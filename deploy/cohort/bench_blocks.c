@@ -146,7 +146,9 @@ static void print_row(sweep_t *s, row_t const *row)
                      v[8],
                      v[9],
                      v[10],
-                     v[12]);
+                     v[11],
+                     v[12],
+                     v[14]);
     }
     (void)fflush(stdout);
 }
