@@ -39,6 +39,7 @@ typedef struct {
     uint32_t locked_cnt; /* of from: old ranks, and beyond them those that are only locked */
     uint32_t from_cnt;   /* old ranks */
     rank_t *from;
+    uint64_t *flushed;   /* by old rank */
     rank_t *to;          /* shard_cnt + 1 */
     char *next;          /* path */
     coh_directory_t dir; /* the new one */
@@ -52,7 +53,7 @@ typedef struct {
     coh_addr_t addr; /* whose owner is known */
     uint32_t owner;
     bool has_owner;
-    coh_kv_t *redo_codes; /* in memory: code in the redo records of the source */
+    coh_kv_t *redo_codes; /* in memory: code in redo records */
     coh_err_t err;
 } reshard_t;
 
@@ -148,7 +149,8 @@ static coh_err_t judge(reshard_t *r, uint32_t rank, coh_recovery_t *found)
     if (found->fresh) {
         why = "its first start has not ended: start the cluster once";
     } else if (found->mark.rank_cnt != r->from_cnt || found->mark.epoch != chain->dir.epoch) {
-        why = "its accounts are laid out otherwise than the coordinator says";
+        why =
+            "its accounts are laid out otherwise than the coordinator says: start the cluster once";
     } else if (found->mark.flushed > chain->head) {
         why = "it holds effects of blocks that the coordinator has not decided";
     } else if (found->prepared < chain->last_redo[rank - 1]) {
@@ -377,34 +379,32 @@ static coh_err_t deal_items(reshard_t *r, coh_mv_item_t const *items, size_t cnt
     return rc;
 }
 
-/* Moves all that one old shard holds. */
+/* Moves the tables that one old shard holds. */
 static coh_err_t move_shard(reshard_t *r, uint32_t rank)
 {
-    coh_recovery_t found;
     r->source = rank;
-    COH_TRY(judge(r, rank, &found));
+    COH_TRY(move_table(r, COH_KV_ACCOUNTS, "accounts"));
+    COH_TRY(move_table(r, COH_KV_STORAGE, "slots"));
+    return move_table(r, COH_KV_TRIE, "pages of tries");
+}
+
+/* Lays the redo records of one old shard over what has been moved. */
+static coh_err_t move_redo(reshard_t *r, uint32_t rank, uint64_t flushed)
+{
+    r->source            = rank;
     coh_mv_item_t *items = NULL;
     size_t cnt           = 0;
     coh_kv_batch_t codes;
     coh_kv_batch_init(&codes);
-    coh_err_t rc = coh_recovery_collect(
-        r->from[rank].kv, found.mark.flushed, r->chain.head, &items, &cnt, &codes);
+    coh_err_t rc =
+        coh_recovery_collect(r->from[rank].kv, flushed, r->chain.head, &items, &cnt, &codes);
     if (rc == COH_OK) {
         rc = r->redo_codes->ops->write(r->redo_codes, &codes, false);
-    }
-    coh_kv_batch_free(&codes);
-    if (rc == COH_OK) {
-        rc = move_table(r, COH_KV_ACCOUNTS, "accounts");
-    }
-    if (rc == COH_OK) {
-        rc = move_table(r, COH_KV_STORAGE, "slots");
-    }
-    if (rc == COH_OK) {
-        rc = move_table(r, COH_KV_TRIE, "pages of tries");
     }
     if (rc == COH_OK) {
         rc = deal_items(r, items, cnt);
     }
+    coh_kv_batch_free(&codes);
     free(items);
     if (rc != COH_OK && r->err_text->n == 0) {
         coh_buf_printf(r->err_text, "redo records of rank %u: %s", rank, coh_err_str(rc));
@@ -418,10 +418,17 @@ static coh_err_t move_all(reshard_t *r)
     r->gather_bytes =
         COH_MIN(COH_MAX(GATHERED_BYTES / shard_cnt, GATHER_BYTES_MIN), GATHER_BYTES_MAX);
     r->gathered = coh_calloc(shard_cnt, sizeof(*r->gathered));
+    r->flushed  = coh_calloc(r->from_cnt, sizeof(*r->flushed));
     r->shown_us = coh_clock_mono_us();
     COH_TRY(coh_kv_mem_open(&r->redo_codes));
     for (uint32_t rank = 1; rank < r->from_cnt; rank++) {
+        coh_recovery_t found;
+        COH_TRY(judge(r, rank, &found));
+        r->flushed[rank] = found.mark.flushed;
         COH_TRY(move_shard(r, rank));
+    }
+    for (uint32_t rank = 1; rank < r->from_cnt; rank++) { /* all tables are there now */
+        COH_TRY(move_redo(r, rank, r->flushed[rank]));
     }
     coh_store_mark_t mark = {
         .rank_cnt = shard_cnt + 1, .epoch = r->dir.epoch, .flushed = r->chain.head};
@@ -522,6 +529,7 @@ static void free_parts(reshard_t *r)
     close_ranks(r->from, r->locked_cnt);
     coh_genesis_free(&r->genesis);
     free(r->gathered);
+    free(r->flushed);
     free(r->chain.last_redo);
     free(r->from);
     free(r->to);

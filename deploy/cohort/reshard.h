@@ -5,7 +5,7 @@
    key). Blocks, receipts and indices are the coordinator's, and stay as they are; it gets the new layout. Then the new folders are checked as `cohort check` does, against the
    head's state root too, and only then they take the place of the old ones (swap.h). Killed before that, the old ones are as they were.
 
-   Single accounts that were moved to another shard than their bucket's are not known here. */
+   Where a single account may lie apart from its bucket's owner, its flat record and slots follow the account, its leaf and its storage's pages the bucket. */
 #ifndef COH_RESHARD_H
 #define COH_RESHARD_H
 
