@@ -73,7 +73,7 @@ make_image() {
     base=docker.io/library/debian:bookworm-slim
     if ! "$podman" image exists $base; then
         echo "making a base with debootstrap"
-        mirror=$(sed -n 's/^URIs: *//p;s/^deb \(http[^ ]*\) .*/\1/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
+        mirror=$({ sed -n 's/^URIs: *//p;s/^deb \(http[^ ]*\) .*/\1/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null || true; } | head -n 1) # one of these may not be there
         nice debootstrap --variant=minbase bookworm "$work/base" "${mirror:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 ||
             fail "debootstrap: $(tail -n 3 "$work/debootstrap.log")"
         tar -C "$work/base" -c . | "$podman" import - $base >/dev/null 2>&1
@@ -97,6 +97,27 @@ make_image() {
     [ -z "$found" ] || fail "setuid, setgid or world-writable files: $found"
     found=$("$podman" run --rm --user 0 --network=none --entrypoint /usr/bin/find localhost/cohort-test / -xdev -type d -perm -0002 ! -perm -1000)
     [ -z "$found" ] || fail "world-writable folders: $found"
+    # Of what belongs to the image's user, or may be written by it, nothing is outside of its two folders; nothing belongs to nobody.
+    found=$("$podman" run --rm --network=none --entrypoint /usr/bin/find localhost/cohort-test / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/tmp \
+        -o -path /run/lock -o -path /var/lib/cohort -o -path /home/cohort \) -prune -o ! -type l -writable -print 2>/dev/null || true) # some folders are closed to it
+    [ -z "$found" ] || fail "the image's user may write to: $found"
+    found=$("$podman" run --rm --user 0 --network=none --entrypoint /usr/bin/find localhost/cohort-test / -xdev \( -nouser -o -nogroup \))
+    [ -z "$found" ] || fail "files of unknown users: $found"
+    # Nor are there capabilities on files, which do what setuid does.
+    found=$("$podman" image mount localhost/cohort-test)
+    found=$(python3 - "$found" <<'END'
+import os, sys
+for folder, _, names in os.walk(sys.argv[1]):
+    for name in names:
+        path = os.path.join(folder, name)
+        if not os.path.islink(path) and "security.capability" in os.listxattr(path, follow_symlinks=False):
+            print(path)
+END
+    )
+    "$podman" image unmount localhost/cohort-test >/dev/null
+    [ -z "$found" ] || fail "files with capabilities: $found"
+    found=$("$podman" run --rm --user 0 --network=none --entrypoint /bin/grep localhost/cohort-test -rlE -e 'BEGIN ([A-Z]+ )?PRIVATE KEY' /etc /home /root /opt /srv /usr/local /var || true)
+    [ -z "$found" ] || fail "private keys: $found"
     # shellcheck disable=SC2016
     found=$(inside 'command -v gcc cc make cmake ninja git npm node || true')
     [ -z "$found" ] || fail "build tools: $found"
@@ -139,6 +160,7 @@ wait_ready() {
 }
 wait_ready "at first"
 echo "three containers: ready $(($(date +%s%3N) - started_ms)) ms after podman-compose up"
+"$podman" logs "${project}_coordinator_1" 2>&1 | grep -q 'without a job key' && fail "the ranks do not use the job key of keys.sh"
 for name in coordinator shard1 shard2; do
     "$podman" healthcheck run "${project}_${name}_1" >/dev/null || fail "$name is not healthy"
 done
