@@ -303,12 +303,10 @@ static void vote(coh_moves_t *m, coh_move_word_t word, coh_addr_t const *addr)
 static void finish(coh_moves_t *m)
 {
     coh_wire_put_moved(outbox(m, 0), &(coh_msg_moved_t){.round = m->round});
-    if (m->commits) {
+    if (m->commits && m->outs.cnt != 0) {
         m->leftovers = m->outs;
         m->outs      = (notes_t){0};
-        if (m->leftovers.cnt != 0) {
-            qsort(m->leftovers.v, m->leftovers.cnt, sizeof(*m->leftovers.v), by_address);
-        }
+        qsort(m->leftovers.v, m->leftovers.cnt, sizeof(*m->leftovers.v), by_address);
     }
     free(m->all);
     m->all     = NULL;
