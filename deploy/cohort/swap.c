@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@
 #include "deploy/cohort/files.h"
 
 /* The file says how many ranks the new folders are of. */
-#define MARK_FORMAT    "cohort swap 1, ranks %u\n"
+#define MARK           "cohort swap 1, ranks "
 #define MARK_BYTES_MAX 64u
 
 coh_err_t coh_swap_begin(char const *dir, coh_buf_t *err_text)
@@ -32,7 +33,7 @@ coh_err_t coh_swap_commit(char const *dir, uint32_t rank_cnt, coh_buf_t *err_tex
     char *previous = coh_path_of("%s/previous", dir);
     char *mark     = coh_path_of("%s/swap", dir);
     coh_buf_t text = COH_BUF_INIT;
-    coh_buf_printf(&text, MARK_FORMAT, rank_cnt);
+    coh_buf_printf(&text, MARK "%u\n", rank_cnt);
     coh_err_t rc = coh_file_remove_tree(previous, err_text);
     if (rc == COH_OK) {
         rc = coh_file_make_dir(previous, err_text);
@@ -128,8 +129,12 @@ static coh_err_t read_mark(int fd, char const *mark, uint32_t *rank_cnt, coh_buf
     if (n < 0) {
         return coh_file_failed(err_text, "read", mark);
     }
-    text[n] = '\0';
-    if (sscanf(text, MARK_FORMAT, rank_cnt) != 1 || *rank_cnt == 0) {
+    text[n]             = '\0';
+    size_t head         = sizeof(MARK) - 1;
+    char *end           = text;
+    unsigned long ranks = strncmp(text, MARK, head) == 0 ? strtoul(text + head, &end, 10) : 0;
+    *rank_cnt           = (uint32_t)ranks;
+    if (ranks == 0 || ranks > UINT32_MAX || *end != '\n') {
         coh_buf_printf(err_text, "%s is not of this program's format", mark);
         return COH_EMISMATCH;
     }

@@ -44,6 +44,7 @@ cohort=$build/bin/cohort acks=$build/tests/hosts/host_acks
 accounts=500
 cp "$cohort" "$work/cohort"
 "$cohort" bench transfers --accounts $accounts --write-genesis "$work/genesis.json"
+(umask 077 && openssl rand -hex 32 >"$work/job.key")
 hosts_up "$work/net" "$build/tests/hosts/host_switch" 3
 # Two ranks on the first host: a coordinator and a shard that talk through shared memory.
 sed -i 's/^h1 slots=1/h1 slots=2/' "$work/net/hosts"
@@ -58,7 +59,7 @@ start() {
     on h1 env -u OMPI_MCA_odls_base_sigkill_timeout -u OMPI_MCA_btl_tcp_if_include -u OMPI_MCA_oob_tcp_if_include COHORT_PORTS=20000 \
         bash -c 'echo $$ >/tmp/launch.pid; exec "$@"' launch "$PWD/deploy/cohort-launch" --program "$work/cohort" --hosts "$work/net/hosts" \
         --network 10.99.0.0/24 --ssh "ssh -F $work/net/ssh_config" -- --data /mnt/data --genesis "$work/genesis.json" \
-        --client-listen "$requests" --client-publish "$publications" --status-listen 0.0.0.0:7550 \
+        --job-key-file "$work/job.key" --client-listen "$requests" --client-publish "$publications" --status-listen 0.0.0.0:7550 \
         --net-silence-seconds $SILENCE_SECONDS </dev/null >"$launch_log" 2>&1 &
     launcher=$!
 }

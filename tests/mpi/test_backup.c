@@ -354,6 +354,60 @@ static void backup_that_was_killed_is_none(void **state)
     coh_bench_accounts_free(&accounts);
 }
 
+/* A cluster in one process, on the data of the ranks that ran before. */
+static void one_process_is_backed_up_as_well(void **state)
+{
+    (void)state;
+    static char const ready[] = "GET /readyz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    coh_rng_t rng;
+    coh_rng_seed(&rng, seed + 3);
+    coh_bench_accounts_t accounts;
+    coh_test_cluster_t cluster;
+    char option[128];
+    init(&cluster, &accounts, 3, option, sizeof(option));
+    coh_test_acks_t acks = {0};
+    coh_test_ops_start(&cluster, SHARDS);
+    assert_int_equal(coh_test_cluster_stop(&cluster), 0);
+    coh_test_sh(COHORT_PROGRAM
+                " node --data '%s' --shards %u --client-listen %s --client-publish %s "
+                "--status-listen 127.0.0.1:%d %s > '%s/node.log' 2>&1 & "
+                "echo $! > '%s/pid'",
+                cluster.data,
+                SHARDS,
+                cluster.requests,
+                cluster.publications,
+                cluster.status_port,
+                option,
+                cluster.dir,
+                cluster.dir);
+    uint64_t give_up_us = coh_clock_mono_us() + UINT64_C(30000000);
+    while (coh_test_http(&cluster, coh_bytes(ready, sizeof(ready) - 1)) != 200) {
+        assert_true(coh_clock_mono_us() < give_up_us);
+        (void)usleep(20000);
+    }
+    backups_t backups = {.c = &cluster, .cnt_max = 2};
+    coh_test_traffic(&cluster, &accounts, &acks, &rng, 1500, 1500, next_backup, &backups);
+    end_backup(&backups, 0);
+    expect_backup(&cluster, 0, "backups/last", "state root 0x");
+    coh_test_sh("kill -9 $(cat '%s/pid')", cluster.dir);
+    char path[128];
+    char command[256];
+    (void)snprintf(path, sizeof(path), "%s/backups/last", cluster.dir);
+    said_t said = read_manifest(path);
+    assert_true(said.block > 0);
+    (void)snprintf(command, sizeof(command), "restore --from '%s' --data", path);
+    (void)snprintf(cluster.data, sizeof(cluster.data), "%s/restored", cluster.dir);
+    coh_test_ops_expect(0, command, cluster.data, "restored: block ");
+    coh_test_ops_expect(0, "check", cluster.data, "nothing wrong");
+    coh_test_ops_expect(0, "verify --data", cluster.data, "verified up to block");
+    coh_test_ops_start(&cluster, SHARDS);
+    coh_test_ops_expect_acks(&cluster, &acks, UINT64_MAX);
+    assert_int_equal(coh_test_cluster_stop(&cluster), 0);
+    coh_test_acks_free(&acks);
+    coh_test_cluster_fini(&cluster);
+    coh_bench_accounts_free(&accounts);
+}
+
 int main(void)
 {
     is_long               = getenv("COHORT_TEST_LONG") != NULL;
@@ -364,6 +418,7 @@ int main(void)
         cmocka_unit_test(backup_under_load_is_one_block),
         cmocka_unit_test(backups_are_refused_that_are_not_sound),
         cmocka_unit_test(backup_that_was_killed_is_none),
+        cmocka_unit_test(one_process_is_backed_up_as_well),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

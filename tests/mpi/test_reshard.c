@@ -35,7 +35,7 @@ static void reshard_keeps_the_state(void **state)
     coh_rng_t rng;
     coh_rng_seed(&rng, seed);
     coh_bench_accounts_t accounts;
-    coh_bench_accounts_new(&accounts, seed, is_long ? 8000 : 200, 2);
+    coh_bench_accounts_new(&accounts, seed, is_long ? 4000 : 200, 2);
     coh_test_cluster_t cluster;
     coh_test_cluster_init(&cluster, 2, &accounts);
     coh_test_traffic_genesis(&cluster, 800);
