@@ -1093,6 +1093,9 @@ static void ask_senders(coh_executor_t *ex)
         expect_sender(&run, &tx->remotes);
         collect_reads(&run, tx->remotes, NULL);
     }
+    ctx_t *ctx = &ex->ctx[ex->worker_cnt];
+    coh_metric_add(ex->env->metrics, COH_M_executor_read_remote, ctx->reads);
+    ctx->reads = 0;
 }
 
 /* Remembers what an incarnation read of other shards, for those that are like it. */

@@ -73,6 +73,7 @@ typedef struct {
         sensitive_cnt; /* readers that a mere increase may invalidate: of the exact word, or refused by AT_LEAST */
     uint32_t exists_cnt;   /* readers of EXISTS */
     uint32_t repeated_end; /* above all writers whose incarnation was above 0 */
+    uint64_t repeated;     /* the same writers: bits by tx_idx, modulo their number */
     bool has_nonce;        /* some setter writes NONCE */
     bool has_value;        /* some setter writes VALUE */
     bool has_code;         /* some setter writes CODE */
@@ -1035,6 +1036,8 @@ static version_t new_version(coh_mv_ctx_t *ctx, coh_write_t const *write, coh_mv
     return v;
 }
 
+static uint64_t repeated_bit(uint32_t tx_idx) { return UINT64_C(1) << (tx_idx % 64); }
+
 void coh_mv_publish(coh_mvstore_t *mv,
                     coh_mv_ctx_t *ctx,
                     coh_write_t const *write,
@@ -1048,7 +1051,8 @@ void coh_mv_publish(coh_mvstore_t *mv,
     }
     history_t *h = history(mv, ctx, e);
     /* A first incarnation has no version here yet, unless it comes by a message that a later one overtook. */
-    bool is_first  = writer.incarnation == 0 && writer.tx_idx >= h->repeated_end;
+    bool is_first  = writer.incarnation == 0 && (writer.tx_idx >= h->repeated_end ||
+                                                (h->repeated & repeated_bit(writer.tx_idx)) == 0);
     version_t *old = find_version(h, writer.tx_idx, is_first); /* later its successor */
     if (old != NULL && old->incarnation >= writer.incarnation) {
         unlock_bucket(mv, bucket);
@@ -1056,6 +1060,7 @@ void coh_mv_publish(coh_mvstore_t *mv,
     }
     if (writer.incarnation != 0) {
         h->repeated_end = COH_MAX(h->repeated_end, writer.tx_idx + 1);
+        h->repeated |= repeated_bit(writer.tx_idx);
     }
 
     version_t now     = new_version(ctx, write, writer);

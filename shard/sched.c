@@ -24,6 +24,9 @@ enum { TX_READY, TX_RUNNING, TX_RETRACTED, TX_DONE };
 /* Of those of which something was expected, and which ran once, one in so many is learned from. */
 #define KNOWN_SHARE 4u
 
+/* Positions that a held transaction keeps. */
+#define BEFORES_KEPT 4u
+
 enum { CHAIN_QUEUED, CHAIN_RUNNING, CHAIN_PARKED, CHAIN_IDLE };
 
 typedef struct {
@@ -36,8 +39,11 @@ typedef struct {
     /* relaxed, both: of use to hints only */
     _Atomic uint32_t before;      /* whom it was expected to come after when it started */
     _Atomic uint32_t clean_epoch; /* of the retractions, when those before it were all DONE */
-    uint32_t held_first;          /* hold_lock: those that wait for this one */
-    uint32_t held_next;           /* hold_lock: in the list of the one that this waits for */
+    /* Under the chain's lock: whom hints told it to wait for when it was held, to look no further than these when it is woken; 0: nobody, or too many. */
+    uint32_t befores[BEFORES_KEPT];
+    uint32_t before_cnt;
+    uint32_t held_first; /* hold_lock: those that wait for this one */
+    uint32_t held_next;  /* hold_lock: in the list of the one that this waits for */
 } tx_t;
 
 typedef struct {
@@ -473,17 +479,26 @@ static bool is_held(coh_sched_t *s, uint32_t pos)
     if (!atomic_load_explicit(&s->is_guarded, memory_order_relaxed)) {
         return false;
     }
+    tx_t *tx = &s->txs[pos];
     uint32_t before[COH_HINTS_BEFORE_MAX];
-    uint32_t cnt     = find_before(s, pos, before);
+    uint32_t cnt     = tx->before_cnt;
     uint32_t highest = COH_SCHED_NONE;
+    if (cnt != 0 && !atomic_load_explicit(&s->is_in_order, memory_order_relaxed)) {
+        memcpy(before, tx->befores, cnt * sizeof(*before));
+    } else {
+        cnt = find_before(s, pos, before);
+    }
     for (uint32_t i = 0; i < cnt; i++) {
         uint32_t unclean = find_unclean(s, before[i]);
         if (hold_counted(s, pos, unclean)) {
+            tx->before_cnt = cnt <= BEFORES_KEPT ? cnt : 0;
+            memcpy(tx->befores, before, tx->before_cnt * sizeof(*before));
             return true;
         }
         highest = highest == COH_SCHED_NONE ? before[i] : COH_MAX(highest, before[i]);
     }
-    atomic_store_explicit(&s->txs[pos].before, highest, memory_order_relaxed);
+    tx->before_cnt = 0; /* if it has to run again, ask anew */
+    atomic_store_explicit(&tx->before, highest, memory_order_relaxed);
     return false;
 }
 
