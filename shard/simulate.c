@@ -1,5 +1,5 @@
 /* One block of a simulation (eth_simulateV1): overrides, then steps and unsigned transactions, each on the state that the one before leaves; all of it on a committed block and on what the
-   simulated blocks before have changed, which came along. What it has changed then goes back with theirs. */
+   simulated blocks before have read and changed, which came along. What has been read and changed by then goes back. */
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
@@ -197,7 +197,9 @@ static void take_account(coh_call_t *c, coh_rec_sim_account_t const *a)
                                          .code_hash  = a->code_hash,
                                          .generation = a->generation,
                                          .flags      = a->flags});
-    (void)coh_overlay_put(&c->sim->added, &key, &(coh_value_t){.generation = a->base});
+    if (a->changed != 0) {
+        (void)coh_overlay_put(&c->sim->added, &key, &(coh_value_t){.generation = a->base});
+    }
 }
 
 static void take_before(coh_call_t *c, coh_msg_call_t const *m)
@@ -209,7 +211,9 @@ static void take_before(coh_call_t *c, coh_msg_call_t const *m)
         coh_rec_sim_slot_t const *s = &m->storage.v[i];
         coh_key_t key               = coh_key_slot(&s->addr, s->generation, &s->slot);
         (void)coh_overlay_put(&c->state, &key, &(coh_value_t){.word = s->value});
-        note(c, &key);
+        if (s->changed != 0) {
+            note(c, &key);
+        }
     }
     for (uint32_t i = 0; i < m->codes.cnt; i++) {
         coh_hash_t hash;
@@ -446,34 +450,45 @@ static coh_call_run_t apply(coh_call_t *c)
     return COH_CALL_RUN_DONE;
 }
 
-/* Lists what has changed: accounts, slots that their accounts can still see, codes. */
-static void list_changes(coh_call_t *c)
+/* Adds an account, or a slot that its account can still see, to what goes back. */
+static void list_item(coh_call_t *c, coh_overlay_item_t const *item)
 {
-    coh_simulation_t *sim      = c->sim;
-    coh_overlay_t const *added = &sim->added;
-    sim->accounts              = coh_calloc((size_t)added->cnt + 1, sizeof(*sim->accounts));
-    sim->slots                 = coh_calloc((size_t)added->cnt + 1, sizeof(*sim->slots));
-    sim->codes                 = coh_calloc((size_t)c->code_cnt + 1, sizeof(*sim->codes));
-    for (uint32_t i = 0; i < added->cnt; i++) {
-        coh_key_t const *key  = &added->items[i].key;
-        coh_value_t const *is = coh_overlay_find(&c->state, key);
-        coh_key_t account     = coh_key_account(&key->addr);
-        if (key->kind == COH_KEY_ACCOUNT) {
-            sim->accounts[sim->account_cnt++] =
-                (coh_rec_sim_account_t){.addr       = key->addr,
-                                        .nonce      = is->nonce,
-                                        .balance    = is->word,
-                                        .code_hash  = is->code_hash,
-                                        .flags      = is->flags,
-                                        .generation = is->generation,
-                                        .base       = added->items[i].value.generation};
-        } else if (coh_overlay_find(&c->state, &account)->generation == key->generation) {
-            sim->slots[sim->slot_cnt++] =
-                (coh_rec_sim_slot_t){.addr       = key->addr,
-                                     .generation = (uint32_t)key->generation,
-                                     .slot       = key->slot,
-                                     .value      = is->word};
-        }
+    coh_simulation_t *sim    = c->sim;
+    coh_key_t const *key     = &item->key;
+    coh_value_t const *is    = &item->value;
+    coh_value_t const *added = coh_overlay_find(&sim->added, key);
+    if (key->kind == COH_KEY_ACCOUNT) {
+        sim->accounts[sim->account_cnt++] =
+            (coh_rec_sim_account_t){.addr       = key->addr,
+                                    .nonce      = is->nonce,
+                                    .balance    = is->word,
+                                    .code_hash  = is->code_hash,
+                                    .flags      = is->flags,
+                                    .generation = is->generation,
+                                    .base    = added != NULL ? added->generation : is->generation,
+                                    .changed = added != NULL};
+        return;
+    }
+    coh_key_t account      = coh_key_account(&key->addr);
+    coh_value_t const *has = coh_overlay_find(&c->state, &account);
+    if (key->kind == COH_KEY_SLOT && has != NULL && has->generation == key->generation) {
+        sim->slots[sim->slot_cnt++] = (coh_rec_sim_slot_t){.addr       = key->addr,
+                                                           .generation = (uint32_t)key->generation,
+                                                           .slot       = key->slot,
+                                                           .value      = is->word,
+                                                           .changed    = added != NULL};
+    }
+}
+
+/* Lists what has been read and changed, and new codes. What was only read saves the next block the way to its owner. */
+static void list_state(coh_call_t *c)
+{
+    coh_simulation_t *sim = c->sim;
+    sim->accounts         = coh_calloc((size_t)c->state.cnt + 1, sizeof(*sim->accounts));
+    sim->slots            = coh_calloc((size_t)c->state.cnt + 1, sizeof(*sim->slots));
+    sim->codes            = coh_calloc((size_t)c->code_cnt + 1, sizeof(*sim->codes));
+    for (uint32_t i = 0; i < c->state.cnt; i++) {
+        list_item(c, &c->state.items[i]);
     }
     for (uint32_t i = 0; i < COH_MIN(c->code_cnt, sim->new_cap); i++) {
         if (sim->is_new[i]) {
@@ -517,11 +532,11 @@ coh_call_run_t coh_simulation_run(coh_call_t *c)
             c->idx++;
             sim->outcome_cnt++;
         }
-        if (sim->added.cnt > COH_SIM_STATE_MAX || sim->texts.n > c->limits.trace_bytes_max) {
+        if (c->state.cnt > COH_SIM_STATE_MAX || sim->texts.n > c->limits.trace_bytes_max) {
             return coh_call_fail(c, COH_CALL_MEMORY);
         }
     }
-    list_changes(c);
+    list_state(c);
     c->stage = STAGE_DONE;
     return COH_CALL_RUN_DONE;
 }

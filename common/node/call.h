@@ -59,7 +59,7 @@ enum {
 #define COH_CALL_TX_MAX       65536u
 /* Addresses at which something else runs than the fork has there. */
 #define COH_CALL_MOVE_MAX 64u
-/* Accounts and slots, together, that the blocks of a simulation change. */
+/* Accounts and slots, together, that the blocks of a simulation read and change. */
 #define COH_SIM_STATE_MAX 65536u
 /* Blocks of a simulation. */
 #define COH_SIM_BLOCK_MAX 256u

@@ -714,21 +714,23 @@ static void step_root(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
     }
 }
 
-static void *copy_of(void const *p, size_t cnt, size_t elem)
-{
-    void *copy = coh_calloc(cnt + 1, elem);
-    return cnt == 0 ? copy : memcpy(copy, p, cnt * elem);
-}
-
 static void post_root(coh_rpc_call_t *call, sim_t const *s)
 {
     coh_sim_state_t const *state = &s->state;
     coh_ask_t *ask               = coh_ask_new(COH_ASK_ROOT);
     ask->u.root.block            = s->base;
-    ask->u.root.account_cnt      = state->account_cnt;
-    ask->u.root.slot_cnt         = state->slot_cnt;
-    ask->u.root.accounts = copy_of(state->accounts, state->account_cnt, sizeof(*state->accounts));
-    ask->u.root.slots    = copy_of(state->slots, state->slot_cnt, sizeof(*state->slots));
+    ask->u.root.accounts = coh_calloc((size_t)state->account_cnt + 1, sizeof(*state->accounts));
+    ask->u.root.slots    = coh_calloc((size_t)state->slot_cnt + 1, sizeof(*state->slots));
+    for (uint32_t i = 0; i < state->account_cnt; i++) {
+        if (state->accounts[i].changed != 0) {
+            ask->u.root.accounts[ask->u.root.account_cnt++] = state->accounts[i];
+        }
+    }
+    for (uint32_t i = 0; i < state->slot_cnt; i++) {
+        if (state->slots[i].changed != 0) {
+            ask->u.root.slots[ask->u.root.slot_cnt++] = state->slots[i];
+        }
+    }
     coh_rpc_post(call, ask, step_root);
 }
 

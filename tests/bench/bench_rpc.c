@@ -1,7 +1,10 @@
-/* bench_rpc: native transfers through JSON-RPC, in batches, until every receipt is there. Any node will do that has the ten accounts which development tools know funded
+/* bench_rpc: native or token transfers through JSON-RPC, in batches, until every receipt is there. Any node will do that has the ten accounts which development tools know funded
    and unused: Cohort on the genesis that tests/peers/genesis.mjs prints, or another implementation.
 
-   usage: bench_rpc HOST PORT CHAIN_ID [COUNT [BATCH [CONNECTIONS]]]
+   usage: bench_rpc HOST PORT CHAIN_ID [COUNT [BATCH [CONNECTIONS [all|last [CREATION]]]]]
+
+   last: only the receipt of each batch's last transaction is asked for, which is there when all before it are, for they are of one sender. CREATION: a file with the hex
+   digits of init code that makes an ERC-20 token and gives its supply to whom creates it; then transfers are of that token.
 
    All is signed before the clock starts. Each connection has accounts of its own; it hands a batch in, waits for the answer, and goes on; behind by a few batches it asks
    for the receipts, again until all are there. Prints one line of JSON. */
@@ -47,7 +50,9 @@ typedef struct {
     uint32_t batch_cnt;
     coh_buf_t *submits;  /* one HTTP request each; owned */
     coh_buf_t *receipts; /* the same */
-    uint32_t *sizes;     /* transactions in each */
+    uint32_t *sizes;     /* transactions in each... */
+    uint32_t *waits;     /* ...and receipts asked for */
+    uint32_t awaited;    /* receipts, of all */
     uint32_t accepted;
     uint32_t succeeded;
     uint32_t polls;
@@ -108,15 +113,21 @@ static void exchange(lane_t *lane, int fd, coh_buf_t const *request)
     }
 }
 
-static void *run(void *arg)
+static int open_connection(lane_t const *lane)
 {
-    lane_t *lane            = arg;
     int fd                  = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int const one           = 1;
     struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(lane->port)};
     COH_ASSERT(inet_pton(AF_INET, lane->host, &addr.sin_addr) == 1);
     COH_ASSERT(connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    return fd;
+}
+
+static void *run(void *arg)
+{
+    lane_t *lane = arg;
+    int fd       = open_connection(lane);
     uint32_t got = 0; /* batches whose receipts are all there */
     for (uint32_t sent = 0; got < lane->batch_cnt;) {
         if (sent < lane->batch_cnt && sent - got < BEHIND) {
@@ -128,7 +139,8 @@ static void *run(void *arg)
         }
         exchange(lane, fd, &lane->receipts[got]);
         lane->polls++;
-        if (count(&lane->answer, "\"effectiveGasPrice\"") == lane->sizes[got]) {
+        if (count(&lane->answer, "\"effectiveGasPrice\"") == lane->waits[got]) {
+            lane->awaited += lane->waits[got];
             lane->succeeded += count(&lane->answer, "\"status\":\"0x1\"");
             got++;
         } else {
@@ -149,86 +161,208 @@ static void put_request(coh_buf_t *out, coh_buf_t const *body)
     coh_buf_put(out, body->p, body->n);
 }
 
-/* make_batch signs size transfers of one key, and writes both requests. */
-static void make_batch(lane_t *lane,
-                       uint32_t b,
-                       uint32_t key,
-                       uint64_t *nonce,
-                       uint32_t size,
-                       uint64_t chain_id)
+/* What is sent. */
+typedef struct {
+    uint64_t chain_id;
+    uint64_t nonces[KEY_CNT];
+    bool last_only;
+    bool has_token;
+    coh_addr_t token;
+} load_t;
+
+/* A batch's two requests, being written. */
+typedef struct {
+    coh_buf_t submit;
+    coh_buf_t receipts;
+    uint32_t cnt;
+    uint32_t wait_cnt;
+} batch_t;
+
+/* Signs tx with a key, whose next nonce it gets, and adds it. */
+static void add_tx(batch_t *b, load_t *load, coh_tx_t *tx, uint32_t key, bool waits)
 {
-    coh_buf_t secret   = COH_BUF_INIT;
-    coh_buf_t submit   = COH_BUF_INIT;
-    coh_buf_t receipts = COH_BUF_INIT;
+    coh_buf_t secret = COH_BUF_INIT;
+    coh_buf_t raw    = COH_BUF_INIT;
+    coh_hash_t hash;
     COH_ASSERT(coh_test_hex(&secret, keys[key]));
-    for (uint32_t i = 0; i < size; i++) {
-        coh_buf_t raw = COH_BUF_INIT;
-        coh_tx_t tx   = {.type         = COH_TX_LEGACY,
-                         .has_chain_id = true,
-                         .chain_id     = chain_id,
-                         .nonce        = (*nonce)++,
-                         .gas_limit    = 21000,
-                         .max_fee      = coh_u256(GAS_PRICE),
-                         .max_tip      = coh_u256(GAS_PRICE),
-                         .value        = coh_u256(1)};
-        coh_store_u64_le(tx.to.b, coh_mix64(tx.nonce * KEY_CNT + key));
-        tx.to.b[10]   = 1; /* no precompile */
-        coh_err_t err = coh_tx_sign(&tx, secret.p);
-        COH_ASSERT(err == COH_OK);
-        coh_tx_encode(&raw, &tx);
-        coh_hash_t hash;
-        coh_keccak256(&hash, raw.p, raw.n);
-        char const *sep = i == 0 ? "[" : ",";
-        coh_buf_printf(
-            &submit,
-            "%s{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"eth_sendRawTransaction\",\"params\":[",
-            sep,
-            i);
-        coh_rpc_put_data(&submit, raw.p, raw.n);
-        coh_buf_printf(&submit, "]}");
-        coh_buf_printf(&receipts,
+    tx->type         = COH_TX_LEGACY;
+    tx->has_chain_id = true;
+    tx->chain_id     = load->chain_id;
+    tx->nonce        = load->nonces[key]++;
+    tx->max_fee      = coh_u256(GAS_PRICE);
+    tx->max_tip      = tx->max_fee;
+    coh_err_t err    = coh_tx_sign(tx, secret.p);
+    COH_ASSERT(err == COH_OK);
+    coh_tx_encode(&raw, tx);
+    coh_keccak256(&hash, raw.p, raw.n);
+    coh_buf_printf(&b->submit,
+                   "%s{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"eth_sendRawTransaction\","
+                   "\"params\":[",
+                   b->cnt == 0 ? "[" : ",",
+                   b->cnt);
+    coh_rpc_put_data(&b->submit, raw.p, raw.n);
+    coh_buf_printf(&b->submit, "]}");
+    b->cnt++;
+    if (waits) {
+        coh_buf_printf(&b->receipts,
                        "%s{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"eth_getTransactionReceipt\","
                        "\"params\":[",
-                       sep,
-                       i);
-        coh_rpc_put_hash(&receipts, &hash);
-        coh_buf_printf(&receipts, "]}");
-        coh_buf_free(&raw);
+                       b->wait_cnt == 0 ? "[" : ",",
+                       b->wait_cnt);
+        coh_rpc_put_hash(&b->receipts, &hash);
+        coh_buf_printf(&b->receipts, "]}");
+        b->wait_cnt++;
     }
-    coh_buf_put_u8(&submit, ']');
-    coh_buf_put_u8(&receipts, ']');
-    put_request(&lane->submits[b], &submit);
-    put_request(&lane->receipts[b], &receipts);
-    lane->sizes[b] = size;
+    coh_buf_free(&raw);
     coh_buf_free(&secret);
-    coh_buf_free(&submit);
-    coh_buf_free(&receipts);
+}
+
+/* transfer(to, amount) of the token */
+static void set_token_transfer(coh_tx_t *tx,
+                               uint8_t data[68],
+                               load_t const *load,
+                               coh_addr_t const *to,
+                               uint64_t amount)
+{
+    static uint8_t const selector[] = {0xa9, 0x05, 0x9c, 0xbb};
+    memset(data, 0, 68);
+    memcpy(data, selector, sizeof(selector));
+    memcpy(data + 4 + 12, to->b, sizeof(to->b));
+    coh_u256_t word = coh_u256(amount);
+    coh_u256_store_be(data + 36, &word);
+    tx->to        = load->token;
+    tx->data      = coh_bytes(data, 68);
+    tx->gas_limit = 60000;
+}
+
+static void end_batch(lane_t *lane, uint32_t at, batch_t *b)
+{
+    coh_buf_put_u8(&b->submit, ']');
+    coh_buf_put_u8(&b->receipts, ']');
+    put_request(&lane->submits[at], &b->submit);
+    put_request(&lane->receipts[at], &b->receipts);
+    lane->sizes[at] = b->cnt;
+    lane->waits[at] = b->wait_cnt;
+    coh_buf_free(&b->submit);
+    coh_buf_free(&b->receipts);
+}
+
+/* make_batch signs size transfers of one key to as many new accounts, and writes both requests. */
+static void make_batch(lane_t *lane, uint32_t at, load_t *load, uint32_t key, uint32_t size)
+{
+    batch_t b = {.cnt = 0};
+    for (uint32_t i = 0; i < size; i++) {
+        coh_tx_t tx   = {.gas_limit = 21000, .value = coh_u256(1)};
+        coh_addr_t to = {{0}};
+        uint8_t data[68];
+        coh_store_u64_le(to.b, coh_mix64(load->nonces[key] * KEY_CNT + key));
+        to.b[10] = 1; /* no precompile */
+        tx.to    = to;
+        if (load->has_token) {
+            tx.value = COH_U256_ZERO;
+            set_token_transfer(&tx, data, load, &to, 1);
+        }
+        add_tx(&b, load, &tx, key, !load->last_only || i + 1 == size);
+    }
+    end_batch(lane, at, &b);
+}
+
+static lane_t new_lane(char *argv[], uint32_t batches)
+{
+    lane_t lane = {
+        .host = argv[1], .port = (uint16_t)strtoul(argv[2], NULL, 10), .batch_cnt = batches};
+    lane.submits  = coh_calloc(batches, sizeof(coh_buf_t));
+    lane.receipts = coh_calloc(batches, sizeof(coh_buf_t));
+    lane.sizes    = coh_calloc(batches, sizeof(uint32_t));
+    lane.waits    = coh_calloc(batches, sizeof(uint32_t));
+    return lane;
+}
+
+static void free_lane(lane_t *lane)
+{
+    for (uint32_t b = 0; b < lane->batch_cnt; b++) {
+        coh_buf_free(&lane->submits[b]);
+        coh_buf_free(&lane->receipts[b]);
+    }
+    free(lane->submits);
+    free(lane->receipts);
+    free(lane->sizes);
+    free(lane->waits);
+    coh_buf_free(&lane->answer);
+}
+
+/* Whose key it is. */
+static coh_addr_t address_of(uint32_t key)
+{
+    static char const *const addrs[KEY_CNT] = {"f39fd6e51aad88f6f4ce6ab8827279cfffb92266",
+                                               "70997970c51812dc3a010c7d01b50e0d17dc79c8",
+                                               "3c44cdddb6a900fa2b585dd299e03d12fa4293bc",
+                                               "90f79bf6eb2c4f870365e785982e1f101e93b906",
+                                               "15d34aaf54267db7d7c367839aaf71a00a2c6a65",
+                                               "9965507d1a55bcc2695c58ba16fb37d819b0a4dc",
+                                               "976ea74026e726554db657fa54763abd0c3a0aa9",
+                                               "14dc79964da2c08b23698b3d3cc7ca32193d9955",
+                                               "23618e81e3f5cdf7f54c3d65f7fbc0abf5b21e8f",
+                                               "a0ee7a142d267c1f36714e4a8f75612f20a79720"};
+    return coh_test_addr(addrs[key]);
+}
+
+/* Creates the token and gives each account its part. Before the clock starts. */
+static void make_token(load_t *load, char *argv[], char const *path)
+{
+    coh_buf_t code = COH_BUF_INIT;
+    coh_buf_t text = COH_BUF_INIT;
+    lane_t lane    = new_lane(argv, 1);
+    batch_t b      = {.cnt = 0};
+    coh_test_file(&text, "", path);
+    coh_buf_put_u8(&text, 0);
+    text.p[strcspn((char *)text.p, "\n")] = '\0';
+    COH_ASSERT(coh_test_hex(&code, (char *)text.p));
+    coh_addr_t owner  = address_of(0);
+    load->has_token   = true;
+    load->token       = coh_tx_created_address(&owner, load->nonces[0]);
+    coh_tx_t creation = {.is_create = true, .data = coh_buf_bytes(&code), .gas_limit = 4000000};
+    add_tx(&b, load, &creation, 0, true);
+    for (uint32_t key = 1; key < KEY_CNT; key++) {
+        coh_tx_t tx   = {.gas_limit = 60000};
+        coh_addr_t to = address_of(key);
+        uint8_t data[68];
+        set_token_transfer(&tx, data, load, &to, 1000000);
+        add_tx(&b, load, &tx, 0, true);
+    }
+    end_batch(&lane, 0, &b);
+    (void)run(&lane);
+    COH_ASSERT(lane.succeeded == KEY_CNT); /* the creation and nine transfers */
+    free_lane(&lane);
+    coh_buf_free(&code);
+    coh_buf_free(&text);
 }
 
 int main(int argc, char **argv)
 {
     if (argc < 4) {
-        fprintf(stderr, "usage: bench_rpc HOST PORT CHAIN_ID [COUNT [BATCH [CONNECTIONS]]]\n");
+        fprintf(stderr,
+                "usage: bench_rpc HOST PORT CHAIN_ID [COUNT [BATCH [CONNECTIONS [all|last "
+                "[CREATION]]]]]\n");
         return 2;
     }
-    uint64_t chain_id        = strtoull(argv[3], NULL, 10);
-    uint32_t wanted          = argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 40000;
-    uint32_t batch           = argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) : 200;
-    uint32_t lane_cnt        = argc > 6 ? (uint32_t)strtoul(argv[6], NULL, 10) : 5;
-    uint64_t nonces[KEY_CNT] = {0};
+    uint32_t wanted   = argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 40000;
+    uint32_t batch    = argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) : 200;
+    uint32_t lane_cnt = argc > 6 ? (uint32_t)strtoul(argv[6], NULL, 10) : 5;
+    load_t load       = {.chain_id  = strtoull(argv[3], NULL, 10),
+                         .last_only = argc > 7 && strcmp(argv[7], "last") == 0};
     COH_ASSERT(batch > 0 && lane_cnt > 0 && lane_cnt <= KEY_CNT);
+    if (argc > 8) {
+        make_token(&load, argv, argv[8]);
+    }
     uint32_t batches = COH_MAX(wanted / batch / lane_cnt, 1u);
     lane_t *lanes    = coh_calloc(lane_cnt, sizeof(*lanes));
     for (uint32_t l = 0; l < lane_cnt; l++) {
-        lanes[l] = (lane_t){
-            .host = argv[1], .port = (uint16_t)strtoul(argv[2], NULL, 10), .batch_cnt = batches};
-        lanes[l].submits  = coh_calloc(batches, sizeof(coh_buf_t));
-        lanes[l].receipts = coh_calloc(batches, sizeof(coh_buf_t));
-        lanes[l].sizes    = coh_calloc(batches, sizeof(uint32_t));
+        lanes[l] = new_lane(argv, batches);
         for (uint32_t b = 0; b < batches; b++) {
             uint32_t key =
                 l + lane_cnt * (b % (KEY_CNT / lane_cnt)); /* accounts of its own, by turns */
-            make_batch(&lanes[l], b, key, &nonces[key], batch, chain_id);
+            make_batch(&lanes[l], b, &load, key, batch);
         }
     }
     pthread_t *threads = coh_calloc(lane_cnt, sizeof(*threads));
@@ -236,39 +370,33 @@ int main(int argc, char **argv)
     for (uint32_t l = 0; l < lane_cnt; l++) {
         COH_ASSERT(pthread_create(&threads[l], NULL, run, &lanes[l]) == 0);
     }
-    uint32_t accepted  = 0;
-    uint32_t succeeded = 0;
-    uint32_t polls     = 0;
+    lane_t sum = {.polls = 0};
     for (uint32_t l = 0; l < lane_cnt; l++) {
         COH_ASSERT(pthread_join(threads[l], NULL) == 0);
-        accepted += lanes[l].accepted;
-        succeeded += lanes[l].succeeded;
-        polls += lanes[l].polls;
+        sum.accepted += lanes[l].accepted;
+        sum.succeeded += lanes[l].succeeded;
+        sum.awaited += lanes[l].awaited;
+        sum.polls += lanes[l].polls;
     }
     double seconds = (double)(coh_clock_mono_us() - start_us) / 1e6;
     uint32_t total = batches * batch * lane_cnt;
-    printf("{\"bench\":\"rpc\",\"transfers\":%u,\"batch\":%u,\"connections\":%u,\"accepted\":%u,"
-           "\"succeeded\":%u,"
-           "\"receipt_polls\":%u,\"seconds\":%.3f,\"per_s\":%.0f}\n",
+    printf("{\"bench\":\"rpc\",\"kind\":\"%s\",\"transfers\":%u,\"batch\":%u,\"connections\":%u,"
+           "\"accepted\":%u,\"receipts\":%u,\"succeeded\":%u,\"receipt_polls\":%u,"
+           "\"seconds\":%.3f,\"per_s\":%.0f}\n",
+           load.has_token ? "token" : "native",
            total,
            batch,
            lane_cnt,
-           accepted,
-           succeeded,
-           polls,
+           sum.accepted,
+           sum.awaited,
+           sum.succeeded,
+           sum.polls,
            seconds,
            total / seconds);
     for (uint32_t l = 0; l < lane_cnt; l++) {
-        for (uint32_t b = 0; b < batches; b++) {
-            coh_buf_free(&lanes[l].submits[b]);
-            coh_buf_free(&lanes[l].receipts[b]);
-        }
-        free(lanes[l].submits);
-        free(lanes[l].receipts);
-        free(lanes[l].sizes);
-        coh_buf_free(&lanes[l].answer);
+        free_lane(&lanes[l]);
     }
     free(threads);
     free(lanes);
-    return accepted == total && succeeded == total ? 0 : 1;
+    return sum.accepted == total && sum.succeeded == sum.awaited ? 0 : 1;
 }

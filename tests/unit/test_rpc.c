@@ -621,7 +621,7 @@ static void rpc_simulates(void **state)
                                        .gas_used = 25000,
                                        .gas_max  = 25000,
                                        .output   = coh_bytes(reason, 5)}};
-    coh_rec_sim_account_t account  = {.nonce = 8};
+    coh_rec_sim_account_t account  = {.nonce = 8, .changed = 1};
     w.call_result                  = (coh_msg_call_result_t){.results  = {.v = results, .cnt = 2},
                                                              .accounts = {.v = &account, .cnt = 1}};
     /* Two empty blocks before the one with calls; nobody is asked for those. */
