@@ -1424,6 +1424,9 @@ void sim_history_run(sim_history_result_t *out,
     coh_rng_seed(&h->move_rng, params->seed ^ UINT64_C(0x6d6f766573));
     if (s->sim.shard_cnt > 1 && coh_rng_percent(&h->move_rng, 50)) {
         s->move_permille = (uint32_t)coh_rng_below(&h->move_rng, 200);
+        if (coh_rng_percent(&h->move_rng, 30)) { /* an account or two */
+            s->config.placement_round_bytes = 120;
+        }
     }
     if (params->verbose) {
         print_scenario(s);
