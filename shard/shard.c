@@ -1878,7 +1878,9 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     s->flush   = coh_flush_new(s->mv, s->codes, env);
     s->queries = coh_queries_new(s->mv, s->past, s->codes, env);
     s->reads   = coh_reads_new(s->mv, s->past, s->codes, env, TAG_READS);
-    s->usage   = strcmp(config->placement_policy, "affinity") == 0 ? coh_usage_new() : NULL;
+    s->usage   = strcmp(config->placement_policy, "affinity") == 0
+                     ? coh_usage_new(coh_mix64(seed + 2))
+                     : NULL;
     s->moves =
         coh_moves_new(env, kv, &s->directory, s->past, config->placement_round_bytes, TAG_MOVE);
     s->tries = coh_tries_new(kv,

@@ -263,12 +263,15 @@ static void draw_scenario(scenario_t *s,
     draw_genesis(s, rng, gen);
 }
 
-/* In some histories accounts live apart from their buckets: existing ones, such that come to be, the coinbase. */
+/* In some histories accounts live apart from their buckets: existing ones, such that come to be, the coinbase; in some, placement learns. */
 static void draw_pins(scenario_t *s, uint64_t seed, coh_txgen_t *gen)
 {
     coh_rng_t rng; /* its own: all else is drawn as without */
     coh_rng_seed(&rng, seed ^ UINT64_C(0x70696e73));
     if (s->sim.shard_cnt == 1 || coh_rng_percent(&rng, 60)) {
+        if (coh_rng_percent(&rng, 25)) {
+            set_option(&s->config, "placement-policy", "affinity");
+        }
         return;
     }
     uint32_t cnt      = s->account_cnt + FRESH_KEY_CNT;
