@@ -51,6 +51,7 @@ struct coh_affinity {
     uint8_t *has_reported; /* by shard */
     uint32_t reported_cnt;
     uint64_t tx_cnt, across_cnt;
+    size_t plan_max; /* accounts in the next plan */
     bool has_moved;
     coh_affinity_figures_t figures;
 };
@@ -59,6 +60,7 @@ coh_affinity_t *coh_affinity_new(uint32_t shard_cnt)
 {
     coh_affinity_t *af = coh_calloc(1, sizeof(*af));
     af->shard_cnt      = shard_cnt;
+    af->plan_max       = COH_AFFINITY_PLAN_MAX;
     af->has_reported   = coh_calloc(shard_cnt, 1);
     return af;
 }
@@ -327,8 +329,7 @@ static size_t assign(coh_affinity_t *af,
         uint32_t to = choose(parts, used, af->shard_cnt, groups[g].load, full);
         for (uint32_t i = first[g]; i != 0; i = linked[i - 1]) {
             node_t const *n = &af->nodes[i - 1];
-            bool moves =
-                n->shard != to && n->moves < COH_AFFINITY_MOVES_MAX && cnt < COH_AFFINITY_PLAN_MAX;
+            bool moves = n->shard != to && n->moves < COH_AFFINITY_MOVES_MAX && cnt < af->plan_max;
             used[moves ? to : n->shard] += n->load;
             if (moves) {
                 out[cnt++] =
@@ -409,6 +410,7 @@ size_t coh_affinity_plan(coh_affinity_t *af, coh_directory_t const *dir, coh_ove
 void coh_affinity_moved(coh_affinity_t *af, coh_rec_move_account_t const *moves, size_t cnt)
 {
     af->has_moved = true;
+    af->plan_max  = COH_MIN(2 * af->plan_max, (size_t)COH_AFFINITY_PLAN_MAX);
     for (size_t i = 0; i < cnt; i++) {
         node_t *n = find_node(af, &moves[i].addr);
         if (n != NULL && n->moves != NEVER) {
@@ -418,10 +420,11 @@ void coh_affinity_moved(coh_affinity_t *af, coh_rec_move_account_t const *moves,
     }
 }
 
-void coh_affinity_never(coh_affinity_t *af, coh_addr_t const *addr)
+void coh_affinity_too_big(coh_affinity_t *af, size_t cnt, coh_addr_t const *at)
 {
-    node_t *n = find_node(af, addr);
-    if (n != NULL) {
+    af->plan_max = COH_MAX(cnt / 2, (size_t)1);
+    node_t *n    = find_node(af, at);
+    if (n != NULL && cnt == 1) {
         n->moves = NEVER;
     }
 }

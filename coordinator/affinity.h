@@ -34,9 +34,10 @@ bool coh_affinity_report(coh_affinity_t *af, uint32_t shard, coh_msg_usage_t con
 /* coh_affinity_plan fills out with up to COH_AFFINITY_PLAN_MAX accounts and the shards where they should be, and returns their number. */
 size_t coh_affinity_plan(coh_affinity_t *af, coh_directory_t const *dir, coh_override_t *out);
 
-/* coh_affinity_moved: these have moved. coh_affinity_never: this account is not to be moved any more. */
+/* coh_affinity_moved: these have moved. coh_affinity_too_big: a plan of cnt accounts was more than a shard gives away at once, which it found at this one: the next plan has half of them; alone, the
+   account does not move any more. */
 void coh_affinity_moved(coh_affinity_t *af, coh_rec_move_account_t const *moves, size_t cnt);
-void coh_affinity_never(coh_affinity_t *af, coh_addr_t const *addr);
+void coh_affinity_too_big(coh_affinity_t *af, size_t cnt, coh_addr_t const *at);
 
 /* Share of transactions that used several shards: in the last window, and in the one before the first plan that moved something (or the last, as long as there was none); in thousandths. */
 typedef struct {

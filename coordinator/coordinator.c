@@ -956,7 +956,7 @@ static void on_move_vote(coh_coordinator_t *c, uint32_t shard, coh_msg_move_vote
     } else if (all) {
         coh_metric_add(c->metrics, COH_M_placement_round_refused, 1);
         if (c->affinity != NULL && c->moves.word == COH_MOVE_TOO_BIG) {
-            coh_affinity_never(c->affinity, &c->moves.about);
+            coh_affinity_too_big(c->affinity, c->moves.cnt, &c->moves.about);
         }
         end_move(c);
     }

@@ -63,6 +63,7 @@ struct coh_moves {
     coh_past_t *past;
     coh_wire_reader_t *reader;
     uint32_t tag;
+    size_t round_bytes;
     state_t state;
     uint64_t round;
     uint64_t epoch;
@@ -95,6 +96,7 @@ coh_moves_t *coh_moves_new(coh_env_t *env,
                            coh_kv_t *kv,
                            coh_directory_t *dir,
                            coh_past_t *past,
+                           size_t round_bytes,
                            uint32_t tag)
 {
     coh_moves_t *m = coh_calloc(1, sizeof(*m));
@@ -102,6 +104,7 @@ coh_moves_t *coh_moves_new(coh_env_t *env,
     m->kv          = kv;
     m->dir         = dir;
     m->past        = past;
+    m->round_bytes = round_bytes;
     m->tag         = tag;
     m->reader      = coh_wire_reader_new();
     m->streams     = coh_calloc(env->rank_cnt, sizeof(*m->streams));
@@ -451,7 +454,7 @@ static void make_piece(coh_moves_t *m)
             piece.err    = piece.err == COH_OK ? rc : piece.err;
         }
         m->out_bytes += piece.bytes.n + piece.cnt * COH_STORE_KEY_MAX - was;
-        if (m->out_bytes > COH_MOVES_BYTES_MAX) {
+        if (m->out_bytes > m->round_bytes) {
             m->too_big = true;
             break;
         }

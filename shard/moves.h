@@ -12,7 +12,7 @@
    The tries stay where they are (guests.h). What was given away stays readable until no read is under way, for calls and queries that were sent before the switch; then it goes from memory and from the
    flat tables, and until then the shard takes part in no other round (it answers that it is busy). State of blocks before the move is not remembered of a moved account: whoever asks is told so (past.h).
 
-   Bounded: a piece is at most about COH_MOVES_PIECE octets, a round COH_MOVES_BYTES_MAX for each old shard; one that would take more refuses, naming the account.
+   Bounded: a piece is at most about COH_MOVES_PIECE octets, a round placement-round-bytes for each old shard; one that would take more refuses, naming the account at which it came to that.
 
    Threads: coh_moves_work from any worker, everything else from the communication thread. */
 #ifndef COH_MOVES_H
@@ -26,18 +26,18 @@
 #include "shard/past.h"
 #include "shard/store.h"
 
-#define COH_MOVES_PIECE     ((size_t)256 << 10)
-#define COH_MOVES_BYTES_MAX ((size_t)64 << 20)
+#define COH_MOVES_PIECE ((size_t)256 << 10)
 /* Accounts in one round. */
 #define COH_MOVES_MAX 65536u
 
 typedef struct coh_moves coh_moves_t;
 
-/* All borrowed. dir: changed by a committed round. tag: of disk requests. */
+/* All borrowed. dir: changed by a committed round. round_bytes: see above. tag: of disk requests. */
 coh_moves_t *coh_moves_new(coh_env_t *env,
                            coh_kv_t *kv,
                            coh_directory_t *dir,
                            coh_past_t *past,
+                           size_t round_bytes,
                            uint32_t tag);
 void coh_moves_free(coh_moves_t *m);
 

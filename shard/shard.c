@@ -2059,17 +2059,20 @@ coh_err_t coh_shard_new(coh_shard_t **out,
     s->flush   = coh_flush_new(s->mv, s->codes, env);
     s->queries = coh_queries_new(s->mv, s->past, s->codes, env);
     s->reads   = coh_reads_new(s->mv, s->past, s->codes, env, TAG_READS);
-    s->usage   = strcmp(config->placement_policy, "affinity") == 0 ? coh_usage_new() : NULL;
-    s->moves   = coh_moves_new(env, kv, &s->directory, s->past, TAG_MOVE);
-    s->tries   = coh_tries_new(kv,
+    s->usage   = strcmp(config->placement_policy, "affinity") == 0
+                     ? coh_usage_new(coh_mix64(seed + 2))
+                     : NULL;
+    s->moves =
+        coh_moves_new(env, kv, &s->directory, s->past, config->placement_round_bytes, TAG_MOVE);
+    s->tries = coh_tries_new(kv,
                              env,
                              &(coh_tries_limits_t){.cache_bytes    = config->state_trie_cache_bytes,
-                                                     .history_blocks = config->state_history_blocks,
-                                                     .history_bytes  = config->state_history_bytes,
-                                                     .root_every     = config->block_root_every},
+                                                   .history_blocks = config->state_history_blocks,
+                                                   .history_bytes  = config->state_history_bytes,
+                                                   .root_every     = config->block_root_every},
                              coh_mix64(seed));
-    s->calls   = coh_callq_new(config, env, &s->directory, s->past, s->reads, coh_mix64(seed + 1));
-    s->turns   = aligned_alloc(COH_CACHE_LINE, worker_cnt * sizeof(*s->turns));
+    s->calls = coh_callq_new(config, env, &s->directory, s->past, s->reads, coh_mix64(seed + 1));
+    s->turns = aligned_alloc(COH_CACHE_LINE, worker_cnt * sizeof(*s->turns));
     COH_ASSERT(s->turns != NULL);
     memset(s->turns, 0, worker_cnt * sizeof(*s->turns));
     s->recoverq = coh_recoverq_new(config->client_inflight_tx_max, env->metrics, recovered_one, s);

@@ -25,10 +25,10 @@ struct coh_usage {
     uint64_t across_cnt;
 };
 
-coh_usage_t *coh_usage_new(void)
+coh_usage_t *coh_usage_new(uint64_t seed)
 {
     coh_usage_t *u = coh_calloc(1, sizeof(*u));
-    u->seed        = coh_mix64((uintptr_t)u);
+    u->seed        = seed;
     return u;
 }
 

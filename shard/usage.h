@@ -19,7 +19,8 @@
 
 typedef struct coh_usage coh_usage_t;
 
-coh_usage_t *coh_usage_new(void);
+/* seed: of the hashes, as of coh_mvstore_new. */
+coh_usage_t *coh_usage_new(uint64_t seed);
 void coh_usage_free(coh_usage_t *u);
 
 /* coh_usage_add takes in the block that ex has executed. */

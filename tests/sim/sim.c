@@ -92,6 +92,7 @@ static void add_counts(sim_counts_t *to, sim_counts_t const *from)
     to->waves += from->waves;
     to->pieces += from->pieces;
     to->moves += from->moves;
+    to->stays += from->stays;
     to->aborts += from->aborts;
     to->loads += from->loads;
     to->errors += from->errors;
@@ -255,13 +256,15 @@ int main(int argc, char **argv)
            totals.left_out,
            totals.events);
     printf("sim: %" PRIu64 " READ, %" PRIu64 " RETRACT, %" PRIu64 " WAVE, %" PRIu64
-           " MIGRATE, %" PRIu64 " MOVE_END, %" PRIu64 " ABORT, %" PRIu64 " disk reads, %" PRIu64
-           " disk errors, %" PRIu64 " writes lost in crashes, %" PRIu64 " backups\n",
+           " MIGRATE, %" PRIu64 " MOVE_END, %" PRIu64 " of refused moves, %" PRIu64
+           " ABORT, %" PRIu64 " disk reads, %" PRIu64 " disk errors, %" PRIu64
+           " writes lost in crashes, %" PRIu64 " backups\n",
            totals.counts.reads,
            totals.counts.retracts,
            totals.counts.waves,
            totals.counts.pieces,
            totals.counts.moves,
+           totals.counts.stays,
            totals.counts.aborts,
            totals.counts.loads,
            totals.counts.errors,

@@ -409,6 +409,7 @@ static bool look_at_frame(sim_t *sim, coh_bytes_t frame)
             sim->counts.waves += msg.id == COH_MSG_WAVE;
             sim->counts.pieces += msg.id == COH_MSG_MIGRATE;
             sim->counts.moves += msg.id == COH_MSG_MOVE_END && msg.u.move_end.committed != 0;
+            sim->counts.stays += msg.id == COH_MSG_MOVE_END && msg.u.move_end.committed == 0;
             sim->counts.aborts += msg.id == COH_MSG_ABORT;
             if (sim->trace != NULL) {
                 coh_wire_print(&sim->line, &msg);
@@ -988,6 +989,7 @@ void sim_add_counts(sim_t const *sim, sim_counts_t *counts)
     counts->waves += sim->counts.waves;
     counts->pieces += sim->counts.pieces;
     counts->moves += sim->counts.moves;
+    counts->stays += sim->counts.stays;
     counts->aborts += sim->counts.aborts;
     counts->loads += sim->counts.loads;
     counts->errors += sim->counts.errors;

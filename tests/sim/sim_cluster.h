@@ -96,7 +96,8 @@ typedef struct {
     uint64_t retracts; /* RETRACT */
     uint64_t waves;    /* WAVE */
     uint64_t pieces;   /* MIGRATE */
-    uint64_t moves;    /* MOVE_END of rounds that were committed */
+    uint64_t moves;    /* MOVE_END of rounds that were committed... */
+    uint64_t stays;    /* ...or refused */
     uint64_t aborts;   /* ABORT */
     uint64_t loads;    /* reads from disk */
     uint64_t errors;   /* failed disk requests */

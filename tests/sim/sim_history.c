@@ -264,12 +264,15 @@ static void draw_scenario(scenario_t *s,
     draw_genesis(s, rng, gen);
 }
 
-/* In some histories accounts live apart from their buckets: existing ones, such that come to be, the coinbase. */
+/* In some histories accounts live apart from their buckets: existing ones, such that come to be, the coinbase; in some, placement learns. */
 static void draw_pins(scenario_t *s, uint64_t seed, coh_txgen_t *gen)
 {
     coh_rng_t rng; /* its own: all else is drawn as without */
     coh_rng_seed(&rng, seed ^ UINT64_C(0x70696e73));
     if (s->sim.shard_cnt == 1 || coh_rng_percent(&rng, 60)) {
+        if (coh_rng_percent(&rng, 25)) {
+            set_option(&s->config, "placement-policy", "affinity");
+        }
         return;
     }
     uint32_t cnt      = s->account_cnt + FRESH_KEY_CNT;
@@ -1433,6 +1436,9 @@ void sim_history_run(sim_history_result_t *out,
     coh_rng_seed(&h->move_rng, params->seed ^ UINT64_C(0x6d6f766573));
     if (s->sim.shard_cnt > 1 && coh_rng_percent(&h->move_rng, 50)) {
         s->move_permille = (uint32_t)coh_rng_below(&h->move_rng, 200);
+        if (coh_rng_percent(&h->move_rng, 30)) { /* an account or two */
+            s->config.placement_round_bytes = 120;
+        }
     }
     if (params->verbose) {
         print_scenario(s);

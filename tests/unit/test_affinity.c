@@ -134,7 +134,7 @@ static void affinity_leaves_in_peace_who_must_not_move(void **state)
     coh_addr_t never    = member(5, 2);
     (void)report_groups(af, 900, false);
     (void)coh_affinity_plan(af, &dir, plan); /* not carried out */
-    coh_affinity_never(af, &never);
+    coh_affinity_too_big(af, 1, &never);
     for (uint32_t round = 0; round < 10; round++) {
         (void)report_groups(af, 900, true);
         size_t cnt = coh_affinity_plan(af, &dir, plan);
@@ -197,11 +197,44 @@ static int set_up(void **state)
     return 0;
 }
 
+static void affinity_plans_less_when_it_was_too_much(void **state)
+{
+    (void)state;
+    coh_directory_t dir = even_directory();
+    coh_affinity_t *af  = coh_affinity_new(SHARDS);
+    coh_addr_t at       = member(0, 0);
+    (void)report_groups(af, 900, false);
+    size_t cnt = coh_affinity_plan(af, &dir, plan);
+    size_t all = cnt;
+    coh_affinity_too_big(af, cnt, &at);
+    (void)report_groups(af, 900, false);
+    cnt = coh_affinity_plan(af, &dir, plan);
+    assert_int_equal(cnt, all / 2);
+    coh_affinity_too_big(af, cnt, &at);
+    (void)report_groups(af, 900, false);
+    cnt = coh_affinity_plan(af, &dir, plan);
+    assert_int_equal(cnt, all / 4);
+    /* What goes through makes it bolder; in the end all are together. */
+    size_t sum = 0;
+    for (uint32_t window = 0; cnt != 0; window++) {
+        assert_true(window < 5);
+        sum += cnt;
+        carry_out(af, &dir, cnt);
+        (void)report_groups(af, 900, false);
+        cnt = coh_affinity_plan(af, &dir, plan);
+    }
+    assert_in_range(sum, all, all + all / 4);
+    check_groups(&dir);
+    coh_affinity_free(af);
+    coh_directory_free(&dir);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
         cmocka_unit_test_setup(affinity_brings_groups_together_and_lets_them_be, set_up),
         cmocka_unit_test_setup(affinity_leaves_in_peace_who_must_not_move, set_up),
+        cmocka_unit_test_setup(affinity_plans_less_when_it_was_too_much, set_up),
         cmocka_unit_test_setup(affinity_is_bounded_and_takes_any_report, set_up),
     };
     return cmocka_run_group_tests_name("affinity", tests, NULL, NULL);
