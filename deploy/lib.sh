@@ -58,3 +58,17 @@ stop_cluster() {
 cohort_of() {
     echo "build/$1/bin/cohort"
 }
+
+# npm_install HERE DEPS [OPTION...]: installs what HERE/package-lock.json names, in exactly these versions, into DEPS, unless it is there.
+npm_install() {
+    local here=$1 deps=$2
+    shift 2
+    mkdir -p "$deps"
+    cmp -s "$here/package-lock.json" "$deps/installed.json" && return 0
+    cp "$here/package.json" "$here/package-lock.json" "$deps/"
+    if ! (cd "$deps" && npm ci --ignore-scripts --no-audit --no-fund "$@") >"$deps/npm.log" 2>&1; then
+        tail -n 20 "$deps/npm.log" >&2
+        die "cannot install what $here/package-lock.json names"
+    fi
+    cp "$here/package-lock.json" "$deps/installed.json"
+}

@@ -68,7 +68,7 @@ fi
 if [ -n "$peers" ]; then
     [ -x build/release/bin/cohort ] || build_preset release
     tests/peers/run.sh release || failed=1
-    tests/peers/page/run.sh build/release || failed=1
+    tests/peers/page/run.sh release || failed=1
     tests/peers/hardhat.sh release || failed=1
 fi
 

@@ -14,16 +14,8 @@ for tool in node npm mpirun; do
     command -v $tool >/dev/null || die "needs $tool"
 done
 here=tests/peers/hardhat deps=build/deps/hardhat
-mkdir -p $deps
-if ! cmp -s $here/package-lock.json $deps/installed.json; then
-    cp $here/package.json $here/package-lock.json $deps/
-    # Two of Hardhat's own packages name each other's earlier versions as peers.
-    if ! (cd $deps && npm ci --ignore-scripts --legacy-peer-deps --no-audit --no-fund) >$deps/npm.log 2>&1; then
-        tail -n 20 $deps/npm.log >&2
-        die "cannot install Hardhat"
-    fi
-    cp $here/package-lock.json $deps/installed.json
-fi
+# Two of Hardhat's own packages name each other's earlier versions as peers.
+npm_install $here $deps --legacy-peer-deps
 
 work=$(mktemp -d)
 job=''

@@ -14,15 +14,7 @@ for tool in node npm mpirun; do
     command -v $tool >/dev/null || die "needs $tool"
 done
 here=tests/peers deps=build/deps/clients
-mkdir -p $deps
-if ! cmp -s $here/package-lock.json $deps/installed.json; then
-    cp $here/package.json $here/package-lock.json $deps/
-    if ! (cd $deps && npm ci --ignore-scripts --no-audit --no-fund) >$deps/npm.log 2>&1; then
-        tail -n 20 $deps/npm.log >&2
-        die "cannot install the clients"
-    fi
-    cp $here/package-lock.json $deps/installed.json
-fi
+npm_install $here $deps
 
 work=$(mktemp -d)
 job=''

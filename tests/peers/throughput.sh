@@ -17,12 +17,7 @@ done
 bench=build/$preset/tests/bench_rpc
 [ -x "$bench" ] || die "build bench_rpc first (cmake --build build/$preset --target bench_rpc)"
 here=tests/peers/throughput deps=build/deps/throughput
-mkdir -p $deps
-if ! cmp -s $here/package-lock.json $deps/installed.json; then
-    cp $here/package.json $here/package-lock.json $deps/
-    (cd $deps && npm ci --ignore-scripts --no-audit --no-fund) >$deps/npm.log 2>&1 || die "cannot install anvil: see $deps/npm.log"
-    cp $here/package-lock.json $deps/installed.json
-fi
+npm_install $here $deps
 anvil=$(echo $deps/node_modules/@foundry-rs/anvil-*/bin/anvil)
 
 work=$(mktemp -d)
