@@ -39,8 +39,8 @@
 #define COH_MPT_KEY_MAX (COH_MPT_ID_MAX + 33u)
 /* Smallest bound of a page: two pairs of the longest value fit, so that an inner page always has two pairs at least. */
 #define COH_MPT_PAGE_MIN (2 * (33 + COH_NODE_VALUE_MAX))
-/* At a million accounts, 2048 writes 1.4 times as much as this, and 8192 does not do better (tests/bench/bench_trie.c). */
-#define COH_MPT_PAGE_DEFAULT 4096u
+/* At a million accounts, 1024 writes 1.4 times as much as this; 4096 does not do better, and hashes more than twice as much at 300,000 (tests/bench/bench_trie.c). */
+#define COH_MPT_PAGE_DEFAULT 2048u
 
 /* Which trie. */
 typedef struct {
@@ -130,7 +130,7 @@ coh_mpt_fault_t const *coh_mpt_fault(coh_mpt_t const *mpt);
    fails, the tries are lost to this process.
 
    How often a page is written for how many changes decides what a change costs on disk: let rounds through all tries follow from the number of changes, not of
-   blocks. A round for each 500,000 changes in a million accounts writes 0.8 to 0.9 KB for each, compaction included; one for 10,000 writes 9.5 KB. */
+   blocks. A round for each 500,000 changes in a million accounts writes 0.3 KB for each, compaction included; one for 10,000 writes 3 KB. */
 void coh_mpt_flush(coh_mpt_t *mpt, coh_kv_batch_t *batch, size_t bytes_max, bool puts_only);
 void coh_mpt_flush_done(coh_mpt_t *mpt);
 
