@@ -1201,6 +1201,19 @@ static void simulation_of_blocks(void **state)
     assert_true(coh_bytes_eq(q->results.v[1].output, coh_bytes(hash.b, sizeof(hash.b))));
     assert_int_equal(sim_account(q, 0xd0)->balance.w[0], 15);
     assert_int_equal(q->codes.cnt, 2);
+    /* One that has nothing to do with it keeps all of it. */
+    sim_tx_t idle                     = {.to = 0x5001};
+    next.override_cnt                 = 0;
+    coh_call_t *e                     = new_simulation(&next, 53, 0, &idle, 1, q, (coh_bytes_t){0});
+    coh_msg_call_result_t const *last = serve(&next, e);
+    assert_int_equal(last->err, COH_CALL_OK);
+    assert_int_equal(last->storage.cnt, 1);
+    assert_int_equal(last->storage.v[0].value.w[0], 3);
+    assert_int_equal(last->storage.v[0].changed, 1);
+    assert_int_equal(sim_account(last, 0xd0)->balance.w[0], 15);
+    assert_int_equal(sim_account(last, 0xd0)->changed, 1);
+    assert_int_equal(sim_account(last, 0xb0)->changed, 0); /* it reverted: only read */
+    coh_call_free(e);
     coh_call_free(d);
     coh_call_free(c);
     coh_buf_free(&next.raw);
