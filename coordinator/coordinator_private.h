@@ -152,7 +152,7 @@ struct coh_coordinator {
 
     coh_co_moves_t moves;
     coh_affinity_t *affinity; /* NULL: placement does not learn */
-    coh_settle_t settle; /* of the executing block */
+    coh_settle_t settle;      /* of the executing block */
     coh_commit_t commit;
     coh_flight_t flights[COH_COMMIT_WINDOW]; /* by number modulo the window */
     uint64_t *last_redo;                     /* by shard */

@@ -147,10 +147,11 @@ coh_err_t coh_placement_initial(coh_directory_t *out,
     } else if (strncmp(policy, PINNED, strlen(PINNED)) == 0) {
         COH_TRY(by_file(&dir, policy + strlen(PINNED), err_text));
     } else {
-        coh_buf_printf(err_text,
-                       "placement policy \"%s\": neither hash, affinity, pinned:FILE, nor random:SEED with a "
-                       "number as SEED",
-                       policy);
+        coh_buf_printf(
+            err_text,
+            "placement policy \"%s\": neither hash, affinity, pinned:FILE, nor random:SEED with a "
+            "number as SEED",
+            policy);
         return COH_EINVAL;
     }
     *out = dir;
