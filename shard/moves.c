@@ -238,6 +238,9 @@ static void note_generation(coh_kv_batch_t *batch, note_t const *note)
 
 coh_err_t coh_moves_scan(coh_moves_t *m) { return read_notes(m->kv, &m->found, &m->found_epoch); }
 
+/* Whether an account is not, or no longer, here, now that the round is settled. */
+static bool is_left(note_t const *note, bool is_committed) { return note->is_in != is_committed; }
+
 void coh_moves_recover(coh_moves_t *m, coh_kv_batch_t *batch)
 {
     if (m->found.cnt == 0) {
@@ -246,7 +249,7 @@ void coh_moves_recover(coh_moves_t *m, coh_kv_batch_t *batch)
     bool is_committed = m->found_epoch <= m->dir->epoch;
     for (size_t i = 0; i < m->found.cnt; i++) {
         note_t const *note = &m->found.v[i];
-        if (note->is_in != is_committed) {
+        if (is_left(note, is_committed)) {
             delete_account(batch, &note->addr);
         }
         if (!note->is_in && is_committed) {
@@ -263,15 +266,20 @@ void coh_moves_recover(coh_moves_t *m, coh_kv_batch_t *batch)
     free_notes(&m->found);
 }
 
-coh_err_t coh_moves_left(coh_kv_t *kv, coh_addr_t **addrs, size_t *cnt)
+coh_err_t coh_moves_left(coh_kv_t *kv, uint64_t epoch, coh_addr_t **addrs, size_t *cnt)
 {
     notes_t notes;
-    uint64_t epoch;
-    COH_TRY(read_notes(kv, &notes, &epoch));
+    uint64_t found_epoch = 0;
+    COH_TRY(read_notes(kv, &notes, &found_epoch));
+    if (notes.cnt != 0) {
+        qsort(notes.v, notes.cnt, sizeof(*notes.v), by_address);
+    }
     *addrs = coh_calloc(notes.cnt + 1, sizeof(**addrs));
-    *cnt   = notes.cnt;
+    *cnt   = 0;
     for (size_t i = 0; i < notes.cnt; i++) {
-        (*addrs)[i] = notes.v[i].addr;
+        if (is_left(&notes.v[i], found_epoch <= epoch)) {
+            (*addrs)[(*cnt)++] = notes.v[i].addr;
+        }
     }
     free_notes(&notes);
     return COH_OK;

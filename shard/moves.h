@@ -75,8 +75,8 @@ coh_err_t coh_moves_err(coh_moves_t const *m);
 /* A request came back; its error is the caller's to look at: after one the shard cannot go on. */
 void coh_moves_on_disk(coh_moves_t *m, coh_disk_req_t const *req);
 
-/* coh_moves_left lists the accounts of a store that are at two shards for now, because a round was not settled there: for whoever looks at a store at rest. *addrs: the
-   caller's, free(). COH_OK; COH_ECORRUPT, COH_EIO */
-coh_err_t coh_moves_left(coh_kv_t *kv, coh_addr_t **addrs, size_t *cnt);
+/* coh_moves_left lists the accounts whose flat tables in a store at rest are not to be looked at, because the next start deletes them: of a round that was not settled there, and which the directory of
+   epoch has, those given away, else those taken. *addrs: ascending; the caller's, free(). COH_OK; COH_ECORRUPT, COH_EIO */
+coh_err_t coh_moves_left(coh_kv_t *kv, uint64_t epoch, coh_addr_t **addrs, size_t *cnt);
 
 #endif

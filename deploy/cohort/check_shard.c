@@ -206,7 +206,7 @@ void coh_check_shard(coh_check_shard_t *out,
     } else if (!out->fresh) {
         (void)coh_check_finding(findings, "the mark (META node/shard): %s", coh_err_str(rc));
     }
-    coh_err_t moving = coh_moves_left(kv, &w.moving, &w.moving_cnt);
+    coh_err_t moving = coh_moves_left(kv, chain->dir.epoch, &w.moving, &w.moving_cnt);
     if (moving != COH_OK) {
         (void)coh_check_finding(
             findings, "the note of accounts that move (META node/move): %s", coh_err_str(moving));

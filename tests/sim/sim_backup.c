@@ -9,6 +9,7 @@
 #include "common/codec/block.h"
 #include "common/trie/roots.h"
 #include "coordinator/decision_log.h"
+#include "shard/moves.h"
 #include "shard/recovery.h"
 #include "shard/store.h"
 #include "shard/trie_update.h"
@@ -22,8 +23,18 @@ typedef struct {
     uint64_t root_every;
     uint32_t shard_cnt;
     uint64_t *last_redo; /* owned */
+    coh_directory_t dir; /* owned */
     bool is_damaged;
 } head_t;
+
+static bool visit_directory(void *arg, coh_bytes_t key, coh_bytes_t value)
+{
+    head_t *head = arg;
+    head->is_damaged =
+        key.n != 8 ||
+        coh_directory_decode(&head->dir, coh_load_u64_be(key.p), head->shard_cnt, value) != COH_OK;
+    return false;
+}
 
 static bool visit_head(void *arg, coh_bytes_t key, coh_bytes_t value)
 {
@@ -80,13 +91,39 @@ static coh_err_t lay_over_tries(coh_roots_t *roots,
     return err;
 }
 
-static coh_err_t lay_over_flat(coh_kv_t *kv, coh_mv_item_t const *items, size_t cnt)
+/* Leaves those items that belong into the tries of a shard. */
+static size_t keep_of_tries(head_t const *head, uint32_t shard, coh_mv_item_t *items, size_t cnt)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < cnt; i++) {
+        uint32_t bucket = coh_directory_bucket(&items[i].key.addr);
+        if (coh_directory_shard(&head->dir, bucket) == shard) {
+            items[kept++] = items[i];
+        }
+    }
+    return kept;
+}
+
+/* Brings flat tables up to the head, without what a round of moves has left. */
+static coh_err_t lay_over_flat(head_t const *head,
+                               coh_kv_t *kv,
+                               coh_mv_item_t const *items,
+                               size_t cnt)
 {
     coh_kv_batch_t batch;
+    coh_addr_t *left;
+    size_t left_cnt;
+    COH_TRY(coh_moves_left(kv, head->dir.epoch, &left, &left_cnt));
     coh_kv_batch_init(&batch);
     for (size_t i = 0; i < cnt; i++) {
-        coh_store_put_value(&batch, &items[i].key, &items[i].value);
+        if (!items[i].is_guest) {
+            coh_store_put_value(&batch, &items[i].key, &items[i].value);
+        }
     }
+    for (size_t i = 0; i < left_cnt; i++) { /* nobody looks for slots without their account */
+        coh_kv_batch_delete(&batch, COH_KV_ACCOUNTS, coh_bytes(left[i].b, sizeof(left[i].b)));
+    }
+    free(left);
     coh_err_t err = kv->ops->write(kv, &batch, true);
     coh_kv_batch_free(&batch);
     return err;
@@ -121,10 +158,11 @@ static bool check_shard(head_t const *head,
     coh_err_t err =
         coh_recovery_collect(kv, found.mark.flushed, head->number, &items, &cnt, &codes);
     if (err == COH_OK) {
-        err = lay_over_tries(roots, kv, head->number, items, cnt);
+        err = lay_over_flat(head, kv, items, cnt);
     }
     if (err == COH_OK) {
-        err = lay_over_flat(kv, items, cnt);
+        cnt = keep_of_tries(head, shard, items, cnt);
+        err = lay_over_tries(roots, kv, head->number, items, cnt);
     }
     if (err != COH_OK) {
         coh_buf_printf(why, "shard %u: %s", shard, coh_err_str(err));
@@ -174,6 +212,13 @@ static bool check_manifest(head_t const *head, coh_bytes_t manifest, coh_buf_t *
     return ok;
 }
 
+static bool read_directory(head_t *head, coh_kv_t *kv)
+{
+    return kv->ops->iterate(
+               kv, COH_KV_DIRECTORY, coh_bytes(NULL, 0), true, visit_directory, head) == COH_OK &&
+           !head->is_damaged && head->dir.shard_cnt == head->shard_cnt;
+}
+
 bool sim_backup_check(coh_kv_t *const *kvs,
                       uint32_t shard_cnt,
                       uint64_t genesis,
@@ -187,9 +232,9 @@ bool sim_backup_check(coh_kv_t *const *kvs,
                    .last_redo  = coh_calloc(shard_cnt, sizeof(*head.last_redo))};
     bool ok     = kvs[0]->ops->iterate(
                   kvs[0], COH_KV_BLOCKS, coh_bytes(NULL, 0), true, visit_head, &head) == COH_OK &&
-              !head.is_damaged;
+              !head.is_damaged && read_directory(&head, kvs[0]);
     if (!ok) {
-        coh_buf_printf(why, "the last decision record cannot be read");
+        coh_buf_printf(why, "the last decision record or the directory cannot be read");
     }
     coh_roots_t *roots = coh_roots_new();
     ok                 = ok && check_manifest(&head, manifest, why);
@@ -198,6 +243,7 @@ bool sim_backup_check(coh_kv_t *const *kvs,
     }
     ok = ok && check_roots(&head, roots, kvs + 1, why);
     coh_roots_free(roots);
+    coh_directory_free(&head.dir);
     free(head.last_redo);
     return ok;
 }
