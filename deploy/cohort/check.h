@@ -22,7 +22,7 @@ typedef struct {
     uint64_t head;  /* highest decided block */
     uint64_t block_cnt;
     uint64_t tx_cnt;
-    coh_directory_t dir; /* owned: coh_directory_free */
+    coh_directory_t dir;   /* owned: coh_directory_free */
     uint64_t *last_redo;   /* by shard; owned: free() */
     coh_hash_t state_root; /* of the head's header */
     coh_fork_t fork;       /* of the head */
@@ -48,25 +48,34 @@ void coh_check_coordinator(coh_check_chain_t *out,
                            coh_genesis_t const *genesis,
                            uint32_t rank_cnt);
 
+/* The stores of other ranks that are at hand. */
+typedef struct {
+    coh_kv_t *(*of)(void *arg,
+                    uint32_t rank); /* borrowed; NULL: it is not there or does not open */
+    void *arg;
+} coh_check_stores_t;
+
 /* coh_check_shard reads the mark, every redo record with its checksum, and every account, slot and code of the flat tables: that it decodes, that the
    account is the shard's own, that code has the hash under which it lies, and that an account's code is there; then its tries. chain not known: without what needs it.
-   In-out: roots  gets the nodes of the shard's buckets, as its flat tables have them */
+   stores: asked for the shards where accounts live whose tries are here. In-out: roots  gets the nodes of the shard's buckets, as flat tables have them */
 void coh_check_shard(coh_check_shard_t *out,
                      coh_check_findings_t *findings,
                      coh_roots_t *roots,
                      coh_kv_t *kv,
                      uint32_t rank,
                      uint32_t rank_cnt,
-                     coh_check_chain_t const *chain);
+                     coh_check_chain_t const *chain,
+                     coh_check_stores_t const *stores);
 
-/* coh_check_tries compares the tries of a shard with its flat tables, both with the redo records of blocks flushed+1..head laid over them: the node at the root of each bucket and of each
+/* coh_check_tries compares the tries of a shard with the flat tables, both with the redo records of blocks up to the head laid over them: the node at the root of each bucket and of each
    account's storage with the one that follows from the flat tables, and each account and slot with its leaf, by which all pages are read. In-out: roots  as above
    Cost: a few us for each account and slot; 100 MB, and 300 octets for each slot of the largest storage */
 void coh_check_tries(coh_check_findings_t *findings,
                      coh_roots_t *roots,
                      coh_kv_t *kv,
-                     uint64_t flushed,
-                     uint64_t head);
+                     uint32_t shard,
+                     coh_check_chain_t const *chain,
+                     coh_check_stores_t const *stores);
 
 /* What was found in a directory. */
 typedef struct {

@@ -13,16 +13,20 @@
 /* Ranks that a directory is looked through for. */
 #define RANKS_MAX 1025u
 
-/* An opened folder. */
+/* A folder. */
 typedef struct {
     coh_datadir_t *dd;
-    coh_kv_t *kv;
+    coh_kv_t *kv; /* NULL: it is not open */
     coh_genesis_t genesis;
+    bool is_tried;
+    coh_buf_t why; /* it does not open */
 } folder_t;
 
 typedef struct {
     coh_check_dir_t *out;
     coh_buf_t *text;
+    char const *dir;
+    folder_t *folders; /* by rank */
     coh_check_chain_t chain;
     coh_roots_t *roots;
     uint32_t fresh_cnt;
@@ -37,17 +41,45 @@ static void close_folder(folder_t *f)
     if (f->dd != NULL) {
         coh_datadir_close(f->dd);
     }
+    coh_buf_free(&f->why);
+    *f = (folder_t){0};
 }
 
-static coh_err_t open_folder(folder_t *f, char const *dir, uint32_t rank, coh_buf_t *err_text)
+/* Opens a folder, if it is not open already. */
+static bool open_folder(dir_t *d, uint32_t rank)
 {
-    *f = (folder_t){0};
-    COH_TRY(coh_datadir_open(&f->dd, dir, rank, 0, err_text));
-    coh_err_t rc = coh_genesis_load(&f->genesis, coh_datadir_genesis_path(f->dd), err_text);
-    if (rc == COH_OK) {
-        rc = coh_datadir_open_kv(f->dd, &f->kv, &f->genesis, CACHE_BYTES, err_text);
+    folder_t *f = &d->folders[rank];
+    if (f->is_tried) {
+        return f->kv != NULL;
     }
-    return rc;
+    f->is_tried  = true;
+    coh_err_t rc = coh_datadir_open(&f->dd, d->dir, rank, 0, &f->why);
+    if (rc == COH_OK) {
+        rc = coh_genesis_load(&f->genesis, coh_datadir_genesis_path(f->dd), &f->why);
+    }
+    if (rc == COH_OK) {
+        rc = coh_datadir_open_kv(f->dd, &f->kv, &f->genesis, CACHE_BYTES, &f->why);
+    }
+    return rc == COH_OK;
+}
+
+static bool has_folder(char const *dir, uint32_t rank)
+{
+    coh_buf_t path = COH_BUF_INIT;
+    struct stat st;
+    coh_buf_printf(&path, "%s/rank-%u", dir, rank);
+    coh_buf_put_u8(&path, 0);
+    bool there = stat((char const *)path.p, &st) == 0 && S_ISDIR(st.st_mode);
+    coh_buf_free(&path);
+    return there;
+}
+
+static coh_kv_t *store_of(void *arg, uint32_t rank)
+{
+    dir_t *d = arg;
+    return rank < RANKS_MAX && has_folder(d->dir, rank) && open_folder(d, rank)
+               ? d->folders[rank].kv
+               : NULL;
 }
 
 static void tell_findings(dir_t *d, uint32_t rank, coh_check_findings_t const *findings)
@@ -69,8 +101,14 @@ static void tell_findings(dir_t *d, uint32_t rank, coh_check_findings_t const *f
 static void check_shard(dir_t *d, coh_check_findings_t *findings, folder_t *folder, uint32_t rank)
 {
     coh_check_shard_t s;
-    coh_check_shard(
-        &s, findings, d->roots, folder->kv, rank, coh_datadir_rank_cnt(folder->dd), &d->chain);
+    coh_check_shard(&s,
+                    findings,
+                    d->roots,
+                    folder->kv,
+                    rank,
+                    coh_datadir_rank_cnt(folder->dd),
+                    &d->chain,
+                    &(coh_check_stores_t){.of = store_of, .arg = d});
     coh_buf_printf(d->text,
                    "rank %u: shard, flushed up to %" PRIu64 ", %" PRIu64 " redo records (%" PRIu64
                    " undecided), %" PRIu64 " accounts, %" PRIu64 " slots, %" PRIu64 " codes%s\n",
@@ -89,31 +127,31 @@ static void check_shard(dir_t *d, coh_check_findings_t *findings, folder_t *fold
 }
 
 /* Checks one folder; the chain is filled in by rank 0's. */
-static void check_folder(dir_t *d, char const *dir, uint32_t rank)
+static void check_folder(dir_t *d, uint32_t rank)
 {
     coh_check_findings_t findings = {0};
-    coh_buf_t text                = COH_BUF_INIT;
-    folder_t folder;
-    if (open_folder(&folder, dir, rank, &text) != COH_OK) {
-        (void)coh_check_finding(&findings, "%.*s", (int)text.n, (char const *)text.p);
+    folder_t *folder              = &d->folders[rank];
+    if (!open_folder(d, rank)) {
+        (void)coh_check_finding(&findings, "%.*s", (int)folder->why.n, (char const *)folder->why.p);
     } else if (rank == 0) {
         coh_check_coordinator(
-            &d->chain, &findings, folder.kv, &folder.genesis, coh_datadir_rank_cnt(folder.dd));
-        d->out->shard_cnt = coh_datadir_rank_cnt(folder.dd) - 1;
+            &d->chain, &findings, folder->kv, &folder->genesis, coh_datadir_rank_cnt(folder->dd));
+        d->out->shard_cnt = coh_datadir_rank_cnt(folder->dd) - 1;
         coh_buf_printf(d->text,
                        "rank 0: coordinator of %u shards, chain %" PRIu64 ": %" PRIu64
                        " blocks up to %" PRIu64 ", %" PRIu64 " transactions\n",
                        d->out->shard_cnt,
-                       folder.genesis.chain_id,
+                       folder->genesis.chain_id,
                        d->chain.block_cnt,
                        d->chain.head,
                        d->chain.tx_cnt);
     } else {
-        check_shard(d, &findings, &folder, rank);
+        check_shard(d, &findings, folder, rank);
     }
-    close_folder(&folder);
+    if (d->chain.dir.override_cnt == 0) { /* else others ask for it */
+        close_folder(folder);
+    }
     tell_findings(d, rank, &findings);
-    coh_buf_free(&text);
     coh_buf_free(&findings.text);
 }
 
@@ -141,24 +179,17 @@ static void check_root(dir_t *d, uint64_t root_every)
     }
 }
 
-static bool has_folder(char const *dir, uint32_t rank)
-{
-    coh_buf_t path = COH_BUF_INIT;
-    struct stat st;
-    coh_buf_printf(&path, "%s/rank-%u", dir, rank);
-    coh_buf_put_u8(&path, 0);
-    bool there = stat((char const *)path.p, &st) == 0 && S_ISDIR(st.st_mode);
-    coh_buf_free(&path);
-    return there;
-}
-
 void coh_check_dir(coh_check_dir_t *out, coh_buf_t *text, char const *dir, uint64_t root_every)
 {
     *out    = (coh_check_dir_t){0};
-    dir_t d = {.out = out, .text = text, .roots = coh_roots_new()};
+    dir_t d = {.out     = out,
+               .text    = text,
+               .dir     = dir,
+               .folders = coh_calloc(RANKS_MAX, sizeof(*d.folders)),
+               .roots   = coh_roots_new()};
     for (uint32_t rank = 0; rank < RANKS_MAX; rank++) {
         if (has_folder(dir, rank)) {
-            check_folder(&d, dir, rank);
+            check_folder(&d, rank);
             out->rank_cnt++;
         }
     }
@@ -166,6 +197,10 @@ void coh_check_dir(coh_check_dir_t *out, coh_buf_t *text, char const *dir, uint6
     if (out->is_whole && d.chain.known && out->finding_cnt == 0) {
         check_root(&d, root_every);
     }
+    for (uint32_t rank = 0; rank < RANKS_MAX; rank++) {
+        close_folder(&d.folders[rank]);
+    }
+    free(d.folders);
     free(d.chain.last_redo);
     coh_directory_free(&d.chain.dir);
     coh_roots_free(d.roots);

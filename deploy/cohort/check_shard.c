@@ -188,7 +188,8 @@ void coh_check_shard(coh_check_shard_t *out,
                      coh_kv_t *kv,
                      uint32_t rank,
                      uint32_t rank_cnt,
-                     coh_check_chain_t const *chain)
+                     coh_check_chain_t const *chain,
+                     coh_check_stores_t const *stores)
 {
     *out     = (coh_check_shard_t){0};
     walk_t w = {.out = out, .findings = findings, .kv = kv, .chain = chain, .shard = rank - 1};
@@ -228,7 +229,6 @@ void coh_check_shard(coh_check_shard_t *out,
     walk(&w, COH_KV_CODE, check_code, "code");
     free(w.moving);
     if (rc == COH_OK && findings->cnt < COH_CHECK_FINDINGS_MAX) {
-        uint64_t head = chain->known ? chain->head : UINT64_MAX;
-        coh_check_tries(findings, roots, kv, mark.flushed, head);
+        coh_check_tries(findings, roots, kv, rank - 1, chain, stores);
     }
 }

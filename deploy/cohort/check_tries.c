@@ -1,7 +1,10 @@
 /* The tries of a shard against its flat tables. What the flat tables hold is hashed anew, into tries of its own, a range of buckets at a time; the stored tries are to have the
    same nodes at their roots, and each account and slot is then looked up in them: so every page that is reachable is read, and its hash compared with what is above it.
 
-   A shard that was killed has redo records that neither may have yet: both get them here, in memory. */
+   A shard that was killed has redo records that neither may have yet: both get them here, in memory.
+
+   An account that lives apart from its bucket is in the tries of one shard and in the flat tables of another, its host, whose store is then read too. Where that is not there, the bucket as a whole cannot
+   be compared, only what else is in it. Without the coordinator nobody knows who lives where: then what is compared is what both tries and flat tables have. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -11,7 +14,7 @@
 #include "common/trie/account.h"
 #include "common/trie/roots.h"
 #include "deploy/cohort/check.h"
-#include "shard/recovery.h"
+#include "deploy/cohort/check_flat.h"
 #include "shard/store.h"
 #include "shard/trie_update.h"
 
@@ -24,7 +27,8 @@
 /* An account that exists. */
 typedef struct {
     coh_addr_t addr;
-    coh_hash_t hash; /* of addr */
+    coh_check_flat_t const *flat; /* where it lives */
+    coh_hash_t hash;              /* of addr */
     coh_value_t value;
     coh_hash_t storage_root; /* of its slots */
     uint8_t rlp[COH_TRIE_ACCOUNT_MAX];
@@ -38,14 +42,24 @@ typedef struct {
     uint8_t rlp_n;
 } slot_t;
 
+/* A store that guests live in. */
+typedef struct {
+    bool is_asked;
+    bool is_there;
+    coh_check_flat_t flat;
+} host_t;
+
 typedef struct {
     coh_check_findings_t *findings;
-    coh_kv_t *kv;
-    coh_mv_item_t *items; /* of redo records; by table and flat key */
-    size_t item_cnt;
-    size_t slot_item; /* the first of a slot */
+    coh_check_stores_t const *stores;
+    coh_directory_t const *dir; /* NULL: not known */
+    uint32_t shard;
+    uint64_t head;
+    coh_check_flat_t flat;
+    host_t *hosts;                            /* by shard; NULL without dir */
+    uint8_t is_partial[COH_ROOTS_BUCKET_CNT]; /* not all of its accounts can be had */
     coh_mpt_t *base;
-    coh_mpt_t *stored; /* base with items */
+    coh_mpt_t *stored; /* base with redo records */
     coh_kv_t *no_kv;   /* empty */
     coh_mpt_t *fresh;  /* from flat tables; over no_kv */
     uint32_t first_bucket, end_bucket;
@@ -63,87 +77,17 @@ static uint32_t bucket_of(coh_hash_t const *hash)
     return (uint32_t)hash->b[0] << 4 | hash->b[1] >> 4;
 }
 
-/* ---- flat tables with the items over them ---- */
-
-/* A walk in the order of flat keys, from one key on as long as keys begin with prefix. */
-typedef struct {
-    coh_kv_table_t table;
-    coh_bytes_t prefix;
-    coh_mv_item_t const *items; /* of the table, not passed yet */
-    coh_mv_item_t const *end;
-    bool (*visit)(void *arg, coh_key_t const *key, coh_value_t const *value);
-    void *arg;
-    bool stopped;
-} flat_t;
-
-static bool has_prefix(coh_bytes_t key, coh_bytes_t prefix)
+/* The store of a shard that guests live in; NULL: it is not there, or cannot be used. */
+static coh_check_flat_t const *host_flat(tries_t *t, uint32_t shard)
 {
-    return key.n >= prefix.n && (prefix.n == 0 || memcmp(key.p, prefix.p, prefix.n) == 0);
-}
-
-static bool give_item(flat_t *f)
-{
-    uint8_t buf[COH_STORE_KEY_MAX];
-    coh_mv_item_t const *item = f->items;
-    if (!has_prefix(coh_store_key(buf, &item->key), f->prefix)) {
-        f->items = f->end;
-        return true;
+    host_t *host = &t->hosts[shard];
+    if (!host->is_asked) {
+        coh_kv_t *kv   = t->stores->of(t->stores->arg, shard + 1);
+        host->is_asked = true;
+        host->is_there =
+            kv != NULL && coh_check_flat_open(&host->flat, kv, t->dir->epoch, t->head) == COH_OK;
     }
-    f->items++;
-    return coh_store_is_absent(&item->value) || f->visit(f->arg, &item->key, &item->value);
-}
-
-static bool give_flat(void *arg, coh_bytes_t in_key, coh_bytes_t in)
-{
-    flat_t *f = arg;
-    coh_key_t key;
-    coh_value_t value;
-    if (!has_prefix(in_key, f->prefix)) {
-        return false;
-    }
-    if (coh_store_read_key(&key, f->table, in_key) != COH_OK) {
-        return true; /* damage is said elsewhere */
-    }
-    int order = -1;
-    while (!f->stopped && f->items < f->end &&
-           (order = coh_store_compare_keys(&f->items->key, &key)) <= 0) {
-        f->stopped = !give_item(f);
-        if (order == 0) {
-            return !f->stopped;
-        }
-    }
-    if (!f->stopped && coh_store_get_value(&value, key.kind, in) == COH_OK) {
-        f->stopped = !f->visit(f->arg, &key, &value);
-    }
-    return !f->stopped;
-}
-
-/* Walks table from the flat key from on. */
-static coh_err_t walk_flat(tries_t *t, flat_t *f, coh_bytes_t from)
-{
-    bool is_slot = f->table == COH_KV_STORAGE;
-    size_t low   = is_slot ? t->slot_item : 0;
-    size_t high  = is_slot ? t->item_cnt : t->slot_item;
-    f->end       = t->items + high;
-    while (low < high) { /* the first item at or behind from */
-        size_t mid = low + (high - low) / 2;
-        uint8_t buf[COH_STORE_KEY_MAX];
-        coh_bytes_t key = coh_store_key(buf, &t->items[mid].key);
-        size_t n        = COH_MIN(key.n, from.n);
-        int order       = n == 0 ? 0 : memcmp(key.p, from.p, n);
-        if (order < 0 || (order == 0 && key.n < from.n)) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
-    }
-    f->items   = t->items + low;
-    f->stopped = false;
-    COH_TRY(t->kv->ops->iterate(t->kv, f->table, from, false, give_flat, f));
-    while (!f->stopped && f->items < f->end) {
-        f->stopped = !give_item(f);
-    }
-    return COH_OK;
+    return host->is_there ? &host->flat : NULL;
 }
 
 /* ---- what is wrong ---- */
@@ -323,35 +267,50 @@ static bool next_addr(coh_addr_t *addr)
     return false;
 }
 
-/* Goes from account to account that has slots; those of the accounts at hand are looked at. */
+/* Compares the storage of an account that has some; *go_on: what check_slots says. */
+static coh_err_t check_storage(tries_t *t, leaf_t *leaf, bool *go_on)
+{
+    uint8_t bytes[24];
+    bool stopped;
+    memcpy(bytes, leaf->addr.b, sizeof(leaf->addr.b));
+    coh_store_u32_be(bytes + 20, leaf->value.generation);
+    coh_bytes_t prefix = coh_bytes(bytes, sizeof(bytes));
+    t->slot_cnt        = 0;
+    COH_TRY(
+        coh_check_flat_walk(leaf->flat, COH_KV_STORAGE, prefix, prefix, take_slot, t, &stopped));
+    *go_on = t->slot_cnt == 0 || check_slots(t, leaf);
+    return COH_OK;
+}
+
+/* Goes from account to account that has slots; those of the accounts at hand are looked at. Then guests', one by one. */
 static coh_err_t check_storages(tries_t *t)
 {
     coh_addr_t from = {{0}};
+    bool go_on      = true;
     do {
         coh_key_t found = {0};
-        flat_t f        = {.table = COH_KV_STORAGE, .visit = take_addr, .arg = &found};
-        COH_TRY(walk_flat(t, &f, coh_bytes(from.b, sizeof(from.b))));
-        if (!f.stopped) {
+        bool stopped;
+        COH_TRY(coh_check_flat_walk(&t->flat,
+                                    COH_KV_STORAGE,
+                                    coh_bytes(from.b, sizeof(from.b)),
+                                    coh_bytes(NULL, 0),
+                                    take_addr,
+                                    &found,
+                                    &stopped));
+        if (!stopped) {
             break;
         }
         from         = found.addr;
         leaf_t *leaf = find_leaf(t, &from);
-        if (leaf == NULL) {
-            continue;
+        if (leaf != NULL && leaf->flat == &t->flat) {
+            COH_TRY(check_storage(t, leaf, &go_on));
         }
-        uint8_t prefix[24];
-        memcpy(prefix, from.b, sizeof(from.b));
-        coh_store_u32_be(prefix + 20, leaf->value.generation);
-        t->slot_cnt = 0;
-        f           = (flat_t){.table  = COH_KV_STORAGE,
-                               .prefix = coh_bytes(prefix, sizeof(prefix)),
-                               .visit  = take_slot,
-                               .arg    = t};
-        COH_TRY(walk_flat(t, &f, f.prefix));
-        if (t->slot_cnt != 0 && !check_slots(t, leaf)) {
-            break;
+    } while (go_on && next_addr(&from));
+    for (size_t i = 0; i < t->leaf_cnt && go_on; i++) {
+        if (t->leaves[i].flat != &t->flat) {
+            COH_TRY(check_storage(t, &t->leaves[i], &go_on));
         }
-    } while (next_addr(&from));
+    }
     return COH_OK;
 }
 
@@ -366,22 +325,106 @@ static bool count_account(void *arg, coh_key_t const *key, coh_value_t const *va
     return true;
 }
 
-static bool take_account(void *arg, coh_key_t const *key, coh_value_t const *value)
+/* Whether an account that lies in the shard's flat tables lives here and is in the tries here. */
+static bool is_own(tries_t *t, leaf_t const *leaf)
 {
-    tries_t *t  = arg;
-    leaf_t leaf = {.addr = key->addr, .value = *value, .storage_root = COH_EMPTY_TRIE_ROOT};
-    coh_keccak256(&leaf.hash, key->addr.b, sizeof(key->addr.b));
-    uint32_t bucket = bucket_of(&leaf.hash);
-    if (!(value->flags & COH_ACCOUNT_EXISTS) || bucket < t->first_bucket ||
-        bucket >= t->end_bucket) {
-        return true;
+    if (!coh_check_flat_has(&t->flat, &leaf->addr)) {
+        return false;
     }
+    uint32_t bucket = bucket_of(&leaf->hash);
+    if (t->dir != NULL) {
+        return coh_directory_shard(t->dir, bucket) == t->shard &&
+               coh_directory_override(t->dir, &leaf->addr) == NULL;
+    }
+    coh_mpt_id_t id = coh_mpt_id_bucket(bucket);
+    coh_buf_t found = COH_BUF_INIT;
+    coh_err_t err   = coh_mpt_get(t->stored, &id, &leaf->hash, &found);
+    coh_buf_free(&found);
+    return err != COH_ENOTFOUND;
+}
+
+static void add_leaf(tries_t *t, leaf_t const *leaf)
+{
     if (t->leaf_cnt == t->leaf_cap) {
         t->leaf_cap *= 2;
         t->leaves = coh_realloc(t->leaves, t->leaf_cap * sizeof(*t->leaves));
     }
-    t->leaves[t->leaf_cnt++] = leaf;
+    t->leaves[t->leaf_cnt++] = *leaf;
+}
+
+static void begin_leaf(leaf_t *leaf, coh_check_flat_t const *flat, coh_key_t const *key)
+{
+    *leaf = (leaf_t){.addr = key->addr, .flat = flat, .storage_root = COH_EMPTY_TRIE_ROOT};
+    coh_keccak256(&leaf->hash, key->addr.b, sizeof(key->addr.b));
+}
+
+static bool take_account(void *arg, coh_key_t const *key, coh_value_t const *value)
+{
+    tries_t *t = arg;
+    leaf_t leaf;
+    begin_leaf(&leaf, &t->flat, key);
+    leaf.value      = *value;
+    uint32_t bucket = bucket_of(&leaf.hash);
+    if ((value->flags & COH_ACCOUNT_EXISTS) && bucket >= t->first_bucket &&
+        bucket < t->end_bucket && is_own(t, &leaf)) {
+        add_leaf(t, &leaf);
+    }
     return true;
+}
+
+static bool take_value(void *arg, coh_key_t const *key, coh_value_t const *value)
+{
+    (void)key;
+    *(coh_value_t *)arg = *value;
+    return false;
+}
+
+/* A guest of this range of buckets. */
+static coh_err_t take_guest(tries_t *t, coh_override_t const *o)
+{
+    coh_check_flat_t const *flat = host_flat(t, o->shard);
+    coh_bytes_t addr             = coh_bytes(o->addr.b, sizeof(o->addr.b));
+    coh_key_t key                = coh_key_account(&o->addr);
+    coh_value_t value            = {0};
+    bool stopped;
+    if (flat == NULL) {
+        t->is_partial[o->bucket] = 1;
+        return COH_OK;
+    }
+    COH_TRY(coh_check_flat_walk(flat, COH_KV_ACCOUNTS, addr, addr, take_value, &value, &stopped));
+    if ((value.flags & COH_ACCOUNT_EXISTS) && coh_check_flat_has(flat, &o->addr)) {
+        leaf_t leaf;
+        begin_leaf(&leaf, flat, &key);
+        leaf.value = value;
+        add_leaf(t, &leaf);
+    }
+    return COH_OK;
+}
+
+/* Calls take for each account of our buckets that lives elsewhere. */
+static coh_err_t each_guest(tries_t *t, coh_err_t (*take)(tries_t *t, coh_override_t const *o))
+{
+    coh_directory_t const *dir = t->dir;
+    for (size_t i = 0; dir != NULL && dir->override_cnt != 0 && i <= dir->override_mask; i++) {
+        coh_override_t const *o = &dir->overrides[i];
+        if (o->bucket != COH_DIRECTORY_NO_BUCKET &&
+            coh_directory_shard(dir, o->bucket) == t->shard && o->bucket >= t->first_bucket &&
+            o->bucket < t->end_bucket) {
+            COH_TRY(take(t, o));
+        }
+    }
+    return COH_OK;
+}
+
+static coh_err_t count_guest(tries_t *t, coh_override_t const *o)
+{
+    t->bucket_cnt[o->bucket]++;
+    return COH_OK;
+}
+
+static int by_leaf_addr(void const *a, void const *b)
+{
+    return memcmp(((leaf_t const *)a)->addr.b, ((leaf_t const *)b)->addr.b, sizeof(coh_addr_t));
 }
 
 static int by_leaf_hash(void const *a, void const *b)
@@ -419,7 +462,8 @@ static bool check_bucket(tries_t *t, uint32_t bucket, leaf_t *first, size_t cnt,
     if (cnt != 0) {
         coh_roots_put(roots, bucket, &fresh.node, NULL);
     }
-    if (is_read && !same_node(&fresh.node, &stored.node) &&
+    if (is_read && t->dir != NULL && t->is_partial[bucket] == 0 &&
+        !same_node(&fresh.node, &stored.node) &&
         !coh_check_finding(
             t->findings, "the trie of bucket %u is not that of its accounts", bucket)) {
         return false;
@@ -447,9 +491,20 @@ static bool check_bucket(tries_t *t, uint32_t bucket, leaf_t *first, size_t cnt,
 /* Checks the buckets of the range. */
 static coh_err_t check_range(tries_t *t, coh_roots_t *roots)
 {
+    bool stopped;
     t->leaf_cnt = 0;
-    flat_t f    = {.table = COH_KV_ACCOUNTS, .visit = take_account, .arg = t};
-    COH_TRY(walk_flat(t, &f, coh_bytes(NULL, 0)));
+    COH_TRY(coh_check_flat_walk(&t->flat,
+                                COH_KV_ACCOUNTS,
+                                coh_bytes(NULL, 0),
+                                coh_bytes(NULL, 0),
+                                take_account,
+                                t,
+                                &stopped));
+    size_t own_cnt = t->leaf_cnt;
+    COH_TRY(each_guest(t, take_guest));
+    if (t->leaf_cnt != own_cnt) {
+        qsort(t->leaves, t->leaf_cnt, sizeof(*t->leaves), by_leaf_addr);
+    }
     COH_TRY(check_storages(t));
     if (t->leaf_cnt != 0) {
         qsort(t->leaves, t->leaf_cnt, sizeof(*t->leaves), by_leaf_hash);
@@ -469,8 +524,17 @@ static coh_err_t check_range(tries_t *t, coh_roots_t *roots)
 
 static coh_err_t check_ranges(tries_t *t, coh_roots_t *roots)
 {
-    flat_t f = {.table = COH_KV_ACCOUNTS, .visit = count_account, .arg = t};
-    COH_TRY(walk_flat(t, &f, coh_bytes(NULL, 0)));
+    bool stopped;
+    COH_TRY(coh_check_flat_walk(&t->flat,
+                                COH_KV_ACCOUNTS,
+                                coh_bytes(NULL, 0),
+                                coh_bytes(NULL, 0),
+                                count_account,
+                                t,
+                                &stopped));
+    t->end_bucket = COH_ROOTS_BUCKET_CNT;
+    COH_TRY(each_guest(t, count_guest));
+    t->end_bucket = 0;
     while (t->end_bucket < COH_ROOTS_BUCKET_CNT && !is_enough(t)) {
         size_t cnt      = t->bucket_cnt[t->end_bucket];
         t->first_bucket = t->end_bucket++;
@@ -483,57 +547,83 @@ static coh_err_t check_ranges(tries_t *t, coh_roots_t *roots)
     return COH_OK;
 }
 
+/* Whether a change is one for the tries here. */
+static bool is_for_tries(tries_t *t, coh_mv_item_t const *item)
+{
+    coh_hash_t hash;
+    coh_keccak256(&hash, item->key.addr.b, sizeof(item->key.addr.b));
+    uint32_t bucket = bucket_of(&hash);
+    if (t->dir != NULL) {
+        return coh_directory_shard(t->dir, bucket) == t->shard;
+    }
+    coh_mpt_id_t id = coh_mpt_id_bucket(bucket);
+    coh_buf_t found = COH_BUF_INIT;
+    bool is_known   = coh_mpt_get(t->base, &id, &hash, &found) == COH_OK;
+    coh_buf_free(&found);
+    return item->is_guest || is_known;
+}
+
 /* Brings the stored tries up to the head, in memory. */
-static coh_err_t lay_items(tries_t *t, uint64_t head)
+static coh_err_t lay_items(tries_t *t)
 {
     coh_arena_t scratch    = COH_ARENA_INIT;
     coh_trie_outcome_t out = {0};
-    coh_err_t err = coh_trie_update(t->stored, head, t->items, t->item_cnt, &scratch, &out, NULL);
+    coh_mv_item_t *items   = coh_calloc(t->flat.item_cnt + 1, sizeof(*items));
+    size_t cnt             = 0;
+    for (size_t i = 0; i < t->flat.item_cnt; i++) {
+        if (is_for_tries(t, &t->flat.items[i])) {
+            items[cnt++] = t->flat.items[i];
+        }
+    }
+    coh_err_t err = coh_trie_update(t->stored, t->head, items, cnt, &scratch, &out, NULL);
+    free(items);
     free(out.nodes);
     coh_arena_free(&scratch);
     return err;
 }
 
+static coh_err_t check(tries_t *t, coh_roots_t *roots)
+{
+    coh_mpt_config_t config = {.kv              = t->flat.kv,
+                               .table           = COH_KV_TRIE,
+                               .cache_bytes     = CACHE_BYTES,
+                               .dirty_bytes_max = SIZE_MAX};
+    t->base                 = coh_mpt_new(&config);
+    t->stored               = coh_mpt_view_new(t->base);
+    config.kv               = t->no_kv;
+    t->fresh                = coh_mpt_new(&config);
+    coh_err_t err           = lay_items(t);
+    if (err != COH_OK) {
+        (void)tell_fault(t, err);
+        return COH_OK;
+    }
+    return check_ranges(t, roots);
+}
+
 void coh_check_tries(coh_check_findings_t *findings,
                      coh_roots_t *roots,
                      coh_kv_t *kv,
-                     uint64_t flushed,
-                     uint64_t head)
+                     uint32_t shard,
+                     coh_check_chain_t const *chain,
+                     coh_check_stores_t const *stores)
 {
     tries_t *t  = coh_calloc(1, sizeof(*t));
     t->findings = findings;
-    t->kv       = kv;
-    coh_kv_batch_t codes;
-    coh_kv_batch_init(&codes);
-    coh_err_t err = coh_recovery_collect(kv, flushed, head, &t->items, &t->item_cnt, &codes);
-    coh_kv_batch_free(&codes);
+    t->stores   = stores;
+    t->shard    = shard;
+    t->head     = chain->known ? chain->head : UINT64_MAX;
+    t->leaf_cap = 1024;
+    t->leaves   = coh_calloc(t->leaf_cap, sizeof(*t->leaves));
+    if (chain->known) {
+        t->dir   = &chain->dir;
+        t->hosts = coh_calloc(chain->dir.shard_cnt, sizeof(*t->hosts));
+    }
+    coh_err_t err = coh_check_flat_open(&t->flat, kv, chain->known ? chain->dir.epoch : 0, t->head);
     if (err == COH_OK) {
         err = coh_kv_mem_open(&t->no_kv);
     }
-    if (t->items == NULL) { /* places in arrays are computed, be there anything in them or not */
-        t->items = coh_calloc(1, sizeof(*t->items));
-    }
-    t->leaf_cap = 1024;
-    t->leaves   = coh_calloc(t->leaf_cap, sizeof(*t->leaves));
     if (err == COH_OK) {
-        while (t->slot_item < t->item_cnt && t->items[t->slot_item].key.kind == COH_KEY_ACCOUNT) {
-            t->slot_item++;
-        }
-        coh_mpt_config_t config = {.kv              = kv,
-                                   .table           = COH_KV_TRIE,
-                                   .cache_bytes     = CACHE_BYTES,
-                                   .dirty_bytes_max = SIZE_MAX};
-        t->base                 = coh_mpt_new(&config);
-        t->stored               = coh_mpt_view_new(t->base);
-        config.kv               = t->no_kv;
-        t->fresh                = coh_mpt_new(&config);
-        err                     = lay_items(t, head);
-        if (err != COH_OK) {
-            (void)tell_fault(t, err);
-            err = COH_OK;
-        } else {
-            err = check_ranges(t, roots);
-        }
+        err = check(t, roots);
     }
     if (err != COH_OK) {
         (void)coh_check_finding(findings, "the tries cannot be checked: %s", coh_err_str(err));
@@ -544,7 +634,11 @@ void coh_check_tries(coh_check_findings_t *findings,
     if (t->no_kv != NULL) {
         t->no_kv->ops->close(t->no_kv);
     }
-    free(t->items);
+    for (uint32_t s = 0; t->dir != NULL && s < t->dir->shard_cnt; s++) {
+        coh_check_flat_free(&t->hosts[s].flat);
+    }
+    coh_check_flat_free(&t->flat);
+    free(t->hosts);
     free(t->leaves);
     free(t->slots);
     free(t);

@@ -9,6 +9,8 @@
 #include "common/base/clock.h"
 #include "common/base/hex.h"
 #include "common/client/client.h"
+#include "common/config/secret.h"
+#include "common/crypto/hmac.h"
 #include "deploy/cohort/args.h"
 #include "deploy/cohort/cmd.h"
 #include "deploy/cohort/files.h"
@@ -87,10 +89,35 @@ static char *absolute(char const *path)
     return absolute;
 }
 
+static coh_err_t open_client(coh_client_t **client,
+                             char const *connect,
+                             char const *token_file,
+                             uint32_t timeout_ms)
+{
+    coh_client_options_t options = COH_CLIENT_OPTIONS_DEFAULT;
+    coh_buf_t text               = COH_BUF_INIT;
+    coh_buf_t token              = COH_BUF_INIT;
+    coh_err_t rc =
+        coh_secret_load(&token, "client-token-file", token_file, COH_SECRET_TOKEN_MIN, &text);
+    if (rc == COH_OK) {
+        options.timeout_ms = timeout_ms;
+        options.token      = coh_buf_bytes(&token);
+        rc                 = coh_client_open(client, connect, &options, &text);
+        coh_secret_wipe(token.p, token.n);
+    }
+    if (rc != COH_OK) {
+        (void)fprintf(stderr, "cohort backup: %.*s\n", (int)text.n, (char const *)text.p);
+    }
+    coh_buf_free(&token);
+    coh_buf_free(&text);
+    return rc;
+}
+
 int coh_cmd_backup(int argc, char **argv)
 {
     char const *connect    = "tcp://127.0.0.1:7545";
     char const *to         = "";
+    char const *token_file = "";
     uint64_t timeout_ms    = 10000;
     bool json              = false;
     coh_arg_t const args[] = {
@@ -100,6 +127,11 @@ int coh_cmd_backup(int argc, char **argv)
                         "folder to make, on each rank's host; below node-backups of each rank"),
         COH_ARG_STR_ROW(
             "connect", "ADDRESS", &connect, "nanomsg address of the cluster (its client-listen)"),
+        COH_ARG_STR_ROW(
+            "client-token-file",
+            "FILE",
+            &token_file,
+            "file, mode 0600, with the operator's token: the cluster's client-token-file"),
         COH_ARG_U64_ROW(
             "timeout-ms", "N", &timeout_ms, 1, 3600000, "how long to wait for an answer, in ms"),
         COH_ARG_FLAG_ROW("json", &json, "the result as one line of JSON"),
@@ -110,8 +142,8 @@ int coh_cmd_backup(int argc, char **argv)
                  "on. Each rank makes DIR/rank-N on its host, out of links to its files where DIR "
                  "is on the same file system; rank 0 adds DIR/manifest.json when all are done. "
                  "Without that it is no backup. The cluster must have been started with "
-                 "--node-backups, below which DIR lies.",
-        .examples = "  cohort backup --to /backups/monday\n",
+                 "--node-backups, below which DIR lies, and, rank 0, with --client-token-file.",
+        .examples = "  cohort backup --client-token-file /etc/cohort/token --to /backups/monday\n",
         .args     = args,
         .arg_cnt  = COH_CNT(args),
     };
@@ -119,19 +151,14 @@ int coh_cmd_backup(int argc, char **argv)
     if (coh_args_parse(&command, NULL, argc, argv, &exit_code) < 0) {
         return exit_code;
     }
-    if (to[0] == '\0') {
-        (void)fprintf(stderr, "cohort backup: --to DIR is needed\n");
+    if (to[0] == '\0' || token_file[0] == '\0') {
+        (void)fprintf(stderr, "cohort backup: --to DIR and --client-token-file FILE are needed\n");
         return COH_EXIT_USAGE;
     }
-    coh_client_options_t options = COH_CLIENT_OPTIONS_DEFAULT;
-    options.timeout_ms           = (uint32_t)timeout_ms;
-    coh_client_t *client         = NULL;
-    coh_buf_t text               = COH_BUF_INIT;
-    char *path                   = absolute(to);
-    coh_err_t rc                 = coh_client_open(&client, connect, &options, &text);
-    if (rc != COH_OK) {
-        (void)fprintf(stderr, "cohort backup: %.*s\n", (int)text.n, (char const *)text.p);
-    } else {
+    coh_client_t *client = NULL;
+    char *path           = absolute(to);
+    coh_err_t rc         = open_client(&client, connect, token_file, (uint32_t)timeout_ms);
+    if (rc == COH_OK) {
         coh_op_backup_request_t request = {.path = coh_bytes(path, strlen(path))};
         coh_op_backup_answer_t answer;
         rc = say(client, coh_client_backup(client, &answer, &request));
@@ -141,6 +168,5 @@ int coh_cmd_backup(int argc, char **argv)
         coh_client_close(client);
     }
     free(path);
-    coh_buf_free(&text);
     return rc == COH_OK ? COH_EXIT_OK : COH_EXIT_FAILED;
 }

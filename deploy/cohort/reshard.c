@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
@@ -12,6 +13,7 @@
 #include "deploy/cohort/datadir.h"
 #include "deploy/cohort/files.h"
 #include "deploy/cohort/swap.h"
+#include "shard/moves.h"
 #include "shard/recovery.h"
 #include "shard/store.h"
 #include "shard/trie_update.h"
@@ -22,6 +24,7 @@
 #define GATHER_BYTES_MIN ((size_t)1 << 20)
 #define GATHER_BYTES_MAX ((size_t)16 << 20)
 #define PROGRESS_US      UINT64_C(1000000)
+#define NONE             UINT32_MAX /* no shard */
 
 /* A rank's folder. */
 typedef struct {
@@ -50,9 +53,13 @@ typedef struct {
     coh_kv_batch_t *gathered; /* by new shard */
     size_t gather_bytes;
     uint64_t entry_cnt;
-    coh_addr_t addr; /* whose owner is known */
-    uint32_t owner;
-    bool has_owner;
+    coh_addr_t *left; /* owned; accounts that moves have left at the source, ascending */
+    size_t left_cnt;
+    coh_addr_t addr; /* of which the next three are known */
+    uint32_t owner;  /* new shard where it will live... */
+    uint32_t bucket;
+    bool is_left;
+    bool has_addr;
     coh_kv_t *redo_codes; /* in memory: code in redo records */
     coh_err_t err;
 } reshard_t;
@@ -148,7 +155,9 @@ static coh_err_t judge(reshard_t *r, uint32_t rank, coh_recovery_t *found)
     char const *why = NULL;
     if (found->fresh) {
         why = "its first start has not ended: start the cluster once";
-    } else if (found->mark.rank_cnt != r->from_cnt || found->mark.epoch != chain->dir.epoch) {
+    } else if (found->mark.rank_cnt != r->from_cnt ||
+               (found->mark.epoch != chain->dir.epoch &&
+                found->mark.epoch + 1 != chain->dir.epoch)) { /* as in check_shard.c */
         why =
             "its accounts are laid out otherwise than the coordinator says: start the cluster once";
     } else if (found->mark.flushed > chain->head) {
@@ -225,14 +234,54 @@ static coh_err_t gather(reshard_t *r, uint32_t shard, coh_bytes_t key, coh_bytes
     return batch->ops.n >= r->gather_bytes ? write_gathered(r, shard) : COH_OK;
 }
 
-static uint32_t owner_of(reshard_t *r, coh_addr_t const *addr)
+static int by_address(void const *a, void const *b)
 {
-    if (!r->has_owner || !coh_addr_eq(addr, &r->addr)) {
-        r->addr      = *addr;
-        r->has_owner = true;
-        r->owner     = coh_directory_owner(&r->dir, addr, coh_directory_bucket(addr));
+    return memcmp(((coh_addr_t const *)a)->b, ((coh_addr_t const *)b)->b, sizeof(coh_addr_t));
+}
+
+/* Finds out about an account that the source has. */
+static void look_at(reshard_t *r, coh_addr_t const *addr)
+{
+    if (!r->has_addr || !coh_addr_eq(addr, &r->addr)) {
+        r->addr     = *addr;
+        r->has_addr = true;
+        r->bucket   = coh_directory_bucket(addr);
+        r->owner    = coh_directory_owner(&r->dir, addr, r->bucket);
+        r->is_left  = r->left_cnt != 0 &&
+                     bsearch(addr, r->left, r->left_cnt, sizeof(*r->left), by_address) != NULL;
     }
-    return r->owner;
+}
+
+/* Begins with an old shard. */
+static coh_err_t begin_source(reshard_t *r, uint32_t rank)
+{
+    free(r->left);
+    r->left      = NULL;
+    r->left_cnt  = 0;
+    r->source    = rank;
+    r->has_addr  = false;
+    coh_err_t rc = coh_moves_left(r->from[rank].kv, r->chain.dir.epoch, &r->left, &r->left_cnt);
+    if (rc != COH_OK) {
+        coh_buf_printf(
+            r->err_text, "the note of accounts that move, of rank %u: %s", rank, coh_err_str(rc));
+    }
+    return rc;
+}
+
+/* The shard that has the tries of the account looked at notes its generation, if it lives elsewhere. */
+static coh_err_t note_guest(reshard_t *r, uint32_t generation)
+{
+    uint32_t shard = coh_directory_shard(&r->dir, r->bucket);
+    if (shard == r->owner || generation == 0) {
+        return COH_OK;
+    }
+    coh_kv_t *kv = r->to[shard + 1].kv;
+    coh_kv_batch_t batch;
+    coh_kv_batch_init(&batch);
+    coh_store_put_guest(&batch, &r->addr, generation);
+    coh_err_t rc = kv->ops->write(kv, &batch, false);
+    coh_kv_batch_free(&batch);
+    return rc;
 }
 
 /* Code is wherever it was made or used first, and must be with each account that has it. */
@@ -283,14 +332,18 @@ static coh_err_t move_entry(reshard_t *r, coh_bytes_t in_key, coh_bytes_t value)
                             : gather(r, coh_directory_shard(&r->dir, bucket), in_key, value);
     }
     COH_TRY(coh_store_read_key(&key, r->table, in_key));
-    uint32_t shard = owner_of(r, &key.addr);
+    look_at(r, &key.addr);
+    if (r->is_left) {
+        return COH_OK;
+    }
     if (r->table == COH_KV_ACCOUNTS) {
         COH_TRY(coh_store_get_value(&v, COH_KEY_ACCOUNT, value));
         if (coh_value_has_code(&v)) {
-            COH_TRY(bring_code(r, shard, &v.code_hash));
+            COH_TRY(bring_code(r, r->owner, &v.code_hash));
         }
+        COH_TRY(note_guest(r, v.generation));
     }
-    return gather(r, shard, in_key, value);
+    return gather(r, r->owner, in_key, value);
 }
 
 static bool visit_entry(void *arg, coh_bytes_t key, coh_bytes_t value)
@@ -323,27 +376,42 @@ static coh_err_t move_table(reshard_t *r, coh_kv_table_t table, char const *what
 
 /* ---- redo records ---- */
 
-/* Lays cnt items over what shard has so far: flat tables, code, tries. */
-static coh_err_t lay_items(reshard_t *r, uint32_t shard, coh_mv_item_t const *items, size_t cnt)
+/* Lays items over the flat tables and code of shard. */
+static coh_err_t lay_flat(reshard_t *r, uint32_t shard, coh_mv_item_t const *items, size_t cnt)
+{
+    coh_kv_t *kv = r->to[shard + 1].kv;
+    coh_kv_batch_t batch;
+    coh_kv_batch_init(&batch);
+    coh_err_t rc = COH_OK;
+    for (size_t i = 0; rc == COH_OK && i < cnt; i++) {
+        coh_mv_item_t const *item = &items[i];
+        coh_store_put_value(&batch, &item->key, &item->value);
+        if (item->key.kind == COH_KEY_ACCOUNT) {
+            rc = coh_value_has_code(&item->value) ? bring_code(r, shard, &item->value.code_hash)
+                                                  : COH_OK;
+            look_at(r, &item->key.addr);
+            rc = rc == COH_OK ? note_guest(r, item->value.generation) : rc;
+        }
+    }
+    if (rc == COH_OK) {
+        rc = kv->ops->write(kv, &batch, true);
+    }
+    coh_kv_batch_free(&batch);
+    return rc;
+}
+
+/* Lays items over the tries of shard. */
+static coh_err_t lay_tries(reshard_t *r, uint32_t shard, coh_mv_item_t const *items, size_t cnt)
 {
     coh_kv_t *kv            = r->to[shard + 1].kv;
     coh_mpt_config_t config = {
         .kv = kv, .table = COH_KV_TRIE, .cache_bytes = CACHE_BYTES, .dirty_bytes_max = SIZE_MAX};
     coh_kv_batch_t batch;
     coh_kv_batch_init(&batch);
-    coh_err_t rc = COH_OK;
-    for (size_t i = 0; rc == COH_OK && i < cnt; i++) {
-        coh_store_put_value(&batch, &items[i].key, &items[i].value);
-        if (items[i].key.kind == COH_KEY_ACCOUNT && coh_value_has_code(&items[i].value)) {
-            rc = bring_code(r, shard, &items[i].value.code_hash);
-        }
-    }
     coh_mpt_t *mpt         = coh_mpt_new(&config);
     coh_arena_t scratch    = COH_ARENA_INIT;
     coh_trie_outcome_t out = {0};
-    if (rc == COH_OK) {
-        rc = coh_trie_update(mpt, r->chain.head, items, cnt, &scratch, &out, NULL);
-    }
+    coh_err_t rc           = coh_trie_update(mpt, r->chain.head, items, cnt, &scratch, &out, NULL);
     if (rc == COH_OK) {
         coh_mpt_flush(mpt, &batch, SIZE_MAX, false);
         rc = kv->ops->write(kv, &batch, true);
@@ -356,33 +424,52 @@ static coh_err_t lay_items(reshard_t *r, uint32_t shard, coh_mv_item_t const *it
     return rc;
 }
 
-/* Deals out the items of the source's redo records, each shard's in their order. */
+/* Those of the items that go to shard. */
+static size_t pick(coh_mv_item_t *out,
+                   coh_mv_item_t const *items,
+                   uint32_t const *shards,
+                   size_t cnt,
+                   uint32_t shard)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < cnt; i++) {
+        if (shards[i] == shard) {
+            out[n++] = items[i];
+        }
+    }
+    return n;
+}
+
+/* Deals out the items of the source's redo records, each shard's in their order: to flat tables by account, to tries by bucket. The tries of accounts that live at the source and belong to another's
+   bucket are not the source's to change: that shard's records have these changes too. */
 static coh_err_t deal_items(reshard_t *r, coh_mv_item_t const *items, size_t cnt)
 {
-    uint32_t *owners    = coh_calloc(cnt + 1, sizeof(*owners));
+    uint32_t *flat      = coh_calloc(cnt + 1, sizeof(*flat)); /* new shard; NONE: it needs it not */
+    uint32_t *tries     = coh_calloc(cnt + 1, sizeof(*tries));
     coh_mv_item_t *mine = coh_calloc(cnt + 1, sizeof(*mine));
     for (size_t i = 0; i < cnt; i++) {
-        owners[i] = owner_of(r, &items[i].key.addr);
+        look_at(r, &items[i].key.addr);
+        bool has_tries = coh_directory_shard(&r->chain.dir, r->bucket) + 1 == r->source;
+        flat[i]        = r->is_left || items[i].is_guest ? NONE : r->owner;
+        tries[i]       = has_tries ? coh_directory_shard(&r->dir, r->bucket) : NONE;
     }
     coh_err_t rc = COH_OK;
     for (uint32_t s = 0; rc == COH_OK && s < r->dir.shard_cnt; s++) {
-        size_t mine_cnt = 0;
-        for (size_t i = 0; i < cnt; i++) {
-            if (owners[i] == s) {
-                mine[mine_cnt++] = items[i];
-            }
-        }
-        rc = mine_cnt == 0 ? COH_OK : lay_items(r, s, mine, mine_cnt);
+        size_t mine_cnt = pick(mine, items, flat, cnt, s);
+        rc              = mine_cnt == 0 ? COH_OK : lay_flat(r, s, mine, mine_cnt);
+        mine_cnt        = pick(mine, items, tries, cnt, s);
+        rc              = rc != COH_OK || mine_cnt == 0 ? rc : lay_tries(r, s, mine, mine_cnt);
     }
     free(mine);
-    free(owners);
+    free(tries);
+    free(flat);
     return rc;
 }
 
 /* Moves the tables that one old shard holds. */
 static coh_err_t move_shard(reshard_t *r, uint32_t rank)
 {
-    r->source = rank;
+    COH_TRY(begin_source(r, rank));
     COH_TRY(move_table(r, COH_KV_ACCOUNTS, "accounts"));
     COH_TRY(move_table(r, COH_KV_STORAGE, "slots"));
     return move_table(r, COH_KV_TRIE, "pages of tries");
@@ -391,7 +478,7 @@ static coh_err_t move_shard(reshard_t *r, uint32_t rank)
 /* Lays the redo records of one old shard over what has been moved. */
 static coh_err_t move_redo(reshard_t *r, uint32_t rank, uint64_t flushed)
 {
-    r->source            = rank;
+    COH_TRY(begin_source(r, rank));
     coh_mv_item_t *items = NULL;
     size_t cnt           = 0;
     coh_kv_batch_t codes;
@@ -530,6 +617,9 @@ static void free_parts(reshard_t *r)
     coh_genesis_free(&r->genesis);
     free(r->gathered);
     free(r->flushed);
+    free(r->left);
+    coh_directory_free(&r->dir);
+    coh_directory_free(&r->chain.dir);
     free(r->chain.last_redo);
     free(r->from);
     free(r->to);

@@ -5,7 +5,8 @@
    key). Blocks, receipts and indices are the coordinator's, and stay as they are; it gets the new layout. Then the new folders are checked as `cohort check` does, against the
    head's state root too, and only then they take the place of the old ones (swap.h). Killed before that, the old ones are as they were.
 
-   Where a single account may lie apart from its bucket's owner, its flat record and slots follow the account, its leaf and its storage's pages the bucket. */
+   Where a single account lies apart from its bucket's owner, before (moves) or after (placement pinned:FILE), its flat record and slots follow the account, its leaf and its storage's pages the bucket. Where
+   moves have brought accounts is not kept: the new layout is that of its placement. */
 #ifndef COH_RESHARD_H
 #define COH_RESHARD_H
 
@@ -46,7 +47,7 @@ coh_err_t coh_reshard(coh_reshard_done_t *out,
 /* What rank 0's store says of the chain. */
 typedef struct {
     uint64_t head;
-    coh_directory_t dir;
+    coh_directory_t dir; /* owned: coh_directory_free */
     uint64_t *last_redo; /* by shard; owned: free() */
 } coh_reshard_chain_t;
 
@@ -61,7 +62,7 @@ coh_err_t coh_reshard_write_chain(coh_kv_t *kv,
                                   coh_genesis_t const *genesis,
                                   coh_directory_t const *dir,
                                   uint64_t head);
-/* coh_reshard_place makes the directory of the new layout, of the epoch after that of before. COH_EINVAL with err_text */
+/* coh_reshard_place makes the directory of the new layout, of the epoch after that of before, whose overrides it does not take over. COH_EINVAL with err_text */
 coh_err_t coh_reshard_place(coh_directory_t *out,
                             coh_directory_t const *before,
                             char const *placement,

@@ -29,6 +29,8 @@ coh_err_t coh_reshard_read_chain(coh_reshard_chain_t *out,
     if (rec.fresh) {
         coh_buf_printf(err_text, "rank 0 has never been started: start the cluster once");
         free(out->last_redo);
+        coh_directory_free(&out->dir);
+        *out = (coh_reshard_chain_t){0};
         return COH_EMISMATCH;
     }
     return COH_OK;

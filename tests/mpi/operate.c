@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "common/base/hex.h"
+#include "coordinator/placement.h"
 #include "tests/support/flat_root.h"
 
 #define RANKS_MAX 8u
@@ -82,6 +84,33 @@ coh_hash_t coh_test_ops_flat_root(char const *data, uint32_t shard_cnt)
         kvs[s]->ops->close(kvs[s]);
     }
     return root;
+}
+
+static void pin(FILE *file, coh_directory_t const *dir, coh_addr_t const *addr)
+{
+    char hex[41];
+    uint32_t shard = coh_directory_shard(dir, coh_directory_bucket(addr));
+    coh_hex_encode(hex, addr->b, sizeof(addr->b));
+    assert_true(fprintf(file, "0x%s %u\n", hex, (shard + 1) % dir->shard_cnt) > 0);
+}
+
+void coh_test_ops_pin(char const *path,
+                      coh_bench_accounts_t const *accounts,
+                      char const *more,
+                      uint32_t shard_cnt)
+{
+    FILE *file = fopen(path, "w");
+    coh_directory_t dir;
+    coh_addr_t addr;
+    assert_non_null(file);
+    assert_int_equal(coh_placement_initial(&dir, "hash", shard_cnt, NULL), COH_OK);
+    for (size_t i = 0; i < accounts->cnt; i += 2) {
+        pin(file, &dir, &accounts->v[i].addr);
+    }
+    assert_int_equal(coh_hex_decode(addr.b, sizeof(addr.b), more, strlen(more)), COH_OK);
+    pin(file, &dir, &addr);
+    assert_int_equal(fclose(file), 0);
+    coh_directory_free(&dir);
 }
 
 void coh_test_ops_start(coh_test_cluster_t *c, uint32_t shard_cnt)

@@ -18,6 +18,12 @@ coh_hash_t coh_test_ops_head_root(char const *data);
 /* The state root of what the flat tables of all shards hold, built anew: for shards that have nothing but these. */
 coh_hash_t coh_test_ops_flat_root(char const *data, uint32_t shard_cnt);
 
+/* coh_test_ops_pin writes a file for placement-policy pinned: with every second account, and the one at more (in hexadecimal), at the shard after the one that their bucket has by hash. */
+void coh_test_ops_pin(char const *path,
+                      coh_bench_accounts_t const *accounts,
+                      char const *more,
+                      uint32_t shard_cnt);
+
 /* coh_test_ops_start starts a cluster with so many shards and waits until it is ready. */
 void coh_test_ops_start(coh_test_cluster_t *c, uint32_t shard_cnt);
 /* coh_test_ops_expect_acks: every receipt up to block last is there, unchanged. */

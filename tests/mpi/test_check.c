@@ -12,7 +12,7 @@
 #include "common/kv/kv.h"
 #include "common/state/directory.h"
 #include "common/trie/mpt.h"
-#include "tests/mpi/cluster.h"
+#include "tests/mpi/operate.h"
 
 #define SHARDS   2u
 #define ACCOUNTS 100u
@@ -23,10 +23,9 @@
 static coh_test_cluster_t cluster;
 static coh_bench_accounts_t accounts;
 
-/* Runs a cluster of many small blocks and kills it, so that redo records are left. */
-static int make_data(void **state)
+/* Runs a cluster of many small blocks and kills it, so that redo records are left. is_pinned: half of the accounts, and the one with storage, live apart from their buckets. */
+static int run_cluster(bool is_pinned)
 {
-    (void)state;
     coh_bench_accounts_new(&accounts, 1, ACCOUNTS, 1);
     coh_test_cluster_init(&cluster, SHARDS, &accounts);
     coh_test_sh("slots=$(seq -f '\"0x%%g\":\"0x2a\"' -s , 1 %d) && "
@@ -35,7 +34,13 @@ static int make_data(void **state)
                 STORED_SLOTS,
                 STORED_ACCOUNT,
                 cluster.genesis);
+    char pins[160];
+    char pinned[200];
+    (void)snprintf(pins, sizeof(pins), "%s/pins", cluster.dir);
+    (void)snprintf(pinned, sizeof(pinned), "--placement-policy 'pinned:%s'", pins);
+    coh_test_ops_pin(pins, &accounts, STORED_ACCOUNT, SHARDS);
     cluster.options[0] = "--block-tx-max 300";
+    cluster.options[1] = is_pinned ? pinned : NULL;
     coh_test_cluster_start(&cluster);
     if (coh_test_cluster_wait_ready(&cluster) < 0) {
         return -1;
@@ -48,6 +53,12 @@ static int make_data(void **state)
                 cluster.dir);
     coh_test_cluster_kill(&cluster, -1);
     return 0;
+}
+
+static int make_data(void **state)
+{
+    (void)state;
+    return run_cluster(false);
 }
 
 static int remove_data(void **state)
@@ -75,11 +86,11 @@ static int check(coh_buf_t *text)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static void expect_sound(char const *context)
+static void expect_sound(char const *context, char const *expected)
 {
     coh_buf_t text = COH_BUF_INIT;
     int code       = check(&text);
-    if (code != 0 || strstr((char const *)text.p, "3 ranks, nothing wrong") == NULL) {
+    if (code != 0 || strstr((char const *)text.p, expected) == NULL) {
         fail_msg("%s: exit code %d\n%s", context, code, (char const *)text.p);
     }
     coh_buf_free(&text);
@@ -168,8 +179,8 @@ static void check_passes_what_a_kill_left(void **state)
 {
     (void)state;
     fresh_copy();
-    expect_sound("after kill -9");
-    expect_sound("a second time: checking changes nothing");
+    expect_sound("after kill -9", "3 ranks, nothing wrong");
+    expect_sound("a second time: checking changes nothing", "3 ranks, nothing wrong");
 }
 
 static void check_finds_damaged_records(void **state)
@@ -338,6 +349,72 @@ static void check_finds_what_lies_in_the_wrong_place(void **state)
     expect_finding("holds the data of rank 2");
 }
 
+/* Accounts live at one shard and are in the tries of the other. */
+static void check_knows_who_lives_elsewhere(void **state)
+{
+    assert_int_equal(remove_data(state), 0);
+    assert_int_equal(run_cluster(true), 0);
+    fresh_copy();
+    expect_sound("with overrides, after kill -9", "3 ranks, nothing wrong");
+    size_t place;
+    uint32_t owner = find_storage(&place);
+    uint32_t host  = 3 - owner;
+    char wrong[160];
+
+    /* A slot at the host; then a page of the trie at the owner; then an account. */
+    coh_kv_t *kv = open_copy(host);
+    entry_t e    = entry_of(kv, COH_KV_STORAGE, 7);
+    coh_kv_batch_t batch;
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_put(&batch, COH_KV_STORAGE, coh_buf_bytes(&e.key), coh_bytes("\x2b", 1));
+    write_batch(kv, &batch);
+    free_entry(&e);
+    (void)snprintf(wrong,
+                   sizeof(wrong),
+                   "rank %u: WRONG: the storage trie of account 0x" STORED_ACCOUNT
+                   " is not that of its slots",
+                   owner);
+    expect_finding(wrong);
+
+    spoil(owner, COH_KV_TRIE, place + 1, -1);
+    (void)snprintf(wrong, sizeof(wrong), "rank %u: WRONG: the page of trie 0x73", owner);
+    expect_finding(wrong);
+
+    fresh_copy();
+    kv = open_copy(host);
+    e  = entry_of(kv, COH_KV_ACCOUNTS, 0);
+    assert_memory_equal(e.key.p + 17, "\x57\x01\xed", 3);
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_delete(&batch, COH_KV_ACCOUNTS, coh_buf_bytes(&e.key));
+    write_batch(kv, &batch);
+    (void)snprintf(wrong, sizeof(wrong), "rank %u: WRONG: the trie of bucket ", owner);
+    expect_finding(wrong);
+
+    /* It lies with its bucket. */
+    fresh_copy();
+    kv = open_copy(owner);
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_put(&batch, COH_KV_ACCOUNTS, coh_buf_bytes(&e.key), coh_buf_bytes(&e.value));
+    write_batch(kv, &batch);
+    free_entry(&e);
+    (void)snprintf(wrong,
+                   sizeof(wrong),
+                   "rank %u: WRONG: account 0x" STORED_ACCOUNT " lies here, and belongs to rank %u",
+                   owner,
+                   host);
+    expect_finding(wrong);
+
+    /* Some of the folders: nothing is said of what is elsewhere, and damage of what is here is found. */
+    for (uint32_t rank = 0; rank <= SHARDS; rank++) {
+        fresh_copy();
+        coh_test_sh("rm -r '%s/copy/rank-%u'", cluster.dir, rank);
+        expect_sound("with overrides, two of three", "2 ranks, nothing wrong");
+    }
+    spoil(owner, COH_KV_TRIE, 0, -1);
+    coh_test_sh("rm -r '%s/copy/rank-%u'", cluster.dir, host);
+    expect_finding("WRONG: the page of trie 0x61");
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
@@ -347,6 +424,7 @@ int main(void)
         cmocka_unit_test(check_finds_what_tries_do_not_have),
         cmocka_unit_test(check_finds_what_is_missing),
         cmocka_unit_test(check_finds_what_lies_in_the_wrong_place),
+        cmocka_unit_test(check_knows_who_lives_elsewhere),
     };
     return cmocka_run_group_tests(tests, make_data, remove_data);
 }

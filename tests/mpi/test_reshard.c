@@ -19,33 +19,37 @@
 static uint64_t seed;
 static bool is_long;
 
-static void reshard_keeps_the_state(void **state)
+typedef struct {
+    uint32_t shard_cnt;
+    char const *options;
+    bool is_pinned; /* afterwards, as pins-K says */
+    bool is_killed; /* the cluster before: so there are redo records */
+} step_t;
+
+/* Reshards a cluster, of two shards at first, again and again. */
+static void go_through(uint64_t salt, bool begins_pinned, step_t const *steps, size_t cnt)
 {
-    (void)state;
-    static struct {
-        uint32_t shard_cnt;
-        char const *options;
-        bool is_killed; /* the cluster before: so there are redo records */
-    } const steps[] = {
-        {5, "--to 5", true},
-        {1, "--to 1", false},
-        {3, "--to 3 --placement-policy random:7", true},
-        {2, "--to 2", true},
-    };
     coh_rng_t rng;
-    coh_rng_seed(&rng, seed);
+    coh_rng_seed(&rng, seed + salt);
     coh_bench_accounts_t accounts;
-    coh_bench_accounts_new(&accounts, seed, is_long ? 4000 : 200, 2);
+    coh_bench_accounts_new(&accounts, seed + salt, is_long ? 4000 : 200, 2);
     coh_test_cluster_t cluster;
     coh_test_cluster_init(&cluster, 2, &accounts);
     coh_test_traffic_genesis(&cluster, 800);
+    char pins[160];
+    char pinned[200];
+    (void)snprintf(pins, sizeof(pins), "%s/pins-2", cluster.dir);
+    (void)snprintf(pinned, sizeof(pinned), "--placement-policy 'pinned:%s'", pins);
+    coh_test_ops_pin(pins, &accounts, COH_TEST_TRAFFIC_STORE, 2);
     cluster.options[0]   = "--block-tx-max 200";
+    cluster.options[1]   = begins_pinned ? pinned : NULL;
     coh_test_acks_t acks = {0};
     size_t tx_cnt        = is_long ? 20000 : 1200;
     coh_test_ops_start(&cluster, 2);
-    for (size_t i = 0; i <= COH_CNT(steps); i++) {
+    cluster.options[1] = NULL; /* said on the first start only */
+    for (size_t i = 0; i <= cnt; i++) {
         coh_test_traffic(&cluster, &accounts, &acks, &rng, tx_cnt, tx_cnt / 2, NULL, NULL);
-        bool is_last = i == COH_CNT(steps);
+        bool is_last = i == cnt;
         if (is_last || !steps[i].is_killed) {
             assert_int_equal(coh_test_cluster_stop(&cluster), 0);
         } else {
@@ -57,8 +61,17 @@ static void reshard_keeps_the_state(void **state)
             break;
         }
         coh_hash_t before = coh_test_ops_head_root(cluster.data);
-        char command[128];
-        (void)snprintf(command, sizeof(command), "reshard %s --json --data", steps[i].options);
+        char command[400] = "";
+        if (steps[i].is_pinned) {
+            (void)snprintf(pins, sizeof(pins), "%s/pins-%u", cluster.dir, steps[i].shard_cnt);
+            coh_test_ops_pin(pins, &accounts, COH_TEST_TRAFFIC_STORE, steps[i].shard_cnt);
+            (void)snprintf(pinned, sizeof(pinned), "--placement-policy 'pinned:%s'", pins);
+        }
+        (void)snprintf(command,
+                       sizeof(command),
+                       "reshard %s %s --json --data",
+                       steps[i].options,
+                       steps[i].is_pinned ? pinned : "");
         coh_test_ops_expect(0, command, cluster.data, "\"result\":\"done\"");
         coh_hash_t after = coh_test_ops_flat_root(cluster.data, steps[i].shard_cnt);
         coh_hash_t head  = coh_test_ops_head_root(cluster.data);
@@ -69,10 +82,34 @@ static void reshard_keeps_the_state(void **state)
         coh_test_ops_expect_acks(&cluster, &acks, UINT64_MAX);
         printf("%u shards: %zu acknowledged receipts are there\n", steps[i].shard_cnt, acks.cnt);
     }
-    assert_true(acks.cnt >= tx_cnt / 2 * (COH_CNT(steps) + 1));
+    assert_true(acks.cnt >= tx_cnt / 2 * (cnt + 1));
     coh_test_acks_free(&acks);
     coh_test_cluster_fini(&cluster);
     coh_bench_accounts_free(&accounts);
+}
+
+static void reshard_keeps_the_state(void **state)
+{
+    (void)state;
+    static step_t const steps[] = {
+        {5, "--to 5", false, true},
+        {1, "--to 1", false, false},
+        {3, "--to 3 --placement-policy random:7", false, true},
+        {2, "--to 2", false, true},
+    };
+    go_through(0, false, steps, COH_CNT(steps));
+}
+
+/* From accounts that live apart from their buckets, and to such. */
+static void reshard_brings_accounts_home(void **state)
+{
+    (void)state;
+    static step_t const steps[] = {
+        {5, "--to 5", false, true},
+        {3, "--to 3", true, true},
+        {1, "--to 1", false, false},
+    };
+    go_through(3, true, steps, COH_CNT(steps));
 }
 
 /* A list of all files in the rank folders with their checksums. */
@@ -209,6 +246,7 @@ int main(void)
     printf("repeat with COHORT_TEST_SEED=%llu\n", (unsigned long long)seed);
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(reshard_keeps_the_state),
+        cmocka_unit_test(reshard_brings_accounts_home),
         cmocka_unit_test(reshard_refuses_what_is_not_whole),
         cmocka_unit_test(reshard_survives_being_killed),
     };
