@@ -718,7 +718,7 @@ static void on_committed(coh_coordinator_t *c, uint64_t number)
     coh_metric_observe(c->metrics, COH_M_chain_commit_latency, now_us - f->sent_us);
     coh_metric_add(c->metrics, COH_M_chain_block, 1);
     coh_metric_set(c->metrics, COH_M_chain_head, number);
-    uint32_t cross       = settle_pool(c, f, now_us);
+    uint32_t cross = settle_pool(c, f, now_us);
     note_stats(c, f, now_us);
     coh_sealed_t *sealed = f->sealed;
     coh_metric_add(c->metrics, COH_M_chain_gas, sealed->header.gas_used);

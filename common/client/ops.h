@@ -34,8 +34,8 @@ typedef enum {
 #define COH_REC_T_ASKED     coh_op_asked_t
 #define COH_REC_T_HELD      coh_op_held_t
 
-#define COH_REC_T_ALTERED      coh_op_altered_t
-#define COH_REC_T_ALTERED_SLOT coh_op_altered_slot_t
+#define COH_REC_T_ALTERED       coh_op_altered_t
+#define COH_REC_T_ALTERED_SLOT  coh_op_altered_slot_t
 #define COH_REC_T_STORAGE_PROOF coh_op_storage_proof_t
 
 /* coh_op_<rec>_t, coh_op_<op>_request_t, coh_op_<op>_answer_t, coh_pub_<pub>_t: the structs. A
