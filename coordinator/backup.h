@@ -13,6 +13,9 @@
    That is what the shard's disk would hold if all ranks had been killed at such a moment, with B as the coordinator's last decision: the start after a kill (recovery.h) brings all to B, and drops
    what is above (presumed abort). So restoring needs nothing that starting does not do, and nothing has to stand still: a checkpoint waits for write buffers to be flushed and links files.
 
+   A round of moves under way is settled likewise. The coordinator's copy has the next directory if its write was handed out before: then every shard had voted, so each copy has the note of the round with all that was moved, or
+   what followed from its end. Else no MOVE_END of a commit was sent before BACKUP, so each shard still has what it gives away. The directory then tells which half of the note goes (moves.h).
+
    A backup is whole once its manifest is there, which is written last. One at a time; a new one may begin when the one before has ended on all ranks. */
 #ifndef COH_BACKUP_H
 #define COH_BACKUP_H
