@@ -1,4 +1,4 @@
-/* `cohort import`, as a user runs it, at 1, 2, 3 and 8 shards with 1 and 2 threads each: over recorded blocks of mainnet, and over
+/* `cohort import`, as a user runs it, at 1, 2, 3 and 8 shards with 1 or 2 threads (COHORT_TEST_LONG=1: each with both): over recorded blocks of mainnet, and over
    recordings made here, in the same format, of what those lack. The gas of ours is added up by hand from the EIPs; recordings that are
    wrong in one place show that the import would notice. */
 #include <inttypes.h>
@@ -39,7 +39,10 @@ typedef struct {
     uint32_t threads;
 } layout_t;
 
-static layout_t const layouts[] = {{1, 1}, {2, 1}, {3, 1}, {8, 1}, {1, 2}, {2, 2}, {3, 2}, {8, 2}};
+/* The first four are for every run, the others for long ones. */
+static layout_t const layouts[] = {{1, 1}, {2, 1}, {3, 2}, {8, 2}, {3, 1}, {8, 1}, {1, 2}, {2, 2}};
+
+static size_t layout_cnt(void) { return getenv("COHORT_TEST_LONG") != NULL ? COH_CNT(layouts) : 4; }
 
 /* Runs the import over paths, as a shell reads them; returns its rows (release with json_decref) and the exit code. */
 static json_t *run_import(char const *paths, layout_t layout, int *exit_code)
@@ -124,7 +127,7 @@ static void import_real_blocks(void **state)
     }
     coh_buf_put_u8(&all, 0);
     coh_buf_put_u8(&must, 0);
-    for (size_t l = 0; l < COH_CNT(layouts); l++) {
+    for (size_t l = 0; l < layout_cnt(); l++) {
         coh_buf_t const *paths = l == 0 ? &all : &must;
         int exit_code          = 0;
         json_t *rows           = run_import((char const *)paths->p, layouts[l], &exit_code);
@@ -340,7 +343,7 @@ static json_t *import(recording_t *r, layout_t layout, int *exit_code)
 
 static void expect_passes(recording_t *r, json_int_t txs, json_int_t gas)
 {
-    for (size_t l = 0; l < COH_CNT(layouts); l++) {
+    for (size_t l = 0; l < layout_cnt(); l++) {
         int exit_code = 0;
         json_t *row   = import(r, layouts[l], &exit_code);
         if (strcmp(coh_test_str(row, "result"), "passed") != 0) {
