@@ -590,6 +590,13 @@ static bool is_plain_transfer(coh_tx_t const *tx)
     return !tx->is_create && tx->data.n == 0 && tx->auth_cnt == 0 && !coh_u256_is_zero(&tx->value);
 }
 
+/* That the receiver of value has no code is assumed, and looked at where the value arrives. */
+static bool assumes_no_code(tx_t const *tx)
+{
+    return is_plain_transfer(&tx->tx) && !coh_addr_eq(&tx->to, &tx->sender) &&
+           !atomic_load_explicit(&tx->reads_code, memory_order_relaxed);
+}
+
 static coh_view_status_t view_read(coh_view_t *view,
                                    coh_value_t *out,
                                    coh_key_t const *key,
@@ -602,10 +609,7 @@ static coh_view_status_t view_read(coh_view_t *view,
     if (key->kind == COH_KEY_BLOCK_HASH) {
         return read_block_hash(run, out, key);
     }
-    /* That the receiver of value has no code is assumed, and looked at where the value arrives. */
-    if (fields == COH_READ_CODE && is_plain_transfer(&tx->tx) && coh_addr_eq(&key->addr, &tx->to) &&
-        !coh_addr_eq(&tx->to, &tx->sender) &&
-        !atomic_load_explicit(&tx->reads_code, memory_order_relaxed)) {
+    if (fields == COH_READ_CODE && coh_addr_eq(&key->addr, &tx->to) && assumes_no_code(tx)) {
         run->assumed = true;
         *out         = (coh_value_t){0};
         return COH_VIEW_OK;
@@ -966,8 +970,8 @@ static void expect_named(run_t *run, remote_t **list)
 {
     tx_t const *tx = run->tx;
     expect_sender(run, list);
-    if (tx->tx.access_addr_cnt == 0) {
-        return;
+    if (tx->tx.access_addr_cnt == 0 || assumes_no_code(tx)) {
+        return; /* what calls nothing uses nothing of its list */
     }
     coh_rlp_t accesses = coh_tx_access_iter(&tx->tx);
     coh_rlp_t keys;
