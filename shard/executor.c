@@ -453,7 +453,7 @@ static void act(coh_executor_t *ex, ctx_t *ctx, coh_executor_query_fn *fn, void 
     for (uint32_t i = 0; i < mv->woken_cnt; i++) {
         coh_waiter_t const *w = &mv->woken[i];
         if (w->kind == COH_WAIT_QUERY) {
-            COH_ASSERT(fn != NULL); /* queries wait for loads only */
+            COH_ASSERT(fn != NULL); /* of code alone */
             fn(arg, w);
         } else if (w->serial != ex->serial) {
             continue;
@@ -1269,6 +1269,7 @@ static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
         if (need) {
             ctx->parked++;
             park_run(ex, ctx, tx, run); /* first: once parked, the chain is anybody's */
+            act(ex, ctx, NULL, NULL);
             if (coh_sched_park(ex->sched, chain, pos)) {
                 if (next == COH_SCHED_NONE) {
                     return ran;
@@ -1688,8 +1689,10 @@ static void serve_read(coh_executor_t *ex, coh_waiter_t const *w)
         COH_ASSERT(here);
     } else {
         coh_value_t value;
-        if (coh_mv_read(ex->mv, &ctx->mv, &value, &w->key, w->reader, w->fields, &w->bound, w) ==
-            COH_MV_WAIT) {
+        coh_mv_status_t status =
+            coh_mv_read(ex->mv, &ctx->mv, &value, &w->key, w->reader, w->fields, &w->bound, w);
+        act(ex, ctx, NULL, NULL);
+        if (status == COH_MV_WAIT) {
             return;
         }
         s.u.value.nonce = value.nonce;
@@ -1785,15 +1788,11 @@ coh_err_t coh_executor_on_retract(coh_executor_t *ex, coh_msg_retract_t const *m
     return COH_OK;
 }
 
-void coh_executor_on_loaded(coh_executor_t *ex,
-                            coh_key_t const *key,
-                            coh_value_t const *value,
-                            coh_executor_query_fn *fn,
-                            void *arg)
+void coh_executor_on_loaded(coh_executor_t *ex, coh_key_t const *key, coh_value_t const *value)
 {
     ctx_t *ctx = comm_ctx(ex);
     coh_mv_loaded(ex->mv, &ctx->mv, key, value);
-    act(ex, ctx, fn, arg);
+    act(ex, ctx, NULL, NULL);
 }
 
 void coh_executor_on_code_loaded(coh_executor_t *ex,
@@ -1866,11 +1865,14 @@ size_t coh_executor_drain(coh_executor_t *ex)
     for (uint32_t w = 0; w <= ex->worker_cnt; w++) {
         gather(ex, &ex->ctx[w].out);
     }
-    /* Serving reads collects VALUEs, which go out with the rest. */
-    for (uint32_t i = 0; i < ex->batch.again_cnt; i++) {
-        serve_read(ex, &ex->batch.reads_again[i]);
+    /* Serving reads collects VALUEs, which go out with the rest, and perhaps wakes others. */
+    while (ex->batch.again_cnt != 0) {
+        for (uint32_t i = 0; i < ex->batch.again_cnt; i++) {
+            serve_read(ex, &ex->batch.reads_again[i]);
+        }
+        ex->batch.again_cnt = 0;
+        gather(ex, &comm_ctx(ex)->out);
     }
-    ex->batch.again_cnt = 0;
     gather(ex, &comm_ctx(ex)->out);
     /* Effects first: who reads what one before it wrote sees it then, and is not retracted for it. */
     for (uint32_t r = 0; r < ex->env->rank_cnt; r++) {

@@ -124,14 +124,19 @@ struct coh_mvstore {
 
     size_t slot_cnt; /* entries that there is address space for */
     _Atomic bool is_exhausted;
-    coh_spin_t free_lock; /* of the free list, the counts and the loads below */
+    coh_spin_t free_lock; /* of the free list, the counts, the loads and the queries below */
     uint32_t free_first;
     uint32_t fresh; /* entries above were never used */
     size_t entry_cnt;
     size_t reserved; /* entries that the executing block may still create */
     coh_key_t *loads;
     size_t load_cnt, load_cap;
-    _Atomic size_t loads_outstanding;
+    coh_waiter_t *queries; /* whose key has been loaded */
+    uint32_t query_cnt, query_cap;
+    _Atomic size_t loads_outstanding; /* queries among them */
+    coh_mv_source_fn *source;
+    void *source_arg;
+    coh_buf_t scratch; /* the communication thread's, for the source */
 
     uint32_t *touched; /* entries with a history in this block */
     _Atomic uint32_t touched_cnt;
@@ -165,6 +170,7 @@ void coh_mv_ctx_free(coh_mv_ctx_t *ctx)
     coh_arena_free(&ctx->arena);
     free(ctx->retracted);
     free(ctx->woken);
+    coh_buf_free(&ctx->scratch);
     memset(ctx, 0, sizeof(*ctx));
 }
 
@@ -191,6 +197,13 @@ void coh_mv_ctx_push_woken(coh_mv_ctx_t *ctx, coh_waiter_t const *waiter)
     ctx->woken[ctx->woken_cnt++] = *waiter;
 }
 
+static void free_waiters(entry_t *e)
+{
+    free(e->waiters->v);
+    free(e->waiters);
+    e->waiters = NULL;
+}
+
 static void wake_all(coh_mv_ctx_t *ctx, entry_t *e)
 {
     waiters_t *w = e->waiters;
@@ -200,9 +213,7 @@ static void wake_all(coh_mv_ctx_t *ctx, entry_t *e)
     for (uint32_t i = 0; i < w->cnt; i++) {
         coh_mv_ctx_push_woken(ctx, &w->v[i]);
     }
-    free(w->v);
-    free(w);
-    e->waiters = NULL;
+    free_waiters(e);
 }
 
 static void add_waiter(entry_t *e, coh_waiter_t const *waiter)
@@ -254,9 +265,23 @@ static entry_t *find(coh_mvstore_t *mv, size_t bucket, coh_key_t const *key)
     return NULL;
 }
 
-/* A new entry of the locked bucket, on its way from disk. A block uses up what was reserved for it and then spills over, a query uses what
+/* Has key loaded; under free_lock. */
+static void queue_load(coh_mvstore_t *mv, coh_key_t const *key)
+{
+    if (mv->load_cnt == mv->load_cap) {
+        mv->load_cap = mv->load_cap == 0 ? 256 : mv->load_cap * 2;
+        mv->loads    = coh_realloc(mv->loads, mv->load_cap * sizeof(*mv->loads));
+    }
+    mv->loads[mv->load_cnt++] = *key;
+}
+
+/* A new entry of the locked bucket, on its way from disk, or, unless queued, from who asks for it. A block uses up what was reserved for it and then spills over, a query uses what
    it was told is left. NULL: the spill is used up. */
-static entry_t *create(coh_mvstore_t *mv, size_t bucket, coh_key_t const *key, bool for_block)
+static entry_t *create(coh_mvstore_t *mv,
+                       size_t bucket,
+                       coh_key_t const *key,
+                       bool for_block,
+                       bool queued)
 {
     coh_spin_lock(&mv->free_lock);
     uint32_t idx = mv->free_first;
@@ -272,11 +297,9 @@ static entry_t *create(coh_mvstore_t *mv, size_t bucket, coh_key_t const *key, b
     }
     mv->reserved -= for_block && mv->reserved != 0;
     bool spills = ++mv->entry_cnt > mv->entry_max && for_block;
-    if (mv->load_cnt == mv->load_cap) {
-        mv->load_cap = mv->load_cap == 0 ? 256 : mv->load_cap * 2;
-        mv->loads    = coh_realloc(mv->loads, mv->load_cap * sizeof(*mv->loads));
+    if (queued) {
+        queue_load(mv, key);
     }
-    mv->loads[mv->load_cnt++] = *key;
     coh_spin_unlock(&mv->free_lock);
     if (spills) {
         coh_metric_add(mv->metrics, COH_M_mvstore_spilled, 1);
@@ -295,7 +318,7 @@ static entry_t *find_or_create(coh_mvstore_t *mv, size_t bucket, coh_key_t const
 {
     entry_t *e = find(mv, bucket, key);
     if (e == NULL) {
-        return create(mv, bucket, key, true);
+        return create(mv, bucket, key, true, true);
     }
     e->recent = true;
     return e;
@@ -367,8 +390,7 @@ void coh_mvstore_free(coh_mvstore_t *mv)
     }
     for (size_t i = 1; i <= mv->fresh; i++) {
         if (mv->entries[i].waiters != NULL) {
-            free(mv->entries[i].waiters->v);
-            free(mv->entries[i].waiters);
+            free_waiters(&mv->entries[i]);
         }
     }
     free(mv->buckets);
@@ -379,7 +401,15 @@ void coh_mvstore_free(coh_mvstore_t *mv)
     free(mv->effects);
     free(mv->stripes);
     free(mv->loads);
+    free(mv->queries);
+    coh_buf_free(&mv->scratch);
     free(mv);
+}
+
+void coh_mv_set_source(coh_mvstore_t *mv, coh_mv_source_fn *source, void *arg)
+{
+    mv->source     = source;
+    mv->source_arg = arg;
 }
 
 /* ---- eviction ---- */
@@ -776,6 +806,68 @@ static void add_reader(coh_arena_t *arena, history_t *h, reader_t const *r)
     h->exists_cnt += (r->fields & COH_READ_EXISTS) != 0;
 }
 
+static void check_assumptions(coh_mv_ctx_t *ctx, entry_t *e, uint32_t first);
+
+/* The value of an entry has come; its bucket is locked. */
+static void finish_load(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, entry_t *e, coh_value_t const *value)
+{
+    COH_ASSERT(e->state == STATE_LOADING);
+    e->latest    = *value;
+    e->committed = *value;
+    e->state     = STATE_READY;
+    note_latest(e);
+    if (e->history != NULL && e->history->assumed_cnt != 0 &&
+        (e->latest_has_code || e->history->has_code)) {
+        check_assumptions(ctx, e, 0);
+    }
+    uint32_t query_cnt = 0;
+    for (uint32_t i = 0; e->waiters != NULL && i < e->waiters->cnt; i++) {
+        coh_waiter_t const *w = &e->waiters->v[i];
+        if (w->kind != COH_WAIT_QUERY) {
+            coh_mv_ctx_push_woken(ctx, w);
+            continue;
+        }
+        coh_spin_lock(&mv->free_lock);
+        mv->queries = grow(mv->queries, mv->query_cnt, &mv->query_cap, sizeof(*mv->queries));
+        mv->queries[mv->query_cnt++] = *w;
+        coh_spin_unlock(&mv->free_lock);
+        query_cnt++;
+    }
+    if (e->waiters != NULL) {
+        free_waiters(e);
+    }
+    /* One load less, and so many queries more: never 0 in between. */
+    atomic_fetch_add_explicit(&mv->loads_outstanding, query_cnt, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&mv->loads_outstanding, 1, memory_order_relaxed);
+    coh_metric_add(mv->metrics, COH_M_mvstore_load, 1);
+}
+
+/* A new entry of the locked bucket, with its value if the source has it. In between the bucket is not locked, and whoever else wants the key waits for it. */
+static entry_t *create_now(coh_mvstore_t *mv,
+                           coh_mv_ctx_t *ctx,
+                           size_t bucket,
+                           coh_key_t const *key)
+{
+    entry_t *e = create(mv, bucket, key, true, mv->source == NULL);
+    if (e == NULL || mv->source == NULL) {
+        return e;
+    }
+    unlock_bucket(mv, bucket);
+    coh_value_t value = {0};
+    bool here         = mv->source(mv->source_arg, key, &ctx->scratch, &value);
+    if (!here) {
+        coh_spin_lock(&mv->free_lock);
+        queue_load(mv, key);
+        coh_spin_unlock(&mv->free_lock);
+    }
+    coh_spin_lock(&mv->stripes[bucket % STRIPE_CNT].lock);
+    if (here) {
+        finish_load(mv, ctx, e, &value);
+        coh_metric_add(mv->metrics, COH_M_mvstore_load_at_once, 1);
+    }
+    return e;
+}
+
 coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
                             coh_mv_ctx_t *ctx,
                             coh_value_t *out,
@@ -789,7 +881,12 @@ coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
         fields &= ~(uint32_t)COH_READ_AT_LEAST; /* the exact word says that too */
     }
     size_t bucket = lock_bucket(mv, key);
-    entry_t *e    = find_or_create(mv, bucket, key);
+    entry_t *e    = find(mv, bucket, key);
+    if (e != NULL) {
+        e->recent = true;
+    } else {
+        e = create_now(mv, ctx, bucket, key);
+    }
     if (e == NULL || e->state == STATE_LOADING ||
         (e->history != NULL && estimate_below(e->history, reader.tx_idx, fields) &&
          !COH_HOOK("mvstore:ignore_estimate"))) {
@@ -1188,19 +1285,23 @@ void coh_mv_loaded(coh_mvstore_t *mv,
 {
     size_t bucket = lock_bucket(mv, key);
     entry_t *e    = find(mv, bucket, key);
-    COH_ASSERT(e != NULL && e->state == STATE_LOADING);
-    e->latest    = *value;
-    e->committed = *value;
-    e->state     = STATE_READY;
-    note_latest(e);
-    if (e->history != NULL && e->history->assumed_cnt != 0 &&
-        (e->latest_has_code || e->history->has_code)) {
-        check_assumptions(ctx, e, 0);
-    }
-    wake_all(ctx, e);
+    COH_ASSERT(e != NULL);
+    finish_load(mv, ctx, e, value);
     unlock_bucket(mv, bucket);
-    atomic_fetch_sub_explicit(&mv->loads_outstanding, 1, memory_order_relaxed);
-    coh_metric_add(mv->metrics, COH_M_mvstore_load, 1);
+}
+
+bool coh_mv_take_query(coh_mvstore_t *mv, coh_waiter_t *out)
+{
+    coh_spin_lock(&mv->free_lock);
+    bool any = mv->query_cnt != 0;
+    if (any) {
+        *out = mv->queries[--mv->query_cnt];
+    }
+    coh_spin_unlock(&mv->free_lock);
+    if (any) {
+        atomic_fetch_sub_explicit(&mv->loads_outstanding, 1, memory_order_relaxed);
+    }
+    return any;
 }
 
 size_t coh_mv_loads_outstanding(coh_mvstore_t const *mv)
@@ -1493,8 +1594,17 @@ coh_mv_status_t coh_mv_committed(coh_mvstore_t *mv,
 {
     size_t bucket = lock_bucket(mv, key);
     entry_t *e    = find(mv, bucket, key);
+    if (e == NULL && mv->source != NULL) {
+        unlock_bucket(mv, bucket);
+        *out = (coh_value_t){0};
+        if (mv->source(mv->source_arg, key, &mv->scratch, out)) {
+            return COH_MV_OK; /* what a worker may do to the key meanwhile does not touch what is committed */
+        }
+        bucket = lock_bucket(mv, key);
+        e      = find(mv, bucket, key);
+    }
     if (e == NULL) {
-        e = create(mv, bucket, key, false);
+        e = create(mv, bucket, key, false, true);
         COH_ASSERT(e != NULL); /* the query was told that there is room */
         e->recent = false;
     }
@@ -1518,6 +1628,10 @@ bool coh_mv_peek(coh_mvstore_t *mv, coh_key_t const *key, coh_value_t *out)
         *out = e->committed;
     }
     unlock_bucket(mv, bucket);
+    if (!here && mv->source != NULL) {
+        *out = (coh_value_t){0};
+        here = mv->source(mv->source_arg, key, &mv->scratch, out);
+    }
     return here;
 }
 

@@ -7,7 +7,7 @@
    registered. A publish by i that changes what a registered reader above i saw retracts that reader. Versions of
    a withdrawn incarnation become estimates: readers above wait for the next one instead of guessing.
 
-   An entry:  (absent) ─first touch─▶ LOADING ─value from disk─▶ READY ─evicted (clean, in no undecided block)─▶ (absent)
+   An entry:  (absent) ─first touch─▶ LOADING ─value from the store below─▶ READY ─evicted (clean, in no undecided block)─▶ (absent)
    A value:   version ─settle─▶ latest ─commit─▶ committed (dirty) ─flush─▶ clean         latest ─abort─▶ discarded
 
    Threads: reads, publishes and estimates may come from any thread, each with a context of its own; they meet under the lock of the key's
@@ -60,6 +60,7 @@ typedef struct {
     uint32_t retracted_cnt, retracted_cap;
     coh_waiter_t *woken;
     uint32_t woken_cnt, woken_cap;
+    coh_buf_t scratch; /* of the source */
 } coh_mv_ctx_t;
 
 void coh_mv_ctx_reset(coh_mv_ctx_t *ctx);
@@ -76,6 +77,14 @@ coh_mvstore_t *coh_mvstore_new(size_t entry_max,
                                coh_metrics_t *metrics);
 void coh_mvstore_free(coh_mvstore_t *mv);
 
+/* A source answers at once what a key not in memory was committed with last, or false: it has to be loaded (below). scratch: the caller's, for any use. Any thread, several at a time. */
+typedef bool coh_mv_source_fn(void *arg,
+                              coh_key_t const *key,
+                              coh_buf_t *scratch,
+                              coh_value_t *out);
+/* coh_mv_set_source: reads ask it before they wait. Without one, as at first, they always wait. Before the first read. */
+void coh_mv_set_source(coh_mvstore_t *mv, coh_mv_source_fn *source, void *arg);
+
 /* Beyond entry_max a block may take this many entries more, until they can be evicted. */
 #define COH_MV_SPILL_MAX ((size_t)1 << 22)
 
@@ -89,7 +98,7 @@ bool coh_mv_is_exhausted(coh_mvstore_t const *mv);
 typedef enum { COH_MV_OK, COH_MV_WAIT } coh_mv_status_t;
 
 /* coh_mv_read registers the read of key by reader and returns what it sees in *out (with COH_READ_AT_LEAST: see view.h); beside word and
-   nonce only what fields ask for. A reader may register several reads of one key.
+   nonce only what fields ask for. A reader may register several reads of one key. What the source has is read at once, while others wait for it: they may be in ctx->woken afterwards.
    COH_MV_WAIT: the key is being loaded or an estimate of one of the fields stands below the reader; *waiter is kept and comes back through
    ctx->woken of whoever ends the wait. */
 coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
@@ -127,6 +136,8 @@ void coh_mv_loaded(coh_mvstore_t *mv,
                    coh_key_t const *key,
                    coh_value_t const *value);
 size_t coh_mv_loads_outstanding(coh_mvstore_t const *mv);
+/* coh_mv_take_query takes a query's waiter whose key has been loaded, by whomever; false: there is none. Until it is taken it counts as a load outstanding. */
+bool coh_mv_take_query(coh_mvstore_t *mv, coh_waiter_t *out);
 
 /* The sum of the digests of the effects that home has published here in this block. */
 uint64_t coh_mv_effects_from(coh_mvstore_t const *mv, uint32_t home);
@@ -192,8 +203,8 @@ void coh_mv_abort(coh_mvstore_t *mv,
 coh_key_t const *coh_mv_entry_key(coh_mvstore_t const *mv, uint32_t entry);
 
 /* Queries read committed state, at any time. coh_mv_query_begin makes room for the keys of one; false: not before the executing block is
-   through. Then coh_mv_committed for each of them: COH_MV_OK and the value, or COH_MV_WAIT and *waiter comes back when it is loaded
-   (then ask again). What a key has when it comes back was committed when the query was asked: no block can settle while a key that it touched is being loaded. */
+   through. Then coh_mv_committed for each of them: COH_MV_OK and the value, or COH_MV_WAIT and *waiter comes back through coh_mv_take_query when it is loaded
+   (then ask again). What the source has does not enter memory. What a key has when it comes back was committed when the query was asked: no block can settle while a key that it touched is being loaded. */
 #define COH_MV_QUERY_MAX ((size_t)8192)
 bool coh_mv_query_begin(coh_mvstore_t *mv, size_t key_cnt);
 coh_mv_status_t coh_mv_committed(coh_mvstore_t *mv,
@@ -201,7 +212,7 @@ coh_mv_status_t coh_mv_committed(coh_mvstore_t *mv,
                                  coh_value_t *out,
                                  coh_waiter_t const *waiter);
 
-/* coh_mv_peek: the committed value of a key that is in memory; false: it is not, or is being loaded, and lies on disk as it was committed last. Brings nothing into memory
+/* coh_mv_peek: the committed value of a key that is in memory, or that the source has; false: it lies on disk as it was committed last. Brings nothing into memory
    and waits for nothing. Communication thread. */
 bool coh_mv_peek(coh_mvstore_t *mv, coh_key_t const *key, coh_value_t *out);
 

@@ -296,6 +296,26 @@ static void query_loaded(void *arg, coh_waiter_t const *waiter)
     coh_queries_on_loaded(s->queries, waiter);
 }
 
+/* Goes on with queries whose keys have come. */
+static void finish_queries(coh_shard_t *s)
+{
+    coh_waiter_t waiter;
+    while (coh_mv_take_query(s->mv, &waiter)) {
+        query_loaded(s, &waiter);
+    }
+}
+
+/* Of coh_mv_set_source. What is damaged is asked of the disk again, and reported then. */
+static bool read_at_once(void *arg, coh_key_t const *key, coh_buf_t *scratch, coh_value_t *out)
+{
+    coh_shard_t const *s = arg;
+    uint8_t space[COH_STORE_KEY_MAX];
+    coh_buf_clear(scratch);
+    coh_err_t rc = s->env->peek(s->env, coh_store_table(key), coh_store_key(space, key), scratch);
+    return rc == COH_ENOTFOUND ||
+           (rc == COH_OK && coh_store_get_value(out, key->kind, coh_buf_bytes(scratch)) == COH_OK);
+}
+
 static void fail_damaged(coh_shard_t *s, char const *what, coh_bytes_t key)
 {
     char hex[2 * COH_STORE_KEY_MAX + 1];
@@ -325,8 +345,9 @@ static void on_loads(coh_shard_t *s, coh_disk_req_t *req)
             }
             at += req->lens[i];
         }
-        coh_executor_on_loaded(s->ex, &key, &value, query_loaded, s);
+        coh_executor_on_loaded(s->ex, &key, &value);
     }
+    finish_queries(s);
 }
 
 static void on_codes_loaded(coh_shard_t *s, coh_disk_req_t *req)
@@ -1886,6 +1907,7 @@ static bool shard_on_tick(coh_node_t *node)
              COH_MV_SPILL_MAX);
         return true;
     }
+    finish_queries(s);
     request_loads(s);
     if (s->executing) {
         did = coh_executor_drain(s->ex) != 0 || did;
@@ -2048,6 +2070,9 @@ coh_err_t coh_shard_new(coh_shard_t **out,
         coh_mvstore_new(config->state_cache_entries, seed, env->rank, env->rank_cnt, env->metrics);
     s->past = coh_past_new(config->state_past_blocks, config->state_past_bytes, coh_mix64(seed));
     coh_mv_set_past(s->mv, s->past);
+    if (env->peek != NULL) {
+        coh_mv_set_source(s->mv, read_at_once, s);
+    }
     if (config->node_dev) {
         s->snapshots = coh_calloc(1, sizeof(*s->snapshots));
     }

@@ -81,6 +81,9 @@ typedef bool coh_kv_visit_t(void *arg, coh_bytes_t key, coh_bytes_t value);
 typedef struct {
     /* COH_OK and the value appended to out; COH_ENOTFOUND; COH_EIO */
     coh_err_t (*get)(coh_kv_t *kv, coh_kv_table_t table, coh_bytes_t key, coh_buf_t *out);
+    /* As get, out of memory alone: COH_EBUSY if it would have to wait for a device, which it never does. For small values: of a table with logged ones (kv_rocks) it may
+       always say that. */
+    coh_err_t (*peek)(coh_kv_t *kv, coh_kv_table_t table, coh_bytes_t key, coh_buf_t *out);
     /* cnt keys of one table: errs[i] is COH_OK or COH_ENOTFOUND; values appended to out one after another, lens[i] octets each.
        Any other failure is returned and means that nothing can be said of any. */
     coh_err_t (*multi_get)(coh_kv_t *kv,

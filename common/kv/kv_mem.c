@@ -269,6 +269,7 @@ static void mem_close(coh_kv_t *kv)
 
 static coh_kv_ops_t const mem_ops = {
     .get       = mem_get,
+    .peek      = mem_get,
     .multi_get = mem_multi_get,
     .write     = mem_write,
     .ingest    = mem_ingest,

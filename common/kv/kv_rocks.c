@@ -38,6 +38,9 @@
 /* Recovery modes by RocksDB's numbers (options.h, enum WALRecoveryMode), which its C header does
  * not name. */
 #define WAL_TOLERATE_CORRUPTED_TAIL 0
+/* The same for where reads may look (options.h, enum ReadTier), and how a read begins to report that they would have to look further. */
+#define READ_TIER_MEMORY 1
+#define INCOMPLETE       "Result incomplete"
 
 typedef struct {
     size_t write_buffer_bytes;
@@ -78,6 +81,7 @@ typedef struct {
     rocksdb_options_t *options[COH_KV_TABLE_CNT];
     rocksdb_column_family_handle_t *handles[COH_KV_TABLE_CNT];
     rocksdb_readoptions_t *read_options;
+    rocksdb_readoptions_t *peek_options; /* reads nothing from a device */
     rocksdb_writeoptions_t *write_options;
     rocksdb_writeoptions_t *sync_options;
     coh_vlog_t *values;
@@ -185,6 +189,30 @@ static coh_err_t rocks_get(coh_kv_t *kv, coh_kv_table_t table, coh_bytes_t key, 
     coh_err_t rc      = put_value(rocks, table, coh_bytes(value, n), out);
     rocksdb_pinnableslice_destroy(slice);
     return rc;
+}
+
+static coh_err_t rocks_peek(coh_kv_t *kv, coh_kv_table_t table, coh_bytes_t key, coh_buf_t *out)
+{
+    rocks_t *rocks = (rocks_t *)kv;
+    if (shapes[table].logged) {
+        return COH_EBUSY;
+    }
+    char *text                     = NULL;
+    rocksdb_pinnableslice_t *slice = rocksdb_get_pinned_cf(
+        rocks->db, rocks->peek_options, rocks->handles[table], (char const *)key.p, key.n, &text);
+    if (text != NULL && strncmp(text, INCOMPLETE, strlen(INCOMPLETE)) == 0) {
+        rocksdb_free(text);
+        return COH_EBUSY;
+    }
+    COH_TRY(rocks_err(text, "peek failed", NULL));
+    if (slice == NULL) {
+        return COH_ENOTFOUND;
+    }
+    size_t n          = 0;
+    char const *value = rocksdb_pinnableslice_value(slice, &n);
+    coh_buf_put(out, value, n);
+    rocksdb_pinnableslice_destroy(slice);
+    return COH_OK;
 }
 
 static coh_err_t rocks_multi_get(coh_kv_t *kv,
@@ -396,6 +424,7 @@ static void rocks_close(coh_kv_t *kv)
     }
     rocksdb_options_destroy(rocks->db_options);
     rocksdb_readoptions_destroy(rocks->read_options);
+    rocksdb_readoptions_destroy(rocks->peek_options);
     rocksdb_writeoptions_destroy(rocks->write_options);
     rocksdb_writeoptions_destroy(rocks->sync_options);
     coh_vlog_close(rocks->values);
@@ -405,6 +434,7 @@ static void rocks_close(coh_kv_t *kv)
 
 static coh_kv_ops_t const rocks_ops = {
     .get       = rocks_get,
+    .peek      = rocks_peek,
     .multi_get = rocks_multi_get,
     .write     = rocks_write,
     .ingest    = rocks_ingest,
@@ -476,10 +506,12 @@ coh_err_t coh_kv_rocks_open(coh_kv_t **out,
                             size_t cache_bytes,
                             coh_buf_t *err_text)
 {
-    rocks_t *rocks       = coh_calloc(1, sizeof(*rocks));
-    rocks->base.ops      = &rocks_ops;
-    rocks->path          = coh_strdup(path);
-    rocks->read_options  = rocksdb_readoptions_create();
+    rocks_t *rocks      = coh_calloc(1, sizeof(*rocks));
+    rocks->base.ops     = &rocks_ops;
+    rocks->path         = coh_strdup(path);
+    rocks->read_options = rocksdb_readoptions_create();
+    rocks->peek_options = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_read_tier(rocks->peek_options, READ_TIER_MEMORY);
     rocks->write_options = rocksdb_writeoptions_create();
     rocks->sync_options  = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(rocks->sync_options, 1);

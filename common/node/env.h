@@ -3,7 +3,7 @@
    The runtime of a real rank and the simulator both implement this, so the same code runs in each.
 
    All functions are called, and the state machines run, on one thread per rank (the communication thread);
-   only coh_env_wake_workers may be called from any. */
+   only peek, wake_workers and wake_node may be called from any. */
 #ifndef COH_ENV_H
 #define COH_ENV_H
 
@@ -65,6 +65,9 @@ struct coh_env {
     /* The messages waiting for rank dst, to append encoded ones to (wire.h); sent after the current call returns. */
     coh_buf_t *(*outbox)(coh_env_t *env, uint32_t dst);
     void (*disk)(coh_env_t *env, coh_disk_req_t *req);
+    /* Reads a key of the rank's store at once, out of memory (kv.h, peek): COH_OK and the value appended to out; COH_ENOTFOUND; anything else: ask the disk. It sees all
+       writes and ingests that have come back, and perhaps some that have not. Any thread. NULL: nothing can be read so. */
+    coh_err_t (*peek)(coh_env_t *env, coh_kv_table_t table, coh_bytes_t key, coh_buf_t *out);
     void (*wake_workers)(coh_env_t *env); /* any thread: there is work for coh_*_work */
     void (*wake_node)(coh_env_t *env);    /* any thread: call on_tick soon */
 };

@@ -8,6 +8,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/base/checksum.h"
 #include "common/base/rng.h"
 #include "common/node/disk_req.h"
 #include "common/wire/wire.h"
@@ -232,6 +233,14 @@ static void env_disk(coh_env_t *env, coh_disk_req_t *req)
     r->disk_last  = &req->next;
 }
 
+/* Some keys are in memory and some are not: half of them, as the seed has it. */
+static coh_err_t env_peek(coh_env_t *env, coh_kv_table_t table, coh_bytes_t key, coh_buf_t *out)
+{
+    rank_t *r    = (rank_t *)env;
+    uint64_t mix = coh_mix64(coh_checksum64(key.p, key.n) ^ r->cluster->layout.seed);
+    return mix % 2 != 0 ? r->kv->ops->peek(r->kv, table, key, out) : COH_EBUSY;
+}
+
 static void env_wake(coh_env_t *env) { (void)env; /* nobody sleeps */ }
 
 /* Over a store that it may have from before. */
@@ -254,6 +263,7 @@ static coh_err_t open_rank(coh_block_cluster_t *c, uint32_t rank, coh_buf_t *err
                          .unix_us      = env_unix_us,
                          .outbox       = env_outbox,
                          .disk         = env_disk,
+                         .peek         = env_peek,
                          .wake_workers = env_wake,
                          .wake_node    = env_wake};
     coh_wire_put_envelope(&r->envelope, &(coh_envelope_t){.sender = rank});

@@ -140,6 +140,12 @@ static long futex(_Atomic uint32_t *word, int op, uint32_t value)
     return syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
+static coh_err_t env_peek(coh_env_t *env, coh_kv_table_t table, coh_bytes_t key, coh_buf_t *out)
+{
+    coh_kv_t *kv = from_env(env)->options.kv;
+    return kv->ops->peek(kv, table, key, out);
+}
+
 static void env_wake_workers(coh_env_t *env)
 {
     coh_runtime_t *rt = from_env(env);
@@ -191,6 +197,7 @@ coh_err_t coh_runtime_new(coh_runtime_t **out, coh_runtime_options_t const *opti
         .unix_us      = env_unix_us,
         .outbox       = env_outbox,
         .disk         = env_disk,
+        .peek         = env_peek,
         .wake_workers = env_wake_workers,
         .wake_node    = env_wake_node,
     };

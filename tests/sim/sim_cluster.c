@@ -340,6 +340,15 @@ static void env_disk(coh_env_t *env, coh_disk_req_t *req)
     }
 }
 
+static coh_err_t env_peek(coh_env_t *env, coh_kv_table_t table, coh_bytes_t key, coh_buf_t *out)
+{
+    rank_t *rank = rank_of(env);
+    coh_kv_t *kv = sim_disk_kv(rank->disk);
+    return coh_rng_percent(&rank->sim->rng, rank->sim->params.peek_percent)
+               ? kv->ops->peek(kv, table, key, out)
+               : COH_EBUSY;
+}
+
 static void env_wake_workers(coh_env_t *env)
 {
     rank_t *rank = rank_of(env);
@@ -802,6 +811,7 @@ sim_t *sim_new(sim_params_t const *params, uint64_t seed, sim_watch_t *watch)
                  .unix_us      = env_unix_us,
                  .outbox       = env_outbox,
                  .disk         = env_disk,
+                 .peek         = env_peek,
                  .wake_workers = env_wake_workers,
                  .wake_node    = env_wake_node,
         };

@@ -41,6 +41,7 @@ typedef struct {
     uint64_t tick_us;             /* longest time between two calls of on_tick */
     uint32_t slow_percent;        /* of frames and disk requests take 20 times as long */
     uint32_t eio_permille;        /* of disk requests fail */
+    uint32_t peek_percent;        /* of keys asked for at once are in the store's memory */
     bool metrics;                 /* ranks keep metrics and send them about */
     bool trace;                   /* keep the last events as text */
     sim_plant_t plant;

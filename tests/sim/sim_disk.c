@@ -111,6 +111,7 @@ static void face_close(coh_kv_t *face) { (void)face; }
 
 static coh_kv_ops_t const FACE_OPS = {
     .get       = face_get,
+    .peek      = face_get,
     .multi_get = face_multi_get,
     .write     = face_write,
     .ingest    = face_ingest,

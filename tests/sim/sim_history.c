@@ -246,6 +246,7 @@ static void draw_scenario(scenario_t *s,
                     .tick_us      = draw(rng, 300, 2000),
                     .slow_percent = (uint32_t)draw_scale(rng, 0, 10),
                     .eio_permille = coh_rng_percent(rng, 15) ? (uint32_t)draw(rng, 1, 20) : 0,
+                    .peek_percent = (uint32_t)draw(rng, 0, 4) * 25,
                     .metrics      = coh_rng_percent(rng, 25),
                     .trace        = params->verbose,
                     .plant        = params->plant,
@@ -292,7 +293,7 @@ static void print_scenario(scenario_t const *s)
             "scenario: %s mix %d fork %s shards %u workers %u accounts %u transactions %u invalid "
             "%u%% faults %u eio %u/1000\n"
             "  load %" PRIu64 " us, net %" PRIu64 " us, disk %" PRIu64 " us, work %" PRIu64
-            " us, slow %u%%\n"
+            " us, slow %u%%, in memory %u%%\n"
             "  block-tx-max %" PRIu64 " interval %" PRIu64 " ms depth %" PRIu64
             " gas limit %" PRIu64 " cache %" PRIu64 " flush %" PRIu64
             " placement %s home %s scheduler %s order %s\n",
@@ -311,6 +312,7 @@ static void print_scenario(scenario_t const *s)
             s->sim.disk_us_max,
             s->sim.work_us_max,
             s->sim.slow_percent,
+            s->sim.peek_percent,
             s->config.block_tx_max,
             s->config.block_interval_ms,
             s->config.block_depth,

@@ -175,6 +175,9 @@ static void load_all(coh_mvstore_t *mv, coh_codes_t *codes, coh_queries_t *q, co
             coh_queries_on_loaded(q, &ctx.woken[i]);
         }
         ctx.woken_cnt = 0;
+        for (coh_waiter_t w; coh_mv_take_query(mv, &w);) {
+            coh_queries_on_loaded(q, &w);
+        }
     }
     coh_mv_ctx_free(&ctx);
 }

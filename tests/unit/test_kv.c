@@ -344,6 +344,15 @@ static void kv_equals_model(void **state)
             at += lens[i];
         }
         assert_int_equal(at, values.n);
+        for (int i = 0; i < ASKED; i++) {
+            coh_buf_clear(&values);
+            coh_err_t rc = kv->ops->peek(kv, COH_KV_ACCOUNTS, keys[i], &values);
+            if (rc != COH_EBUSY) { /* else it would take the device */
+                assert_int_equal(rc, errs[i]);
+                assert_int_equal(values.n, lens[i]);
+                assert_int_equal(rc == COH_OK ? coh_load_u32_le(values.p) : 0, model[asked[i]]);
+            }
+        }
         coh_buf_free(&values);
     }
 }
@@ -632,6 +641,32 @@ static void kv_rocks_keeps_large_values(void **state)
         .teardown_func = teardown                                                                  \
     }
 
+/* Out of memory alone: what an ingested file holds is not there before somebody has read it from the device. */
+static void kv_rocks_peeks_at_what_is_in_memory(void **state)
+{
+    fixture_t *f = *state;
+    coh_kv_batch_t batch;
+    coh_kv_batch_init(&batch);
+    coh_kv_batch_put(&batch, COH_KV_STORAGE, str("cold"), str("deep"));
+    assert_int_equal(f->kv->ops->ingest(f->kv, &batch), COH_OK);
+    coh_kv_batch_free(&batch);
+    reopen(f);
+    put(f->kv, COH_KV_STORAGE, "warm", "near", false);
+    coh_buf_t out = COH_BUF_INIT;
+    assert_int_equal(f->kv->ops->peek(f->kv, COH_KV_STORAGE, str("warm"), &out), COH_OK);
+    assert_true(coh_bytes_eq(coh_buf_bytes(&out), str("near")));
+    coh_buf_clear(&out);
+    assert_int_equal(f->kv->ops->peek(f->kv, COH_KV_STORAGE, str("cold"), &out), COH_EBUSY);
+    assert_int_equal(out.n, 0);
+    assert_string_equal(get(f->kv, COH_KV_STORAGE, "cold"), "deep");
+    assert_int_equal(f->kv->ops->peek(f->kv, COH_KV_STORAGE, str("cold"), &out), COH_OK);
+    assert_true(coh_bytes_eq(coh_buf_bytes(&out), str("deep")));
+    coh_buf_clear(&out);
+    assert_int_equal(f->kv->ops->peek(f->kv, COH_KV_STORAGE, str("none"), &out), COH_ENOTFOUND);
+    assert_int_equal(out.n, 0);
+    coh_buf_free(&out);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
@@ -647,6 +682,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(kv_rocks_is_opened_once, setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(kv_rocks_keeps_ingested, setup_rocks, teardown),
         cmocka_unit_test_setup_teardown(kv_rocks_keeps_large_values, setup_rocks, teardown),
+        cmocka_unit_test_setup_teardown(kv_rocks_peeks_at_what_is_in_memory, setup_rocks, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

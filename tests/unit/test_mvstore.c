@@ -626,6 +626,108 @@ static void mvstore_evicts_only_what_is_clean_and_decided(void **state)
     coh_mvstore_free(mv);
 }
 
+/* A store below that has the keys with even numbers in memory. While it is asked for key 0 another transaction wants that key too, and a query asks for it. */
+typedef struct {
+    coh_mvstore_t *mv;
+    coh_mv_ctx_t other;
+    bool inside;
+    uint32_t asked_cnt;
+} below_t;
+
+static bool below_has(void *arg, coh_key_t const *key, coh_buf_t *scratch, coh_value_t *out)
+{
+    (void)scratch;
+    below_t *below = arg;
+    coh_key_t zero = key_of(0);
+    below->asked_cnt++;
+    if (below->inside) {
+        return false; /* to the query */
+    }
+    if (coh_key_eq(key, &zero)) {
+        below->inside = true;
+        coh_value_t value;
+        coh_waiter_t waits  = {.kind = COH_WAIT_CHAIN, .chain = 42};
+        coh_waiter_t asks   = {.kind = COH_WAIT_QUERY, .query_pos = 7};
+        coh_mv_tx_t another = {.tx_idx = 2, .home = SELF};
+        assert_int_equal(
+            coh_mv_read(
+                below->mv, &below->other, &value, key, another, COH_READ_WORD, NULL, &waits),
+            COH_MV_WAIT);
+        assert_true(coh_mv_query_begin(below->mv, 1));
+        assert_int_equal(coh_mv_committed(below->mv, key, &value, &asks), COH_MV_WAIT);
+        below->inside = false;
+    }
+    for (int k = 0; k < KEYS; k += 2) {
+        coh_key_t even = key_of(k);
+        if (coh_key_eq(key, &even)) {
+            *out = (coh_value_t){.word = coh_u256(100 + (uint64_t)k)};
+            return true;
+        }
+    }
+    return false;
+}
+
+static void mvstore_reads_at_once_what_the_store_below_has(void **state)
+{
+    (void)state;
+    coh_mvstore_t *mv = coh_mvstore_new(64, 1, SELF, RANKS, NULL);
+    coh_mv_ctx_t ctx  = {0};
+    below_t below     = {.mv = mv};
+    coh_mv_set_source(mv, below_has, &below);
+    assert_true(coh_mv_block_begin(mv, 4, 8));
+    coh_mv_tx_t reader  = {.tx_idx = 3, .home = SELF};
+    coh_waiter_t waiter = {.kind = COH_WAIT_CHAIN, .chain = 9};
+    coh_value_t value;
+    coh_key_t key = key_of(0);
+    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, reader, COH_READ_WORD, NULL, &waiter),
+                     COH_MV_OK);
+    assert_int_equal(value.word.w[0], 100);
+    assert_int_equal(ctx.woken_cnt, 1);
+    assert_int_equal(ctx.woken[0].chain, 42);
+    ctx.woken_cnt = 0;
+    /* the query counts until it is taken */
+    assert_int_equal(coh_mv_loads_outstanding(mv), 1);
+    coh_waiter_t query;
+    assert_true(coh_mv_take_query(mv, &query));
+    assert_int_equal(query.query_pos, 7);
+    assert_false(coh_mv_take_query(mv, &query));
+    assert_int_equal(coh_mv_loads_outstanding(mv), 0);
+    coh_key_t loads[4];
+    assert_int_equal(coh_mv_take_loads(mv, loads, 4), 0);
+
+    /* what it has not got is loaded as ever */
+    key = key_of(1);
+    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, reader, COH_READ_WORD, NULL, &waiter),
+                     COH_MV_WAIT);
+    assert_int_equal(coh_mv_take_loads(mv, loads, 4), 1);
+    assert_true(coh_key_eq(&loads[0], &key));
+    coh_mv_loaded(mv, &ctx, &key, &(coh_value_t){.word = coh_u256(5)});
+    assert_int_equal(ctx.woken_cnt, 1);
+    assert_int_equal(ctx.woken[0].chain, 9);
+    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, reader, COH_READ_WORD, NULL, &waiter),
+                     COH_MV_OK);
+    assert_int_equal(value.word.w[0], 5);
+    uint32_t asked_cnt = below.asked_cnt;
+    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, reader, COH_READ_WORD, NULL, &waiter),
+                     COH_MV_OK);
+    assert_int_equal(below.asked_cnt, asked_cnt);
+    coh_mv_discard_block(mv);
+
+    /* a query leaves nothing in memory */
+    size_t cnt = coh_mv_entry_cnt(mv);
+    key        = key_of(2);
+    assert_true(coh_mv_query_begin(mv, 1));
+    assert_int_equal(coh_mv_committed(mv, &key, &value, NULL), COH_MV_OK);
+    assert_int_equal(value.word.w[0], 102);
+    assert_true(coh_mv_peek(mv, &key, &value));
+    key = key_of(3);
+    assert_false(coh_mv_peek(mv, &key, &value));
+    assert_int_equal(coh_mv_entry_cnt(mv), cnt);
+    coh_mv_ctx_free(&ctx);
+    coh_mv_ctx_free(&below.other);
+    coh_mvstore_free(mv);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
@@ -633,6 +735,7 @@ int main(void)
         cmocka_unit_test(mvstore_wakes_readers_of_an_estimate),
         cmocka_unit_test(mvstore_shows_committed_and_takes_aborted_blocks_back),
         cmocka_unit_test(mvstore_evicts_only_what_is_clean_and_decided),
+        cmocka_unit_test(mvstore_reads_at_once_what_the_store_below_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
