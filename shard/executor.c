@@ -28,6 +28,8 @@
 #define RUN_BYTES_KEPT  ((size_t)1 << 20)
 /* Owners of accounts that a thread remembers: the directory needs a Keccak for each. */
 #define OWNER_CNT 512u
+/* Codes that a thread remembers. */
+#define CODE_CNT 64u
 /* Writes up to this many are looked up one by one. */
 #define FEW_WRITES 8u
 /* Keys of its access list that a transaction asks for when it starts, at most: of accounts and slots together. */
@@ -122,6 +124,13 @@ typedef struct {
     uint32_t rank; /* 0: none remembered here */
 } owner_t;
 
+/* A code that the thread has looked up in this block: it stays until the block ends (codes.h). */
+typedef struct {
+    coh_hash_t hash;
+    coh_code_t const *code;
+    uint32_t serial; /* of the block; 0: of none */
+} known_code_t;
+
 typedef struct {
     coh_mv_ctx_t mv;
     collected_t out;
@@ -136,6 +145,8 @@ typedef struct {
     uint64_t reads;            /* of other shards */
     uint64_t round_trips;      /* waits for these */
     owner_t owners[OWNER_CNT]; /* by a hash of the address */
+    known_code_t codes
+        [CODE_CNT]; /* by their hash: a contract that all call is looked up, under a lock, once for each thread */
 } COH_ALIGNED(COH_CACHE_LINE) ctx_t;
 
 /* A transition and what it reads through. */
@@ -631,12 +642,18 @@ static coh_view_status_t view_code(coh_view_t *view,
                                    coh_addr_t const *addr,
                                    coh_hash_t const *hash)
 {
-    run_t *run         = (run_t *)view;
-    coh_executor_t *ex = run->ex;
-    uint32_t owner     = owner_of(ex, run->ctx, run->tx, addr);
+    run_t *run          = (run_t *)view;
+    coh_executor_t *ex  = run->ex;
+    known_code_t *known = &run->ctx->codes[coh_load_u64_le(hash->b) % CODE_CNT];
+    if (known->serial == ex->serial && coh_hash_eq(&known->hash, hash)) {
+        *out = known->code;
+        return COH_VIEW_OK;
+    }
+    uint32_t owner = owner_of(ex, run->ctx, run->tx, addr);
     for (;;) {
         *out = coh_codes_find(ex->codes, hash, ex->block.fork);
         if (*out != NULL) {
+            *known = (known_code_t){.hash = *hash, .code = *out, .serial = ex->serial};
             return COH_VIEW_OK;
         }
         if (owner != ex->env->rank) {

@@ -36,6 +36,10 @@ typedef struct {
     coh_u256_t word;
 } version_t;
 
+/* Touched entries are listed in pieces of so many, which one thread fills: threads that count together share a cache line. No more threads than TOUCH_THREADS_MAX use a store. */
+#define TOUCH_CNT         64u
+#define TOUCH_THREADS_MAX 1024u
+
 /* Outcomes that a reader saw, beside its COH_READ_* in fields. */
 #define SAW_ENOUGH 256u
 #define SAW_EXISTS 512u
@@ -123,8 +127,18 @@ struct coh_mvstore {
     stripe_t *stripes;
 
     size_t slot_cnt; /* entries that there is address space for */
-    _Atomic bool is_exhausted;
+    uint32_t *
+        touched; /* entries with a history in this block; pieces of it are given to threads, 0 where they did not use them up */
+    uint32_t tx_cnt;
+    bool executing;
+    uint64_t block_no; /* of this store: counts what began */
+    coh_mv_source_fn *source;
+    void *source_arg;
+
+    /* What workers change, apart from what they only read: */
+    COH_ALIGNED(COH_CACHE_LINE)
     coh_spin_t free_lock; /* of the free list, the counts, the loads and the queries below */
+    _Atomic bool is_exhausted;
     uint32_t free_first;
     uint32_t fresh; /* entries above were never used */
     size_t entry_cnt;
@@ -134,15 +148,11 @@ struct coh_mvstore {
     coh_waiter_t *queries; /* whose key has been loaded */
     uint32_t query_cnt, query_cap;
     _Atomic size_t loads_outstanding; /* queries among them */
-    coh_mv_source_fn *source;
-    void *source_arg;
-    coh_buf_t scratch; /* the communication thread's, for the source */
+    _Atomic uint32_t touched_cnt;     /* of touched, in pieces given away */
 
-    uint32_t *touched; /* entries with a history in this block */
-    _Atomic uint32_t touched_cnt;
-    uint32_t tx_cnt;
-    bool executing;
-    size_t clock_hand;
+    /* The communication thread's: */
+    COH_ALIGNED(COH_CACHE_LINE) size_t clock_hand;
+    coh_buf_t scratch; /* for the source */
 
     uint32_t *dirty;
     size_t dirty_cnt;
@@ -314,14 +324,28 @@ static entry_t *create(coh_mvstore_t *mv,
     return e;
 }
 
+/* Writes only what changes: other threads read the line too. */
+static void note_use(entry_t *e)
+{
+    if (!e->recent) {
+        e->recent = true;
+    }
+}
+
 static entry_t *find_or_create(coh_mvstore_t *mv, size_t bucket, coh_key_t const *key)
 {
     entry_t *e = find(mv, bucket, key);
     if (e == NULL) {
         return create(mv, bucket, key, true, true);
     }
-    e->recent = true;
+    note_use(e);
     return e;
+}
+
+/* What touched has room for: all entries, and what the threads have not used up. */
+static size_t touched_max(coh_mvstore_t const *mv)
+{
+    return mv->slot_cnt + TOUCH_CNT * TOUCH_THREADS_MAX;
 }
 
 static history_t *history(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, entry_t *e)
@@ -329,9 +353,15 @@ static history_t *history(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, entry_t *e)
     if (e->history == NULL) {
         e->history = coh_arena_alloc(&ctx->arena, sizeof(*e->history));
         memset(e->history, 0, sizeof(*e->history));
-        uint32_t at = atomic_fetch_add_explicit(&mv->touched_cnt, 1, memory_order_relaxed);
-        COH_ASSERT(at < mv->slot_cnt);
-        mv->touched[at] = (uint32_t)(e - mv->entries);
+        if (ctx->touch_at == ctx->touch_end || ctx->touch_block != mv->block_no) {
+            ctx->touch_at =
+                atomic_fetch_add_explicit(&mv->touched_cnt, TOUCH_CNT, memory_order_relaxed);
+            ctx->touch_end   = ctx->touch_at + TOUCH_CNT;
+            ctx->touch_block = mv->block_no;
+            COH_ASSERT(ctx->touch_end <= touched_max(mv));
+            memset(mv->touched + ctx->touch_at, 0, TOUCH_CNT * sizeof(*mv->touched));
+        }
+        mv->touched[ctx->touch_at++] = (uint32_t)(e - mv->entries);
     }
     return e->history;
 }
@@ -356,7 +386,9 @@ coh_mvstore_t *coh_mvstore_new(size_t entry_max,
                                coh_metrics_t *metrics)
 {
     COH_ASSERT(entry_max < UINT32_MAX - COH_MV_QUERY_MAX - COH_MV_SPILL_MAX);
-    coh_mvstore_t *mv = coh_calloc(1, sizeof(*mv));
+    coh_mvstore_t *mv = aligned_alloc(COH_CACHE_LINE, sizeof(*mv));
+    COH_ASSERT(mv != NULL);
+    memset(mv, 0, sizeof(*mv));
     size_t bucket_cnt = STRIPE_CNT;
     while (bucket_cnt < entry_max) {
         bucket_cnt *= 2;
@@ -370,7 +402,7 @@ coh_mvstore_t *coh_mvstore_new(size_t entry_max,
     mv->buckets     = coh_calloc(bucket_cnt, sizeof(*mv->buckets));
     mv->slot_cnt    = entry_max + COH_MV_QUERY_MAX + COH_MV_SPILL_MAX;
     mv->entries     = reserve(mv->slot_cnt + 1, sizeof(*mv->entries));
-    mv->touched     = reserve(mv->slot_cnt, sizeof(*mv->touched));
+    mv->touched     = reserve(touched_max(mv), sizeof(*mv->touched));
     mv->dirty       = reserve(mv->slot_cnt, sizeof(*mv->dirty));
     mv->flushing    = reserve(mv->slot_cnt, sizeof(*mv->flushing));
     mv->effects     = coh_calloc(rank_cnt, sizeof(*mv->effects));
@@ -395,7 +427,7 @@ void coh_mvstore_free(coh_mvstore_t *mv)
     }
     free(mv->buckets);
     (void)munmap(mv->entries, (mv->slot_cnt + 1) * sizeof(*mv->entries));
-    (void)munmap(mv->touched, mv->slot_cnt * sizeof(*mv->touched));
+    (void)munmap(mv->touched, touched_max(mv) * sizeof(*mv->touched));
     (void)munmap(mv->dirty, mv->slot_cnt * sizeof(*mv->dirty));
     (void)munmap(mv->flushing, mv->slot_cnt * sizeof(*mv->flushing));
     free(mv->effects);
@@ -493,6 +525,7 @@ bool coh_mv_block_begin(coh_mvstore_t *mv, uint32_t tx_cnt, size_t new_max)
     }
     mv->reserved  = new_max;
     mv->executing = true;
+    mv->block_no++;
     COH_ASSERT(atomic_load(&mv->touched_cnt) == 0);
     mv->tx_cnt = tx_cnt;
     memset(mv->effects, 0, mv->rank_cnt * sizeof(*mv->effects));
@@ -883,7 +916,7 @@ coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
     size_t bucket = lock_bucket(mv, key);
     entry_t *e    = find(mv, bucket, key);
     if (e != NULL) {
-        e->recent = true;
+        note_use(e);
     } else {
         e = create_now(mv, ctx, bucket, key);
     }
@@ -1424,7 +1457,9 @@ size_t coh_mv_trail(coh_mvstore_t *mv, coh_mv_step_t **out)
     coh_arena_t arena = COH_ARENA_INIT;
     uint32_t cnt      = atomic_load_explicit(&mv->touched_cnt, memory_order_relaxed);
     for (uint32_t i = 0; i < cnt; i++) {
-        add_steps(mv, &arena, &trail, &mv->entries[mv->touched[i]]);
+        if (mv->touched[i] != 0) {
+            add_steps(mv, &arena, &trail, &mv->entries[mv->touched[i]]);
+        }
     }
     coh_mv_sort_steps(trail.v, trail.cnt);
     coh_arena_free(&arena);
@@ -1470,6 +1505,9 @@ void coh_mv_settle(coh_mvstore_t *mv,
             __builtin_prefetch(&mv->entries[mv->touched[i + 8]].history);
             __builtin_prefetch(&mv->entries[mv->touched[i + 8]].latest);
         }
+        if (mv->touched[i] == 0) {
+            continue;
+        }
         entry_t *e = &mv->entries[mv->touched[i]];
         COH_ASSERT(e->state == STATE_READY && e->waiters == NULL && e->history->estimate_cnt == 0);
         uint32_t fields = e->key.kind == COH_KEY_ACCOUNT ? COH_READ_CODE | COH_READ_EXISTS : 0;
@@ -1490,7 +1528,7 @@ void coh_mv_discard_block(coh_mvstore_t *mv)
 {
     uint32_t cnt = atomic_load_explicit(&mv->touched_cnt, memory_order_relaxed);
     for (uint32_t i = 0; i < cnt; i++) {
-        mv->entries[mv->touched[i]].history = NULL;
+        mv->entries[mv->touched[i]].history = NULL; /* entry 0 is none, and has none */
     }
     end_block(mv);
     /* Waiters of the block would keep their entries from being evicted. Queries go on waiting. */

@@ -61,6 +61,9 @@ typedef struct {
     coh_waiter_t *woken;
     uint32_t woken_cnt, woken_cap;
     coh_buf_t scratch; /* of the source */
+    /* Of the list of touched entries: where this thread puts its next ones, of which block. */
+    uint32_t touch_at, touch_end;
+    uint64_t touch_block;
 } coh_mv_ctx_t;
 
 void coh_mv_ctx_reset(coh_mv_ctx_t *ctx);

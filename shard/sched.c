@@ -62,37 +62,40 @@ typedef struct {
 } again_t;
 
 struct coh_sched {
+    /* Read all the time, written when a block begins, or seldom. */
     coh_sched_ops_t const *ops;
     coh_hints_t *hints; /* NULL: it takes none */
     tx_t *txs;
-    uint32_t tx_cnt, tx_cap;
     chain_t *chains;
+    uint32_t tx_cnt, tx_cap;
     uint32_t chain_cnt, chain_cap;
-
-    _Atomic uint32_t fresh; /* positions below it have been handed out */
-    coh_spin_t again_lock;
     again_t *
         again; /* a heap of chains to run again, the lowest position on top; each is QUEUED, so at most once in it */
-    _Atomic uint32_t again_cnt;
+    uint32_t worker_cnt;
+    uint32_t guarded_tx_cnt;  /* of the last block */
+    _Atomic bool is_in_order; /* each waits for the position before it; relaxed, as is_guarded */
+    _Atomic bool
+        is_guarded; /* hints count; relaxed: who sees it late holds one transaction later */
+    _Atomic bool open;
 
+    /* Written for each transaction, by any worker: a cache line each. */
+    COH_ALIGNED(COH_CACHE_LINE)
+    _Atomic uint32_t fresh; /* positions below it have been handed out */
+    COH_ALIGNED(COH_CACHE_LINE) _Atomic uint32_t done_cnt;
+    COH_ALIGNED(COH_CACHE_LINE) _Atomic uint32_t inside;
+
+    /* Written where transactions run again or are held. */
+    COH_ALIGNED(COH_CACHE_LINE) coh_spin_t again_lock; /* of the heap */
+    _Atomic uint32_t again_cnt;
+    COH_ALIGNED(COH_CACHE_LINE)
     coh_spin_t hold_lock;        /* of the lists of those that wait for another */
     _Atomic uint32_t held_cnt;   /* in these lists */
     _Atomic uint32_t held_block; /* times in this block */
     _Atomic uint32_t retried;    /* transactions of this block that ran again, counted each time */
-    _Atomic bool is_in_order;    /* each waits for the position before it; relaxed, as is_guarded */
-    _Atomic bool
-        is_guarded; /* hints count; relaxed: who sees it late holds one transaction later */
-    _Atomic uint64_t held_sum; /* since take_held */
-
-    uint32_t worker_cnt;
-    uint32_t guarded_tx_cnt; /* of the last block */
+    _Atomic uint64_t held_sum;   /* since take_held */
     _Atomic uint32_t
         done_end; /* those below were DONE; relaxed, and falls behind: a place to look from */
     _Atomic uint32_t retract_epoch; /* counts transactions that were DONE and are to run again */
-
-    _Atomic uint32_t done_cnt;
-    _Atomic bool open;
-    _Atomic uint32_t inside;
 };
 
 static coh_sched_ops_t const *const kinds[COH_SCHED_KIND_CNT] = {
@@ -116,12 +119,14 @@ coh_err_t coh_sched_kind_parse(coh_sched_kind_t *out, char const *text)
 
 coh_sched_t *coh_sched_new(coh_sched_kind_t kind, uint32_t worker_cnt)
 {
-    coh_sched_t *s = coh_calloc(1, sizeof(*s));
-    s->ops         = kinds[kind];
-    s->worker_cnt  = worker_cnt;
-    s->hints       = s->ops->proof_min != 0 ? coh_hints_new(s->ops->proof_min) : NULL;
-    s->again_lock  = COH_SPIN_INIT;
-    s->hold_lock   = COH_SPIN_INIT;
+    coh_sched_t *s = aligned_alloc(COH_CACHE_LINE, sizeof(*s));
+    COH_ASSERT(s != NULL);
+    memset(s, 0, sizeof(*s));
+    s->ops        = kinds[kind];
+    s->worker_cnt = worker_cnt;
+    s->hints      = s->ops->proof_min != 0 ? coh_hints_new(s->ops->proof_min) : NULL;
+    s->again_lock = COH_SPIN_INIT;
+    s->hold_lock  = COH_SPIN_INIT;
     return s;
 }
 

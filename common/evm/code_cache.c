@@ -88,7 +88,7 @@ static item_t *find(coh_code_cache_t *c, size_t bucket, coh_hash_t const *hash)
     while (item != NULL && !coh_hash_eq(&item->hash, hash)) {
         item = item->next;
     }
-    if (item != NULL) {
+    if (item != NULL && !item->recent) {
         item->recent = true;
     }
     return item;
