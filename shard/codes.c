@@ -17,12 +17,16 @@ typedef struct wanted {
 
 struct coh_codes {
     coh_code_cache_t *cache;
+    coh_codes_source_fn *source;
+    void *source_arg;
     coh_spin_t
         lock; /* of all below. Few codes are ever wanted at a time: they are found by looking through */
     wanted_t *wanted;
     coh_hash_t *loads;
     size_t load_cnt, load_cap;
-    _Atomic size_t outstanding;
+    coh_waiter_t *queries; /* whose code has come */
+    uint32_t query_cnt, query_cap;
+    _Atomic size_t outstanding; /* loads, and queries that nobody has taken yet */
 };
 
 coh_codes_t *coh_codes_new(size_t cache_bytes)
@@ -51,7 +55,14 @@ void coh_codes_free(coh_codes_t *codes)
     }
     coh_code_cache_free(codes->cache);
     free(codes->loads);
+    free(codes->queries);
     free(codes);
+}
+
+void coh_codes_set_source(coh_codes_t *codes, coh_codes_source_fn *source, void *arg)
+{
+    codes->source     = source;
+    codes->source_arg = arg;
 }
 
 coh_key_t coh_codes_key(coh_addr_t const *addr, coh_hash_t const *hash)
@@ -77,38 +88,31 @@ bool coh_codes_bytes(coh_codes_t *codes, coh_hash_t const *hash, coh_bytes_t *ou
     return coh_code_cache_bytes(codes->cache, hash, out);
 }
 
-bool coh_codes_want(coh_codes_t *codes, coh_hash_t const *hash, coh_waiter_t const *waiter)
+static void push_query(coh_codes_t *codes, coh_waiter_t const *waiter)
 {
-    coh_bytes_t bytes;
-    coh_spin_lock(&codes->lock);
-    /* Again under the lock, under which waiters are taken out after the code was put in. */
-    if (coh_code_cache_bytes(codes->cache, hash, &bytes)) {
-        coh_spin_unlock(&codes->lock);
+    if (codes->query_cnt == codes->query_cap) {
+        codes->query_cap = codes->query_cap == 0 ? 16 : codes->query_cap * 2;
+        codes->queries   = coh_realloc(codes->queries, codes->query_cap * sizeof(*codes->queries));
+    }
+    codes->queries[codes->query_cnt++] = *waiter;
+    atomic_fetch_add_explicit(&codes->outstanding, 1, memory_order_relaxed);
+}
+
+bool coh_codes_take_query(coh_codes_t *codes, coh_waiter_t *out)
+{
+    if (coh_codes_loads_outstanding(codes) == 0) {
         return false;
     }
-    wanted_t *w = codes->wanted;
-    while (w != NULL && !coh_hash_eq(&w->hash, hash)) {
-        w = w->next;
+    coh_spin_lock(&codes->lock);
+    bool any = codes->query_cnt != 0;
+    if (any) {
+        *out = codes->queries[--codes->query_cnt];
     }
-    if (w == NULL) {
-        w             = coh_calloc(1, sizeof(*w));
-        w->next       = codes->wanted;
-        w->hash       = *hash;
-        codes->wanted = w;
-        if (codes->load_cnt == codes->load_cap) {
-            codes->load_cap = codes->load_cap == 0 ? 16 : codes->load_cap * 2;
-            codes->loads    = coh_realloc(codes->loads, codes->load_cap * sizeof(*codes->loads));
-        }
-        codes->loads[codes->load_cnt++] = *hash;
-        atomic_fetch_add_explicit(&codes->outstanding, 1, memory_order_relaxed);
-    }
-    if (w->cnt == w->cap) {
-        w->cap     = w->cap == 0 ? 4 : w->cap * 2;
-        w->waiters = coh_realloc(w->waiters, w->cap * sizeof(*w->waiters));
-    }
-    w->waiters[w->cnt++] = *waiter;
     coh_spin_unlock(&codes->lock);
-    return true;
+    if (any) {
+        atomic_fetch_sub_explicit(&codes->outstanding, 1, memory_order_relaxed);
+    }
+    return any;
 }
 
 /* Moves the waiters of hash to ctx->woken. The record of a load under way stays until it is back. */
@@ -122,7 +126,11 @@ static void wake(coh_codes_t *codes, coh_mv_ctx_t *ctx, coh_hash_t const *hash, 
     wanted_t *w = *link;
     if (w != NULL) {
         for (uint32_t i = 0; i < w->cnt; i++) {
-            coh_mv_ctx_push_woken(ctx, &w->waiters[i]);
+            if (w->waiters[i].kind == COH_WAIT_QUERY) {
+                push_query(codes, &w->waiters[i]);
+            } else {
+                coh_mv_ctx_push_woken(ctx, &w->waiters[i]);
+            }
         }
         w->cnt = 0;
         if (loaded) {
@@ -131,6 +139,74 @@ static void wake(coh_codes_t *codes, coh_mv_ctx_t *ctx, coh_hash_t const *hash, 
         }
     }
     coh_spin_unlock(&codes->lock);
+}
+
+/* What is wanted of hash, under the lock; NULL: nothing. */
+static wanted_t *find_wanted(coh_codes_t *codes, coh_hash_t const *hash)
+{
+    wanted_t *w = codes->wanted;
+    while (w != NULL && !coh_hash_eq(&w->hash, hash)) {
+        w = w->next;
+    }
+    return w;
+}
+
+static void add_waiter(wanted_t *w, coh_waiter_t const *waiter)
+{
+    if (w->cnt == w->cap) {
+        w->cap     = w->cap == 0 ? 4 : w->cap * 2;
+        w->waiters = coh_realloc(w->waiters, w->cap * sizeof(*w->waiters));
+    }
+    w->waiters[w->cnt++] = *waiter;
+}
+
+static void queue_load(coh_codes_t *codes, coh_hash_t const *hash)
+{
+    if (codes->load_cnt == codes->load_cap) {
+        codes->load_cap = codes->load_cap == 0 ? 16 : codes->load_cap * 2;
+        codes->loads    = coh_realloc(codes->loads, codes->load_cap * sizeof(*codes->loads));
+    }
+    codes->loads[codes->load_cnt++] = *hash;
+}
+
+bool coh_codes_want(coh_codes_t *codes,
+                    coh_mv_ctx_t *ctx,
+                    coh_hash_t const *hash,
+                    coh_waiter_t const *waiter)
+{
+    coh_bytes_t bytes;
+    coh_spin_lock(&codes->lock);
+    /* Again under the lock, under which waiters are taken out after the code was put in. */
+    if (coh_code_cache_bytes(codes->cache, hash, &bytes)) {
+        coh_spin_unlock(&codes->lock);
+        return false;
+    }
+    wanted_t *w = find_wanted(codes, hash);
+    if (w != NULL) {
+        add_waiter(w, waiter);
+        coh_spin_unlock(&codes->lock);
+        return true;
+    }
+    /* The first one asks the source, while others wait for it as for a load. */
+    w             = coh_calloc(1, sizeof(*w));
+    w->next       = codes->wanted;
+    w->hash       = *hash;
+    codes->wanted = w;
+    atomic_fetch_add_explicit(&codes->outstanding, 1, memory_order_relaxed);
+    coh_spin_unlock(&codes->lock);
+    coh_buf_t code = COH_BUF_INIT;
+    bool here =
+        ctx != NULL && codes->source != NULL && codes->source(codes->source_arg, hash, &code);
+    if (here) {
+        coh_codes_loaded(codes, ctx, hash, coh_buf_bytes(&code));
+    } else {
+        coh_spin_lock(&codes->lock);
+        add_waiter(w, waiter);
+        queue_load(codes, hash);
+        coh_spin_unlock(&codes->lock);
+    }
+    coh_buf_free(&code);
+    return !here;
 }
 
 void coh_codes_put(coh_codes_t *codes, coh_mv_ctx_t *ctx, coh_hash_t const *hash, coh_bytes_t bytes)

@@ -19,6 +19,11 @@ typedef struct coh_codes coh_codes_t;
 coh_codes_t *coh_codes_new(size_t cache_bytes);
 void coh_codes_free(coh_codes_t *codes);
 
+/* A source appends to out the code whose keccak256 is hash, if that can be had without waiting for a device, or returns false. Any thread, several at a time. */
+typedef bool coh_codes_source_fn(void *arg, coh_hash_t const *hash, coh_buf_t *out);
+/* coh_codes_set_source: coh_codes_want asks it before anybody waits. Without one, as at first, all wait. Before the first coh_codes_want. */
+void coh_codes_set_source(coh_codes_t *codes, coh_codes_source_fn *source, void *arg);
+
 /* The hash as it stands in a key of kind CODE, and back. */
 coh_key_t coh_codes_key(coh_addr_t const *addr, coh_hash_t const *hash);
 coh_hash_t coh_codes_hash(coh_key_t const *key);
@@ -28,8 +33,11 @@ coh_code_t const *coh_codes_find(coh_codes_t *codes, coh_hash_t const *hash, coh
 /* The same for the bytes, borrowed until trim. */
 bool coh_codes_bytes(coh_codes_t *codes, coh_hash_t const *hash, coh_bytes_t *out);
 /* coh_codes_want asks for code that was not found, on this shard's disk. True: *waiter is kept, and comes back through ctx->woken of whoever
-   brings it; false: it has come meanwhile. */
-bool coh_codes_want(coh_codes_t *codes, coh_hash_t const *hash, coh_waiter_t const *waiter);
+   brings it, or, of a query, through coh_codes_take_query; false: it has come meanwhile, or out of the source: then others that waited for it may be in ctx->woken. ctx NULL: the source is not asked. */
+bool coh_codes_want(coh_codes_t *codes,
+                    coh_mv_ctx_t *ctx,
+                    coh_hash_t const *hash,
+                    coh_waiter_t const *waiter);
 /* coh_codes_put adds code (copied) whose keccak256 is hash. */
 void coh_codes_put(coh_codes_t *codes,
                    coh_mv_ctx_t *ctx,
@@ -43,6 +51,8 @@ void coh_codes_loaded(coh_codes_t *codes,
                       coh_hash_t const *hash,
                       coh_bytes_t bytes);
 size_t coh_codes_loads_outstanding(coh_codes_t const *codes);
+/* As coh_mv_take_query. */
+bool coh_codes_take_query(coh_codes_t *codes, coh_waiter_t *out);
 
 /* coh_codes_trim evicts down to cache_bytes. No worker is inside, and no waiter is left but of queries. coh_codes_drop_waiters forgets those of a discarded block. */
 void coh_codes_trim(coh_codes_t *codes);

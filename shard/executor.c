@@ -437,7 +437,7 @@ static void retract(coh_executor_t *ex,
 }
 
 /* Acts on what a call of the store retracted and woke. */
-static void act(coh_executor_t *ex, ctx_t *ctx, coh_executor_query_fn *fn, void *arg)
+static void act(coh_executor_t *ex, ctx_t *ctx)
 {
     coh_mv_ctx_t *mv = &ctx->mv;
     if (mv->retracted_cnt == 0 && mv->woken_cnt == 0) {
@@ -463,10 +463,7 @@ static void act(coh_executor_t *ex, ctx_t *ctx, coh_executor_query_fn *fn, void 
     mv->retracted_cnt = 0;
     for (uint32_t i = 0; i < mv->woken_cnt; i++) {
         coh_waiter_t const *w = &mv->woken[i];
-        if (w->kind == COH_WAIT_QUERY) {
-            COH_ASSERT(fn != NULL); /* of code alone */
-            fn(arg, w);
-        } else if (w->serial != ex->serial) {
+        if (w->serial != ex->serial) {
             continue;
         } else if (w->kind == COH_WAIT_CHAIN) {
             coh_sched_wake(ex->sched, w->chain);
@@ -632,9 +629,10 @@ static coh_view_status_t view_read(coh_view_t *view,
     coh_mv_tx_t reader = {
         .tx_idx = tx->tx_idx, .incarnation = run->incarnation, .home = ex->env->rank};
     coh_waiter_t waiter = {.kind = COH_WAIT_CHAIN, .serial = ex->serial, .chain = run->chain};
-    return coh_mv_read(ex->mv, &run->ctx->mv, out, key, reader, fields, bound, &waiter) == COH_MV_OK
-               ? COH_VIEW_OK
-               : COH_VIEW_NEED;
+    coh_mv_status_t status =
+        coh_mv_read(ex->mv, &run->ctx->mv, out, key, reader, fields, bound, &waiter);
+    act(ex, run->ctx);
+    return status == COH_MV_OK ? COH_VIEW_OK : COH_VIEW_NEED;
 }
 
 static coh_view_status_t view_code(coh_view_t *view,
@@ -665,7 +663,9 @@ static coh_view_status_t view_code(coh_view_t *view,
         } else {
             coh_waiter_t waiter = {
                 .kind = COH_WAIT_CHAIN, .serial = ex->serial, .chain = run->chain};
-            if (coh_codes_want(ex->codes, hash, &waiter)) {
+            bool waits = coh_codes_want(ex->codes, &run->ctx->mv, hash, &waiter);
+            act(ex, run->ctx);
+            if (waits) {
                 return COH_VIEW_NEED;
             }
         }
@@ -1286,7 +1286,6 @@ static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
         if (need) {
             ctx->parked++;
             park_run(ex, ctx, tx, run); /* first: once parked, the chain is anybody's */
-            act(ex, ctx, NULL, NULL);
             if (coh_sched_park(ex->sched, chain, pos)) {
                 if (next == COH_SCHED_NONE) {
                     return ran;
@@ -1306,7 +1305,7 @@ static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
             learn_reads(ex, run);
         }
         give_run_back(ctx, run);
-        act(ex, ctx, NULL, NULL);
+        act(ex, ctx);
         uint32_t woken = 0;
         if (!coh_sched_finish(ex->sched, chain, pos, &woken, &next)) {
             make_estimates(ex, ctx, pos, incarnation);
@@ -1666,7 +1665,7 @@ coh_err_t coh_executor_on_publish(coh_executor_t *ex, uint32_t src, coh_msg_publ
             &w,
             (coh_mv_tx_t){.tx_idx = r->tx_idx, .incarnation = r->incarnation, .home = src});
     }
-    act(ex, ctx, NULL, NULL);
+    act(ex, ctx);
     ex->received++;
     coh_metric_add(ex->env->metrics, COH_M_mvstore_write_remote, m->writes.cnt);
     coh_metric_add(ex->env->metrics, COH_M_executor_cpu, coh_clock_thread_cpu_ns() - start_ns);
@@ -1698,9 +1697,12 @@ static void serve_read(coh_executor_t *ex, coh_waiter_t const *w)
                               .read        = w->read}};
     if (w->key.kind == COH_KEY_CODE) {
         coh_hash_t hash = coh_codes_hash(&w->key);
-        if (!coh_codes_bytes(ex->codes, &hash, &s.u.value.code) &&
-            coh_codes_want(ex->codes, &hash, w)) {
-            return;
+        if (!coh_codes_bytes(ex->codes, &hash, &s.u.value.code)) {
+            bool waits = coh_codes_want(ex->codes, &ctx->mv, &hash, w);
+            act(ex, ctx);
+            if (waits) {
+                return;
+            }
         }
         bool here = coh_codes_bytes(ex->codes, &hash, &s.u.value.code);
         COH_ASSERT(here);
@@ -1708,7 +1710,7 @@ static void serve_read(coh_executor_t *ex, coh_waiter_t const *w)
         coh_value_t value;
         coh_mv_status_t status =
             coh_mv_read(ex->mv, &ctx->mv, &value, &w->key, w->reader, w->fields, &w->bound, w);
-        act(ex, ctx, NULL, NULL);
+        act(ex, ctx);
         if (status == COH_MV_WAIT) {
             return;
         }
@@ -1789,7 +1791,7 @@ coh_err_t coh_executor_on_value(coh_executor_t *ex, coh_msg_value_t const *m)
     coh_sched_unlock_tx(ex->sched, pos);
     if (wake) {
         coh_sched_wake(ex->sched, coh_sched_chain_of(ex->sched, pos));
-        act(ex, comm_ctx(ex), NULL, NULL);
+        act(ex, comm_ctx(ex));
         ex->env->wake_workers(ex->env);
     }
     return valid ? COH_OK : COH_EPROTO;
@@ -1809,18 +1811,14 @@ void coh_executor_on_loaded(coh_executor_t *ex, coh_key_t const *key, coh_value_
 {
     ctx_t *ctx = comm_ctx(ex);
     coh_mv_loaded(ex->mv, &ctx->mv, key, value);
-    act(ex, ctx, NULL, NULL);
+    act(ex, ctx);
 }
 
-void coh_executor_on_code_loaded(coh_executor_t *ex,
-                                 coh_hash_t const *hash,
-                                 coh_bytes_t bytes,
-                                 coh_executor_query_fn *fn,
-                                 void *arg)
+void coh_executor_on_code_loaded(coh_executor_t *ex, coh_hash_t const *hash, coh_bytes_t bytes)
 {
     ctx_t *ctx = comm_ctx(ex);
     coh_codes_loaded(ex->codes, &ctx->mv, hash, bytes);
-    act(ex, ctx, fn, arg);
+    act(ex, ctx);
 }
 
 /* ---- draining ---- */

@@ -57,18 +57,11 @@ coh_err_t coh_executor_on_read(coh_executor_t *ex, uint32_t src, coh_msg_read_t 
 coh_err_t coh_executor_on_value(coh_executor_t *ex, coh_msg_value_t const *m);
 coh_err_t coh_executor_on_retract(coh_executor_t *ex, coh_msg_retract_t const *m);
 
-/* A query's waiter came back with its code. */
-typedef void coh_executor_query_fn(void *arg, coh_waiter_t const *waiter);
-
 /* coh_executor_on_loaded puts a key read from disk into the store and wakes whom it keeps waiting. */
 void coh_executor_on_loaded(coh_executor_t *ex, coh_key_t const *key, coh_value_t const *value);
 
 /* The same for code. */
-void coh_executor_on_code_loaded(coh_executor_t *ex,
-                                 coh_hash_t const *hash,
-                                 coh_bytes_t bytes,
-                                 coh_executor_query_fn *fn,
-                                 void *arg);
+void coh_executor_on_code_loaded(coh_executor_t *ex, coh_hash_t const *hash, coh_bytes_t bytes);
 
 /* coh_executor_drain puts what the threads collected into the outboxes; returns the number of messages. */
 size_t coh_executor_drain(coh_executor_t *ex);

@@ -56,11 +56,12 @@ struct coh_hints {
     size_t first_cap, of_cap, member_cap;
 };
 
-/* Zeroed memory that costs only where it is used. */
+/* Zeroed memory that costs only where it is used; in large pages, if it may be: it is read and written all over from the first block on, and small ones would be faulted in twice each. */
 static void *map(size_t bytes)
 {
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     COH_ASSERT(p != MAP_FAILED);
+    (void)madvise(p, bytes, MADV_HUGEPAGE);
     return p;
 }
 

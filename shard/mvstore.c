@@ -366,8 +366,8 @@ static history_t *history(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, entry_t *e)
     return e->history;
 }
 
-/* Address space that costs memory only where it is used; zeroed. */
-static void *reserve(size_t cnt, size_t elem)
+/* Address space that costs memory only where it is used; zeroed. is_random: used all over, so better in large pages, if it may be. */
+static void *reserve(size_t cnt, size_t elem, bool is_random)
 {
     void *p = mmap(NULL,
                    cnt * elem,
@@ -376,6 +376,9 @@ static void *reserve(size_t cnt, size_t elem)
                    -1,
                    0);
     COH_ASSERT(p != MAP_FAILED);
+    if (is_random) {
+        (void)madvise(p, cnt * elem, MADV_HUGEPAGE);
+    }
     return p;
 }
 
@@ -399,12 +402,12 @@ coh_mvstore_t *coh_mvstore_new(size_t entry_max,
     mv->rank_cnt    = rank_cnt;
     mv->metrics     = metrics;
     mv->bucket_mask = bucket_cnt - 1;
-    mv->buckets     = coh_calloc(bucket_cnt, sizeof(*mv->buckets));
+    mv->buckets     = reserve(bucket_cnt, sizeof(*mv->buckets), true);
     mv->slot_cnt    = entry_max + COH_MV_QUERY_MAX + COH_MV_SPILL_MAX;
-    mv->entries     = reserve(mv->slot_cnt + 1, sizeof(*mv->entries));
-    mv->touched     = reserve(touched_max(mv), sizeof(*mv->touched));
-    mv->dirty       = reserve(mv->slot_cnt, sizeof(*mv->dirty));
-    mv->flushing    = reserve(mv->slot_cnt, sizeof(*mv->flushing));
+    mv->entries     = reserve(mv->slot_cnt + 1, sizeof(*mv->entries), true);
+    mv->touched     = reserve(touched_max(mv), sizeof(*mv->touched), false);
+    mv->dirty       = reserve(mv->slot_cnt, sizeof(*mv->dirty), false);
+    mv->flushing    = reserve(mv->slot_cnt, sizeof(*mv->flushing), false);
     mv->effects     = coh_calloc(rank_cnt, sizeof(*mv->effects));
     mv->stripes     = aligned_alloc(COH_CACHE_LINE, STRIPE_CNT * sizeof(*mv->stripes));
     COH_ASSERT(mv->stripes != NULL);
@@ -425,7 +428,7 @@ void coh_mvstore_free(coh_mvstore_t *mv)
             free_waiters(&mv->entries[i]);
         }
     }
-    free(mv->buckets);
+    (void)munmap(mv->buckets, (mv->bucket_mask + 1) * sizeof(*mv->buckets));
     (void)munmap(mv->entries, (mv->slot_cnt + 1) * sizeof(*mv->entries));
     (void)munmap(mv->touched, touched_max(mv) * sizeof(*mv->touched));
     (void)munmap(mv->dirty, mv->slot_cnt * sizeof(*mv->dirty));
@@ -1325,6 +1328,9 @@ void coh_mv_loaded(coh_mvstore_t *mv,
 
 bool coh_mv_take_query(coh_mvstore_t *mv, coh_waiter_t *out)
 {
+    if (coh_mv_loads_outstanding(mv) == 0) {
+        return false;
+    }
     coh_spin_lock(&mv->free_lock);
     bool any = mv->query_cnt != 0;
     if (any) {

@@ -150,7 +150,7 @@ static bool look_up(coh_queries_t *q, query_t *query, uint32_t pos)
     if (key->kind == COH_KEY_CODE && coh_value_has_code(&value)) {
         coh_bytes_t code;
         if (!coh_codes_bytes(q->codes, &value.code_hash, &code)) {
-            bool waits = coh_codes_want(q->codes, &value.code_hash, &waiter);
+            bool waits = coh_codes_want(q->codes, NULL, &value.code_hash, &waiter);
             if (waits) {
                 return false;
             }

@@ -290,18 +290,12 @@ static void request_loads(coh_shard_t *s)
     }
 }
 
-static void query_loaded(void *arg, coh_waiter_t const *waiter)
-{
-    coh_shard_t *s = arg;
-    coh_queries_on_loaded(s->queries, waiter);
-}
-
-/* Goes on with queries whose keys have come. */
+/* Goes on with queries whose keys or codes have come. */
 static void finish_queries(coh_shard_t *s)
 {
     coh_waiter_t waiter;
-    while (coh_mv_take_query(s->mv, &waiter)) {
-        query_loaded(s, &waiter);
+    while (coh_mv_take_query(s->mv, &waiter) || coh_codes_take_query(s->codes, &waiter)) {
+        coh_queries_on_loaded(s->queries, &waiter);
     }
 }
 
@@ -314,6 +308,18 @@ static bool read_at_once(void *arg, coh_key_t const *key, coh_buf_t *scratch, co
     coh_err_t rc = s->env->peek(s->env, coh_store_table(key), coh_store_key(space, key), scratch);
     return rc == COH_ENOTFOUND ||
            (rc == COH_OK && coh_store_get_value(out, key->kind, coh_buf_bytes(scratch)) == COH_OK);
+}
+
+/* Of coh_codes_set_source, likewise. */
+static bool read_code_at_once(void *arg, coh_hash_t const *hash, coh_buf_t *out)
+{
+    coh_shard_t const *s = arg;
+    coh_hash_t is;
+    if (s->env->peek(s->env, COH_KV_CODE, coh_bytes(hash->b, sizeof(hash->b)), out) != COH_OK) {
+        return false;
+    }
+    coh_keccak256(&is, out->p, out->n);
+    return coh_hash_eq(&is, hash);
 }
 
 static void fail_damaged(coh_shard_t *s, char const *what, coh_bytes_t key)
@@ -372,8 +378,9 @@ static void on_codes_loaded(coh_shard_t *s, coh_disk_req_t *req)
             fail_damaged(s, "code", req->keys[i]);
             return;
         }
-        coh_executor_on_code_loaded(s->ex, &hash, code, query_loaded, s);
+        coh_executor_on_code_loaded(s->ex, &hash, code);
     }
+    finish_queries(s);
 }
 
 /* ---- recovery ---- */
@@ -2077,7 +2084,10 @@ coh_err_t coh_shard_new(coh_shard_t **out,
         s->snapshots = coh_calloc(1, sizeof(*s->snapshots));
     }
     s->codes = coh_codes_new(config->state_code_cache_bytes);
-    s->ex    = coh_executor_new(s->mv, s->codes, env, &s->directory, worker_cnt, scheduler);
+    if (env->peek != NULL) {
+        coh_codes_set_source(s->codes, read_code_at_once, s);
+    }
+    s->ex = coh_executor_new(s->mv, s->codes, env, &s->directory, worker_cnt, scheduler);
     if (config->node_dev) {
         coh_executor_allow_any_sender(s->ex);
     }

@@ -50,30 +50,86 @@ static void codes_wake_who_waits_for_a_load_or_for_another_source(void **state)
     coh_hash_t hash     = coh_test_keccak(code_of(1));
     coh_waiter_t waiter = {.kind = COH_WAIT_CHAIN, .chain = 5};
     coh_hash_t loads[4];
-    assert_true(coh_codes_want(codes, &hash, &waiter));
+    assert_true(coh_codes_want(codes, &ctx, &hash, &waiter));
     waiter.chain = 6;
-    assert_true(coh_codes_want(codes, &hash, &waiter));
+    assert_true(coh_codes_want(codes, &ctx, &hash, &waiter));
     assert_int_equal(coh_codes_take_loads(codes, loads, 4), 1); /* once */
     assert_true(coh_hash_eq(&loads[0], &hash));
     assert_int_equal(coh_codes_loads_outstanding(codes), 1);
     coh_codes_put(codes, &ctx, &hash, code_of(1)); /* a deployment is quicker than the disk */
     assert_int_equal(ctx.woken_cnt, 2);
     assert_int_equal(ctx.woken[0].chain + ctx.woken[1].chain, 11);
-    assert_false(coh_codes_want(codes, &hash, &waiter)); /* it is here */
+    assert_false(coh_codes_want(codes, &ctx, &hash, &waiter)); /* it is here */
     assert_int_equal(coh_codes_loads_outstanding(codes), 1);
     ctx.woken_cnt = 0;
     coh_codes_loaded(codes, &ctx, &hash, code_of(1));
     assert_int_equal(ctx.woken_cnt, 0);
     assert_int_equal(coh_codes_loads_outstanding(codes), 0);
     coh_hash_t other = coh_test_keccak(code_of(2));
-    assert_true(coh_codes_want(codes, &other, &waiter));
+    assert_true(coh_codes_want(codes, &ctx, &other, &waiter));
     coh_waiter_t query = {.kind = COH_WAIT_QUERY, .query_pos = 3};
-    assert_true(coh_codes_want(codes, &other, &query));
+    assert_true(coh_codes_want(codes, &ctx, &other, &query));
     coh_codes_drop_waiters(codes); /* those of a block; queries go on waiting */
     coh_codes_loaded(codes, &ctx, &other, code_of(2));
-    assert_int_equal(ctx.woken_cnt, 1);
-    assert_int_equal(ctx.woken[0].query_pos, 3);
+    assert_int_equal(ctx.woken_cnt, 0);
+    assert_int_equal(coh_codes_loads_outstanding(codes), 1); /* the query, until it is taken */
+    assert_true(coh_codes_take_query(codes, &query));
+    assert_int_equal(query.query_pos, 3);
+    assert_false(coh_codes_take_query(codes, &query));
+    assert_int_equal(coh_codes_loads_outstanding(codes), 0);
     coh_mv_ctx_free(&ctx);
+    coh_codes_free(codes);
+}
+
+/* A store below that has code 1 in memory. While it is asked, another transaction wants the same. */
+typedef struct {
+    coh_codes_t *codes;
+    coh_mv_ctx_t other;
+    uint32_t asked_cnt;
+} below_t;
+
+static bool below_has(void *arg, coh_hash_t const *hash, coh_buf_t *out)
+{
+    below_t *below      = arg;
+    coh_hash_t one      = coh_test_keccak(code_of(1));
+    coh_waiter_t waiter = {.kind = COH_WAIT_CHAIN, .chain = 8};
+    below->asked_cnt++;
+    assert_true(coh_codes_want(below->codes, &below->other, hash, &waiter));
+    if (!coh_hash_eq(hash, &one)) {
+        return false;
+    }
+    coh_buf_put(out, code_of(1).p, code_of(1).n);
+    return true;
+}
+
+static void codes_come_at_once_from_the_store_below(void **state)
+{
+    (void)state;
+    coh_codes_t *codes  = coh_codes_new(1 << 20);
+    coh_mv_ctx_t ctx    = {0};
+    below_t below       = {.codes = codes};
+    coh_waiter_t waiter = {.kind = COH_WAIT_CHAIN, .chain = 5};
+    coh_hash_t loads[4];
+    coh_bytes_t got;
+    coh_codes_set_source(codes, below_has, &below);
+    coh_hash_t hash = coh_test_keccak(code_of(1));
+    assert_false(coh_codes_want(codes, &ctx, &hash, &waiter));
+    assert_true(coh_codes_bytes(codes, &hash, &got));
+    assert_true(coh_bytes_eq(got, code_of(1)));
+    assert_int_equal(ctx.woken_cnt, 1);
+    assert_int_equal(ctx.woken[0].chain, 8);
+    assert_int_equal(coh_codes_take_loads(codes, loads, 4), 0);
+    assert_int_equal(coh_codes_loads_outstanding(codes), 0);
+    ctx.woken_cnt = 0;
+    hash          = coh_test_keccak(code_of(2));
+    assert_true(coh_codes_want(codes, &ctx, &hash, &waiter));
+    assert_int_equal(below.asked_cnt, 2);
+    assert_int_equal(coh_codes_take_loads(codes, loads, 4), 1);
+    coh_codes_loaded(codes, &ctx, &hash, code_of(2));
+    assert_int_equal(ctx.woken_cnt, 2);
+    assert_int_equal(ctx.woken[0].chain + ctx.woken[1].chain, 13);
+    coh_mv_ctx_free(&ctx);
+    coh_mv_ctx_free(&below.other);
     coh_codes_free(codes);
 }
 
@@ -175,7 +231,7 @@ static void load_all(coh_mvstore_t *mv, coh_codes_t *codes, coh_queries_t *q, co
             coh_queries_on_loaded(q, &ctx.woken[i]);
         }
         ctx.woken_cnt = 0;
-        for (coh_waiter_t w; coh_mv_take_query(mv, &w);) {
+        for (coh_waiter_t w; coh_mv_take_query(mv, &w) || coh_codes_take_query(codes, &w);) {
             coh_queries_on_loaded(q, &w);
         }
     }
@@ -250,6 +306,7 @@ int main(void)
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(codes_are_found_for_the_fork_asked_for),
         cmocka_unit_test(codes_wake_who_waits_for_a_load_or_for_another_source),
+        cmocka_unit_test(codes_come_at_once_from_the_store_below),
         cmocka_unit_test(codes_evict_all_but_what_is_pinned),
         cmocka_unit_test(queries_find_slots_and_code_through_the_account),
     };
