@@ -891,7 +891,7 @@ static void encode_vote(coh_shard_t *s, slot_t *slot, bool has_redo)
     }
     coh_metric_add(s->env->metrics, COH_M_executor_tx_across, across);
     if (s->usage != NULL) {
-        coh_usage_add(s->usage, s->ex);
+        coh_usage_add(s->usage, s->ex, m.results.v, cnt, across);
     }
     coh_buf_clear(&slot->vote);
     if (s->env->metrics != NULL) {
