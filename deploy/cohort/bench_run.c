@@ -82,7 +82,8 @@ static void read_counters(cluster_t const *c, coh_bench_figures_t *f)
 {
     f->cpu_ns     = coh_clock_process_cpu_ns();
     f->execute_ns = f->incarnations = f->parked = f->held = f->retractions = f->messages = 0;
-    f->reads = f->round_trips = f->across = 0;
+    f->reads = f->round_trips = 0;
+    f->across                 = coh_metric_get(c->ranks[0].metrics, COH_M_chain_tx_cross);
     for (uint32_t r = 1; r < c->rank_cnt; r++) {
         coh_metrics_t const *m = c->ranks[r].metrics;
         f->execute_ns += coh_metric_get(m, COH_M_executor_cpu);
@@ -93,7 +94,6 @@ static void read_counters(cluster_t const *c, coh_bench_figures_t *f)
         f->messages += coh_metric_get(m, COH_M_net_message_sent);
         f->reads += coh_metric_get(m, COH_M_executor_read_remote);
         f->round_trips += coh_metric_get(m, COH_M_executor_round_trip);
-        f->across += coh_metric_get(m, COH_M_executor_tx_across);
     }
 }
 
