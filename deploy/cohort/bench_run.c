@@ -27,6 +27,7 @@ typedef struct {
     pthread_t thread;
     coh_err_t err;
     coh_buf_t err_text;
+    uint64_t tx_at_start; /* that it had executed */
 } rank_t;
 
 struct cluster {
@@ -99,8 +100,24 @@ static void read_counters(cluster_t const *c, coh_bench_figures_t *f)
 
 static void start_clock(cluster_t *c)
 {
+    for (uint32_t r = 1; r < c->rank_cnt; r++) {
+        c->ranks[r].tx_at_start = coh_metric_get(c->ranks[r].metrics, COH_M_executor_tx);
+    }
     read_counters(c, &c->at_start);
     c->start_us = coh_clock_mono_us();
+}
+
+static double find_busiest(cluster_t const *c)
+{
+    uint64_t all  = 0;
+    uint64_t most = 0;
+    for (uint32_t r = 1; r < c->rank_cnt; r++) {
+        uint64_t cnt =
+            coh_metric_get(c->ranks[r].metrics, COH_M_executor_tx) - c->ranks[r].tx_at_start;
+        all += cnt;
+        most = COH_MAX(most, cnt);
+    }
+    return (double)most * (c->rank_cnt - 1) / (double)COH_MAX(all, UINT64_C(1));
 }
 
 static void stop_clock(cluster_t *c)
@@ -119,6 +136,7 @@ static void stop_clock(cluster_t *c)
     c->out->reads        = now.reads - was->reads;
     c->out->round_trips  = now.round_trips - was->round_trips;
     c->out->across       = now.across - was->across;
+    c->out->busiest      = find_busiest(c);
     c->out->moves        = coh_metric_get(c->ranks[0].metrics, COH_M_placement_moves);
     c->out->moves_max    = coh_metric_get(c->ranks[0].metrics, COH_M_placement_account_moves_max);
 }
