@@ -3,10 +3,13 @@
 
    A plan, after each window of blocks that all shards have reported:
      1. What was known counts half, the reports are added. What has faded away is forgotten.
-     2. Groups: pairs, the heaviest first, join the groups of their two accounts, if they are a good part of what one of the two does at all, and the group stays below half
-        a shard's fair load.
-     3. Groups that lie on one shard already stay where they are. The others go, those first that cost most messages, to the shard that has most of them, if it has room, else to the emptiest.
-   Hysteresis: no plan unless a good part of all use goes across shards within groups; an account moves at most COH_AFFINITY_MOVES_MAX times as long as it is remembered.
+     2. Groups: pairs that were seen more than once, the heaviest first, join the groups of their two accounts, if they are a good part of what one of the two does at all, and the group stays below
+        half a shard's fair load, or below all of it if one of the two is small beside the other.
+     3. Groups that lie on one shard already stay where they are. The others go, those first that cost most messages, to the shard that has most of them, if it has room, else to the emptiest; one that
+        has room nowhere is gathered where most of it is.
+     4. If a shard has had more than a fifth above its fair load in two windows, whole groups go from the fullest shard to the emptiest, the biggest first that makes the two more even; none is split. An
+        account that is a shard's load by itself stays, and others leave it.
+   Hysteresis: no plan unless a good part of all use goes across shards within groups, or load is uneven; an account moves at most COH_AFFINITY_MOVES_MAX times as long as it is remembered.
 
    This is the agglomeration of TxAllo-like placements without its recomputation of everything: a plan costs a sort of the pairs. Deterministic: the same reports give the same plan.
 

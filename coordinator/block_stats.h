@@ -13,13 +13,14 @@ typedef struct {
     uint64_t execution_cnt;  /* incarnations of these, and of steps */
     uint64_t retraction_cnt; /* told by the keys that it owns */
     uint64_t cpu_ns;         /* its workers spent on the block's execution */
+    uint64_t across_cnt;     /* of its transactions, such as used other shards */
 } coh_block_stats_shard_t;
 
 typedef struct {
     uint64_t number;
     coh_hash_t hash;
     uint32_t tx_cnt;
-    uint32_t cross_cnt;              /* of these, sender and receiver with different owners */
+    uint32_t cross_cnt;              /* of these, such as used several shards */
     uint64_t message_cnt;            /* READ, VALUE, PUBLISH, RETRACT */
     uint64_t settle_us;              /* from sending it to its settlement, ... */
     uint64_t prepare_us;             /* ...from there to the last vote, ... */

@@ -554,8 +554,9 @@ void coh_coordinator_status_json(coh_coordinator_t *c, coh_buf_t *out)
 {
     static char const *const states[] = {
         "waiting", "recovering", "running", "draining", "stopping", "stopped", "failed"};
-    coh_sealed_t const *head = coh_chain_head(c->chain);
-    coh_block_env_t next     = coh_co_next_env(c);
+    static char const *const rounds[] = {"none", "draining", "preparing", "deciding", "ending"};
+    coh_sealed_t const *head          = coh_chain_head(c->chain);
+    coh_block_env_t next              = coh_co_next_env(c);
     char genesis[65];
     char hash[65];
     char base_fee[COH_U256_DEC_SZ];
@@ -610,12 +611,13 @@ void coh_coordinator_status_json(coh_coordinator_t *c, coh_buf_t *out)
                    burnt);
     coh_buf_printf(out,
                    ",\"placement\":{\"epoch\":%" PRIu64 ",\"overrides\":%u,\"moves\":%" PRIu64
-                   ",\"refused\":%" PRIu64 ",\"learns\":%s,\"across\":%" PRIu64
+                   ",\"refused\":%" PRIu64 ",\"round\":\"%s\",\"learns\":%s,\"across\":%" PRIu64
                    ",\"across_before\":%" PRIu64 "}",
                    c->recovery.dir.epoch,
                    c->recovery.dir.override_cnt,
                    own_metric(c, COH_M_placement_moves),
                    own_metric(c, COH_M_placement_round_refused),
+                   rounds[c->moves.state],
                    c->affinity != NULL ? "true" : "false",
                    own_metric(c, COH_M_placement_across),
                    own_metric(c, COH_M_placement_across_before));

@@ -592,12 +592,12 @@ static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
     c->decided = number;
 }
 
-/* settle_pool tells the pool what became of the block's transactions, and reports those left out. Returns how many had an effect on another shard than their home. */
+/* settle_pool tells the pool what became of the block's transactions, and reports those left out. Returns how many used several shards, as these said. */
 static uint32_t settle_pool(coh_coordinator_t *c, coh_flight_t *f, uint64_t now_us)
 {
     coh_buf_t left_out = COH_BUF_INIT;
     uint32_t kept      = 0;
-    uint32_t cross     = 0;
+    uint64_t across    = 0;
     uint32_t dropped   = 0;
     for (uint32_t i = 0; i < f->tx_cnt; i++) {
         if (i + PREFETCH_AHEAD < f->tx_cnt && f->txs[i + PREFETCH_AHEAD].pooled != NULL) {
@@ -612,8 +612,6 @@ static uint32_t settle_pool(coh_coordinator_t *c, coh_flight_t *f, uint64_t now_
         coh_block_tx_t *t = &f->txs[i];
         if (t->verdict == COH_TX_OK) {
             coh_op_receipt_t const *r = &f->sealed->receipts[kept++];
-            cross += coh_directory_owner(&c->recovery.dir, t->sender, t->sender_bucket) !=
-                     coh_directory_owner(&c->recovery.dir, &r->to, t->to_bucket);
             if (t->pooled != NULL) {
                 uint64_t wait_us = now_us - t->pooled->arrival_us;
                 coh_metric_observe(c->metrics, COH_M_chain_tx_latency, wait_us);
@@ -638,6 +636,10 @@ static uint32_t settle_pool(coh_coordinator_t *c, coh_flight_t *f, uint64_t now_
         }
     }
     coh_metric_add(c->metrics, COH_M_chain_tx, kept);
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        across += f->stats[s].across_cnt;
+    }
+    uint32_t cross = (uint32_t)COH_MIN(across, (uint64_t)kept);
     coh_metric_add(c->metrics, COH_M_chain_tx_cross, cross);
     f->cross_cnt = cross;
     if (dropped > 0) {
@@ -1274,8 +1276,10 @@ static void on_executed(coh_coordinator_t *c, uint32_t shard, coh_msg_executed_t
 {
     coh_flight_t *f = flight_at(c, m->block);
     if (f != NULL && f->stats != NULL) {
-        f->stats[shard] = (coh_block_stats_shard_t){
-            .execution_cnt = m->executions, .retraction_cnt = m->retractions, .cpu_ns = m->cpu_ns};
+        f->stats[shard] = (coh_block_stats_shard_t){.execution_cnt  = m->executions,
+                                                    .retraction_cnt = m->retractions,
+                                                    .cpu_ns         = m->cpu_ns,
+                                                    .across_cnt     = m->across_cnt};
     }
 }
 

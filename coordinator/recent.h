@@ -23,7 +23,7 @@ typedef struct {
     uint64_t prepare_us;   /* ...to the last vote... */
     uint64_t decide_us;    /* ...to the durable decision */
     uint32_t tx_cnt;
-    uint32_t tx_cross; /* with an effect on another shard than their home */
+    uint32_t tx_cross; /* that used several shards */
 } coh_recent_block_t;
 
 coh_recent_t *coh_recent_new(void);

@@ -1970,7 +1970,7 @@ uint32_t coh_executor_tx_cnt(coh_executor_t const *ex) { return ex->tx_cnt; }
 
 bool coh_executor_is_across(coh_executor_t const *ex, uint32_t pos)
 {
-    return ex->txs[pos].is_across;
+    return ex->txs[pos].is_across && !ex->txs[pos].is_step;
 }
 
 static void add_used(coh_executor_t const *ex, coh_executor_used_t *out, coh_addr_t const *addr)

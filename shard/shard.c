@@ -914,16 +914,19 @@ static void encode_vote(coh_shard_t *s, slot_t *slot, bool has_redo)
     m.results.cnt    = cnt;
     coh_metric_add(s->env->metrics, COH_M_executor_tx, cnt);
     uint64_t across = 0;
+    uint64_t kept   = 0; /* of these, in the block */
     for (uint32_t i = 0; i < cnt; i++) {
-        across += coh_executor_is_across(s->ex, i);
+        bool is_across = coh_executor_is_across(s->ex, i);
+        across += is_across;
+        kept += is_across && m.results.v[i].verdict == COH_TX_OK;
     }
     coh_metric_add(s->env->metrics, COH_M_executor_tx_across, across);
     if (s->usage != NULL) {
-        coh_usage_add(s->usage, s->ex);
+        coh_usage_add(s->usage, s->ex, m.results.v, cnt, across);
     }
     coh_buf_clear(&slot->vote);
     if (s->env->metrics != NULL) {
-        coh_msg_executed_t e = {.block = slot->diff.block};
+        coh_msg_executed_t e = {.block = slot->diff.block, .across_cnt = kept};
         e.executions         = since_last(s, COH_M_executor_incarnation, &s->told_executions);
         e.retractions        = since_last(s, COH_M_mvstore_retraction, &s->told_retractions);
         e.cpu_ns             = since_last(s, COH_M_executor_cpu, &s->told_cpu_ns);

@@ -56,6 +56,7 @@ static struct {
     {"trips_tx", NULL},
     {"across_tx", "share of transactions that use several shards"},
     {"moves", NULL},
+    {"busiest", NULL},
     {"reverted", NULL},
     {"speedup", "times faster than sequential on one shard"},
 };
@@ -78,6 +79,7 @@ static void measure(double out[COH_CNT(columns)], row_t const *row)
                                     (double)f->round_trips / tx,
                                     (double)f->across / tx,
                                     (double)f->moves,
+                                    f->busiest,
                                     (double)f->reverted,
                                     row->speedup};
     _Static_assert(COH_CNT(values) == COH_CNT(columns), "a value for each column");
@@ -103,7 +105,7 @@ static void print_row(sweep_t *s, row_t const *row)
     } else {
         if (!s->is_headed) {
             (void)printf("%-10s %-9s %5s %6s %7s %-10s %8s %9s %8s %9s %9s %7s %8s %6s %7s %6s %6s "
-                         "%7s %6s %8s\n",
+                         "%7s %6s %7s %8s\n",
                          "work",
                          "skew",
                          "cross",
@@ -123,12 +125,13 @@ static void print_row(sweep_t *s, row_t const *row)
                          "trips",
                          "across",
                          "moves",
+                         "busiest",
                          "speed-up");
             s->is_headed = true;
         }
         char tx_s[COH_BENCH_GROUP_SZ];
         (void)printf("%-10s %-9s %5s %6s %7s %-10s %8s %9s %8.0f %9.2f %9.2f %7.3f %8.3f %6.2f "
-                     "%7.2f %6.2f %6.2f %7.3f %6.0f %8.2f\n",
+                     "%7.2f %6.2f %6.2f %7.3f %6.0f %7.2f %8.2f\n",
                      row->cells[WORK],
                      row->cells[SKEW],
                      row->cells[CROSS],
@@ -148,7 +151,8 @@ static void print_row(sweep_t *s, row_t const *row)
                      v[10],
                      v[11],
                      v[12],
-                     v[14]);
+                     v[13],
+                     v[15]);
     }
     (void)fflush(stdout);
 }

@@ -27,6 +27,7 @@ typedef struct {
     pthread_t thread;
     coh_err_t err;
     coh_buf_t err_text;
+    uint64_t tx_at_start; /* that it had executed */
 } rank_t;
 
 struct cluster {
@@ -82,7 +83,8 @@ static void read_counters(cluster_t const *c, coh_bench_figures_t *f)
 {
     f->cpu_ns     = coh_clock_process_cpu_ns();
     f->execute_ns = f->incarnations = f->parked = f->held = f->retractions = f->messages = 0;
-    f->reads = f->round_trips = f->across = 0;
+    f->reads = f->round_trips = 0;
+    f->across                 = coh_metric_get(c->ranks[0].metrics, COH_M_chain_tx_cross);
     for (uint32_t r = 1; r < c->rank_cnt; r++) {
         coh_metrics_t const *m = c->ranks[r].metrics;
         f->execute_ns += coh_metric_get(m, COH_M_executor_cpu);
@@ -93,14 +95,29 @@ static void read_counters(cluster_t const *c, coh_bench_figures_t *f)
         f->messages += coh_metric_get(m, COH_M_net_message_sent);
         f->reads += coh_metric_get(m, COH_M_executor_read_remote);
         f->round_trips += coh_metric_get(m, COH_M_executor_round_trip);
-        f->across += coh_metric_get(m, COH_M_executor_tx_across);
     }
 }
 
 static void start_clock(cluster_t *c)
 {
+    for (uint32_t r = 1; r < c->rank_cnt; r++) {
+        c->ranks[r].tx_at_start = coh_metric_get(c->ranks[r].metrics, COH_M_executor_tx);
+    }
     read_counters(c, &c->at_start);
     c->start_us = coh_clock_mono_us();
+}
+
+static double find_busiest(cluster_t const *c)
+{
+    uint64_t all  = 0;
+    uint64_t most = 0;
+    for (uint32_t r = 1; r < c->rank_cnt; r++) {
+        uint64_t cnt =
+            coh_metric_get(c->ranks[r].metrics, COH_M_executor_tx) - c->ranks[r].tx_at_start;
+        all += cnt;
+        most = COH_MAX(most, cnt);
+    }
+    return (double)most * (c->rank_cnt - 1) / (double)COH_MAX(all, UINT64_C(1));
 }
 
 static void stop_clock(cluster_t *c)
@@ -119,6 +136,7 @@ static void stop_clock(cluster_t *c)
     c->out->reads        = now.reads - was->reads;
     c->out->round_trips  = now.round_trips - was->round_trips;
     c->out->across       = now.across - was->across;
+    c->out->busiest      = find_busiest(c);
     c->out->moves        = coh_metric_get(c->ranks[0].metrics, COH_M_placement_moves);
     c->out->moves_max    = coh_metric_get(c->ranks[0].metrics, COH_M_placement_account_moves_max);
 }

@@ -29,10 +29,11 @@ typedef struct {
     uint64_t messages;    /* between shards */
     uint64_t reads;       /* of other shards */
     uint64_t round_trips; /* waits for such reads */
-    uint64_t across;      /* transactions that used several shards (executor_tx_across) */
+    uint64_t across;      /* transactions that used several shards (chain_tx_cross) */
     uint64_t moves;       /* of accounts, also before the clock started */
     uint64_t moves_max;   /* of any account */
-    uint64_t reverted;    /* receipts with status 0 */
+    double busiest; /* transactions that the busiest shard executed, by its fair share: 1 is even */
+    uint64_t reverted; /* receipts with status 0 */
 } coh_bench_figures_t;
 
 /* coh_bench_run imports blocks on top of genesis, the first warm_cnt (< block_cnt) before the clock starts. hashes: block_cnt, of the sealed headers,

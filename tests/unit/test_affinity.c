@@ -1,4 +1,4 @@
-/* A placement that learns: groups that are used together come to one shard, load stays even, and what is well where it is stays; from random reports, with an expectation for each property. */
+/* A placement that learns: groups that are used together come to one shard, load stays even, what is well where it is stays, and load that falls to one shard is spread; from random reports, with an expectation for each property. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -135,7 +135,7 @@ static void affinity_leaves_in_peace_who_must_not_move(void **state)
     (void)report_groups(af, 900, false);
     (void)coh_affinity_plan(af, &dir, plan); /* not carried out */
     coh_affinity_too_big(af, 1, &never);
-    for (uint32_t round = 0; round < 10; round++) {
+    for (uint32_t round = 0; round < 30; round++) {
         (void)report_groups(af, 900, true);
         size_t cnt = coh_affinity_plan(af, &dir, plan);
         for (size_t i = 0; i < cnt; i++) {
@@ -173,7 +173,9 @@ static void affinity_is_bounded_and_takes_any_report(void **state)
                                      .cnt = coh_rng_below(&rng, 3) == 0 ? coh_rng_next(&rng)
                                                                         : coh_rng_below(&rng, 3)};
             }
-            coh_msg_usage_t m = {.tx_cnt = 0, .across_cnt = UINT64_MAX};
+            coh_msg_usage_t m = {.tx_cnt     = coh_rng_next(&rng),
+                                 .across_cnt = UINT64_MAX,
+                                 .gas        = coh_rng_next(&rng) >> coh_rng_below(&rng, 64)};
             m.loads.v         = loads;
             m.loads.cnt       = 8192;
             m.pairs.v         = pairs;
@@ -188,6 +190,145 @@ static void affinity_is_bounded_and_takes_any_report(void **state)
         }
     }
     coh_affinity_free(af);
+}
+
+/* A window without anything across shards: group g used gas[g], on the shard where it is. */
+static bool report_load(coh_affinity_t *af,
+                        coh_directory_t const *dir,
+                        uint64_t const *gas,
+                        uint64_t tx_cnt)
+{
+    bool due = false;
+    for (uint32_t s = 0; s < SHARDS; s++) {
+        coh_rec_load_t loads[GROUPS * MEMBERS];
+        coh_rec_pair_t pairs[GROUPS * MEMBERS];
+        coh_msg_usage_t m = {.tx_cnt = tx_cnt, .loads.v = loads, .pairs.v = pairs};
+        for (uint32_t g = 0; g < GROUPS; g++) {
+            coh_addr_t first = member(g, 0);
+            if (gas[g] == 0 || owner(dir, &first) != s) {
+                continue;
+            }
+            for (uint32_t i = 0; i < MEMBERS; i++) {
+                coh_addr_t addr      = member(g, i);
+                loads[m.loads.cnt++] = (coh_rec_load_t){.addr = addr, .gas = i == 0 ? gas[g] : 100};
+                if (i != 0) {
+                    pairs[m.pairs.cnt++] = (coh_rec_pair_t){.a = first, .b = addr, .cnt = 100};
+                }
+            }
+            /* A tenth more or less than it was told: windows differ. */
+            m.gas += gas[g] * (90 + coh_rng_below(&rng, 21)) / 100;
+        }
+        due = coh_affinity_report(af, s, &m);
+    }
+    return due;
+}
+
+/* Loads of the shards where the groups are, each of which must be on one. */
+static void sum_loads(uint64_t out[SHARDS], coh_directory_t const *dir, uint64_t const *gas)
+{
+    memset(out, 0, SHARDS * sizeof(*out));
+    for (uint32_t g = 0; g < GROUPS; g++) {
+        coh_addr_t first = member(g, 0);
+        out[owner(dir, &first)] += gas[g];
+        for (uint32_t i = 1; i < MEMBERS; i++) {
+            coh_addr_t addr = member(g, i);
+            assert_int_equal(owner(dir, &addr), owner(dir, &first));
+        }
+    }
+}
+
+/* All that is used fell to one shard. */
+static void affinity_evens_out_load_that_goes_nowhere(void **state)
+{
+    (void)state;
+    coh_directory_t dir = even_directory();
+    memset(dir.shard_of, 0, sizeof(dir.shard_of));
+    coh_affinity_t *af = coh_affinity_new(SHARDS);
+    uint64_t gas[GROUPS];
+    for (uint32_t g = 0; g < GROUPS; g++) {
+        gas[g] = 1000000 + coh_rng_below(&rng, 9000000);
+    }
+    assert_true(report_load(af, &dir, gas, 1000));
+    assert_int_equal(coh_affinity_plan(af, &dir, plan), 0); /* a window is none */
+    (void)report_load(af, &dir, gas, 1000);
+    size_t cnt = coh_affinity_plan(af, &dir, plan);
+    assert_true(cnt >= GROUPS / 2 * MEMBERS && cnt < GROUPS * MEMBERS && cnt % MEMBERS == 0);
+    carry_out(af, &dir, cnt);
+    uint64_t on[SHARDS];
+    sum_loads(on, &dir, gas);
+    uint64_t all = on[0] + on[1] + on[2] + on[3];
+    for (uint32_t s = 0; s < SHARDS; s++) {
+        assert_in_range(on[s], all / 5, all * 3 / 10);
+    }
+    for (uint32_t window = 0; window < 20; window++) {
+        (void)report_load(af, &dir, gas, 1000);
+        assert_int_equal(coh_affinity_plan(af, &dir, plan), 0);
+    }
+    coh_affinity_free(af);
+    coh_directory_free(&dir);
+}
+
+/* One contract is more than a shard's load: the others leave it, it stays, and nothing goes to and fro. */
+static void affinity_leaves_a_hot_account_alone(void **state)
+{
+    (void)state;
+    coh_directory_t dir = even_directory();
+    coh_affinity_t *af  = coh_affinity_new(SHARDS);
+    uint64_t gas[GROUPS];
+    for (uint32_t g = 0; g < GROUPS; g++) {
+        gas[g] = 1000000;
+        for (uint32_t i = 0; i < MEMBERS; i++) { /* each is whole, a quarter of them on shard 0 */
+            coh_addr_t addr = member(g, i);
+            assert_int_equal(coh_directory_pin(&dir, &addr, g % SHARDS), COH_OK);
+        }
+    }
+    gas[0]          = 100000000; /* the others together: 63 million */
+    coh_addr_t hot  = member(0, 0);
+    size_t move_cnt = 0;
+    for (uint32_t window = 0; window < 40; window++) {
+        (void)report_load(af, &dir, gas, 1000);
+        size_t cnt = coh_affinity_plan(af, &dir, plan);
+        for (size_t i = 0; i < cnt; i++) {
+            assert_false(coh_addr_eq(&plan[i].addr, &hot));
+        }
+        assert_true(cnt == 0 || window < 3);
+        carry_out(af, &dir, cnt);
+        move_cnt += cnt;
+    }
+    uint64_t on[SHARDS];
+    sum_loads(on, &dir, gas);
+    assert_int_equal(on[0], gas[0]);
+    assert_int_equal(move_cnt, 15 * MEMBERS);
+    for (uint32_t s = 1; s < SHARDS; s++) {
+        assert_in_range(on[s], 19000000, 23000000);
+    }
+    assert_int_equal(coh_affinity_figures(af).moves_max, 1);
+    coh_affinity_free(af);
+    coh_directory_free(&dir);
+}
+
+/* A tenth more than its share, or a cluster that has nothing to do, is no reason. */
+static void affinity_lets_small_differences_be(void **state)
+{
+    (void)state;
+    coh_directory_t dir = even_directory();
+    coh_affinity_t *af  = coh_affinity_new(SHARDS);
+    uint64_t even[GROUPS];
+    uint64_t idle[GROUPS] = {0};
+    for (uint32_t g = 0; g < GROUPS; g++) {
+        even[g] = g % SHARDS == 0 ? 1100000 : 1000000;
+        for (uint32_t i = 0; i < MEMBERS; i++) {
+            coh_addr_t addr = member(g, i);
+            assert_int_equal(coh_directory_pin(&dir, &addr, g % SHARDS), COH_OK);
+        }
+    }
+    idle[0] = idle[4] = 50000; /* two groups, both on shard 0 */
+    for (uint32_t window = 0; window < 20; window++) {
+        (void)report_load(af, &dir, window < 10 ? even : idle, window < 10 ? 1000 : 2);
+        assert_int_equal(coh_affinity_plan(af, &dir, plan), 0);
+    }
+    coh_affinity_free(af);
+    coh_directory_free(&dir);
 }
 
 static int set_up(void **state)
@@ -236,6 +377,9 @@ int main(void)
         cmocka_unit_test_setup(affinity_leaves_in_peace_who_must_not_move, set_up),
         cmocka_unit_test_setup(affinity_plans_less_when_it_was_too_much, set_up),
         cmocka_unit_test_setup(affinity_is_bounded_and_takes_any_report, set_up),
+        cmocka_unit_test_setup(affinity_evens_out_load_that_goes_nowhere, set_up),
+        cmocka_unit_test_setup(affinity_leaves_a_hot_account_alone, set_up),
+        cmocka_unit_test_setup(affinity_lets_small_differences_be, set_up),
     };
     return cmocka_run_group_tests_name("affinity", tests, NULL, NULL);
 }
