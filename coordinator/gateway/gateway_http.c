@@ -1,6 +1,5 @@
 #include "coordinator/gateway/gateway_http.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
@@ -274,58 +273,13 @@ static bool head_is_plain(head_t const *head, struct MHD_Connection *c, char con
     return *length != '\0' && length[strspn(length, "0123456789")] == '\0';
 }
 
-/* is_listed tells whether the n characters at name are one of a comma-separated list, or the list is *. */
-static bool is_listed(char const *list, char const *name, size_t n)
-{
-    if (strcmp(list, "*") == 0) {
-        return true;
-    }
-    while (*list != '\0') {
-        size_t len = strcspn(list, ",");
-        if (len == n && n > 0 && strncasecmp(list, name, n) == 0) {
-            return true;
-        }
-        list += len;
-        list += *list == ',';
-        list += strspn(list, " ");
-    }
-    return false;
-}
-
-static bool host_is_allowed(coh_gateway_http_t const *gw, char const *host)
-{
-    char name[256];
-    size_t n;
-    char const *port;
-    uint8_t addr[16];
-    if (host[0] == '[') { /* [v6] or [v6]:port */
-        char const *end = strchr(host, ']');
-        if (end == NULL || (end[1] != '\0' && end[1] != ':')) {
-            return false;
-        }
-        port = end + 1;
-        host++;
-        n = (size_t)(end - host);
-    } else {
-        n    = strcspn(host, ":");
-        port = host + n;
-    }
-    if (n == 0 || n >= sizeof(name) ||
-        (*port == ':' && port[1 + strspn(port + 1, "0123456789")] != '\0')) {
-        return false;
-    }
-    memcpy(name, host, n);
-    name[n] = '\0';
-    return inet_pton(AF_INET, name, addr) == 1 || inet_pton(AF_INET6, name, addr) == 1 ||
-           is_listed(gw->config->http_hosts, name, n);
-}
-
 /* origin_of returns the Origin header if pages of that origin may call, else NULL. */
 static char const *allowed_origin(coh_gateway_http_t const *gw, struct MHD_Connection *c)
 {
     char const *origin = header(c, MHD_HTTP_HEADER_ORIGIN);
-    return origin != NULL && is_listed(gw->config->http_cors, origin, strlen(origin)) ? origin
-                                                                                      : NULL;
+    return origin != NULL && coh_httpd_is_listed(gw->config->http_cors, origin, strlen(origin))
+               ? origin
+               : NULL;
 }
 
 /* ---- answers ---- */
@@ -816,7 +770,8 @@ static enum MHD_Result begin(http_t *h, char const *path, char const *method, ch
     if (!head_is_plain(&head, c, version)) {
         return refuse(h, MHD_HTTP_BAD_REQUEST, "ambiguous headers");
     }
-    if (head.host == 0 || !host_is_allowed(gw, header(c, MHD_HTTP_HEADER_HOST))) {
+    if (head.host == 0 ||
+        !coh_httpd_host_is_allowed(header(c, MHD_HTTP_HEADER_HOST), gw->config->http_hosts)) {
         return refuse(h, MHD_HTTP_FORBIDDEN, "invalid host specified");
     }
     if (strcmp(path, "/") != 0) {
