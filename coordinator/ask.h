@@ -131,6 +131,7 @@ struct coh_ask {
             coh_msg_call_result_t result; /* out: err is a coh_call_err_t; borrows from bytes */
             coh_rec_trace_t *traces;      /* owned; out */
             coh_rec_precompile_t *moves;  /* owned; in */
+            coh_rec_call_env_t last_env;  /* in, as m says */
             coh_buf_t given;              /* in: SIMULATE, as the next */
             coh_buf_t hashes;
             coh_sim_state_t before;

@@ -376,7 +376,8 @@ coh_err_t coh_callq_add(coh_callq_t *q, coh_msg_call_t const *m)
     item->bytes       = coh_call_bytes(run);
     item->id          = m->call;
     item->block       = m->block;
-    item->deadline_us = q->env->mono_us(q->env) + q->config->call_time_ms * 1000;
+    uint64_t time_ms  = m->time_ms != 0 ? m->time_ms : UINT64_MAX;
+    item->deadline_us = q->env->mono_us(q->env) + COH_MIN(time_ms, q->config->call_time_ms) * 1000;
     atomic_fetch_add_explicit(&q->bytes, item->bytes, memory_order_relaxed);
     *q->all_last = item;
     q->all_last  = &item->next;

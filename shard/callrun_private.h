@@ -67,7 +67,10 @@ struct coh_call {
     coh_buf_t code;    /* given */
     coh_key_t *more;   /* owned; what is wanted beside it */
     uint32_t more_cnt;
-    uint32_t ahead; /* senders and receivers asked for ahead, two for each transaction */
+    bool is_overridden; /* overrides hold: what comes of their accounts is changed by them */
+    bool has_last_env;
+    coh_block_env_t last_env; /* TRACE: of the last transaction */
+    uint32_t ahead;           /* senders and receivers asked for ahead, two for each transaction */
 
     stage_t stage;
     uint32_t idx; /* of the transaction under way */

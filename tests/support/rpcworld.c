@@ -213,6 +213,9 @@ static void answer_call(coh_rpcworld_t *w, coh_ask_t *ask)
         w->call_override        = m->overrides.v[0];
         w->call_override.code.p = NULL;
     }
+    if (m->last_env.cnt != 0) {
+        w->call_last_env = m->last_env.v[0];
+    }
     if (m->slots.cnt != 0) {
         w->call_slot = m->slots.v[0];
     }

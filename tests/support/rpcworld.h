@@ -41,6 +41,7 @@ typedef struct {
     coh_rec_override_t
         call_override; /* ...and the first overrides are here; code: only its length */
     coh_rec_override_slot_t call_slot;
+    coh_rec_call_env_t call_last_env; /* of the last transaction, if it has one of its own */
     uint32_t call_cnt;
     coh_err_t root_err;        /* of supposed state roots; if it is COH_OK... */
     coh_hash_t root;           /* ...what they are */

@@ -973,6 +973,112 @@ static void calls_of_blocks_with_steps(void **state)
     fini(&w);
 }
 
+/* A call is traced where a transaction of a block stood: what comes before it is executed as in the block, overrides and another environment are for the call alone. */
+static void calls_behind_transactions(void **state)
+{
+    (void)state;
+    static struct {
+        bool overrides;
+        uint64_t last_number;    /* 0: none is given */
+        uint64_t loaded, number; /* what the call returns */
+    } const cases[] = {
+        {false, 0, 50, 50}, {false, 90, 50, 90}, {true, 0, 0x77, 50}, {true, 90, 0x77, 90}};
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        world_t w;
+        coh_addr_t to  = addr_of(0x700);
+        coh_buf_t step = COH_BUF_INIT;
+        coh_buf_t raw  = COH_BUF_INIT;
+        init(&w);
+        /* returns what was stored before and the block's number, and stores that */
+        put_code(&w, 0x700, 0, "0 SLOAD 0 MSTORE NUMBER 32 MSTORE NUMBER 0 SSTORE 64 0 RETURN");
+        coh_step_put(&step, &(coh_step_t){.kind = COH_STEP_CALL, .to = to});
+        w.tx.to      = addr_of(0x800);
+        w.tx.nonce   = 4;
+        w.tx.value   = coh_u256(3);
+        w.tx.max_fee = coh_u256(20);
+        coh_tx_encode(&raw, &w.tx);
+        w.tx.to        = to;
+        w.tx.value     = coh_u256(0);
+        w.tx.max_fee   = coh_u256(0);
+        w.overrides[0] = (coh_rec_override_t){
+            .addr = to, .fields = COH_OVERRIDE_BALANCE, .balance = coh_u256(1)};
+        w.overrides[1] = (coh_rec_override_t){.addr = addr_of(0x999), .fields = COH_OVERRIDE_NONCE};
+        w.slots[0]     = (coh_rec_override_slot_t){.addr = to, .value = coh_u256(0x77)};
+        w.override_cnt = cases[i].overrides ? 2 : 0;
+        w.slot_cnt     = cases[i].overrides ? 1 : 0;
+        coh_call_free(new_call(&w, COH_CALL_EXECUTE)); /* sets the environment */
+        coh_rec_block_tx_t txs[3]      = {{.is_step = 1, .raw = coh_buf_bytes(&step)},
+                                          {.sender = w.sender, .raw = coh_buf_bytes(&raw)},
+                                          {.sender = w.sender, .raw = coh_buf_bytes(&w.raw)}};
+        coh_rec_call_env_t env         = {.number    = 90,
+                                          .timestamp = w.env.timestamp,
+                                          .gas_limit = w.env.gas_limit,
+                                          .base_fee  = w.env.base_fee,
+                                          .coinbase  = w.env.coinbase};
+        w.m.mode                       = COH_CALL_TRACE;
+        w.m.tracer                     = COH_TRACER_CALLS;
+        w.m.txs.v                      = txs;
+        w.m.txs.cnt                    = 3;
+        w.m.last_env.v                 = &env;
+        w.m.last_env.cnt               = cases[i].last_number != 0;
+        coh_call_t *c                  = coh_call_new(&w.m, &w.limits, w.codes);
+        coh_msg_call_result_t const *r = serve(&w, c);
+        assert_int_equal(r->err, COH_CALL_OK);
+        assert_int_equal(r->traces.cnt, 1);
+        assert_int_equal(r->output.n, 64);
+        assert_int_equal(r->output.p[31], cases[i].loaded);
+        assert_int_equal(r->output.p[63], cases[i].number);
+        coh_call_free(c);
+        /* What comes before is a block's: with another nonce it is none. The last is no step, and one environment is enough. */
+        coh_rec_block_tx_t twice[3] = {txs[1], txs[1], txs[2]};
+        w.m.txs.v                   = twice;
+        c                           = coh_call_new(&w.m, &w.limits, w.codes);
+        r                           = serve(&w, c);
+        assert_int_equal(r->err, COH_CALL_REFUSED);
+        assert_int_equal(r->tx_idx, 1);
+        coh_call_free(c);
+        coh_rec_block_tx_t steps[2] = {txs[1], txs[0]};
+        w.m.txs.v                   = steps;
+        w.m.txs.cnt                 = 2;
+        assert_null(coh_call_new(&w.m, &w.limits, w.codes));
+        w.m.txs.v        = txs;
+        w.m.txs.cnt      = 3;
+        w.m.last_env.cnt = 2;
+        assert_null(coh_call_new(&w.m, &w.limits, w.codes));
+        coh_buf_free(&step);
+        coh_buf_free(&raw);
+        fini(&w);
+    }
+}
+
+/* geth adds entries until they are more octets than the limit. */
+static void struct_logs_up_to_a_limit(void **state)
+{
+    (void)state;
+    size_t first = 0;
+    for (uint32_t wanted = 1; wanted <= 3; wanted++) {
+        world_t w;
+        init(&w);
+        put_code(&w, 0x700, 0, "1 POP 2 POP STOP");
+        w.tx.to                        = addr_of(0x700);
+        w.m.trace_limit                = wanted == 1 ? 1 : wanted == 2 ? first : first + 1;
+        coh_call_t *c                  = new_call(&w, COH_CALL_TRACE);
+        coh_msg_call_result_t const *r = serve(&w, c);
+        json_t *json =
+            json_loadb((char const *)r->traces.v[0].json.p, r->traces.v[0].json.n, 0, NULL);
+        json_t *logs = json_object_get(json, "structLogs");
+        /* One octet is less than the first entry; as many as it has are not more than it. */
+        assert_int_equal(json_array_size(logs), wanted == 1 ? 1 : 2);
+        char const *end = memmem(r->traces.v[0].json.p, r->traces.v[0].json.n, "}", 1);
+        char const *at  = memmem(r->traces.v[0].json.p, r->traces.v[0].json.n, "{\"pc\"", 5);
+        assert_true(at != NULL && end != NULL);
+        first = (size_t)(end - at) + 1;
+        json_decref(json);
+        coh_call_free(c);
+        fini(&w);
+    }
+}
+
 /* A row of transactions is executed as one block's; the last half is traced. */
 static void calls_of_blocks(void **state)
 {
@@ -1387,6 +1493,8 @@ int main(void)
         cmocka_unit_test(calls_of_random_contracts),
         cmocka_unit_test(calls_of_blocks),
         cmocka_unit_test(calls_of_blocks_with_steps),
+        cmocka_unit_test(calls_behind_transactions),
+        cmocka_unit_test(struct_logs_up_to_a_limit),
         cmocka_unit_test(simulation_of_blocks),
         cmocka_unit_test(simulation_asks_ahead),
         cmocka_unit_test(simulation_refuses),

@@ -908,6 +908,68 @@ static void rpc_traces(void **state)
     assert_string_equal(CALL("debug_traceCall", "[{\"to\":" AA "},\"latest\",{}]"),
                         ANSWER("{\"a\":1}"));
     assert_int_equal(w.call.mode, COH_CALL_TRACE);
+    /* Options, and a call in the place of a transaction: the two steps and transaction 0 come before it. */
+    (void)CALL("debug_traceCall",
+               "[{\"to\":" AA "},\"0x1\",{\"limit\":700,\"timeout\":\"1m2.5s\",\"reexec\":128,"
+               "\"disableStack\":true,\"disableStorage\":true,\"enableReturnData\":true,"
+               "\"enableMemory\":true,\"tracerConfig\":{\"onlyTopCall\":true},\"txIndex\":\"0x1\","
+               "\"stateOverrides\":{" AA
+               ":{\"balance\":\"0x9\"}},\"blockOverrides\":{\"number\":\"0x77\"}}]");
+    assert_string_equal(w.answer, ANSWER("{\"a\":1}"));
+    assert_int_equal(w.call.mode, COH_CALL_TRACE);
+    assert_int_equal(w.call.block, 0);
+    assert_int_equal(w.call.number, 1);
+    assert_int_equal(w.call.txs.cnt, 4);
+    assert_int_equal(w.call.trace_limit, 700);
+    assert_int_equal(w.call.time_ms, 62500);
+    assert_int_equal(w.call.trace_flags,
+                     COH_TRACE_NO_STACK | COH_TRACE_NO_STORAGE | COH_TRACE_RETURN_DATA |
+                         COH_TRACE_MEMORY);
+    assert_int_equal(w.call.last_env.cnt, 1);
+    assert_int_equal(w.call_last_env.number, 0x77);
+    assert_int_equal(w.call_last_env.timestamp, w.call.timestamp);
+    assert_int_equal(w.call.overrides.cnt, 1);
+    coh_tx_t last;
+    assert_int_equal(coh_tx_decode_mined(&last, coh_buf_bytes(&w.call_tx)), COH_TX_OK);
+    assert_int_equal(last.to.b[19], 0xaa);
+    (void)CALL("debug_traceCall", "[{},\"0x0\",{\"txIndex\":\"0x0\"}]");
+    assert_string_equal(w.answer, FAULT("-32000", "no transaction in genesis"));
+    (void)CALL("debug_traceCall", "[{},\"0x1\",{\"txIndex\":\"0x2\"}]");
+    assert_non_null(strstr(w.answer, "transaction index 2 out of range for block 0x"));
+    (void)CALL("debug_traceCall", "[{},\"pending\",{\"txIndex\":\"0x0\"}]");
+    assert_string_equal(w.answer, FAULT("-32000", "tracing on top of pending is not supported"));
+    (void)CALL("debug_traceCall",
+               "[{},\"0x1\",{\"tracer\":\"prestateTracer\",\"tracerConfig\":{\"diffMode\":true,"
+               "\"disableCode\":true}}]");
+    assert_int_equal(w.call.tracer, COH_TRACER_PRESTATE);
+    assert_int_equal(w.call.trace_flags, COH_TRACE_DIFF | COH_TRACE_NO_CODE);
+    assert_int_equal(w.call.time_ms, 0);
+    (void)CALL("debug_traceCall",
+               "[{},\"0x1\",{\"tracer\":\"callTracer\",\"timeout\":\"-1us\",\"tracerConfig\":{"
+               "\"onlyTopCall\":true,\"withLog\":true}}]");
+    assert_int_equal(w.call.trace_flags, COH_TRACE_ONLY_TOP | COH_TRACE_WITH_LOG);
+    assert_int_equal(w.call.time_ms, 1);
+    static char const *const options[][2] = {
+        {"\"timeout\":\"abc\"", "time: invalid duration \\\"abc\\\""},
+        {"\"timeout\":\"5\"", "time: missing unit in duration \\\"5\\\""},
+        {"\"timeout\":\"5x\"", "time: unknown unit \\\"x\\\" in duration \\\"5x\\\""},
+        {"\"timeout\":5", "-32602"},
+        {"\"tracer\":5", "-32602"},
+        {"\"limit\":-1", "-32602"},
+        {"\"reexec\":\"0x1\"", "-32602"},
+        {"\"disableStack\":1", "-32602"},
+        {"\"txIndex\":true", "-32602"},
+        {"\"tracerConfig\":[]", "-32602"},
+    };
+    for (size_t i = 0; i < COH_CNT(options); i++) {
+        char text[128];
+        (void)snprintf(text, sizeof(text), "[{},\"0x1\",{%s}]", options[i][0]);
+        assert_non_null(strstr(CALL_WITH("debug_traceCall", text), options[i][1]));
+    }
+    w.call_result.err = COH_CALL_TIMEOUT;
+    assert_string_equal(CALL("debug_traceCall", "[{},\"0x1\",{\"timeout\":\"1ms\"}]"),
+                        FAULT("-32000", "execution timeout"));
+    w.call_result.err = COH_CALL_OK;
     /* Not too many at a time. */
     coh_buf_t batch = COH_BUF_INIT;
     for (uint32_t i = 0; i < 20; i++) {
