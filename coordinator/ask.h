@@ -215,6 +215,8 @@ typedef struct coh_asker {
     /* There is a new head; block is a reference, the callee's. next: the environment of the block that comes then, as of now. Called once before the
        first ask is answered. */
     void (*head)(void *arg, coh_sealed_t *block, coh_block_env_t const *next);
+    /* NULL, or: a dev chain goes back, and block (a reference, the callee's) is not in it any more. Ascending, one going back after the other; the head is told afterwards. */
+    void (*gone)(void *arg, coh_sealed_t *block);
     /* A transaction was taken into the pool. */
     void (*pooled)(void *arg, coh_hash_t const *hash);
     void *arg;

@@ -452,6 +452,7 @@ static void rewind_all(coh_coordinator_t *c)
     if (d->back != NULL) {
         c->rules.base_fee    = NULL;
         c->rules.prev_randao = NULL;
+        coh_co_tell_gone(c, d->to);
         coh_chain_rewind(c->chain, coh_sealed_ref(d->back->head), now_us);
         bool is_reset = d->ask != NULL && d->ask->u.dev.op == COH_DEV_RESET;
         d->next_s     = 0;

@@ -902,19 +902,29 @@ static void on_completed(void *arg,
 
 /* ---- the thread ---- */
 
+/* take_asks hands answers over; true if records were freed, for which others may wait. */
+static bool take_asks(coh_gateway_http_t *gw, coh_ask_t *asks)
+{
+    bool freed = false;
+    for (coh_ask_t const *ask = asks; ask != NULL; ask = ask->next) {
+        freed = freed || ask->record_cnt != NULL;
+    }
+    coh_rpc_answered(gw->rpc, asks);
+    return freed;
+}
+
 static void take_news(coh_gateway_http_t *gw)
 {
     coh_rpc_link_news_t news;
     coh_rpc_link_take(gw->link, &news);
+    bool freed = take_asks(gw, news.old_asks);
+    if (news.gone_cnt != 0) {
+        coh_rpc_gone(gw->rpc, news.gone, news.gone_cnt);
+    }
     if (news.head != NULL) {
         coh_rpc_head(gw->rpc, news.head, &news.next);
     }
-    bool freed = false;
-    for (coh_ask_t const *ask = news.asks; ask != NULL; ask = ask->next) {
-        freed = freed || ask->record_cnt != NULL;
-    }
-    coh_rpc_answered(gw->rpc, news.asks);
-    if (freed) {
+    if (take_asks(gw, news.asks) || freed) {
         coh_rpc_link_ring(gw->link);
     }
     coh_rpc_pooled(gw->rpc,

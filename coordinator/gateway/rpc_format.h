@@ -76,10 +76,11 @@ uint32_t coh_rpc_put_logs(coh_buf_t *out,
                           coh_rpc_filter_t const *filter,
                           size_t max,
                           bool *first);
-/* coh_rpc_visit_logs does the same for a visitor: text is one log. */
+/* coh_rpc_visit_logs does the same for a visitor: text is one log. removed: of a block that is gone. */
 typedef void coh_rpc_log_fn(void *arg, coh_bytes_t text);
 void coh_rpc_visit_logs(coh_sealed_t const *sealed,
                         coh_rpc_filter_t const *filter,
+                        bool removed,
                         coh_rpc_log_fn *fn,
                         void *arg);
 

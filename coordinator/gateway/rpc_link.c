@@ -12,9 +12,12 @@
 #define POOLED_BYTES_MAX (65536 * sizeof(coh_hash_t))
 
 struct coh_rpc_link {
-    pthread_mutex_t lock; /* guards the next six */
+    pthread_mutex_t lock; /* guards what follows, to the bell */
     coh_ask_t *posted_first, *posted_last;
     coh_ask_t *done_first, *done_last;
+    coh_ask_t *done_before_gone; /* the last one of those; NULL: none */
+    coh_sealed_t **gone;         /* owned */
+    size_t gone_cnt;
     coh_sealed_t *head;
     coh_block_env_t next;
     coh_buf_t pooled;
@@ -82,6 +85,10 @@ void coh_rpc_link_free(coh_rpc_link_t *link)
     }
     free_asks(link->posted_first);
     free_asks(link->done_first);
+    for (size_t i = 0; i < link->gone_cnt; i++) {
+        coh_sealed_free(link->gone[i]);
+    }
+    free(link->gone);
     coh_sealed_free(link->head);
     coh_buf_free(&link->pooled);
     if (link->fd >= 0) {
@@ -120,12 +127,24 @@ void coh_rpc_link_take(coh_rpc_link_t *link, coh_rpc_link_news_t *news)
 {
     quiet(link->fd);
     lock(link);
-    *news = (coh_rpc_link_news_t){
-        .head = link->head, .next = link->next, .asks = link->done_first, .pooled = link->pooled};
-    link->head       = NULL;
-    link->done_first = NULL;
-    link->pooled     = COH_BUF_INIT;
-    link->has_news   = false;
+    *news = (coh_rpc_link_news_t){.gone     = link->gone,
+                                  .gone_cnt = link->gone_cnt,
+                                  .head     = link->head,
+                                  .next     = link->next,
+                                  .asks     = link->done_first,
+                                  .pooled   = link->pooled};
+    if (link->done_before_gone != NULL) {
+        news->old_asks               = link->done_first;
+        news->asks                   = link->done_before_gone->next;
+        link->done_before_gone->next = NULL;
+    }
+    link->done_before_gone = NULL;
+    link->gone             = NULL;
+    link->gone_cnt         = 0;
+    link->head             = NULL;
+    link->done_first       = NULL;
+    link->pooled           = COH_BUF_INIT;
+    link->has_news         = false;
     unlock(link);
 }
 
@@ -179,6 +198,16 @@ static void on_head(void *arg, coh_sealed_t *block, coh_block_env_t const *next)
     coh_sealed_free(old);
 }
 
+static void on_gone(void *arg, coh_sealed_t *block)
+{
+    coh_rpc_link_t *link = arg;
+    lock(link);
+    link->gone = coh_realloc(link->gone, (link->gone_cnt + 1) * sizeof(coh_sealed_t *));
+    link->gone[link->gone_cnt++] = block;
+    link->done_before_gone       = link->done_first != NULL ? link->done_last : NULL;
+    tell(link);
+}
+
 static void on_pooled(void *arg, coh_hash_t const *hash)
 {
     coh_rpc_link_t *link = arg;
@@ -196,6 +225,7 @@ void coh_rpc_link_attach(coh_rpc_link_t *link, coh_coordinator_t *c)
 {
     coh_asker_t asker = {.done       = on_done,
                          .head       = on_head,
+                         .gone       = on_gone,
                          .pooled     = on_pooled,
                          .arg        = link,
                          .record_cnt = &link->record_cnt};

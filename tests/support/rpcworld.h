@@ -65,6 +65,8 @@ void coh_rpcworld_add(coh_rpcworld_t *w,
                       coh_fork_t fork,
                       coh_rpcworld_tx_t const *txs,
                       uint32_t cnt);
+/* coh_rpcworld_go_back takes the cnt last blocks away, as a dev chain does. */
+void coh_rpcworld_go_back(coh_rpcworld_t *w, uint32_t cnt);
 /* coh_rpcworld_answer answers all that is asked, until nothing is. */
 void coh_rpcworld_answer(coh_rpcworld_t *w);
 /* coh_rpcworld_call sends one request and returns its answer, valid until the next. */

@@ -1143,6 +1143,104 @@ static void rpc_subscribers_miss_nothing(void **state)
     }
 }
 
+/* Notification i is about subscription id, and has text in it. */
+static void assert_note(coh_rpcworld_t const *w, uint32_t i, char const *id, char const *text)
+{
+    assert_true(i < w->note_cnt);
+    if (strstr(w->notes[i], id) == NULL || strstr(w->notes[i], text) == NULL) {
+        fail_msg("no %s of %s: %s", text, id, w->notes[i]);
+    }
+}
+
+static char const *changes(coh_rpcworld_t *w, char const *id)
+{
+    char params[80];
+    (void)snprintf(params, sizeof(params), "[\"%s\"]", id);
+    return call_with(w, "eth_getFilterChanges", params);
+}
+
+/* A dev chain that goes back: logs that were told come again as removed, as geth tells them when another chain becomes the longer one, and heads go on from there. */
+static void rpc_tells_what_is_gone(void **state)
+{
+    (void)state;
+    char heads[64];
+    char logs[64];
+    char filter[64];
+    char late[64];
+    char blocks[64];
+    char then[80];
+    coh_rpcworld_t w;
+    coh_rpcworld_init_dev(&w, &genesis);
+    add_block(&w, 0, 0);
+    (void)CALL("eth_subscribe", "[\"newHeads\"]");
+    (void)snprintf(heads, sizeof(heads), "%s", result_of(&w));
+    (void)CALL("eth_subscribe", "[\"logs\",{\"topics\":[]}]");
+    (void)snprintf(logs, sizeof(logs), "%s", result_of(&w));
+    (void)CALL("eth_newFilter", "[{}]");
+    (void)snprintf(filter, sizeof(filter), "%s", result_of(&w));
+    (void)CALL("eth_newBlockFilter", "[]");
+    (void)snprintf(blocks, sizeof(blocks), "%s", result_of(&w));
+    add_block(&w, 2, 3);
+    add_block(&w, 1, 1);
+    coh_rpcworld_answer(&w);
+    assert_int_equal(w.note_cnt, 5); /* two heads, three logs */
+    assert_int_equal(count(changes(&w, filter), "\"removed\":false"), 3);
+    assert_int_equal(count(changes(&w, blocks), "\"0x"), 2);
+    coh_hash_t gone = w.blocks[2]->hash;
+    add_block(&w, 1, 1); /* the filter has not told of it */
+    coh_rpcworld_answer(&w);
+    assert_int_equal(w.note_cnt, 7);
+    (void)CALL("eth_newFilter", "[{}]"); /* when the head is 3 */
+    (void)snprintf(late, sizeof(late), "%s", result_of(&w));
+    (void)CALL("eth_getBlockByNumber", "[\"0x2\",false]"); /* at hand from here on */
+    coh_rpcworld_go_back(&w, 2);
+    coh_rpcworld_answer(&w);
+    assert_int_equal(w.note_cnt, 9);
+    assert_note(&w, 7, logs, "\"blockNumber\":\"0x2\"");
+    assert_note(&w, 7, logs, "\"removed\":true");
+    assert_note(&w, 8, logs, "\"blockNumber\":\"0x3\"");
+    assert_note(&w, 8, logs, "\"removed\":true");
+    assert_string_equal(CALL("eth_getBlockByNumber", "[\"0x2\",false]"), ANSWER("null"));
+    (void)snprintf(then, sizeof(then), "[\"0x%02x%02x", gone.b[0], gone.b[1]);
+    for (size_t i = 2; i < 32; i++) {
+        (void)snprintf(then + strlen(then), 3, "%02x", gone.b[i]);
+    }
+    (void)snprintf(then + strlen(then), 10, "\",false]");
+    assert_string_equal(CALL_WITH("eth_getBlockByHash", then), ANSWER("null"));
+    add_block(&w, 3, 4); /* another block 2 */
+    coh_rpcworld_answer(&w);
+    assert_int_equal(w.note_cnt, 11);
+    assert_note(&w, 9, heads, "\"number\":\"0x2\"");
+    assert_note(&w, 10, logs, "\"removed\":false");
+    assert_note(&w, 10, logs, "\"transactionIndex\":\"0x2\"");
+    /* First what is gone, then what is new; once. */
+    char const *answer = changes(&w, filter);
+    assert_int_equal(count(answer, "\"removed\":true"), 1);
+    assert_int_equal(count(answer, "\"removed\":false"), 1);
+    assert_true(strstr(answer, "\"removed\":true},{") != NULL);
+    assert_string_equal(changes(&w, filter), ANSWER("[]"));
+    answer = changes(&w, late); /* from the head on, wherever that goes */
+    assert_int_equal(count(answer, "\"removed\":true"), 0);
+    assert_int_equal(count(answer, "\"removed\":false"), 1);
+    assert_int_equal(count(changes(&w, blocks), "\"0x"), 1);
+    /* What nobody was told of is not taken back: here two chains that were gone before anybody looked. */
+    add_block(&w, 1, 1);
+    coh_rpcworld_go_back(&w, 1);
+    add_block(&w, 2, 3);
+    add_block(&w, 2, 3);
+    coh_rpcworld_go_back(&w, 3); /* with the block 2 that was told */
+    add_block(&w, 0, 0);
+    coh_rpcworld_answer(&w);
+    assert_int_equal(w.note_cnt, 13);
+    assert_note(&w, 11, logs, "\"removed\":true");
+    assert_note(&w, 11, logs, "\"blockNumber\":\"0x2\"");
+    assert_note(&w, 12, heads, "\"number\":\"0x2\"");
+    answer = changes(&w, filter);
+    assert_int_equal(count(answer, "\"removed\":true"), 1);
+    assert_int_equal(count(answer, "\"removed\":false"), 0);
+    coh_rpcworld_fini(&w);
+}
+
 static void rpc_fee_history(void **state)
 {
     (void)state;
@@ -1185,6 +1283,7 @@ int main(void)
         cmocka_unit_test(rpc_finds_logs),
         cmocka_unit_test(rpc_filters_tell_what_is_new),
         cmocka_unit_test(rpc_subscribers_miss_nothing),
+        cmocka_unit_test(rpc_tells_what_is_gone),
         cmocka_unit_test(rpc_fee_history),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
