@@ -91,10 +91,13 @@ static bool optional_quantity(uint64_t *out,
     return v == NULL || coh_rpc_get_quantity(out, v, idx, fault);
 }
 
-static bool is_object_or_none(json_t const *v, unsigned idx, coh_rpc_fault_t *fault)
+static bool is_object_or_none(json_t const *v,
+                              unsigned idx,
+                              char const *type,
+                              coh_rpc_fault_t *fault)
 {
     return v == NULL || json_is_null(v) || json_is_object(v) ||
-           coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument %u: not an object", idx);
+           coh_rpc_fault_type(fault, idx, v, type);
 }
 
 bool coh_rpc_list_of(json_t const **out,
@@ -285,7 +288,7 @@ bool coh_rpc_read_args(coh_rpc_t const *rpc,
     r->has_gas         = coh_rpc_member(args, "gas") != NULL;
     r->has_price       = coh_rpc_member(args, "gasPrice") != NULL;
     if (!json_is_object(args)) {
-        return coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument 0: not an object");
+        return coh_rpc_fault_type(fault, 0, args, "ethapi.TransactionArgs");
     }
     if ((from != NULL && !coh_rpc_get_addr(&r->from, from, 0, fault)) ||
         (to != NULL && !coh_rpc_get_addr(&r->tx.to, to, 0, fault)) ||
@@ -403,7 +406,7 @@ static bool read_override(coh_rpc_run_t *r,
 
 bool coh_rpc_read_overrides(coh_rpc_run_t *r, json_t *given, unsigned idx, coh_rpc_fault_t *fault)
 {
-    if (!is_object_or_none(given, idx, fault)) {
+    if (!is_object_or_none(given, idx, "override.StateOverride", fault)) {
         return false;
     }
     size_t cnt = json_object_size(given);
@@ -440,7 +443,7 @@ bool coh_rpc_read_overrides(coh_rpc_run_t *r, json_t *given, unsigned idx, coh_r
                     fault, COH_RPC_PARAMS, "invalid argument %u: an account comes twice", idx);
             }
         }
-        if (!ok || !is_object_or_none(account, idx, fault) ||
+        if (!ok || !is_object_or_none(account, idx, "override.OverrideAccount", fault) ||
             !read_override(r, &addr, account, idx, fault)) {
             return false;
         }
@@ -533,7 +536,7 @@ bool coh_rpc_read_env(coh_rpc_run_t *r,
                                           {difficulty, COH_CALL_ENV_PREV_RANDAO},
                                           {recipient, COH_CALL_ENV_COINBASE}};
     static char const *const refused[] = {"beaconRoot", "withdrawals"};
-    if (!is_object_or_none(given, idx, fault)) {
+    if (!is_object_or_none(given, idx, "override.BlockOverrides", fault)) {
         return false;
     }
     for (size_t i = 0; i < COH_CNT(refused) && !whole; i++) {
@@ -948,7 +951,8 @@ static bool read_tracer(coh_msg_call_t *m,
     char const *tracer;
     char const *timeout;
     uint64_t reexec;
-    if (!is_object_or_none(given, idx, fault) || !is_object_or_none(nested, idx, fault) ||
+    if (!is_object_or_none(given, idx, "tracers.TraceConfig", fault) ||
+        !is_object_or_none(nested, idx, "tracers.TraceConfig", fault) ||
         !optional_text(&tracer, given, "tracer", idx, fault) ||
         !optional_text(&timeout, given, "timeout", idx, fault) ||
         !optional_count(&reexec, given, "reexec", idx, fault) ||
@@ -1229,7 +1233,7 @@ static void begin_trace(coh_rpc_t *rpc,
 METHOD(trace_block_by_number)
 {
     coh_rpc_at_t at;
-    READ(coh_rpc_get_block, &at, call, params, 0);
+    READ(coh_rpc_get_block_number, &at, call, params, 0);
     begin_trace(rpc, call, params, &at);
 }
 

@@ -279,7 +279,10 @@ void coh_rpc_put_block(coh_buf_t *out, coh_rpc_block_t const *block, bool full)
     PUT(out, "}");
 }
 
-void coh_rpc_put_pending_block(coh_buf_t *out, coh_sealed_t const *head, coh_block_env_t const *env)
+void coh_rpc_put_pending_block(coh_buf_t *out,
+                               coh_sealed_t const *head,
+                               coh_block_env_t const *env,
+                               bool header_only)
 {
     coh_header_t h = {
         .parent_hash      = head->hash,
@@ -300,8 +303,11 @@ void coh_rpc_put_pending_block(coh_buf_t *out, coh_sealed_t const *head, coh_blo
     }
     PUT(out, "{");
     put_header(out, &h, env->fork);
-    PUT(out, ",\"hash\":null,\"size\":\"0x0\",\"transactions\":[],\"uncles\":[]");
-    if (env->fork >= COH_FORK_SHANGHAI) {
+    PUT(out, ",\"hash\":null");
+    if (!header_only) {
+        PUT(out, ",\"size\":\"0x0\",\"transactions\":[],\"uncles\":[]");
+    }
+    if (!header_only && env->fork >= COH_FORK_SHANGHAI) {
         PUT(out, ",\"withdrawals\":[]");
     }
     PUT(out, "}");

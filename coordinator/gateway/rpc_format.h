@@ -36,7 +36,8 @@ bool coh_rpc_put_ommer(coh_buf_t *out, coh_sealed_t const *sealed, uint32_t idx)
 /* The block that would come after sealed under env, as it stands now: without transactions. */
 void coh_rpc_put_pending_block(coh_buf_t *out,
                                coh_sealed_t const *head,
-                               coh_block_env_t const *env);
+                               coh_block_env_t const *env,
+                               bool header_only);
 /* Transaction idx of block, bodies needed. */
 void coh_rpc_put_block_tx(coh_buf_t *out, coh_rpc_block_t const *block, uint32_t idx);
 /* A transaction in no block. COH_EMALFORMED, and nothing appended, if raw is none. */

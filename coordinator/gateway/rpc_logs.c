@@ -95,7 +95,7 @@ static bool read_filter(coh_rpc_filter_t *f, json_t const *v, coh_rpc_fault_t *f
 {
     *f = (coh_rpc_filter_t){0};
     if (v != NULL && !json_is_null(v) && !json_is_object(v)) {
-        return coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument 0: not an object");
+        return coh_rpc_fault_type(fault, 0, v, "filters.input");
     }
     if (read_addrs(f, json_object_get(v, "address"), fault) &&
         read_topics(f, json_object_get(v, "topics"), fault)) {
@@ -444,13 +444,27 @@ METHOD(new_pending_filter)
     }
 }
 
+/* is_id: v may name a filter or a subscription; else the call has failed. */
+static bool is_id(coh_rpc_call_t *call, json_t const *v)
+{
+    coh_rpc_fault_t fault;
+    if (json_is_string(v)) {
+        return true;
+    }
+    (void)coh_rpc_fault_type(&fault, 0, v, "rpc.ID");
+    coh_rpc_fail_fault(call, &fault);
+    return false;
+}
+
 /* find_filter finds the filter of argument 0; UINT32_MAX: there is none, and the call has failed. */
 static uint32_t find_filter(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t const *params)
 {
     json_t const *v = json_array_get(params, 0);
     uint8_t id[COH_RPC_ID_SZ];
-    if (json_is_string(v) &&
-        coh_hex_decode(id, sizeof(id), json_string_value(v), json_string_length(v)) == COH_OK) {
+    if (!is_id(call, v)) {
+        return UINT32_MAX;
+    }
+    if (coh_hex_decode(id, sizeof(id), json_string_value(v), json_string_length(v)) == COH_OK) {
         for (uint32_t i = 0; i < rpc->filter_cnt; i++) {
             if (memcmp(rpc->filters[i].id, id, sizeof(id)) == 0) {
                 rpc->filters[i].used_us = rpc->now_us;
@@ -597,8 +611,10 @@ METHOD(uninstall_filter)
     json_t const *v = json_array_get(params, 0);
     uint8_t id[COH_RPC_ID_SZ];
     bool found = false;
-    if (json_is_string(v) &&
-        coh_hex_decode(id, sizeof(id), json_string_value(v), json_string_length(v)) == COH_OK) {
+    if (!is_id(call, v)) {
+        return;
+    }
+    if (coh_hex_decode(id, sizeof(id), json_string_value(v), json_string_length(v)) == COH_OK) {
         for (uint32_t i = 0; i < rpc->filter_cnt && !found; i++) {
             if (memcmp(rpc->filters[i].id, id, sizeof(id)) == 0) {
                 remove_filter(rpc, i);
@@ -723,8 +739,10 @@ METHOD(unsubscribe)
     (void)rpc;
     json_t const *v = json_array_get(params, 0);
     uint8_t id[COH_RPC_ID_SZ];
-    if (json_is_string(v) &&
-        coh_hex_decode(id, sizeof(id), json_string_value(v), json_string_length(v)) == COH_OK) {
+    if (!is_id(call, v)) {
+        return;
+    }
+    if (coh_hex_decode(id, sizeof(id), json_string_value(v), json_string_length(v)) == COH_OK) {
         for (coh_rpc_sub_t **at = &call->req->peer->subs; *at != NULL; at = &(*at)->peer_next) {
             coh_rpc_sub_t *sub = *at;
             if (memcmp(sub->id, id, sizeof(id)) == 0) {

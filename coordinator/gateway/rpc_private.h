@@ -52,6 +52,7 @@ typedef struct {
 typedef enum {
     COH_RPC_SHOW_BLOCK,
     COH_RPC_SHOW_FULL_BLOCK,
+    COH_RPC_SHOW_HEADER,
     COH_RPC_SHOW_RECEIPTS,
     COH_RPC_SHOW_TX_CNT,
     COH_RPC_SHOW_UNCLE_CNT,

@@ -29,7 +29,7 @@ static void rpc_json_quantities(void **state)
         {"\"0x400\"", NULL, 1024},
         {"\"0xFFFFFFFFFFFFFFFF\"", NULL, UINT64_MAX},
         {"\"0x\"", "invalid argument 3: hex string \"0x\"", 0},
-        {"\"\"", "invalid argument 3: empty hex string", 0},
+        {"\"\"", NULL, 0},
         {"\"0x0400\"", "invalid argument 3: hex number with leading zero digits", 0},
         {"\"ff\"", "invalid argument 3: hex string without 0x prefix", 0},
         {"\"0xfg\"", "invalid argument 3: invalid hex string", 0},
@@ -37,7 +37,9 @@ static void rpc_json_quantities(void **state)
         {"5",
          "invalid argument 3: json: cannot unmarshal non-string into Go value of type *hexutil.Big",
          0},
-        {"null", "missing value for required argument 3", 0},
+        {"null",
+         "invalid argument 3: json: cannot unmarshal non-string into Go value of type *hexutil.Big",
+         0},
     };
     for (size_t i = 0; i < COH_CNT(cases); i++) {
         json_t *v = json_loads(cases[i].json, JSON_DECODE_ANY, NULL);
@@ -657,9 +659,14 @@ static void rpc_simulates(void **state)
         char const *fault;
     } const wrong[] = {
         {"[{}]", FAULT("-32602", "empty input")},
-        {"[5]", FAULT("-32602", "invalid argument 0: not an object")},
+        {"[5]",
+         FAULT("-32602",
+               "invalid argument 0: json: cannot unmarshal number into Go value of type "
+               "ethapi.simOpts")},
         {"[{\"blockStateCalls\":[5]}]",
-         FAULT("-32602", "invalid argument 0: a block is not an object")},
+         FAULT("-32602",
+               "invalid argument 0: json: cannot unmarshal number into Go value of type "
+               "ethapi.simBlock")},
         {"[{\"blockStateCalls\":[{\"blockOverrides\":{\"number\":\"0x0\"}}]}]",
          FAULT("-38020", "block numbers must be in order: 0 <= 0")},
         {"[{\"blockStateCalls\":[{\"blockOverrides\":{\"number\":\"0x101\"}}]}]",
@@ -837,7 +844,10 @@ static void rpc_calls_fail_as_geth_says(void **state)
          FAULT("-32000", "need at least 1 blob for a blob transaction")},
         {"[{},\"latest\",{" AA ":{\"state\":{\"0x01\":\"0x01\"}}}]",
          FAULT("-32602", "invalid argument 2: hex string has length 2, want 64 for common.Hash")},
-        {"[7]", FAULT("-32602", "invalid argument 0: not an object")},
+        {"[7]",
+         FAULT("-32602",
+               "invalid argument 0: json: cannot unmarshal number into Go value of type "
+               "ethapi.TransactionArgs")},
         {"[{},\"latest\",{" AA ":{\"state\":{},\"stateDiff\":{}}}]",
          FAULT("-32000",
                "account 0x00000000000000000000000000000000000000AA has both 'state' and "
@@ -1241,6 +1251,152 @@ static void rpc_tells_what_is_gone(void **state)
     coh_rpcworld_fini(&w);
 }
 
+/* What geth makes of arguments that are missing, of a wrong type or too large, and what it says of what there is not. */
+static void rpc_arguments(void **state)
+{
+    (void)state;
+#define H "\"0x1111111111111111111111111111111111111111111111111111111111111111\""
+    static struct {
+        char const *method;
+        char const *params;
+        char const *answer;
+    } const cases[] = {
+        {"eth_getBalance", "[]", FAULT("-32602", "missing value for required argument 0")},
+        {"eth_getBalance",
+         "[null]",
+         FAULT("-32602",
+               "invalid argument 0: json: cannot unmarshal non-string into Go value of type "
+               "common.Address")},
+        {"eth_getBalance",
+         "[\"\"]",
+         FAULT("-32602",
+               "invalid argument 0: hex string has length 0, want 40 for common.Address")},
+        {"eth_getBalance", "[\"0xaa\",1,2]", FAULT("-32602", "too many arguments, want at most 2")},
+        {"eth_getBalance",
+         "[" AA ",\"0xffffffffffffffff\"]",
+         FAULT("-32602", "invalid argument 1: block number larger than int64")},
+        {"eth_getBalance",
+         "[" AA ",\"0x10000000000000000\"]",
+         FAULT("-32602", "invalid argument 1: hex number > 64 bits")},
+        {"eth_getBalance",
+         "[" AA ",\"\"]",
+         FAULT("-32602", "invalid argument 1: empty hex string")},
+        {"eth_getBalance",
+         "[" AA ",{}]",
+         FAULT("-32000", "invalid arguments; neither block nor hash specified")},
+        {"eth_getBalance", "[" AA ",\"0x7fffffffffffffff\"]", FAULT("-32000", "header not found")},
+        {"eth_getBalance", "[" AA "," H "]", FAULT("-32000", "header for hash not found")},
+        {"eth_getBlockByNumber",
+         "[" H ",false]",
+         FAULT("-32602", "invalid argument 0: hex number > 64 bits")},
+        {"eth_getBlockByNumber",
+         "[1,false]",
+         FAULT("-32602", "invalid argument 0: hex string without 0x prefix")},
+        {"eth_getBlockByNumber",
+         "[\"latest\"]",
+         FAULT("-32602", "missing value for required argument 1")},
+        {"eth_getBlockByNumber",
+         "[\"latest\",\"true\"]",
+         FAULT("-32602",
+               "invalid argument 1: json: cannot unmarshal string into Go value of type bool")},
+        {"eth_getBlockByNumber", "[\"0x99\",null]", ANSWER("null")},
+        {"eth_getBlockByHash", "[" H ",null]", ANSWER("null")},
+        {"eth_getHeaderByHash", "[" H "]", ANSWER("null")},
+        {"eth_getHeaderByNumber", "[\"0x99\"]", ANSWER("null")},
+        {"eth_getBlockReceipts", "[" H "]", ANSWER("null")},
+        {"eth_getBlockTransactionCountByHash", "[" H "]", ANSWER("null")},
+        {"eth_getUncleCountByBlockNumber", "[\"latest\"]", ANSWER("\"0x0\"")},
+        {"eth_getUncleByBlockNumberAndIndex", "[\"latest\",\"0x0\"]", ANSWER("null")},
+        {"eth_getTransactionByHash", "[" H "]", ANSWER("null")},
+        {"eth_getTransactionReceipt", "[" H "]", ANSWER("null")},
+        {"eth_getTransactionByBlockNumberAndIndex",
+         "[\"latest\",\"0xffffffffffffffff\"]",
+         ANSWER("null")},
+        {"debug_getRawBlock", "[\"0x99\"]", FAULT("-32000", "block #153 not found")},
+        {"debug_getRawHeader",
+         "[" H "]",
+         FAULT("-32000",
+               "block 0x1111111111111111111111111111111111111111111111111111111111111111 not "
+               "found")},
+        {"eth_getFilterChanges", "[\"0x1\"]", FAULT("-32000", "filter not found")},
+        {"eth_getFilterLogs",
+         "[1]",
+         FAULT("-32602",
+               "invalid argument 0: json: cannot unmarshal number into Go value of type rpc.ID")},
+        {"eth_uninstallFilter", "[\"0x1\"]", ANSWER("false")},
+        {"eth_unsubscribe", "[\"0x1\"]", FAULT("-32000", "subscription not found")},
+        {"eth_newFilter",
+         "[[]]",
+         FAULT("-32602",
+               "invalid argument 0: json: cannot unmarshal array into Go value of type "
+               "filters.input")},
+        {"eth_call",
+         "[{\"data\":\"0x1\"}]",
+         FAULT("-32602", "invalid argument 0: hex string of odd length")},
+        {"eth_call",
+         "[{},\"latest\",[]]",
+         FAULT("-32602",
+               "invalid argument 2: json: cannot unmarshal array into Go value of type "
+               "override.StateOverride")},
+        {"eth_call", "[{\"data\":\"\",\"value\":\"\"}]", ANSWER("\"0x\"")},
+        {"debug_traceCall",
+         "[{},\"latest\",\"callTracer\"]",
+         FAULT("-32602",
+               "invalid argument 2: json: cannot unmarshal string into Go value of type "
+               "tracers.TraceConfig")},
+        {"debug_traceBlockByNumber",
+         "[" H "]",
+         FAULT("-32602", "invalid argument 0: hex number > 64 bits")},
+        {"eth_mining", "[]", ANSWER("false")},
+        {"eth_hashrate", "[]", ANSWER("\"0x0\"")},
+        {"eth_protocolVersion", "[]", ANSWER("\"0x44\"")},
+        {"eth_coinbase", "[]", ANSWER("\"0x0000000000000000000000000000000000000000\"")},
+        {"eth_pendingTransactions", "[]", ANSWER("[]")},
+        {"net_listening", "[]", ANSWER("true")},
+        {"eth_getCompilers",
+         "[]",
+         FAULT("-32601", "the method eth_getCompilers does not exist/is not available")},
+    };
+#undef H
+    coh_rpcworld_t w;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 1, 0);
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        char const *answer = CALL_WITH(cases[i].method, cases[i].params);
+        if (strcmp(answer, cases[i].answer) != 0) {
+            fail_msg("%s%s: %s", cases[i].method, cases[i].params, answer);
+        }
+    }
+    /* A header is the block without what is in it. */
+    char hash[80];
+    (void)CALL("eth_getBlockByNumber", "[\"latest\",false]");
+    json_t *whole      = json_loads(w.answer, 0, NULL);
+    json_t *block      = json_object_get(whole, "result");
+    char const *member = json_string_value(json_object_get(block, "hash"));
+    (void)snprintf(hash, sizeof(hash), "[\"%s\"]", member);
+    (void)CALL("eth_getHeaderByNumber", "[\"latest\"]");
+    json_t *part   = json_loads(w.answer, 0, NULL);
+    json_t *header = json_object_get(part, "result");
+    char const *name;
+    json_t *value;
+    json_object_foreach (header, name, value) {
+        assert_true(json_equal(value, json_object_get(block, name)));
+    }
+    assert_int_equal(json_object_size(block) - json_object_size(header), 4);
+    static char const *const more[] = {"size", "transactions", "uncles", "withdrawals"};
+    for (size_t i = 0; i < COH_CNT(more); i++) {
+        assert_non_null(json_object_get(block, more[i]));
+        assert_null(json_object_get(header, more[i]));
+    }
+    assert_non_null(strstr(CALL_WITH("eth_getHeaderByHash", hash), member));
+    (void)CALL("eth_getHeaderByNumber", "[\"pending\"]");
+    assert_non_null(strstr(w.answer, "\"number\":\"0x1\""));
+    assert_null(strstr(w.answer, "\"transactions\""));
+    json_decref(whole);
+    json_decref(part);
+    coh_rpcworld_fini(&w);
+}
+
 static void rpc_fee_history(void **state)
 {
     (void)state;
@@ -1284,6 +1440,7 @@ int main(void)
         cmocka_unit_test(rpc_filters_tell_what_is_new),
         cmocka_unit_test(rpc_subscribers_miss_nothing),
         cmocka_unit_test(rpc_tells_what_is_gone),
+        cmocka_unit_test(rpc_arguments),
         cmocka_unit_test(rpc_fee_history),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
