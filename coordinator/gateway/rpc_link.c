@@ -18,6 +18,8 @@ struct coh_rpc_link {
     coh_ask_t *done_before_gone; /* the last one of those; NULL: none */
     coh_sealed_t **gone;         /* owned */
     size_t gone_cnt;
+    bool
+        gone_open; /* the head that follows has not been told: until then they are not handed out */
     coh_sealed_t *head;
     coh_block_env_t next;
     coh_buf_t pooled;
@@ -127,20 +129,20 @@ void coh_rpc_link_take(coh_rpc_link_t *link, coh_rpc_link_news_t *news)
 {
     quiet(link->fd);
     lock(link);
-    *news = (coh_rpc_link_news_t){.gone     = link->gone,
-                                  .gone_cnt = link->gone_cnt,
-                                  .head     = link->head,
-                                  .next     = link->next,
-                                  .asks     = link->done_first,
-                                  .pooled   = link->pooled};
-    if (link->done_before_gone != NULL) {
+    *news = (coh_rpc_link_news_t){
+        .head = link->head, .next = link->next, .asks = link->done_first, .pooled = link->pooled};
+    if (!link->gone_open) {
+        news->gone     = link->gone;
+        news->gone_cnt = link->gone_cnt;
+        link->gone     = NULL;
+        link->gone_cnt = 0;
+    }
+    if (news->gone_cnt != 0 && link->done_before_gone != NULL) {
         news->old_asks               = link->done_first;
         news->asks                   = link->done_before_gone->next;
         link->done_before_gone->next = NULL;
     }
     link->done_before_gone = NULL;
-    link->gone             = NULL;
-    link->gone_cnt         = 0;
     link->head             = NULL;
     link->done_first       = NULL;
     link->pooled           = COH_BUF_INIT;
@@ -194,6 +196,7 @@ static void on_head(void *arg, coh_sealed_t *block, coh_block_env_t const *next)
     coh_sealed_t *old = link->head;
     link->head        = block;
     link->next        = *next;
+    link->gone_open   = false;
     tell(link);
     coh_sealed_free(old);
 }
@@ -204,6 +207,7 @@ static void on_gone(void *arg, coh_sealed_t *block)
     lock(link);
     link->gone = coh_realloc(link->gone, (link->gone_cnt + 1) * sizeof(coh_sealed_t *));
     link->gone[link->gone_cnt++] = block;
+    link->gone_open              = true;
     link->done_before_gone       = link->done_first != NULL ? link->done_last : NULL;
     tell(link);
 }
