@@ -38,7 +38,12 @@
 #define OPEN_MAX 256u
 /* Frames waiting for a client to read them, however small. */
 #define QUEUED_CNT_MAX 65536u
-#define EVENT_CNT      256
+/* Fragments of one message, and the octets that wslay keeps each in, beside its payload. */
+#define FRAGMENTS_MAX  16384u
+#define FRAGMENT_BYTES 96u
+/* IANA's registry of WebSocket close codes; wslay has no names for these. */
+#define CODE_TRY_AGAIN_LATER 1013u
+#define EVENT_CNT            256
 /* WebSockets that are sent to before others have their turn. */
 #define SETTLE_MAX 256u
 /* Descriptors beside those of connections. */
@@ -87,12 +92,13 @@ typedef struct ws {
     coh_rpc_peer_t *peer;
     coh_buf_t early; /* what came in one piece with the handshake */
     size_t early_at;
-    size_t read_bytes; /* in this turn */
-    size_t charged;    /* octets counted in gw->memory: a message coming in, frames not sent yet */
-    size_t incoming;   /* of these, the message coming in */
-    uint32_t events;   /* asked of epoll */
-    bool is_dirty;     /* has frames to send, or may read again */
-    bool is_dead;      /* to be closed at the end of the turn */
+    size_t read_bytes;  /* in this turn */
+    size_t charged;     /* octets counted in gw->memory: a message coming in, frames not sent yet */
+    size_t incoming;    /* of these, the message coming in... */
+    uint32_t fragments; /* ...in so many frames so far */
+    uint32_t events;    /* asked of epoll */
+    bool is_dirty;      /* has frames to send, or may read again */
+    bool is_dead;       /* to be closed at the end of the turn */
     struct ws *dirty_next;
     struct ws *prev, *next;
 } ws_t;
@@ -381,6 +387,16 @@ static void kill_socket(ws_t *ws)
     mark_dirty(ws);
 }
 
+/* refuse_socket closes it, with a reason for who reads. */
+static void refuse_socket(ws_t *ws, uint16_t code, char const *why)
+{
+    if (!ws->is_dead) {
+        (void)wslay_event_queue_close(ws->frames, code, (uint8_t const *)why, strlen(why));
+        coh_metric_add(ws->gw->metrics, COH_M_rpc_reader_dropped, 1);
+        kill_socket(ws);
+    }
+}
+
 /* recount keeps ws->charged at what it holds: the message coming in, and the frames to go out. */
 static void recount(ws_t *ws)
 {
@@ -388,8 +404,7 @@ static void recount(ws_t *ws)
     if (now < ws->charged) {
         discharge(ws->gw, &ws->charged, ws->charged - now);
     } else if (!charge(ws->gw, &ws->charged, now - ws->charged)) {
-        coh_metric_add(ws->gw->metrics, COH_M_rpc_reader_dropped, 1);
-        kill_socket(ws);
+        refuse_socket(ws, CODE_TRY_AGAIN_LATER, "busy: too much memory is in use");
     }
 }
 
@@ -459,8 +474,11 @@ static void on_frame(wslay_event_context_ptr frames,
         if (ws->incoming == 0) {
             start_waiting(ws->conn);
         }
-        ws->incoming +=
-            frame->payload_length; /* bounded by wslay: a longer one does not come here */
+        /* Bounded by wslay: a longer one does not come here. */
+        ws->incoming += frame->payload_length + FRAGMENT_BYTES;
+        if (++ws->fragments > FRAGMENTS_MAX) {
+            refuse_socket(ws, WSLAY_CODE_POLICY_VIOLATION, "a message in too many fragments");
+        }
         recount(ws);
     }
 }
@@ -477,7 +495,8 @@ static void on_message(wslay_event_context_ptr frames,
     if (!ws->is_dead) {
         coh_rpc_request(ws->peer, coh_bytes(msg->msg, msg->msg_length));
     }
-    ws->incoming = 0;
+    ws->incoming  = 0;
+    ws->fragments = 0;
     recount(ws);
 }
 
@@ -498,8 +517,7 @@ static void ws_send(void *arg, coh_buf_t *text, bool is_answer)
         (void)wslay_event_queue_msg(ws->frames, &msg); /* fails once the client has said good-bye */
         if (unread(ws) > ws->gw->config->http_queue_bytes_max ||
             wslay_event_get_queued_msg_count(ws->frames) > QUEUED_CNT_MAX) {
-            coh_metric_add(ws->gw->metrics, COH_M_rpc_reader_dropped, 1);
-            kill_socket(ws);
+            refuse_socket(ws, WSLAY_CODE_POLICY_VIOLATION, "what was sent is not read");
         }
         recount(ws);
     }
