@@ -435,7 +435,9 @@ void coh_co_dev_patched(coh_coordinator_t *c, bool failed)
     coh_ask_t *ask     = c->dev->ask;
     c->dev->is_patched = true;
     if (failed && ask != NULL) {
-        refuse(ask, "the account has no code: storage is set of contracts only");
+        refuse(ask,
+               "the account is empty, and would be removed with its storage when it is touched "
+               "(EIP-161): give it code, a nonce or a balance first");
     }
 }
 

@@ -41,6 +41,8 @@
 /* returns blockhash(word 0 of the data) */
 #define HASH_CODE "0x5f35405f5260205ff3"
 
+/* What DA0E..01 creates first, as ethers says. */
+#define CREATED "0x72bc5efdfbc2e811cdc832adc0c1ad1b06e30366"
 /* logs word 0 of the data as a topic */
 #define LOG_CODE "0x5f355f5fa100"
 
@@ -533,7 +535,49 @@ static void dev_state(void **state)
     put_code("0x");
     put_code(STORE_CODE);
     assert_int_equal(slot(CODED, 5), 0);
-    rpc_fails(-32000, "has no code", "hardhat_setStorageAt", "[\"" CAROL "\",\"0x0\",\"0x1\"]");
+    rpc_fails(-32000,
+              "the account is empty",
+              "hardhat_setStorageAt",
+              "[\"0xca40100000000000000000000000000000000002\",\"0x0\",\"0x1\"]");
+}
+
+/* Storage of an account without code: in the trie (each proof is checked against the block's root before it is answered), there for code that comes later, gone where a snapshot did not have it, and
+   then no hindrance for a contract to be created there. */
+static void dev_storage_without_code(void **state)
+{
+    (void)state;
+    char const *creator = "0xda0e000000000000000000000000000000000001";
+    is_true(rpc("hardhat_setBalance", "[\"%s\",\"0xde0b6b3a7640000\"]", creator));
+    is_true(rpc("hardhat_impersonateAccount", "[\"%s\"]", creator));
+    is_true(rpc("hardhat_setBalance", "[\"" CREATED "\",\"0x1\"]"));
+    json_t *id = json_incref(rpc("evm_snapshot", "[]"));
+    is_true(rpc("hardhat_setStorageAt", "[\"" CREATED "\",\"0x7\",\"0x2a\"]"));
+    assert_int_equal(slot(CREATED, 7), 42);
+    (void)rpc("evm_mine", "[]");
+    json_t *proof = rpc("eth_getProof", "[\"" CREATED "\",[\"0x7\"],\"latest\"]");
+    json_t *entry = json_array_get(json_object_get(proof, "storageProof"), 0);
+    assert_int_equal(number(json_object_get(entry, "value")), 42);
+    assert_int_equal(json_array_size(json_object_get(entry, "proof")), 1);
+    /* A contract may not be created where there is storage (EIP-7610). */
+    json_t *hash = rpc(
+        "eth_sendTransaction", "[{\"from\":\"%s\",\"gas\":\"0x30d40\",\"data\":\"0x\"}]", creator);
+    json_t *receipt = rpc("eth_getTransactionReceipt", "[\"%s\"]", json_string_value(hash));
+    assert_string_equal(text_of(receipt, "status"), "0x0");
+    /* Its code finds the storage. */
+    is_true(rpc("hardhat_setCode", "[\"" CREATED "\",\"0x6007545f5260205ff3\"]"));
+    assert_int_equal(
+        strtoull(json_string_value(rpc("eth_call", "[{\"to\":\"" CREATED "\"},\"latest\"]")) + 50,
+                 NULL,
+                 16),
+        42);
+    is_true(rpc("evm_revert", "[\"%s\"]", json_string_value(id)));
+    assert_int_equal(slot(CREATED, 7), 0);
+    hash = rpc(
+        "eth_sendTransaction", "[{\"from\":\"%s\",\"gas\":\"0x30d40\",\"data\":\"0x\"}]", creator);
+    receipt = rpc("eth_getTransactionReceipt", "[\"%s\"]", json_string_value(hash));
+    assert_string_equal(text_of(receipt, "status"), "0x1");
+    assert_string_equal(text_of(receipt, "contractAddress"), CREATED);
+    json_decref(id);
 }
 
 static void dev_snapshots(void **state)
@@ -941,6 +985,7 @@ int main(void)
         cmocka_unit_test(dev_accounts),
         cmocka_unit_test(dev_signatures),
         cmocka_unit_test(dev_state),
+        cmocka_unit_test(dev_storage_without_code),
         cmocka_unit_test(dev_snapshots),
         cmocka_unit_test(dev_subscribers_see_it_go_back),
         cmocka_unit_test(dev_time),
