@@ -623,6 +623,19 @@ static void fail_refused(coh_rpc_call_t *call,
     uint64_t gas           = COH_MIN(r->tx.gas_limit, rpc->d.config->call_gas_max);
     switch (m->mode) {
     case COH_CALL_EXECUTE:
+        if (verdict == COH_TX_INTRINSIC_GAS || verdict == COH_TX_FLOOR_GAS) {
+            coh_fork_t fork = (coh_fork_t)m->fork;
+            uint64_t want   = verdict == COH_TX_FLOOR_GAS ? coh_tx_floor_gas(&r->tx, fork)
+                                                          : coh_tx_intrinsic_gas(&r->tx, fork);
+            coh_rpc_fail(call,
+                         COH_RPC_SERVER,
+                         "err: %s: have %" PRIu64 ", want %" PRIu64 " (supplied gas %" PRIu64 ")",
+                         text,
+                         gas,
+                         want,
+                         gas);
+            break;
+        }
         coh_rpc_fail(call, COH_RPC_SERVER, "err: %s (supplied gas %" PRIu64 ")", text, gas);
         break;
     case COH_CALL_ESTIMATE: coh_rpc_fail(call, COH_RPC_SERVER, "%s", text); break;

@@ -800,6 +800,12 @@ static void rpc_calls_fail_as_geth_says(void **state)
             .err = (uint32_t)ends[i].err, .gas = 77, .verdict = COH_TX_FUNDS};
         assert_string_equal(CALL("eth_call", "[{\"to\":" AA "}]"), ends[i].fault);
     }
+    /* 21000, and 16 for the octet that is not zero. */
+    w.call_result =
+        (coh_msg_call_result_t){.err = COH_CALL_REFUSED, .verdict = COH_TX_INTRINSIC_GAS};
+    assert_string_equal(
+        CALL("eth_call", "[{\"to\":" AA ",\"gas\":\"0x1\",\"data\":\"0xff\"}]"),
+        FAULT("-32000", "err: intrinsic gas too low: have 1, want 21016 (supplied gas 1)"));
     w.call_result = (coh_msg_call_result_t){.status = COH_EVM_OUT_OF_GAS};
     assert_string_equal(CALL("eth_call", "[{\"to\":" AA "}]"), FAULT("-32000", "out of gas"));
     w.call_result =
