@@ -131,6 +131,7 @@ struct coh_ask {
             coh_msg_call_result_t result; /* out: err is a coh_call_err_t; borrows from bytes */
             coh_rec_trace_t *traces;      /* owned; out */
             coh_rec_precompile_t *moves;  /* owned; in */
+            coh_rec_call_env_t last_env;  /* in, as m says */
             coh_buf_t given;              /* in: SIMULATE, as the next */
             coh_buf_t hashes;
             coh_sim_state_t before;
@@ -214,6 +215,8 @@ typedef struct coh_asker {
     /* There is a new head; block is a reference, the callee's. next: the environment of the block that comes then, as of now. Called once before the
        first ask is answered. */
     void (*head)(void *arg, coh_sealed_t *block, coh_block_env_t const *next);
+    /* NULL, or: a dev chain goes back, and block (a reference, the callee's) is not in it any more. Ascending, one going back after the other; the head is told afterwards. */
+    void (*gone)(void *arg, coh_sealed_t *block);
     /* A transaction was taken into the pool. */
     void (*pooled)(void *arg, coh_hash_t const *hash);
     void *arg;

@@ -768,6 +768,16 @@ void coh_co_tell_head(coh_coordinator_t *c)
     }
 }
 
+void coh_co_tell_gone(coh_coordinator_t *c, uint64_t to)
+{
+    for (uint64_t n = to + 1; c->asks.asker.gone != NULL && n <= coh_coordinator_head(c); n++) {
+        coh_sealed_t const *block = coh_chain_block(c->chain, n);
+        if (block != NULL) {
+            c->asks.asker.gone(c->asks.asker.arg, coh_sealed_ref(block));
+        }
+    }
+}
+
 void coh_co_pooled(void *arg, coh_hash_t const *hash)
 {
     coh_coordinator_t *c = arg;

@@ -217,6 +217,8 @@ void coh_co_disk_backup_done(coh_coordinator_t *c, coh_disk_req_t *req);
 void coh_co_disk_ask_done(coh_coordinator_t *c, coh_disk_req_t *req);
 void coh_co_end_asks(coh_coordinator_t *c);
 void coh_co_tell_head(coh_coordinator_t *c);
+/* coh_co_tell_gone tells whoever asks that the blocks above number to are about to be forgotten. */
+void coh_co_tell_gone(coh_coordinator_t *c, uint64_t to);
 void coh_co_pooled(void *c, coh_hash_t const *hash);
 /* coh_co_answer gives an ask back, coh_co_carry_out_ask begins with one that is open. */
 void coh_co_answer(coh_coordinator_t *c, coh_ask_t *ask, coh_err_t err);

@@ -435,7 +435,9 @@ void coh_co_dev_patched(coh_coordinator_t *c, bool failed)
     coh_ask_t *ask     = c->dev->ask;
     c->dev->is_patched = true;
     if (failed && ask != NULL) {
-        refuse(ask, "the account has no code: storage is set of contracts only");
+        refuse(ask,
+               "the account is empty, and would be removed with its storage when it is touched "
+               "(EIP-161): give it code, a nonce or a balance first");
     }
 }
 
@@ -452,6 +454,7 @@ static void rewind_all(coh_coordinator_t *c)
     if (d->back != NULL) {
         c->rules.base_fee    = NULL;
         c->rules.prev_randao = NULL;
+        coh_co_tell_gone(c, d->to);
         coh_chain_rewind(c->chain, coh_sealed_ref(d->back->head), now_us);
         bool is_reset = d->ask != NULL && d->ask->u.dev.op == COH_DEV_RESET;
         d->next_s     = 0;

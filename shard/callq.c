@@ -11,15 +11,26 @@
 
 /* Instructions in a slice: some tenths of a millisecond, most cost 10 to 50 ns. */
 #define SLICE UINT64_C(10000)
+/* Keys that a call may want at a time; fewer in a cluster of so many shards that all of them could ask one for more than it takes. */
+#define WANTED_MAX 256u
 /* Hashes that BLOCKHASH reaches back. */
 #define HASH_REACH 256u
 
 typedef enum { CALL_WAITING, CALL_RUNNING, CALL_PARKED } place_t;
 
+typedef struct item item_t;
+
+/* A key that a parked call wants. */
+typedef struct {
+    item_t *item;
+    uint32_t idx;
+    uint32_t owner; /* rank that was asked; 0: read here, or come */
+} wish_t;
+
 /* A call. While it runs it is the workers', but for what only the communication thread touches. */
-typedef struct item {
-    struct item *next_free; /* in the ready or the back queue; under the lock */
-    struct item *
+struct item {
+    item_t *next_free; /* in the ready or the back queue; under the lock */
+    item_t *
         next; /* of all; the communication thread's, as all of the rest but run, bytes and status */
     coh_callq_t *q;
     coh_call_t *run;
@@ -28,12 +39,16 @@ typedef struct item {
     uint64_t deadline_us;
     place_t place;
     bool answered;  /* too late: what it still waits for is for nobody */
-    uint64_t read;  /* number of the READ_STATE that it waits for, 0: none... */
-    uint32_t owner; /* ...asked of this rank */
+    bool gone;      /* something that it wanted */
+    wish_t *wishes; /* owned; what it waits for... */
+    uint32_t room;  /* ...and room for so many */
+    uint32_t cnt;   /* keys that it wants... */
+    uint32_t left;  /* ...of which so many have not come */
+    uint64_t read;  /* number of the first one's READ_STATE; of the others behind it */
     coh_call_run_t status;
     size_t bytes;         /* counted */
     _Atomic bool is_late; /* relaxed: seen by a worker sooner or later */
-} item_t;
+};
 
 typedef struct {
     item_t *first;
@@ -126,6 +141,7 @@ coh_callq_t *coh_callq_new(coh_config_t const *config,
 static void free_item(item_t *item)
 {
     coh_call_free(item->run);
+    free(item->wishes);
     free(item);
 }
 
@@ -200,28 +216,32 @@ static void resume(coh_callq_t *q, item_t *item)
     q->env->wake_workers(q->env);
 }
 
-static void give(coh_callq_t *q, item_t *item, coh_value_t const *value, coh_bytes_t code)
+/* One of what it wanted has come from here; gone: from nowhere. */
+static void take(coh_callq_t *q, wish_t const *wish, coh_read_answer_t const *answer)
 {
-    coh_call_give(item->run, value, code);
-    resume(q, item);
-}
-
-/* What it wanted has come from here. */
-static void take(coh_callq_t *q, item_t *item, coh_read_answer_t const *answer)
-{
+    item_t *item = wish->item;
+    COH_ASSERT(item->left > 0);
+    if (answer->gone) {
+        item->gone = true;
+    } else {
+        coh_call_give(item->run, wish->idx, &answer->value, answer->code);
+    }
+    if (--item->left > 0) {
+        return;
+    }
     if (item->answered) {
         drop(q, item);
-    } else if (answer->gone) {
+    } else if (item->gone) {
         end(q, item, COH_CALL_GONE);
     } else {
-        give(q, item, &answer->value, answer->code);
+        resume(q, item);
     }
 }
 
 static void on_read(void *arg, coh_read_answer_t const *answer)
 {
-    item_t *item = arg;
-    take(item->q, item, answer);
+    wish_t const *wish = arg;
+    take(wish->item->q, wish, answer);
 }
 
 /* The hash of a block up to the one on which the call runs; zero of others. */
@@ -234,48 +254,76 @@ static coh_value_t block_hash(coh_callq_t const *q, item_t const *item, uint64_t
     return value;
 }
 
-static void serve(coh_callq_t *q, item_t *item)
+/* Reads a key, or asks its owner. The item may be gone afterwards, or run. */
+static void grant(coh_callq_t *q, wish_t *wish)
 {
-    coh_key_t const *key = coh_call_wanted(item->run);
-    item->place          = CALL_PARKED;
+    item_t *item             = wish->item;
+    coh_key_t const *key     = coh_call_wanted(item->run, wish->idx);
+    coh_read_answer_t answer = {.gone = false};
     coh_metric_add(q->env->metrics, COH_M_call_read, 1);
     if (key->kind == COH_KEY_BLOCK_HASH) {
-        coh_value_t value = block_hash(q, item, key->slot.w[0]);
-        give(q, item, &value, (coh_bytes_t){0});
+        answer.value = block_hash(q, item, key->slot.w[0]);
+        take(q, wish, &answer);
         return;
     }
     uint32_t owner =
         1 + coh_directory_owner(q->directory, &key->addr, coh_directory_bucket(&key->addr));
     if (owner != q->env->rank) {
-        item->owner = owner;
-        item->read  = ++q->read_number;
+        wish->owner = owner;
         coh_wire_put_read_state(q->env->outbox(q->env, owner),
-                                &(coh_msg_read_state_t){.read       = item->read,
+                                &(coh_msg_read_state_t){.read       = item->read + wish->idx,
                                                         .block      = item->block,
                                                         .kind       = key->kind,
                                                         .addr       = key->addr,
                                                         .slot       = key->slot,
                                                         .generation = key->generation});
         coh_metric_add(q->env->metrics, COH_M_net_message_sent, 1);
-        return;
+    } else if (coh_reads_get(q->reads, key, item->block, &answer, on_read, wish) == COH_READ_HERE) {
+        take(q, wish, &answer);
     }
-    coh_read_answer_t answer;
-    if (coh_reads_get(q->reads, key, item->block, &answer, on_read, item) == COH_READ_HERE) {
-        take(q, item, &answer);
+}
+
+static void serve(coh_callq_t *q, item_t *item)
+{
+    uint32_t cnt = coh_call_wanted_cnt(item->run);
+    if (cnt > item->room) {
+        item->wishes = coh_realloc(item->wishes, cnt * sizeof(*item->wishes));
+        item->room   = cnt;
     }
+    item->place = CALL_PARKED;
+    item->gone  = false;
+    item->cnt   = cnt;
+    item->left  = cnt;
+    item->read  = q->read_number + 1;
+    q->read_number += cnt;
+    for (uint32_t i = 0; i < cnt; i++) {
+        item->wishes[i] = (wish_t){.item = item, .idx = i};
+    }
+    for (uint32_t i = 0; i < cnt; i++) { /* with the last one the item may go */
+        grant(q, &item->wishes[i]);
+    }
+}
+
+/* The wish that rank src was asked for under this number. */
+static wish_t *find_wish(coh_callq_t const *q, uint32_t src, uint64_t read)
+{
+    for (item_t *item = q->all; item != NULL; item = item->next) {
+        if (item->place == CALL_PARKED && read >= item->read && read - item->read < item->cnt) {
+            wish_t *wish = &item->wishes[read - item->read];
+            return wish->owner == src ? wish : NULL;
+        }
+    }
+    return NULL;
 }
 
 coh_err_t coh_callq_on_state(coh_callq_t *q, uint32_t src, coh_msg_state_t const *m)
 {
-    item_t *item = q->all;
-    while (item != NULL && (item->read != m->read || item->owner != src)) {
-        item = item->next;
-    }
-    if (item == NULL || m->read == 0) {
+    wish_t *wish = find_wish(q, src, m->read);
+    if (wish == NULL || src == 0) {
         return COH_EPROTO;
     }
     coh_read_answer_t answer = {.gone = m->gone != 0};
-    coh_key_t const *key     = coh_call_wanted(item->run);
+    coh_key_t const *key     = coh_call_wanted(wish->item->run, wish->idx);
     if (key->kind == COH_KEY_CODE) {
         coh_hash_t wanted = coh_codes_hash(key);
         coh_hash_t is;
@@ -293,8 +341,8 @@ coh_err_t coh_callq_on_state(coh_callq_t *q, uint32_t src, coh_msg_state_t const
     } else {
         answer.value.word = m->word;
     }
-    item->read = 0;
-    take(q, item, &answer);
+    wish->owner = 0;
+    take(q, wish, &answer);
     return COH_OK;
 }
 
@@ -314,7 +362,10 @@ coh_err_t coh_callq_add(coh_callq_t *q, coh_msg_call_t const *m)
         send_err(q, m->call, COH_CALL_BUSY);
         return COH_OK;
     }
-    coh_call_t *run = coh_call_new(m, &q->limits, q->codes);
+    uint32_t fair =
+        COH_READS_REMOTE_MAX / COH_CALLQ_ACTIVE_MAX / COH_MAX(q->directory->shard_cnt, 1u);
+    q->limits.wanted_max = COH_MAX(COH_MIN(fair, WANTED_MAX), 1u);
+    coh_call_t *run      = coh_call_new(m, &q->limits, q->codes);
     if (run == NULL) {
         send_err(q, m->call, COH_CALL_INVALID);
         return COH_OK;
@@ -325,7 +376,8 @@ coh_err_t coh_callq_add(coh_callq_t *q, coh_msg_call_t const *m)
     item->bytes       = coh_call_bytes(run);
     item->id          = m->call;
     item->block       = m->block;
-    item->deadline_us = q->env->mono_us(q->env) + q->config->call_time_ms * 1000;
+    uint64_t time_ms  = m->time_ms != 0 ? m->time_ms : UINT64_MAX;
+    item->deadline_us = q->env->mono_us(q->env) + COH_MIN(time_ms, q->config->call_time_ms) * 1000;
     atomic_fetch_add_explicit(&q->bytes, item->bytes, memory_order_relaxed);
     *q->all_last = item;
     q->all_last  = &item->next;

@@ -1,8 +1,8 @@
 /* callq.h: the calls of a shard (CALL, CALL_RESULT): eth_call, eth_estimateGas, eth_createAccessList, traces. Each runs (callrun.h) on the state of exactly one committed block; nothing of it
    goes into any block.
 
-   Workers run calls in slices of less than a millisecond, when no block has work for them, and now and then when one has (shard.c). A call that wants a key parks: the communication thread reads it here (reads.h) or asks its owner
-   (READ_STATE), and puts the call back when it has come.
+   Workers run calls in slices of less than a millisecond, when no block has work for them, and now and then when one has (shard.c). A call that wants keys parks: the communication thread reads each here (reads.h) or asks its owner
+   (READ_STATE), and puts the call back when it has come; of several keys when all have.
 
    waiting ─room─▶ READY ─worker─▶ RUNNING ─slice over─▶ READY
                      ▲                ├─wants a key─▶ PARKED ─it has come─┐

@@ -92,8 +92,56 @@ uint32_t coh_call_add_code(coh_call_t *c, coh_code_t const *code)
 
 static void want(coh_call_t *c, coh_key_t const *key)
 {
-    c->wants  = true;
-    c->wanted = *key;
+    c->wants    = true;
+    c->wanted   = *key;
+    c->more_cnt = 0;
+}
+
+static bool is_wanted(coh_call_t const *c, coh_key_t const *key)
+{
+    bool is = coh_key_eq(&c->wanted, key);
+    for (uint32_t i = 0; i < c->more_cnt && !is; i++) {
+        is = coh_key_eq(&c->more[i], key);
+    }
+    return is;
+}
+
+bool coh_call_want_account(coh_call_t *c, coh_addr_t const *addr)
+{
+    coh_key_t key = coh_key_account(addr);
+    if (coh_overlay_find(&c->state, &key) != NULL) {
+        return true;
+    }
+    if (!c->wants) {
+        want(c, &key);
+        return true;
+    }
+    if (is_wanted(c, &key)) {
+        return true;
+    }
+    if (c->more_cnt + 1 >= c->limits.wanted_max) {
+        return false;
+    }
+    if (c->more == NULL) {
+        c->more = coh_calloc(c->limits.wanted_max, sizeof(*c->more));
+    }
+    c->more[c->more_cnt++] = key;
+    c->more_left           = c->more_cnt;
+    return true;
+}
+
+coh_call_run_t coh_call_want_parties(coh_call_t *c)
+{
+    for (; c->ahead < 2 * c->tx_cnt; c->ahead++) {
+        call_tx_t const *t  = &c->txs[c->ahead / 2];
+        bool is_receiver    = c->ahead % 2 != 0;
+        bool is_none        = t->is_step || (is_receiver && t->tx.is_create);
+        coh_addr_t const *a = is_receiver ? &t->tx.to : &t->sender;
+        if (!is_none && !coh_call_want_account(c, a)) {
+            break;
+        }
+    }
+    return c->wants ? COH_CALL_RUN_WANTS : COH_CALL_RUN_DONE;
 }
 
 coh_view_status_t coh_call_find(void *arg, coh_value_t *out, coh_key_t const *key)
@@ -187,12 +235,39 @@ static bool take_txs(coh_call_t *c, coh_msg_call_t const *m)
         coh_bytes_t raw = keep(c, m->txs.v[i].raw);
         t->sender       = m->txs.v[i].sender;
         t->is_step      = m->txs.v[i].is_step != 0;
-        if (t->is_step ? !is_block(m) || coh_step_decode(&t->step, raw) != COH_OK
+        bool may_step   = is_block(m) || (m->mode == COH_CALL_TRACE && i + 1 < c->tx_cnt);
+        if (t->is_step ? !may_step || coh_step_decode(&t->step, raw) != COH_OK
                        : coh_tx_decode_mined(&t->tx, raw) != COH_TX_OK) {
             return false;
         }
     }
     return true;
+}
+
+static int by_account(void const *a, void const *b)
+{
+    override_slot_t const *x = a;
+    override_slot_t const *y = b;
+    return memcmp(x->addr.b, y->addr.b, sizeof(x->addr.b));
+}
+
+override_slot_t const *coh_call_slots_of(coh_call_t const *c, coh_addr_t const *addr, uint32_t *cnt)
+{
+    uint32_t lo = 0;
+    uint32_t hi = c->slot_cnt;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (memcmp(c->slots[mid].addr.b, addr->b, sizeof(addr->b)) < 0) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    while (hi < c->slot_cnt && coh_addr_eq(&c->slots[hi].addr, addr)) {
+        hi++;
+    }
+    *cnt = hi - lo;
+    return &c->slots[lo];
 }
 
 static bool take_overrides(coh_call_t *c, coh_msg_call_t const *m)
@@ -216,6 +291,7 @@ static bool take_overrides(coh_call_t *c, coh_msg_call_t const *m)
         coh_rec_override_slot_t const *s = &m->slots.v[i];
         c->slots[i] = (override_slot_t){.addr = s->addr, .slot = s->slot, .value = s->value};
     }
+    qsort(c->slots, c->slot_cnt, sizeof(*c->slots), by_account);
     return true;
 }
 
@@ -224,7 +300,10 @@ static bool is_fit(coh_msg_call_t const *m)
 {
     bool traces = m->mode == COH_CALL_TRACE || m->mode == COH_CALL_TRACE_BLOCK;
     return m->mode < COH_CALL_MODE_CNT && m->fork < COH_FORK_CNT &&
-           (is_block(m) ? m->txs.cnt <= COH_CALL_TX_MAX : m->txs.cnt == 1) &&
+           (is_block(m)                 ? m->txs.cnt <= COH_CALL_TX_MAX
+            : m->mode == COH_CALL_TRACE ? m->txs.cnt >= 1 && m->txs.cnt <= COH_CALL_TX_MAX
+                                        : m->txs.cnt == 1) &&
+           m->last_env.cnt <= (m->mode == COH_CALL_TRACE ? 1u : 0u) &&
            m->overrides.cnt <= COH_OVERRIDE_MAX && m->slots.cnt <= COH_OVERRIDE_SLOT_MAX &&
            m->moves.cnt <= COH_CALL_MOVE_MAX &&
            (!traces ||
@@ -259,7 +338,26 @@ static void take_moves(coh_call_t *c, coh_msg_call_t const *m)
     for (uint32_t i = 0; i < c->move_cnt; i++) {
         c->moves[i] = (coh_evm_move_t){.at = m->moves.v[i].at, .is = m->moves.v[i].is};
     }
-    coh_transition_set_moves(c->transition, c->moves, c->move_cnt);
+    if (c->is_overridden) {
+        coh_transition_set_moves(c->transition, c->moves, c->move_cnt);
+    }
+}
+
+/* TRACE: what the last transaction finds when those before it are executed. */
+static void take_last_env(coh_call_t *c, coh_msg_call_t const *m)
+{
+    c->has_last_env = m->last_env.cnt != 0;
+    if (c->has_last_env) {
+        coh_rec_call_env_t const *e = &m->last_env.v[0];
+        c->last_env                 = c->env;
+        c->last_env.number          = e->number;
+        c->last_env.timestamp       = e->timestamp;
+        c->last_env.gas_limit       = e->gas_limit;
+        c->last_env.base_fee        = e->base_fee;
+        c->last_env.blob_base_fee   = e->blob_base_fee;
+        c->last_env.prev_randao     = e->prev_randao;
+        c->last_env.coinbase        = e->coinbase;
+    }
 }
 
 coh_call_t *coh_call_new(coh_msg_call_t const *m,
@@ -287,8 +385,13 @@ coh_call_t *coh_call_new(coh_msg_call_t const *m,
                                       .any_sender    = limits->any_sender,
                                       .fees_exact    = true};
     c->traced     = c->mode == COH_CALL_TRACE_BLOCK || c->mode == COH_CALL_ACCESSES ? m->traced : 0;
-    c->ratio      = m->ratio;
-    c->result     = (coh_msg_call_result_t){.call = m->call};
+    if (c->mode == COH_CALL_TRACE) {
+        c->traced = m->txs.cnt - 1;
+    }
+    c->is_overridden = m->txs.cnt == 1 || is_block(m);
+    c->ratio         = m->ratio;
+    take_last_env(c, m);
+    c->result = (coh_msg_call_result_t){.call = m->call};
     coh_overlay_init(&c->state, limits->seed);
     size_t bytes = 1;
     for (uint32_t i = 0; i < m->txs.cnt; i++) {
@@ -303,8 +406,11 @@ coh_call_t *coh_call_new(coh_msg_call_t const *m,
         return NULL;
     }
     if (c->mode == COH_CALL_TRACE || c->mode == COH_CALL_TRACE_BLOCK) {
-        c->tracer = coh_call_tracer_new(
-            (coh_tracer_kind_t)m->tracer, m->trace_flags, limits->trace_bytes_max, limits->seed);
+        c->tracer     = coh_call_tracer_new((coh_tracer_kind_t)m->tracer,
+                                        m->trace_flags,
+                                        limits->trace_bytes_max,
+                                        m->trace_limit,
+                                        limits->seed);
         size_t traces = c->tx_cnt > c->traced ? c->tx_cnt - c->traced : 0;
         c->traces     = coh_calloc(traces + 1, sizeof(*c->traces));
         c->trace_recs = coh_calloc(traces + 1, sizeof(*c->trace_recs));
@@ -342,6 +448,7 @@ void coh_call_free(coh_call_t *c)
     coh_simulation_free(c->sim);
     coh_access_list_free(c->accesses);
     free(c->moves);
+    free(c->more);
     free(c->codes);
     free(c->traces);
     free(c->trace_recs);
@@ -361,6 +468,7 @@ size_t coh_call_bytes(coh_call_t const *c)
 {
     return sizeof(*c) + c->bytes.cap + c->code.cap + c->access_list.cap + c->output.cap +
            c->logs.cap + c->trace_bytes + c->code_bytes + c->tx_cnt * sizeof(*c->txs) +
+           (c->more != NULL ? c->limits.wanted_max * sizeof(*c->more) : 0) +
            c->override_cnt * sizeof(*c->overrides) + c->slot_cnt * sizeof(*c->slots) +
            coh_overlay_bytes(&c->state) + coh_transition_bytes(c->transition) +
            (c->tracer != NULL ? coh_call_tracer_bytes(c->tracer) : 0) +
@@ -369,25 +477,6 @@ size_t coh_call_bytes(coh_call_t const *c)
 }
 
 /* ---- what is given ---- */
-
-coh_key_t const *coh_call_wanted(coh_call_t const *c) { return &c->wanted; }
-
-void coh_call_give(coh_call_t *c, coh_value_t const *value, coh_bytes_t code)
-{
-    COH_ASSERT(c->wants && !c->given);
-    c->given = true;
-    c->value = *value;
-    coh_buf_clear(&c->code);
-    coh_buf_put(&c->code, code.p, code.n);
-}
-
-void coh_call_end(coh_call_t *c, coh_call_err_t err)
-{
-    c->wants      = false;
-    c->given      = false;
-    c->result.err = (uint32_t)err;
-    c->stage      = STAGE_DONE;
-}
 
 static override_t const *override_of(coh_call_t const *c, coh_addr_t const *addr)
 {
@@ -425,19 +514,64 @@ static void override_account(coh_call_t *c, coh_addr_t const *addr, coh_value_t 
     if (o->fields & COH_OVERRIDE_STATE) {
         value->generation++; /* no slot of that has been written at this block or before */
     }
-    for (uint32_t i = 0; i < c->slot_cnt; i++) {
-        override_slot_t const *s = &c->slots[i];
-        if (coh_addr_eq(&s->addr, addr)) {
-            coh_key_t key = coh_key_slot(addr, value->generation, &s->slot);
-            (void)coh_overlay_put(&c->state, &key, &(coh_value_t){.word = s->value});
-        }
+    uint32_t cnt;
+    override_slot_t const *slots = coh_call_slots_of(c, addr, &cnt);
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_key_t key = coh_key_slot(addr, value->generation, &slots[i].slot);
+        (void)coh_overlay_put(&c->state, &key, &(coh_value_t){.word = slots[i].value});
     }
+}
+
+/* Keeps a value that has come; a simulation lays its overrides over it by itself. */
+static void put_value(coh_call_t *c, coh_key_t const *key, coh_value_t *value)
+{
+    if (key->kind == COH_KEY_ACCOUNT && c->sim == NULL && c->is_overridden) {
+        override_account(c, &key->addr, value);
+    }
+    (void)coh_overlay_put(&c->state, key, value);
+}
+
+uint32_t coh_call_wanted_cnt(coh_call_t const *c) { return 1 + c->more_cnt; }
+
+coh_key_t const *coh_call_wanted(coh_call_t const *c, uint32_t idx)
+{
+    COH_ASSERT(c->wants && idx <= c->more_cnt);
+    return idx == 0 ? &c->wanted : &c->more[idx - 1];
+}
+
+void coh_call_give(coh_call_t *c, uint32_t idx, coh_value_t const *value, coh_bytes_t code)
+{
+    COH_ASSERT(c->wants && idx <= c->more_cnt);
+    if (idx > 0) {
+        COH_ASSERT(c->more_left > 0);
+        coh_value_t is = *value;
+        c->more_left--;
+        put_value(c, &c->more[idx - 1], &is);
+        return;
+    }
+    COH_ASSERT(!c->given);
+    c->given = true;
+    c->value = *value;
+    coh_buf_clear(&c->code);
+    coh_buf_put(&c->code, code.p, code.n);
+}
+
+void coh_call_end(coh_call_t *c, coh_call_err_t err)
+{
+    c->wants      = false;
+    c->given      = false;
+    c->more_cnt   = 0;
+    c->more_left  = 0;
+    c->result.err = (uint32_t)err;
+    c->stage      = STAGE_DONE;
 }
 
 static void take_given(coh_call_t *c)
 {
-    c->wants = false;
-    c->given = false;
+    COH_ASSERT(c->more_left == 0);
+    c->wants    = false;
+    c->given    = false;
+    c->more_cnt = 0;
     if (c->wanted.kind == COH_KEY_CODE) {
         coh_hash_t hash        = coh_codes_hash(&c->wanted);
         coh_code_t const *code = coh_code_new(coh_buf_bytes(&c->code), c->env.fork, &hash);
@@ -445,10 +579,7 @@ static void take_given(coh_call_t *c)
         (void)coh_call_add_code(c, code);
         return;
     }
-    if (c->wanted.kind == COH_KEY_ACCOUNT && c->sim == NULL) {
-        override_account(c, &c->wanted.addr, &c->value);
-    }
-    (void)coh_overlay_put(&c->state, &c->wanted, &c->value);
+    put_value(c, &c->wanted, &c->value);
 }
 
 /* ---- executing ---- */
@@ -463,7 +594,7 @@ static void begin_with(coh_call_t *c, uint64_t gas)
 {
     c->tx.gas_limit = gas;
     c->gas          = gas;
-    coh_transition_begin_call(c->transition, &c->env, &c->tx, &c->txs[0].sender, &c->view);
+    coh_transition_begin_call(c->transition, &c->env, &c->tx, &c->txs[c->idx].sender, &c->view);
 }
 
 coh_call_run_t coh_call_execute(coh_call_t *c)
@@ -598,36 +729,11 @@ static coh_call_run_t apply(coh_call_t *c)
         }                                \
     } while (0)
 
-/* EXECUTE, TRACE. */
-static coh_call_run_t run_one(coh_call_t *c)
+/* Executes transactions and steps up to number cnt as a block has them. What is not a transaction leaves no trace, and nothing in the result. */
+static coh_call_run_t run_txs(coh_call_t *c, uint32_t cnt)
 {
-    switch (c->stage) {
-    case STAGE_BEGIN:
-        c->tx = c->txs[0].tx;
-        if (c->tracer != NULL) {
-            c->tx.gas_limit = COH_MIN(c->tx.gas_limit, c->limits.gas_max);
-            coh_call_tracer_begin(c->tracer, &c->tx, &c->txs[0].sender, &c->env);
-            begin_tracer(c, true);
-        }
-        begin_with(c, COH_MIN(c->tx.gas_limit, c->limits.gas_max));
-        c->stage = STAGE_RUN;
-        /* fall through */
-    case STAGE_RUN:
-        RUN_TRY(coh_call_execute(c));
-        if (!take_outcome(c) || c->tracer == NULL) {
-            return done(c);
-        }
-        take_new_code(c, coh_transition_outcome(c->transition));
-        c->stage = STAGE_TRACE;
-        /* fall through */
-    default: RUN_TRY(trace(c)); return done(c);
-    }
-}
-
-/* TRACE_BLOCK, ACCESSES. What is not a transaction leaves no trace, and nothing in the result. */
-static coh_call_run_t run_block(coh_call_t *c)
-{
-    while (c->idx < c->tx_cnt) {
+    RUN_TRY(coh_call_want_parties(c));
+    while (c->idx < cnt) {
         call_tx_t const *t = &c->txs[c->idx];
         bool traced        = c->tracer != NULL && c->idx >= c->traced && !t->is_step;
         switch (c->stage) {
@@ -665,10 +771,71 @@ static coh_call_run_t run_block(coh_call_t *c)
             c->idx++;
         }
     }
+    return COH_CALL_RUN_DONE;
+}
+
+/* TRACE_BLOCK, ACCESSES. */
+static coh_call_run_t run_block(coh_call_t *c)
+{
+    RUN_TRY(run_txs(c, c->tx_cnt));
     if (c->accesses != NULL) {
         coh_access_list_put(&c->access_list, c->accesses);
     }
     return done(c);
+}
+
+/* TRACE: what comes before the last transaction; then the overrides and the environment that it is to find. */
+static coh_call_run_t run_before(coh_call_t *c)
+{
+    RUN_TRY(run_txs(c, c->tx_cnt - 1));
+    for (uint32_t i = 0; i < c->override_cnt; i++) {
+        if (!coh_call_want_account(c, &c->overrides[i].addr)) {
+            break;
+        }
+    }
+    if (c->wants) {
+        return COH_CALL_RUN_WANTS;
+    }
+    c->is_overridden = true;
+    for (uint32_t i = 0; i < c->override_cnt; i++) {
+        coh_key_t key     = coh_key_account(&c->overrides[i].addr);
+        coh_value_t value = *coh_overlay_find(&c->state, &key);
+        put_value(c, &key, &value);
+    }
+    coh_transition_set_moves(c->transition, c->moves, c->move_cnt);
+    if (c->has_last_env) {
+        c->env = c->last_env;
+    }
+    return COH_CALL_RUN_DONE;
+}
+
+/* EXECUTE, TRACE. */
+static coh_call_run_t run_one(coh_call_t *c)
+{
+    if (!c->is_overridden) {
+        RUN_TRY(run_before(c));
+    }
+    switch (c->stage) {
+    case STAGE_BEGIN:
+        c->tx = c->txs[c->idx].tx;
+        if (c->tracer != NULL) {
+            c->tx.gas_limit = COH_MIN(c->tx.gas_limit, c->limits.gas_max);
+            coh_call_tracer_begin(c->tracer, &c->tx, &c->txs[c->idx].sender, &c->env);
+            begin_tracer(c, true);
+        }
+        begin_with(c, COH_MIN(c->tx.gas_limit, c->limits.gas_max));
+        c->stage = STAGE_RUN;
+        /* fall through */
+    case STAGE_RUN:
+        RUN_TRY(coh_call_execute(c));
+        if (!take_outcome(c) || c->tracer == NULL) {
+            return done(c);
+        }
+        take_new_code(c, coh_transition_outcome(c->transition));
+        c->stage = STAGE_TRACE;
+        /* fall through */
+    default: RUN_TRY(trace(c)); return done(c);
+    }
 }
 
 /* ---- ESTIMATE: the search of geth's gas estimator ---- */

@@ -1,6 +1,9 @@
 /* callrun.h: one call (CALL), executed piece by piece over what it is given of the state: whoever runs it looks up what it wants next, wherever that is, and gives it.
 
-   new ─▶ run: WANTS(key) ─give─▶ run: SLICE ─▶ run: ... ─▶ run: DONE (result)
+   new ─▶ run: WANTS(keys) ─give each─▶ run: SLICE ─▶ run: ... ─▶ run: DONE (result)
+
+   What is known to be wanted before anything is executed (accounts that a simulation overrides, senders and receivers of a block) is wanted several keys at a time, everything else
+   one by one, as the execution comes to it.
 
    What an execution reads is kept, with the overrides laid over it: further executions of the same call (a search for a gas limit, the next transaction of a block) want only what is new.
 
@@ -22,6 +25,7 @@ typedef struct {
     uint64_t trace_bytes_max; /* of all traces */
     uint64_t slice;           /* instructions that one run executes, about */
     uint64_t seed;            /* of tables */
+    uint32_t wanted_max;      /* keys at a time; 1 or more */
     bool any_sender;          /* of transactions that are traced (coh_block_env_t) */
 } coh_call_limits_t;
 
@@ -40,10 +44,11 @@ typedef enum {
 } coh_call_run_t;
 
 coh_call_run_t coh_call_run(coh_call_t *c);
-/* After WANTS: of kind ACCOUNT, SLOT, CODE (addr has it) or BLOCK_HASH. */
-coh_key_t const *coh_call_wanted(coh_call_t const *c);
-/* coh_call_give answers it: value, or code (copied), whose keccak256 the caller has checked. coh_call_end ends the call with an error instead: run says DONE next. */
-void coh_call_give(coh_call_t *c, coh_value_t const *value, coh_bytes_t code);
+/* After WANTS: how many keys, and which; of kind ACCOUNT, SLOT, CODE (addr has it) or BLOCK_HASH, all but the first ACCOUNT. Each must be given, in any order, before the call is run again. */
+uint32_t coh_call_wanted_cnt(coh_call_t const *c);
+coh_key_t const *coh_call_wanted(coh_call_t const *c, uint32_t idx);
+/* coh_call_give answers one: value, or code (copied), whose keccak256 the caller has checked. coh_call_end ends the call with an error instead: run says DONE next. */
+void coh_call_give(coh_call_t *c, uint32_t idx, coh_value_t const *value, coh_bytes_t code);
 void coh_call_end(coh_call_t *c, coh_call_err_t err);
 
 /* After DONE; lives as long as c. */

@@ -60,10 +60,17 @@ struct coh_call {
     size_t code_bytes;
 
     bool wants;
-    bool given;
+    bool given;         /* the first key; of the others... */
+    uint32_t more_left; /* ...so many are not */
     coh_key_t wanted;
     coh_value_t value; /* given */
     coh_buf_t code;    /* given */
+    coh_key_t *more;   /* owned; what is wanted beside it */
+    uint32_t more_cnt;
+    bool is_overridden; /* overrides hold: what comes of their accounts is changed by them */
+    bool has_last_env;
+    coh_block_env_t last_env; /* TRACE: of the last transaction */
+    uint32_t ahead;           /* senders and receivers asked for ahead, two for each transaction */
 
     stage_t stage;
     uint32_t idx; /* of the transaction under way */
@@ -94,6 +101,14 @@ struct coh_call {
 uint32_t coh_call_add_code(coh_call_t *c, coh_code_t const *code);
 /* The value of key, as far as it is at hand; NEED: it is wanted. */
 coh_view_status_t coh_call_find(void *c, coh_value_t *out, coh_key_t const *key);
+/* coh_call_want_account asks for an account beside what is wanted already, unless it is at hand; false: no more can be asked for at a time. */
+bool coh_call_want_account(coh_call_t *c, coh_addr_t const *addr);
+/* coh_call_want_parties asks for the accounts of all transactions' senders and receivers, part by part. */
+coh_call_run_t coh_call_want_parties(coh_call_t *c);
+/* coh_call_slots_of returns where the overrides of addr's slots begin, and how many they are. */
+override_slot_t const *coh_call_slots_of(coh_call_t const *c,
+                                         coh_addr_t const *addr,
+                                         uint32_t *cnt);
 /* What a call returned; of a creation that succeeded the code that it deployed. Lives as long as o. */
 coh_bytes_t coh_call_output(coh_outcome_t const *o);
 /* Goes on with the transition: DONE, or how run comes back. */

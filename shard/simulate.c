@@ -55,7 +55,8 @@ struct coh_simulation {
     uint64_t budget;   /* gas that is left */
     uint64_t gas_used; /* in the block */
     uint8_t *given;    /* owned; by transaction */
-    uint32_t override; /* the next one to be applied */
+    uint32_t asked;    /* overrides whose accounts were asked for... */
+    uint32_t override; /* ...and the next one to be applied */
     coh_overlay_t
         added; /* keys that blocks simulated so far have changed; generation: of an account, at the committed block */
     bool *is_new; /* owned; by number of a code: it came with the simulation */
@@ -315,22 +316,27 @@ static void override_account(coh_call_t *c, override_t const *o, coh_value_t val
     if (o->fields & COH_OVERRIDE_STATE) {
         value.generation++; /* no slot of that has been written at this block or before */
     }
-    for (uint32_t i = 0; i < c->slot_cnt; i++) {
-        override_slot_t const *s = &c->slots[i];
-        if (coh_addr_eq(&s->addr, &o->addr)) {
-            coh_key_t slot = coh_key_slot(&o->addr, value.generation, &s->slot);
-            (void)coh_overlay_put(&c->state, &slot, &(coh_value_t){.word = s->value});
-            note(c, &slot);
-            any = true;
-        }
+    uint32_t cnt;
+    override_slot_t const *slots = coh_call_slots_of(c, &o->addr, &cnt);
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_key_t slot = coh_key_slot(&o->addr, value.generation, &slots[i].slot);
+        (void)coh_overlay_put(&c->state, &slot, &(coh_value_t){.word = slots[i].value});
+        note(c, &slot);
     }
-    value.flags |= any ? COH_ACCOUNT_EXISTS : 0u;
+    value.flags |= any || cnt > 0 ? COH_ACCOUNT_EXISTS : 0u;
     (void)coh_overlay_put(&c->state, &key, &value);
 }
 
 static coh_call_run_t override_all(coh_call_t *c)
 {
     coh_simulation_t *sim = c->sim;
+    while (sim->asked < c->override_cnt &&
+           coh_call_want_account(c, &c->overrides[sim->asked].addr)) {
+        sim->asked++;
+    }
+    if (c->wants) {
+        return COH_CALL_RUN_WANTS;
+    }
     for (; sim->override < c->override_cnt; sim->override++) {
         override_t const *o = &c->overrides[sim->override];
         coh_key_t key       = coh_key_account(&o->addr);
@@ -513,6 +519,7 @@ coh_call_run_t coh_simulation_run(coh_call_t *c)
 {
     coh_simulation_t *sim = c->sim;
     RUN_TRY(override_all(c));
+    RUN_TRY(coh_call_want_parties(c));
     while (c->idx < c->tx_cnt) {
         switch (c->stage) {
         case STAGE_BEGIN:

@@ -76,7 +76,8 @@ static void visit(void *arg, coh_key_t const *key, coh_value_t const *old)
         entry.number = key->generation;
         coh_u256_to_be(entry.hash.b, &key->slot);
     } else {
-        entry.fields = COH_PATCH_NONCE | COH_PATCH_BALANCE | COH_PATCH_CODE;
+        entry.fields = COH_PATCH_ACCOUNT |
+                       ((old->flags & COH_ACCOUNT_HAS_STORAGE) != 0 ? COH_PATCH_STORAGE : 0);
         entry.number = old->nonce;
         entry.hash   = old->code_hash;
     }

@@ -58,6 +58,8 @@ struct coh_call_tracer {
 
     /* Struct logs: the text so far; of the last instruction the cost, and what a load brought, are not known yet. */
     coh_buf_t text;
+    uint64_t limit;     /* 0: none */
+    uint64_t entry_cnt; /* in the text */
     bool open;
     uint8_t open_opcode;
     uint32_t open_depth;
@@ -316,13 +318,19 @@ static void put_memory(coh_buf_t *out, coh_bytes_t memory)
     put_text(out, "]");
 }
 
+/* Of entries alone, as geth counts: there is a comma between any two. */
+static bool is_over_limit(coh_call_tracer_t const *t)
+{
+    return t->limit != 0 && t->entry_cnt != 0 && t->text.n - (t->entry_cnt - 1) > t->limit;
+}
+
 static void struct_step(coh_call_tracer_t *t, coh_trace_step_t const *s)
 {
     if (t->open) { /* in the same frame: others end by an enter or leave */
         bool loaded = t->open_opcode == COH_OP_SLOAD && s->stack_cnt != 0;
         close_step(t, t->open_gas - s->gas, loaded ? &s->stack[s->stack_cnt - 1] : NULL, NULL);
     }
-    if (is_full(t)) {
+    if (is_full(t) || is_over_limit(t)) {
         return;
     }
     coh_buf_t *out   = &t->text;
@@ -352,6 +360,7 @@ static void struct_step(coh_call_tracer_t *t, coh_trace_step_t const *s)
     if (s->refund > 0) {
         coh_buf_printf(out, ",\"refund\":%" PRId64, s->refund);
     }
+    t->entry_cnt++;
     t->open        = true;
     t->open_opcode = s->opcode;
     t->open_depth  = s->depth;
@@ -996,10 +1005,13 @@ static coh_call_tracer_t *new_tracer(uint32_t kind, uint32_t flags, size_t byte_
 coh_call_tracer_t *coh_call_tracer_new(coh_tracer_kind_t kind,
                                        uint32_t flags,
                                        size_t byte_max,
+                                       uint64_t limit,
                                        uint64_t seed)
 {
     COH_ASSERT(kind < COH_TRACER_CNT);
-    return new_tracer(kind, flags, byte_max, seed);
+    coh_call_tracer_t *t = new_tracer(kind, flags, byte_max, seed);
+    t->limit             = limit;
+    return t;
 }
 
 coh_call_tracer_t *coh_access_tracer_new(size_t byte_max, uint64_t seed)
@@ -1034,6 +1046,7 @@ void coh_call_tracer_begin(coh_call_tracer_t *t,
     t->cur       = NONE;
     t->call_cnt  = 0;
     t->log_cnt   = 0;
+    t->entry_cnt = 0;
     coh_buf_clear(&t->text);
     coh_arena_reset(&t->arena, KEEP_BYTES);
     coh_overlay_clear(&t->set);

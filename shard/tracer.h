@@ -13,11 +13,12 @@
 
 typedef struct coh_call_tracer coh_call_tracer_t;
 
-/* coh_call_tracer_new: flags are COH_TRACE_*; byte_max bounds what it keeps and writes: beyond it stops listening, and has overflown. seed: of tables.
+/* coh_call_tracer_new: flags are COH_TRACE_*; byte_max bounds what it keeps and writes: beyond it stops listening, and has overflown. limit: once the entries of struct logs are more octets, no more are added (0: all are). seed: of tables.
    coh_access_tracer_new collects accesses alone (EIP-2930, as geth's eth_createAccessList counts them). */
 coh_call_tracer_t *coh_call_tracer_new(coh_tracer_kind_t kind,
                                        uint32_t flags,
                                        size_t byte_max,
+                                       uint64_t limit,
                                        uint64_t seed);
 coh_call_tracer_t *coh_access_tracer_new(size_t byte_max, uint64_t seed);
 void coh_call_tracer_free(coh_call_tracer_t *t);

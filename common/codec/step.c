@@ -62,10 +62,11 @@ static coh_err_t read_patch(coh_rlp_t *list, coh_step_patch_t *patch)
     COH_TRY(coh_rlp_u256(&in, &patch->word));
     COH_TRY(coh_rlp_fixed(&in, patch->hash.b, sizeof(patch->hash.b)));
     COH_TRY(coh_rlp_string(&in, &patch->code));
-    bool is_slot  = (fields & COH_PATCH_SLOT) != 0;
-    uint64_t mask = is_slot ? COH_PATCH_SLOT | COH_PATCH_GENERATION
-                            : COH_PATCH_NONCE | COH_PATCH_BALANCE | COH_PATCH_CODE;
-    if ((fields & ~mask) != 0 || fields == 0) {
+    bool is_slot = (fields & COH_PATCH_SLOT) != 0;
+    uint64_t mask =
+        is_slot ? COH_PATCH_SLOT | COH_PATCH_GENERATION : COH_PATCH_ACCOUNT | COH_PATCH_STORAGE;
+    bool is_whole = (fields & COH_PATCH_ACCOUNT) == COH_PATCH_ACCOUNT;
+    if ((fields & ~mask) != 0 || fields == 0 || (!is_whole && (fields & COH_PATCH_STORAGE) != 0)) {
         return COH_EMALFORMED;
     }
     patch->fields = (uint32_t)fields;

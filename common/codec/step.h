@@ -58,8 +58,11 @@ enum {
     COH_PATCH_NONCE      = 1,
     COH_PATCH_BALANCE    = 2,
     COH_PATCH_CODE       = 4,
+    COH_PATCH_ACCOUNT    = 7, /* these */
     COH_PATCH_SLOT       = 8,
     COH_PATCH_GENERATION = 16, /* of a slot: only if number is the generation of its account */
+    COH_PATCH_STORAGE =
+        32, /* with NONCE, BALANCE and CODE: COH_ACCOUNT_HAS_STORAGE is set, which else they clear */
 };
 
 /* New values of an account, or of a slot. An account that is empty then is removed (EIP-161). */

@@ -538,15 +538,20 @@ static coh_view_status_t patch_slot(coh_transition_t *t, coh_step_patch_t const 
     coh_state_t *s   = &t->state;
     coh_account_t *a = coh_state_account(s, &p->addr);
     coh_slot_t *slot;
-    if (coh_state_need(s, a, COH_READ_CODE) == COH_VIEW_NEED) {
+    bool is_known   = (p->fields & COH_PATCH_GENERATION) != 0;
+    uint32_t needed = is_known ? COH_READ_CODE : COH_READ_CODE | COH_READ_NONCE | COH_READ_WORD;
+    if (coh_state_need(s, a, needed) == COH_VIEW_NEED) {
         return COH_VIEW_NEED;
     }
-    if ((p->fields & COH_PATCH_GENERATION) != 0 && p->number != a->base.generation) {
+    if (is_known && p->number != a->base.generation) {
         return COH_VIEW_OK; /* out of reach */
     }
-    if ((p->fields & COH_PATCH_GENERATION) == 0 && !coh_value_has_code(&a->cur)) {
+    if (!is_known && coh_value_is_empty(&a->cur)) { /* EIP-161 takes it away, and its storage */
         t->outcome.status = COH_STEP_FAILED;
         return COH_VIEW_OK;
+    }
+    if (!is_known && !coh_value_has_code(&a->cur) && !coh_u256_is_zero(&p->word)) {
+        a->cur.flags |= COH_ACCOUNT_HAS_STORAGE;
     }
     coh_u256_t key = coh_u256_load_be(p->hash.b);
     if (coh_state_slot(s, &slot, a, &key) == COH_VIEW_NEED) {
@@ -576,6 +581,10 @@ static coh_view_status_t patch_account(coh_transition_t *t, coh_step_patch_t con
     if (p->fields & COH_PATCH_CODE) {
         coh_state_set_code(s, a, p->code, &p->hash);
         a->cur.code_hash = p->hash; /* of code that is known, too */
+    }
+    if ((p->fields & COH_PATCH_ACCOUNT) == COH_PATCH_ACCOUNT) {
+        a->cur.flags &= ~(uint32_t)COH_ACCOUNT_HAS_STORAGE;
+        a->cur.flags |= (p->fields & COH_PATCH_STORAGE) != 0 ? COH_ACCOUNT_HAS_STORAGE : 0;
     }
     return COH_VIEW_OK;
 }

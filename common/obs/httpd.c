@@ -1,5 +1,6 @@
 #include "common/obs/httpd.h"
 
+#include <arpa/inet.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -7,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include "common/base/alloc.h"
@@ -20,6 +22,7 @@
 
 struct coh_httpd {
     struct MHD_Daemon *daemon;
+    char *hosts; /* owned */
     coh_httpd_route_t routes[COH_HTTPD_ROUTE_MAX];
     size_t route_cnt;
 };
@@ -35,6 +38,51 @@ typedef struct {
     char const *name;
     char const *value; /* NULL: without this one */
 } header_t;
+
+bool coh_httpd_is_listed(char const *list, char const *name, size_t n)
+{
+    if (strcmp(list, "*") == 0) {
+        return true;
+    }
+    while (*list != '\0') {
+        size_t len = strcspn(list, ",");
+        if (len == n && n > 0 && strncasecmp(list, name, n) == 0) {
+            return true;
+        }
+        list += len;
+        list += *list == ',';
+        list += strspn(list, " ");
+    }
+    return false;
+}
+
+bool coh_httpd_host_is_allowed(char const *host, char const *names)
+{
+    char name[256];
+    size_t n;
+    char const *port;
+    uint8_t addr[16];
+    if (host[0] == '[') { /* [v6] or [v6]:port */
+        char const *end = strchr(host, ']');
+        if (end == NULL || (end[1] != '\0' && end[1] != ':')) {
+            return false;
+        }
+        port = end + 1;
+        host++;
+        n = (size_t)(end - host);
+    } else {
+        n    = strcspn(host, ":");
+        port = host + n;
+    }
+    if (n == 0 || n >= sizeof(name) ||
+        (*port == ':' && port[1 + strspn(port + 1, "0123456789")] != '\0')) {
+        return false;
+    }
+    memcpy(name, host, n);
+    name[n] = '\0';
+    return inet_pton(AF_INET, name, addr) == 1 || inet_pton(AF_INET6, name, addr) == 1 ||
+           coh_httpd_is_listed(names, name, n);
+}
 
 /* Queues response with the headers and those that all answers have, and drops it. */
 static enum MHD_Result queue(struct MHD_Connection *connection,
@@ -123,6 +171,34 @@ static coh_httpd_route_t const *find_route(coh_httpd_t const *httpd, char const 
     return NULL;
 }
 
+static enum MHD_Result count_host(void *arg,
+                                  enum MHD_ValueKind kind,
+                                  char const *name,
+                                  char const *value)
+{
+    (void)kind;
+    (void)value;
+    *(unsigned *)arg += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
+    return MHD_YES;
+}
+
+/* is_addressed: the client means this server by a name that it has, and says so once. */
+static bool is_addressed(struct MHD_Connection *connection, char const *hosts)
+{
+    unsigned cnt     = 0;
+    char const *host = NULL;
+    size_t n         = 0;
+    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, count_host, &cnt);
+    return cnt == 1 &&
+           MHD_lookup_connection_value_n(connection,
+                                         MHD_HEADER_KIND,
+                                         MHD_HTTP_HEADER_HOST,
+                                         strlen(MHD_HTTP_HEADER_HOST),
+                                         &host,
+                                         &n) == MHD_YES &&
+           host != NULL && strlen(host) == n && coh_httpd_host_is_allowed(host, hosts);
+}
+
 /* MHD_AccessHandlerCallback: called once with the headers, again for each piece of a body, and once
    more at its end. */
 static enum MHD_Result on_request(void *user,
@@ -139,6 +215,10 @@ static enum MHD_Result on_request(void *user,
     (void)version;
     (void)upload;
     coh_buf_t body = COH_BUF_INIT;
+    if (!is_addressed(connection, httpd->hosts)) {
+        coh_buf_printf(&body, "invalid host specified\n");
+        return respond(connection, MHD_HTTP_FORBIDDEN, TEXT_PLAIN, &body);
+    }
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
         coh_buf_printf(&body, "only GET and HEAD\n");
         return respond(connection, MHD_HTTP_METHOD_NOT_ALLOWED, TEXT_PLAIN, &body);
@@ -224,14 +304,16 @@ coh_err_t coh_httpd_resolve(struct addrinfo **found, char const *addr)
 
 coh_err_t coh_httpd_start(coh_httpd_t **out,
                           char const *addr,
+                          char const *hosts,
                           coh_httpd_route_t const *routes,
                           size_t route_cnt)
 {
-    return coh_httpd_start_tls(out, addr, NULL, routes, route_cnt);
+    return coh_httpd_start_tls(out, addr, hosts, NULL, routes, route_cnt);
 }
 
 coh_err_t coh_httpd_start_tls(coh_httpd_t **out,
                               char const *addr,
+                              char const *hosts,
                               coh_tls_t const *tls,
                               coh_httpd_route_t const *routes,
                               size_t route_cnt)
@@ -242,7 +324,9 @@ coh_err_t coh_httpd_start_tls(coh_httpd_t **out,
     coh_httpd_t *httpd = coh_calloc(1, sizeof(*httpd));
     memcpy(httpd->routes, routes, route_cnt * sizeof(*routes));
     httpd->route_cnt = route_cnt;
-    unsigned flags   = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG;
+    httpd->hosts     = coh_calloc(strlen(hosts) + 1, 1);
+    memcpy(httpd->hosts, hosts, strlen(hosts) + 1);
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG;
     if (found->ai_family == AF_INET6) {
         flags |= MHD_USE_IPv6;
     }
@@ -276,6 +360,7 @@ coh_err_t coh_httpd_start_tls(coh_httpd_t **out,
                                      MHD_OPTION_END);
     freeaddrinfo(found);
     if (httpd->daemon == NULL) {
+        free(httpd->hosts);
         free(httpd);
         char quoted[HOST_SZ];
         COH_LOG_ERR("httpd",
@@ -300,6 +385,7 @@ void coh_httpd_stop(coh_httpd_t *httpd)
 {
     if (httpd != NULL) {
         MHD_stop_daemon(httpd->daemon);
+        free(httpd->hosts);
         free(httpd);
     }
 }

@@ -7,13 +7,16 @@
    by browsers, which ask each time whether it is still the same (ETag). One thread of its own (libmicrohttpd with epoll) serves at most
    COH_HTTPD_CONNECTION_MAX connections and closes those idle for COH_HTTPD_IDLE_SECONDS.
 
+   Who asks must mean this server: the Host header is there once and is an IP address or one of the names given at the start, else the answer is 403. Otherwise a web page could
+   have its own name point to this port, and its browser would let it read what is served (DNS rebinding).
+
    Handlers run on that thread. They may call what is safe from any thread (metrics, atomics);
    whatever belongs to another thread is shown through a page: its owner sets the text when it
    likes, the server hands out the last one.
 
      coh_page_t *page = coh_page_new("text/plain", "starting\n", 503);
      coh_httpd_route_t routes[] = {{.path = "/readyz", .fn = coh_page_serve, .arg = page}};
-     coh_httpd_start(&httpd, "127.0.0.1:7550", routes, 1);
+     coh_httpd_start(&httpd, "127.0.0.1:7550", "localhost", routes, 1);
      coh_page_set(page, 200, coh_bytes("ready\n", 6));    from any thread, any time later */
 #ifndef COH_HTTPD_H
 #define COH_HTTPD_H
@@ -52,17 +55,20 @@ typedef struct {
 
 /* coh_httpd_start listens on addr, "host:port" or "[v6]:port" (port 0: any free one), and serves
    until coh_httpd_stop.
-   In:      routes  at most COH_HTTPD_ROUTE_MAX; the table is copied
+   In:      hosts   names of this server beside IP addresses, comma-separated; "*": any; copied
+            routes  at most COH_HTTPD_ROUTE_MAX; the table is copied
    Returns: COH_OK; COH_EINVAL no such address; COH_EIO cannot listen there (in use, no right),
             logged */
 coh_err_t coh_httpd_start(coh_httpd_t **out,
                           char const *addr,
+                          char const *hosts,
                           coh_httpd_route_t const *routes,
                           size_t route_cnt);
 
 /* coh_httpd_start_tls is the same over TLS with tls (used during the call only); NULL or an empty one: in the clear. */
 coh_err_t coh_httpd_start_tls(coh_httpd_t **out,
                               char const *addr,
+                              char const *hosts,
                               coh_tls_t const *tls,
                               coh_httpd_route_t const *routes,
                               size_t route_cnt);
@@ -83,6 +89,11 @@ void coh_page_free(coh_page_t *page);
 void coh_page_set(coh_page_t *page, unsigned http_status, coh_bytes_t text);
 /* coh_page_serve is the handler for a page; arg: coh_page_t *. */
 coh_httpd_fn_t coh_page_serve;
+
+/* coh_httpd_host_is_allowed tells whether a Host header, with or without a port, is an IP address or one of names (comma-separated; "*": any).
+   coh_httpd_is_listed: whether the n characters at name are one of the list, letters' case aside. */
+bool coh_httpd_host_is_allowed(char const *host, char const *names);
+bool coh_httpd_is_listed(char const *list, char const *name, size_t n);
 
 /* coh_httpd_resolve finds where "host:port" or "[v6]:port" is: a list for freeaddrinfo(3). COH_EINVAL if that is no address. */
 struct addrinfo;

@@ -658,7 +658,7 @@ static void diff_account(diff_t *d, coh_account_t const *a)
             w.flags |= COH_WRITE_NEGATIVE;
         }
     }
-    uint32_t storage = a->base.flags & COH_ACCOUNT_HAS_STORAGE;
+    uint32_t storage = a->cur.flags & COH_ACCOUNT_HAS_STORAGE; /* a patch may change it */
     if (is_left_with_storage(d->state, a)) {
         storage = COH_ACCOUNT_HAS_STORAGE; /* EIP-7610 */
     }

@@ -36,6 +36,7 @@
 #define COH_REC_T_OVERRIDE_SLOT coh_rec_override_slot_t
 #define COH_REC_T_TRACE         coh_rec_trace_t
 #define COH_REC_T_PRECOMPILE    coh_rec_precompile_t
+#define COH_REC_T_CALL_ENV      coh_rec_call_env_t
 #define COH_REC_T_SIM_ACCOUNT   coh_rec_sim_account_t
 #define COH_REC_T_SIM_SLOT      coh_rec_sim_slot_t
 #define COH_REC_T_SIM_CODE      coh_rec_sim_code_t

@@ -1,6 +1,5 @@
 #include "coordinator/gateway/gateway_http.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
@@ -39,7 +38,12 @@
 #define OPEN_MAX 256u
 /* Frames waiting for a client to read them, however small. */
 #define QUEUED_CNT_MAX 65536u
-#define EVENT_CNT      256
+/* Fragments of one message, and the octets that wslay keeps each in, beside its payload. */
+#define FRAGMENTS_MAX  16384u
+#define FRAGMENT_BYTES 96u
+/* IANA's registry of WebSocket close codes; wslay has no names for these. */
+#define CODE_TRY_AGAIN_LATER 1013u
+#define EVENT_CNT            256
 /* WebSockets that are sent to before others have their turn. */
 #define SETTLE_MAX 256u
 /* Descriptors beside those of connections. */
@@ -88,12 +92,13 @@ typedef struct ws {
     coh_rpc_peer_t *peer;
     coh_buf_t early; /* what came in one piece with the handshake */
     size_t early_at;
-    size_t read_bytes; /* in this turn */
-    size_t charged;    /* octets counted in gw->memory: a message coming in, frames not sent yet */
-    size_t incoming;   /* of these, the message coming in */
-    uint32_t events;   /* asked of epoll */
-    bool is_dirty;     /* has frames to send, or may read again */
-    bool is_dead;      /* to be closed at the end of the turn */
+    size_t read_bytes;  /* in this turn */
+    size_t charged;     /* octets counted in gw->memory: a message coming in, frames not sent yet */
+    size_t incoming;    /* of these, the message coming in... */
+    uint32_t fragments; /* ...in so many frames so far */
+    uint32_t events;    /* asked of epoll */
+    bool is_dirty;      /* has frames to send, or may read again */
+    bool is_dead;       /* to be closed at the end of the turn */
     struct ws *dirty_next;
     struct ws *prev, *next;
 } ws_t;
@@ -274,58 +279,13 @@ static bool head_is_plain(head_t const *head, struct MHD_Connection *c, char con
     return *length != '\0' && length[strspn(length, "0123456789")] == '\0';
 }
 
-/* is_listed tells whether the n characters at name are one of a comma-separated list, or the list is *. */
-static bool is_listed(char const *list, char const *name, size_t n)
-{
-    if (strcmp(list, "*") == 0) {
-        return true;
-    }
-    while (*list != '\0') {
-        size_t len = strcspn(list, ",");
-        if (len == n && n > 0 && strncasecmp(list, name, n) == 0) {
-            return true;
-        }
-        list += len;
-        list += *list == ',';
-        list += strspn(list, " ");
-    }
-    return false;
-}
-
-static bool host_is_allowed(coh_gateway_http_t const *gw, char const *host)
-{
-    char name[256];
-    size_t n;
-    char const *port;
-    uint8_t addr[16];
-    if (host[0] == '[') { /* [v6] or [v6]:port */
-        char const *end = strchr(host, ']');
-        if (end == NULL || (end[1] != '\0' && end[1] != ':')) {
-            return false;
-        }
-        port = end + 1;
-        host++;
-        n = (size_t)(end - host);
-    } else {
-        n    = strcspn(host, ":");
-        port = host + n;
-    }
-    if (n == 0 || n >= sizeof(name) ||
-        (*port == ':' && port[1 + strspn(port + 1, "0123456789")] != '\0')) {
-        return false;
-    }
-    memcpy(name, host, n);
-    name[n] = '\0';
-    return inet_pton(AF_INET, name, addr) == 1 || inet_pton(AF_INET6, name, addr) == 1 ||
-           is_listed(gw->config->http_hosts, name, n);
-}
-
 /* origin_of returns the Origin header if pages of that origin may call, else NULL. */
 static char const *allowed_origin(coh_gateway_http_t const *gw, struct MHD_Connection *c)
 {
     char const *origin = header(c, MHD_HTTP_HEADER_ORIGIN);
-    return origin != NULL && is_listed(gw->config->http_cors, origin, strlen(origin)) ? origin
-                                                                                      : NULL;
+    return origin != NULL && coh_httpd_is_listed(gw->config->http_cors, origin, strlen(origin))
+               ? origin
+               : NULL;
 }
 
 /* ---- answers ---- */
@@ -427,6 +387,16 @@ static void kill_socket(ws_t *ws)
     mark_dirty(ws);
 }
 
+/* refuse_socket closes it, with a reason for who reads. */
+static void refuse_socket(ws_t *ws, uint16_t code, char const *why)
+{
+    if (!ws->is_dead) {
+        (void)wslay_event_queue_close(ws->frames, code, (uint8_t const *)why, strlen(why));
+        coh_metric_add(ws->gw->metrics, COH_M_rpc_reader_dropped, 1);
+        kill_socket(ws);
+    }
+}
+
 /* recount keeps ws->charged at what it holds: the message coming in, and the frames to go out. */
 static void recount(ws_t *ws)
 {
@@ -434,8 +404,7 @@ static void recount(ws_t *ws)
     if (now < ws->charged) {
         discharge(ws->gw, &ws->charged, ws->charged - now);
     } else if (!charge(ws->gw, &ws->charged, now - ws->charged)) {
-        coh_metric_add(ws->gw->metrics, COH_M_rpc_reader_dropped, 1);
-        kill_socket(ws);
+        refuse_socket(ws, CODE_TRY_AGAIN_LATER, "busy: too much memory is in use");
     }
 }
 
@@ -505,8 +474,11 @@ static void on_frame(wslay_event_context_ptr frames,
         if (ws->incoming == 0) {
             start_waiting(ws->conn);
         }
-        ws->incoming +=
-            frame->payload_length; /* bounded by wslay: a longer one does not come here */
+        /* Bounded by wslay: a longer one does not come here. */
+        ws->incoming += frame->payload_length + FRAGMENT_BYTES;
+        if (++ws->fragments > FRAGMENTS_MAX) {
+            refuse_socket(ws, WSLAY_CODE_POLICY_VIOLATION, "a message in too many fragments");
+        }
         recount(ws);
     }
 }
@@ -523,7 +495,8 @@ static void on_message(wslay_event_context_ptr frames,
     if (!ws->is_dead) {
         coh_rpc_request(ws->peer, coh_bytes(msg->msg, msg->msg_length));
     }
-    ws->incoming = 0;
+    ws->incoming  = 0;
+    ws->fragments = 0;
     recount(ws);
 }
 
@@ -544,8 +517,7 @@ static void ws_send(void *arg, coh_buf_t *text, bool is_answer)
         (void)wslay_event_queue_msg(ws->frames, &msg); /* fails once the client has said good-bye */
         if (unread(ws) > ws->gw->config->http_queue_bytes_max ||
             wslay_event_get_queued_msg_count(ws->frames) > QUEUED_CNT_MAX) {
-            coh_metric_add(ws->gw->metrics, COH_M_rpc_reader_dropped, 1);
-            kill_socket(ws);
+            refuse_socket(ws, WSLAY_CODE_POLICY_VIOLATION, "what was sent is not read");
         }
         recount(ws);
     }
@@ -816,7 +788,8 @@ static enum MHD_Result begin(http_t *h, char const *path, char const *method, ch
     if (!head_is_plain(&head, c, version)) {
         return refuse(h, MHD_HTTP_BAD_REQUEST, "ambiguous headers");
     }
-    if (head.host == 0 || !host_is_allowed(gw, header(c, MHD_HTTP_HEADER_HOST))) {
+    if (head.host == 0 ||
+        !coh_httpd_host_is_allowed(header(c, MHD_HTTP_HEADER_HOST), gw->config->http_hosts)) {
         return refuse(h, MHD_HTTP_FORBIDDEN, "invalid host specified");
     }
     if (strcmp(path, "/") != 0) {
@@ -947,19 +920,29 @@ static void on_completed(void *arg,
 
 /* ---- the thread ---- */
 
+/* take_asks hands answers over; true if records were freed, for which others may wait. */
+static bool take_asks(coh_gateway_http_t *gw, coh_ask_t *asks)
+{
+    bool freed = false;
+    for (coh_ask_t const *ask = asks; ask != NULL; ask = ask->next) {
+        freed = freed || ask->record_cnt != NULL;
+    }
+    coh_rpc_answered(gw->rpc, asks);
+    return freed;
+}
+
 static void take_news(coh_gateway_http_t *gw)
 {
     coh_rpc_link_news_t news;
     coh_rpc_link_take(gw->link, &news);
+    bool freed = take_asks(gw, news.old_asks);
+    if (news.gone_cnt != 0) {
+        coh_rpc_gone(gw->rpc, news.gone, news.gone_cnt);
+    }
     if (news.head != NULL) {
         coh_rpc_head(gw->rpc, news.head, &news.next);
     }
-    bool freed = false;
-    for (coh_ask_t const *ask = news.asks; ask != NULL; ask = ask->next) {
-        freed = freed || ask->record_cnt != NULL;
-    }
-    coh_rpc_answered(gw->rpc, news.asks);
-    if (freed) {
+    if (take_asks(gw, news.asks) || freed) {
         coh_rpc_link_ring(gw->link);
     }
     coh_rpc_pooled(gw->rpc,

@@ -7,7 +7,7 @@
    Transfer-Encoding, another coding than chunked, folded lines, lines ended by CR or LF alone, names that are no tokens, control characters.
    Private methods are for who brings the bearer token of http-token-file.
 
-   Bounds: connections, size of headers, of a body, of all bodies and unread answers together, silence, unread notifications of one client, and the time that a client takes to send a
+   Bounds: connections, size of headers, of a body, of all bodies and unread answers together, silence, unread notifications of one client, fragments of a message, and the time that a client takes to send a
    request or message whole, or to read what it was sent (http-idle-seconds and http-transfer-seconds together): who sends or reads an octet now and then does not hold memory for ever. A client
    that is refused is told why; one that does not read is disconnected. */
 #ifndef COH_GATEWAY_HTTP_H

@@ -583,6 +583,7 @@ void coh_rpc_free(coh_rpc_t *rpc)
     }
     for (uint32_t i = 0; i < rpc->filter_cnt; i++) {
         coh_rpc_filter_fini(&rpc->filters[i].filter);
+        coh_buf_free(&rpc->filters[i].gone);
     }
     coh_sealed_free(rpc->head);
     coh_rpc_dev_free(rpc->dev);

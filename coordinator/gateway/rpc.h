@@ -61,6 +61,9 @@ void coh_rpc_flush(coh_rpc_t *rpc);
 void coh_rpc_answered(coh_rpc_t *rpc, coh_ask_t *first);
 /* coh_rpc_head takes a reference to the new head; to be called before the asks that were answered after it. */
 void coh_rpc_head(coh_rpc_t *rpc, coh_sealed_t *head, coh_block_env_t const *next);
+/* coh_rpc_gone: a dev chain has gone back, and these blocks (taken, with the references) are not in it any more: ascending, one going back after the other. To be called before the head that
+   followed, and after the asks that were answered before. Logs that were told of them are told again as removed; heads go on behind the one that is left. */
+void coh_rpc_gone(coh_rpc_t *rpc, coh_sealed_t **blocks, size_t cnt);
 void coh_rpc_pooled(coh_rpc_t *rpc, coh_hash_t const *hashes, size_t cnt);
 /* coh_rpc_tell tells subscribers of the next block that they have not been told of, if it is at hand, and asks for it otherwise. True if there is another one: whoever has
    sent what came of this one calls again. So subscribers, however many, hold up calls by one block at most, and a sender that falls behind loses nothing. */

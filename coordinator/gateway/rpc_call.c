@@ -91,10 +91,13 @@ static bool optional_quantity(uint64_t *out,
     return v == NULL || coh_rpc_get_quantity(out, v, idx, fault);
 }
 
-static bool is_object_or_none(json_t const *v, unsigned idx, coh_rpc_fault_t *fault)
+static bool is_object_or_none(json_t const *v,
+                              unsigned idx,
+                              char const *type,
+                              coh_rpc_fault_t *fault)
 {
     return v == NULL || json_is_null(v) || json_is_object(v) ||
-           coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument %u: not an object", idx);
+           coh_rpc_fault_type(fault, idx, v, type);
 }
 
 bool coh_rpc_list_of(json_t const **out,
@@ -285,7 +288,7 @@ bool coh_rpc_read_args(coh_rpc_t const *rpc,
     r->has_gas         = coh_rpc_member(args, "gas") != NULL;
     r->has_price       = coh_rpc_member(args, "gasPrice") != NULL;
     if (!json_is_object(args)) {
-        return coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument 0: not an object");
+        return coh_rpc_fault_type(fault, 0, args, "ethapi.TransactionArgs");
     }
     if ((from != NULL && !coh_rpc_get_addr(&r->from, from, 0, fault)) ||
         (to != NULL && !coh_rpc_get_addr(&r->tx.to, to, 0, fault)) ||
@@ -403,7 +406,7 @@ static bool read_override(coh_rpc_run_t *r,
 
 bool coh_rpc_read_overrides(coh_rpc_run_t *r, json_t *given, unsigned idx, coh_rpc_fault_t *fault)
 {
-    if (!is_object_or_none(given, idx, fault)) {
+    if (!is_object_or_none(given, idx, "override.StateOverride", fault)) {
         return false;
     }
     size_t cnt = json_object_size(given);
@@ -440,7 +443,7 @@ bool coh_rpc_read_overrides(coh_rpc_run_t *r, json_t *given, unsigned idx, coh_r
                     fault, COH_RPC_PARAMS, "invalid argument %u: an account comes twice", idx);
             }
         }
-        if (!ok || !is_object_or_none(account, idx, fault) ||
+        if (!ok || !is_object_or_none(account, idx, "override.OverrideAccount", fault) ||
             !read_override(r, &addr, account, idx, fault)) {
             return false;
         }
@@ -533,7 +536,7 @@ bool coh_rpc_read_env(coh_rpc_run_t *r,
                                           {difficulty, COH_CALL_ENV_PREV_RANDAO},
                                           {recipient, COH_CALL_ENV_COINBASE}};
     static char const *const refused[] = {"beaconRoot", "withdrawals"};
-    if (!is_object_or_none(given, idx, fault)) {
+    if (!is_object_or_none(given, idx, "override.BlockOverrides", fault)) {
         return false;
     }
     for (size_t i = 0; i < COH_CNT(refused) && !whole; i++) {
@@ -620,6 +623,19 @@ static void fail_refused(coh_rpc_call_t *call,
     uint64_t gas           = COH_MIN(r->tx.gas_limit, rpc->d.config->call_gas_max);
     switch (m->mode) {
     case COH_CALL_EXECUTE:
+        if (verdict == COH_TX_INTRINSIC_GAS || verdict == COH_TX_FLOOR_GAS) {
+            coh_fork_t fork = (coh_fork_t)m->fork;
+            uint64_t want   = verdict == COH_TX_FLOOR_GAS ? coh_tx_floor_gas(&r->tx, fork)
+                                                          : coh_tx_intrinsic_gas(&r->tx, fork);
+            coh_rpc_fail(call,
+                         COH_RPC_SERVER,
+                         "err: %s: have %" PRIu64 ", want %" PRIu64 " (supplied gas %" PRIu64 ")",
+                         text,
+                         gas,
+                         want,
+                         gas);
+            break;
+        }
         coh_rpc_fail(call, COH_RPC_SERVER, "err: %s (supplied gas %" PRIu64 ")", text, gas);
         break;
     case COH_CALL_ESTIMATE: coh_rpc_fail(call, COH_RPC_SERVER, "%s", text); break;
@@ -683,6 +699,12 @@ static bool is_answered(coh_rpc_t const *rpc, coh_rpc_call_t *call, coh_ask_t co
     case COH_CALL_ALLOWANCE:
         coh_rpc_fail(call, COH_RPC_SERVER, "gas required exceeds allowance (%" PRIu64 ")", m->gas);
         break;
+    case COH_CALL_TIMEOUT:
+        if (ask->u.call.m.mode >= COH_CALL_TRACE) {
+            coh_rpc_fail(call, COH_RPC_SERVER, "execution timeout");
+            break;
+        }
+        /* fall through */
     default: coh_rpc_fail_run(rpc, call, (coh_call_err_t)m->err, ask->u.call.m.block); break;
     }
     return false;
@@ -809,7 +831,109 @@ METHOD(create_access_list) { run(rpc, call, params, COH_CALL_ACCESS_LIST); }
 
 /* ---- traces ---- */
 
-/* read_tracer reads geth's trace options; its timeout, reexec and limit mean nothing here. */
+/* read_duration reads a length of time as Go's time.ParseDuration does, in ms, rounded up. */
+static bool read_duration(uint64_t *ms, char const *text, coh_rpc_fault_t *fault)
+{
+    static struct {
+        char const *name;
+        double ms;
+    } const units[] = {{"ns", 1e-6},
+                       {"us", 1e-3},
+                       {"\xc2\xb5s", 1e-3},
+                       {"\xce\xbcs", 1e-3},
+                       {"ms", 1},
+                       {"s", 1e3},
+                       {"m", 6e4},
+                       {"h", 3.6e6}};
+    char const *p   = text;
+    double sum      = 0;
+    bool is_below   = *p == '-';
+    p += *p == '-' || *p == '+';
+    if (strcmp(p, "0") == 0) {
+        *ms = 1;
+        return true;
+    }
+    bool ok = *p != '\0';
+    while (ok && *p != '\0') {
+        size_t whole = strspn(p, "0123456789");
+        size_t point = p[whole] == '.';
+        size_t part  = point != 0 ? strspn(p + whole + 1, "0123456789") : 0;
+        size_t n     = whole + point + part;
+        ok           = whole + part != 0 && n < 32;
+        if (!ok) {
+            break;
+        }
+        char number[32];
+        memcpy(number, p, n);
+        number[n]   = '\0';
+        double much = strtod(number, NULL);
+        p += n;
+        size_t unit_n = strcspn(p, ".0123456789");
+        size_t u      = 0;
+        while (u < COH_CNT(units) &&
+               (strlen(units[u].name) != unit_n || strncmp(units[u].name, p, unit_n) != 0)) {
+            u++;
+        }
+        if (unit_n == 0) {
+            return coh_rpc_fault(
+                fault, COH_RPC_SERVER, "time: missing unit in duration \"%.40s\"", text);
+        }
+        if (u == COH_CNT(units)) {
+            return coh_rpc_fault(fault,
+                                 COH_RPC_SERVER,
+                                 "time: unknown unit \"%.*s\" in duration \"%.40s\"",
+                                 (int)COH_MIN(unit_n, (size_t)20),
+                                 p,
+                                 text);
+        }
+        sum += much * units[u].ms;
+        p += unit_n;
+    }
+    if (!ok || sum > 9.2e12) { /* what 63 bits of ns hold */
+        return coh_rpc_fault(fault, COH_RPC_SERVER, "time: invalid duration \"%.40s\"", text);
+    }
+    *ms = is_below || sum < 1 ? 1 : (uint64_t)(sum + 0.999);
+    return true;
+}
+
+/* optional_text: NULL if it is not there. */
+static bool optional_text(char const **out,
+                          json_t const *object,
+                          char const *name,
+                          unsigned idx,
+                          coh_rpc_fault_t *fault)
+{
+    json_t const *v = coh_rpc_member(object, name);
+    *out            = json_string_value(v);
+    return v == NULL || *out != NULL ||
+           coh_rpc_fault(
+               fault,
+               COH_RPC_PARAMS,
+               "invalid argument %u: json: cannot unmarshal non-string into Go struct field "
+               "TraceConfig.%s of type string",
+               idx,
+               name);
+}
+
+/* optional_count: a number of JSON. */
+static bool optional_count(uint64_t *out,
+                           json_t const *object,
+                           char const *name,
+                           unsigned idx,
+                           coh_rpc_fault_t *fault)
+{
+    json_t const *v = coh_rpc_member(object, name);
+    *out = json_is_integer(v) && json_integer_value(v) > 0 ? (uint64_t)json_integer_value(v) : 0;
+    return v == NULL || (json_is_integer(v) && json_integer_value(v) >= 0) ||
+           coh_rpc_fault(fault,
+                         COH_RPC_PARAMS,
+                         "invalid argument %u: json: cannot unmarshal into Go struct field "
+                         "TraceConfig.%s: not a count",
+                         idx,
+                         name);
+}
+
+/* read_tracer reads geth's trace options. What reexec asks for, to execute that many blocks again, is never needed here: state is remembered or it is not. */
 static bool read_tracer(coh_msg_call_t *m,
                         json_t const *given,
                         unsigned idx,
@@ -837,8 +961,16 @@ static bool read_tracer(coh_msg_call_t *m,
         [COH_TRACER_PRESTATE] = "prestateTracer",
     };
     json_t const *nested = coh_rpc_member(given, "tracerConfig");
-    char const *tracer   = json_string_value(coh_rpc_member(given, "tracer"));
-    if (!is_object_or_none(given, idx, fault) || !is_object_or_none(nested, idx, fault)) {
+    char const *tracer;
+    char const *timeout;
+    uint64_t reexec;
+    if (!is_object_or_none(given, idx, "tracers.TraceConfig", fault) ||
+        !is_object_or_none(nested, idx, "tracers.TraceConfig", fault) ||
+        !optional_text(&tracer, given, "tracer", idx, fault) ||
+        !optional_text(&timeout, given, "timeout", idx, fault) ||
+        !optional_count(&reexec, given, "reexec", idx, fault) ||
+        !optional_count(&m->trace_limit, given, "limit", idx, fault) ||
+        (timeout != NULL && !read_duration(&m->time_ms, timeout, fault))) {
         return false;
     }
     for (m->tracer = 0; tracer != NULL && strcmp(tracer, tracers[m->tracer]) != 0;) {
@@ -864,24 +996,139 @@ static bool read_tracer(coh_msg_call_t *m,
     return true;
 }
 
-METHOD(trace_call)
+/* put_steps appends what the block does before its transactions. */
+static void put_steps(coh_ask_t *ask, coh_steps_t const *steps, coh_ask_part_t *parts)
 {
-    coh_rpc_run_t *r = new_run(call, COH_CALL_TRACE);
-    json_t *options  = json_array_get(params, 2);
-    coh_rpc_fault_t fault;
-    bool ok = coh_rpc_read_args(rpc, r, json_array_get(params, 0), &fault) &&
-              coh_rpc_get_block(&r->at, json_array_get(params, 1), 1, &fault) &&
-              read_tracer(&r->ask->u.call.m, options, 2, &fault) &&
-              coh_rpc_read_overrides(r, coh_rpc_member(options, "stateOverrides"), 2, &fault) &&
-              coh_rpc_read_env(r, coh_rpc_member(options, "blockOverrides"), 2, false, &fault);
-    if (ok && coh_rpc_member(options, "txIndex") != NULL) {
-        ok = coh_rpc_fault(&fault, COH_RPC_SERVER, "txIndex is not supported");
+    for (uint32_t i = 0; i < steps->cnt; i++) {
+        parts[i].at = ask->bytes.n;
+        coh_step_put(&ask->bytes, &steps->steps[i]);
+        parts[i].n = ask->bytes.n - parts[i].at;
     }
-    if (!ok) {
+}
+
+/* put_block_txs makes the ask one on the state before the block: its steps, its first cnt transactions, and last if that is not NULL. */
+static void put_block_txs(coh_rpc_t const *rpc,
+                          coh_ask_t *ask,
+                          coh_rpc_block_t const *block,
+                          uint32_t cnt,
+                          coh_tx_t const *last,
+                          coh_addr_t const *from)
+{
+    coh_sealed_t const *s = block->sealed;
+    coh_block_t body      = {.header = s->header};
+    coh_rules_t rules     = {.fork      = s->fork,
+                             .chain_id  = rpc->d.genesis->chain_id,
+                             .dao_moves = rpc->d.genesis->chain_id == DAO_CHAIN &&
+                                          s->header.number == DAO_BLOCK};
+    coh_steps_t steps;
+    coh_ask_part_t parts[COH_STEPS_MAX];
+    size_t tx_at = ask->bytes.n;
+    if (last != NULL) {
+        coh_tx_encode(&ask->bytes, last);
+    }
+    size_t tx_n = ask->bytes.n - tx_at;
+    coh_steps_before(&steps, &body, &rules);
+    put_steps(ask, &steps, parts);
+    ask->u.call.txs = coh_calloc((size_t)steps.cnt + cnt + 1, sizeof(*ask->u.call.txs));
+    size_t bytes    = 0;
+    for (uint32_t i = 0; i < cnt; i++) {
+        bytes += block->raws[i].n;
+    }
+    coh_buf_grow(&ask->bytes, bytes + 1); /* does not move from here on */
+    for (uint32_t i = 0; i < steps.cnt; i++) {
+        ask->u.call.txs[i] = (coh_rec_block_tx_t){
+            .tx_idx = i, .is_step = 1, .raw = coh_bytes(ask->bytes.p + parts[i].at, parts[i].n)};
+    }
+    for (uint32_t i = 0; i < cnt; i++) {
+        uint8_t *p = coh_buf_extend(&ask->bytes, block->raws[i].n);
+        memcpy(p, block->raws[i].p, block->raws[i].n);
+        ask->u.call.txs[steps.cnt + i] =
+            (coh_rec_block_tx_t){.tx_idx = steps.cnt + i,
+                                 .sender = s->receipts[i].from,
+                                 .raw    = coh_bytes(p, block->raws[i].n)};
+    }
+    coh_msg_call_t *m = &ask->u.call.m;
+    m->block          = s->header.number - 1;
+    m->txs.cnt        = steps.cnt + cnt;
+    if (last != NULL) {
+        ask->u.call.txs[m->txs.cnt] = (coh_rec_block_tx_t){
+            .tx_idx = m->txs.cnt, .sender = *from, .raw = coh_bytes(ask->bytes.p + tx_at, tx_n)};
+        m->txs.cnt++;
+    }
+    coh_block_env_t env = coh_calls_env(rpc->d.genesis, &s->header, s->fork);
+    coh_calls_set_env(m, &env);
+    ask->u.call.place = m->txs.cnt - 1;
+}
+
+/* trace_in_block traces a call where transaction tx_idx of the block stands. */
+static void trace_in_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *block)
+{
+    coh_rpc_run_t *r = call->extra;
+    coh_ask_t *ask   = r->ask;
+    coh_rpc_fault_t fault;
+    if (block == NULL) {
+        coh_rpc_no_block(call, &r->at);
+        return;
+    }
+    coh_sealed_t const *s = block->sealed;
+    if (s->header.number <= rpc->d.genesis->number) {
+        coh_rpc_fail(call, COH_RPC_SERVER, "no transaction in genesis");
+        return;
+    }
+    if (r->tx_idx >= COH_MAX(s->tx_cnt, 1u)) {
+        char hex[65];
+        coh_hex_encode(hex, s->hash.b, sizeof(s->hash.b));
+        coh_rpc_fail(call,
+                     COH_RPC_SERVER,
+                     "transaction index %" PRIu32 " out of range for block 0x%s",
+                     r->tx_idx,
+                     hex);
+        return;
+    }
+    if (coh_rpc_is_busy(rpc, call)) {
+        return;
+    }
+    if (!coh_rpc_check_moves(r, s->fork, &fault)) {
         coh_rpc_fail_fault(call, &fault);
         return;
     }
-    coh_rpc_with_block(rpc, call, &r->at, false, run_on_block);
+    put_block_txs(rpc, ask, block, r->tx_idx, &r->tx, &r->from);
+    coh_block_env_t env = coh_calls_env(rpc->d.genesis, &s->header, s->fork);
+    coh_rpc_alter_env(&env, r);
+    ask->u.call.last_env       = (coh_rec_call_env_t){.number        = env.number,
+                                                      .timestamp     = env.timestamp,
+                                                      .gas_limit     = env.gas_limit,
+                                                      .base_fee      = env.base_fee,
+                                                      .blob_base_fee = env.blob_base_fee,
+                                                      .prev_randao   = env.prev_randao,
+                                                      .coinbase      = env.coinbase};
+    ask->u.call.m.last_env.v   = &ask->u.call.last_env;
+    ask->u.call.m.last_env.cnt = 1;
+    coh_rpc_post_run(call, r, step_run);
+}
+
+METHOD(trace_call)
+{
+    coh_rpc_run_t *r    = new_run(call, COH_CALL_TRACE);
+    json_t *options     = json_array_get(params, 2);
+    json_t const *place = coh_rpc_member(options, "txIndex");
+    uint64_t idx        = 0;
+    coh_rpc_fault_t fault;
+    if (!coh_rpc_read_args(rpc, r, json_array_get(params, 0), &fault) ||
+        !coh_rpc_get_block(&r->at, json_array_get(params, 1), 1, &fault) ||
+        !read_tracer(&r->ask->u.call.m, options, 2, &fault) ||
+        !coh_rpc_read_overrides(r, coh_rpc_member(options, "stateOverrides"), 2, &fault) ||
+        !coh_rpc_read_env(r, coh_rpc_member(options, "blockOverrides"), 2, false, &fault) ||
+        (place != NULL && !coh_rpc_get_number(&idx, place, UINT32_MAX, 2, &fault))) {
+        coh_rpc_fail_fault(call, &fault);
+    } else if (place == NULL) {
+        coh_rpc_with_block(rpc, call, &r->at, false, run_on_block);
+    } else if (r->at.kind == COH_RPC_AT_PENDING) {
+        coh_rpc_fail(call, COH_RPC_SERVER, "tracing on top of pending is not supported");
+    } else {
+        r->tx_idx = (uint32_t)idx;
+        coh_rpc_with_block(rpc, call, &r->at, true, trace_in_block);
+    }
 }
 
 static void step_trace(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
@@ -907,16 +1154,6 @@ static void step_trace(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
     }
     PUT(out, "]");
     coh_rpc_done(call);
-}
-
-/* put_steps appends what the block does before its transactions. */
-static void put_steps(coh_ask_t *ask, coh_steps_t const *steps, coh_ask_part_t *parts)
-{
-    for (uint32_t i = 0; i < steps->cnt; i++) {
-        parts[i].at = ask->bytes.n;
-        coh_step_put(&ask->bytes, &steps->steps[i]);
-        parts[i].n = ask->bytes.n - parts[i].at;
-    }
 }
 
 /* trace_block traces one or all transactions of a block, on the state of its parent. */
@@ -951,44 +1188,15 @@ static void trace_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *b
     if (coh_rpc_is_busy(rpc, call)) {
         return;
     }
-    coh_block_t body  = {.header = s->header};
-    coh_rules_t rules = {.fork      = s->fork,
-                         .chain_id  = rpc->d.genesis->chain_id,
-                         .dao_moves = rpc->d.genesis->chain_id == DAO_CHAIN &&
-                                      s->header.number == DAO_BLOCK};
-    coh_steps_t steps;
-    coh_ask_part_t parts[COH_STEPS_MAX];
-    coh_steps_before(&steps, &body, &rules);
-    put_steps(ask, &steps, parts);
-    uint32_t cnt    = r->one ? r->tx_idx + 1
-                             : s->tx_cnt; /* which is less, as a transaction's place was found in it */
-    ask->u.call.txs = coh_calloc((size_t)steps.cnt + cnt, sizeof(*ask->u.call.txs));
-    size_t bytes    = 0;
-    for (uint32_t i = 0; i < cnt; i++) {
-        bytes += block->raws[i].n;
-    }
-    coh_buf_grow(&ask->bytes, bytes + 1); /* does not move from here on */
-    for (uint32_t i = 0; i < steps.cnt; i++) {
-        ask->u.call.txs[i] = (coh_rec_block_tx_t){
-            .tx_idx = i, .is_step = 1, .raw = coh_bytes(ask->bytes.p + parts[i].at, parts[i].n)};
-    }
+    /* Less than there are, as a transaction's place was found in it. */
+    uint32_t cnt = r->one ? r->tx_idx + 1 : s->tx_cnt;
+    put_block_txs(rpc, ask, block, cnt, NULL, NULL);
     r->hashes = coh_calloc(cnt, sizeof(*r->hashes));
     r->tx_cnt = cnt;
     for (uint32_t i = 0; i < cnt; i++) {
-        uint8_t *p = coh_buf_extend(&ask->bytes, block->raws[i].n);
-        memcpy(p, block->raws[i].p, block->raws[i].n);
-        ask->u.call.txs[steps.cnt + i] =
-            (coh_rec_block_tx_t){.tx_idx = steps.cnt + i,
-                                 .sender = s->receipts[i].from,
-                                 .raw    = coh_bytes(p, block->raws[i].n)};
         r->hashes[i] = s->receipts[i].tx_hash;
     }
-    coh_block_env_t env = coh_calls_env(rpc->d.genesis, &s->header, s->fork);
-    coh_calls_set_env(m, &env);
-    m->block          = s->header.number - 1;
-    m->txs.cnt        = steps.cnt + cnt;
-    m->traced         = r->one ? m->txs.cnt - 1 : 0;
-    ask->u.call.place = m->txs.cnt - 1;
+    m->traced = r->one ? m->txs.cnt - 1 : 0;
     coh_rpc_post_run(call, r, step_trace);
 }
 
@@ -1038,7 +1246,7 @@ static void begin_trace(coh_rpc_t *rpc,
 METHOD(trace_block_by_number)
 {
     coh_rpc_at_t at;
-    READ(coh_rpc_get_block, &at, call, params, 0);
+    READ(coh_rpc_get_block_number, &at, call, params, 0);
     begin_trace(rpc, call, params, &at);
 }
 

@@ -147,21 +147,6 @@ static void step_bool(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
     }
 }
 
-/* What blocks are at hand may be gone. */
-static void step_went_back(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
-{
-    uint64_t head = rpc->head->header.number;
-    for (uint32_t i = 0; i < COH_RPC_CACHE_CNT; i++) {
-        coh_rpc_block_free(rpc->cache[i]);
-        rpc->cache[i] = NULL;
-    }
-    rpc->told = COH_MIN(rpc->told, head);
-    for (uint32_t i = 0; i < rpc->filter_cnt; i++) {
-        rpc->filters[i].seen = COH_MIN(rpc->filters[i].seen, head);
-    }
-    step_bool(rpc, call, ask);
-}
-
 /* ---- blocks and time ---- */
 
 static void post_mine(coh_rpc_call_t *call, uint64_t cnt, uint64_t gap_s, coh_rpc_step_fn *step)
@@ -318,7 +303,7 @@ METHOD(evm_snapshot)
 METHOD(evm_revert)
 {
     (void)rpc;
-    post_number(call, params, COH_DEV_REVERT, UINT64_MAX, step_went_back);
+    post_number(call, params, COH_DEV_REVERT, UINT64_MAX, step_bool);
 }
 
 METHOD(dev_reset)
@@ -329,7 +314,7 @@ METHOD(dev_reset)
         return;
     }
     rpc->dev->impersonated_cnt = 0;
-    coh_rpc_post(call, ask_dev(COH_DEV_RESET), step_went_back);
+    coh_rpc_post(call, ask_dev(COH_DEV_RESET), step_bool);
 }
 
 /* ---- state ---- */

@@ -109,6 +109,31 @@ METHOD(accounts)
     }
 }
 
+METHOD(protocol_version)
+{
+    IGNORE(rpc, params);
+    done_text(call, "\"0x44\""); /* eth/68, whose requests these methods answer */
+}
+
+METHOD(mining)
+{
+    IGNORE(rpc, params);
+    done_text(call, "false");
+}
+
+METHOD(hashrate)
+{
+    IGNORE(rpc, params);
+    done_text(call, "\"0x0\"");
+}
+
+METHOD(coinbase)
+{
+    (void)params;
+    coh_rpc_put_addr(&call->out, &rpc->next.coinbase);
+    coh_rpc_done(call);
+}
+
 METHOD(block_number)
 {
     (void)params;
@@ -460,13 +485,13 @@ METHOD(fee_history)
     call->extra      = f;
     call->extra_free = free_fees;
     if (!coh_rpc_get_number(&cnt, json_array_get(params, 0), UINT64_MAX, 0, &fault) ||
-        !coh_rpc_get_block(&at, json_array_get(params, 1), 1, &fault) ||
+        !coh_rpc_get_block_number(&at, json_array_get(params, 1), 1, &fault) ||
         !read_percentiles(f, json_array_get(params, 2), &fault)) {
         coh_rpc_fail_fault(call, &fault);
         return;
     }
     uint64_t last = coh_rpc_at_number(rpc, &at);
-    if (at.kind == COH_RPC_AT_HASH || last > rpc->head->header.number) {
+    if (last > rpc->head->header.number) {
         coh_rpc_fail(call,
                      COH_RPC_SERVER,
                      "request beyond head block: requested %" PRIu64 ", head %" PRIu64,
@@ -710,11 +735,12 @@ METHOD(get_storage_values)
     json_t *accounts = json_array_get(params, 0);
     coh_rpc_at_t at;
     READ(coh_rpc_get_block, &at, call, params, 1);
+    coh_rpc_fault_t fault;
     if (!json_is_object(accounts)) {
-        coh_rpc_fail(call, COH_RPC_PARAMS, "invalid argument 0: not an object");
+        (void)coh_rpc_fault_type(&fault, 0, accounts, "map[common.Address][]common.Hash");
+        coh_rpc_fail_fault(call, &fault);
         return;
     }
-    coh_rpc_fault_t fault;
     coh_ask_t *ask   = ask_state(STORAGE_VALUES_MAX);
     bool ok          = true;
     ask->u.state.cnt = 0;
@@ -972,12 +998,12 @@ METHOD(send_raw_sync)
     uint64_t ms     = COH_RPC_SYNC_MS;
     json_t const *v = json_array_get(params, 1);
     coh_rpc_fault_t fault;
-    if (v != NULL && !json_is_null(v) &&
-        !coh_rpc_get_number(&ms, v, rpc->d.config->http_timeout_ms, 1, &fault)) {
+    if (v != NULL && !json_is_null(v) && !coh_rpc_get_number(&ms, v, UINT64_MAX, 1, &fault)) {
         coh_rpc_fail_fault(call, &fault);
         return;
     }
-    call->wait_until_us = rpc->now_us + COH_MAX(ms, (uint64_t)1) * 1000;
+    ms                  = ms == 0 ? COH_RPC_SYNC_MS : COH_MIN(ms, rpc->d.config->http_timeout_ms);
+    call->wait_until_us = rpc->now_us + ms * 1000;
     coh_rpc_do_send_raw(rpc, call, params);
 }
 
@@ -1158,6 +1184,12 @@ static void show_raw_receipts(coh_rpc_call_t *call, coh_sealed_t const *sealed)
 static void no_block(coh_rpc_call_t *call)
 {
     if (call->show >= COH_RPC_SHOW_RAW_BLOCK) {
+        if (call->idx != 0) {
+            char hex[65];
+            coh_hex_encode(hex, call->hash.b, sizeof(call->hash.b));
+            coh_rpc_fail(call, COH_RPC_SERVER, "block 0x%s not found", hex);
+            return;
+        }
         coh_rpc_fail(call, COH_RPC_SERVER, "block #%" PRIu64 " not found", call->number);
     } else {
         coh_rpc_null(call);
@@ -1178,6 +1210,7 @@ static void show_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *bl
     case COH_RPC_SHOW_FULL_BLOCK:
         coh_rpc_put_block(out, block, call->show == COH_RPC_SHOW_FULL_BLOCK);
         break;
+    case COH_RPC_SHOW_HEADER: coh_rpc_put_header(out, s); break;
     case COH_RPC_SHOW_RECEIPTS: show_receipts(rpc, call, block); return;
     case COH_RPC_SHOW_TX_CNT: coh_rpc_put_quantity(out, s->tx_cnt); break;
     case COH_RPC_SHOW_UNCLE_CNT: coh_rpc_put_quantity(out, coh_rpc_ommer_cnt(s)); break;
@@ -1236,7 +1269,20 @@ static void show_by_number(coh_rpc_t *rpc,
                            coh_rpc_show_t show)
 {
     coh_rpc_at_t at;
+    READ(coh_rpc_get_block_number, &at, call, params, 0);
+    show_at(rpc, call, &at, show);
+}
+
+/* show_by_either: a number or a hash. */
+static void show_by_either(coh_rpc_t *rpc,
+                           coh_rpc_call_t *call,
+                           json_t const *params,
+                           coh_rpc_show_t show)
+{
+    coh_rpc_at_t at;
     READ(coh_rpc_get_block, &at, call, params, 0);
+    call->hash = at.hash;
+    call->idx  = at.kind == COH_RPC_AT_HASH;
     show_at(rpc, call, &at, show);
 }
 
@@ -1261,24 +1307,37 @@ METHOD(block_by_number)
 {
     bool full;
     coh_rpc_at_t at;
-    READ(coh_rpc_get_block, &at, call, params, 0);
+    READ(coh_rpc_get_block_number, &at, call, params, 0);
     READ(coh_rpc_get_bool, &full, call, params, 1);
     if (at.kind == COH_RPC_AT_PENDING) {
-        coh_rpc_put_pending_block(&call->out, rpc->head, &rpc->next);
+        coh_rpc_put_pending_block(&call->out, rpc->head, &rpc->next, false);
         coh_rpc_done(call);
     } else {
         show_at(rpc, call, &at, full ? COH_RPC_SHOW_FULL_BLOCK : COH_RPC_SHOW_BLOCK);
     }
 }
 
-METHOD(block_receipts) { show_by_number(rpc, call, params, COH_RPC_SHOW_RECEIPTS); }
+METHOD(header_by_hash) { show_by_hash(rpc, call, params, COH_RPC_SHOW_HEADER); }
+METHOD(header_by_number)
+{
+    coh_rpc_at_t at;
+    READ(coh_rpc_get_block_number, &at, call, params, 0);
+    if (at.kind == COH_RPC_AT_PENDING) {
+        coh_rpc_put_pending_block(&call->out, rpc->head, &rpc->next, true);
+        coh_rpc_done(call);
+    } else {
+        show_at(rpc, call, &at, COH_RPC_SHOW_HEADER);
+    }
+}
+
+METHOD(block_receipts) { show_by_either(rpc, call, params, COH_RPC_SHOW_RECEIPTS); }
 METHOD(block_tx_count_by_hash) { show_by_hash(rpc, call, params, COH_RPC_SHOW_TX_CNT); }
 METHOD(block_tx_count_by_number) { show_by_number(rpc, call, params, COH_RPC_SHOW_TX_CNT); }
 METHOD(uncle_count_by_hash) { show_by_hash(rpc, call, params, COH_RPC_SHOW_UNCLE_CNT); }
 METHOD(uncle_count_by_number) { show_by_number(rpc, call, params, COH_RPC_SHOW_UNCLE_CNT); }
-METHOD(raw_block) { show_by_number(rpc, call, params, COH_RPC_SHOW_RAW_BLOCK); }
-METHOD(raw_header) { show_by_number(rpc, call, params, COH_RPC_SHOW_RAW_HEADER); }
-METHOD(raw_receipts) { show_by_number(rpc, call, params, COH_RPC_SHOW_RAW_RECEIPTS); }
+METHOD(raw_block) { show_by_either(rpc, call, params, COH_RPC_SHOW_RAW_BLOCK); }
+METHOD(raw_header) { show_by_either(rpc, call, params, COH_RPC_SHOW_RAW_HEADER); }
+METHOD(raw_receipts) { show_by_either(rpc, call, params, COH_RPC_SHOW_RAW_RECEIPTS); }
 
 /* read_idx reads the place of a transaction or an ommer in its block. */
 static bool read_idx(coh_rpc_call_t *call, json_t const *params)
@@ -1496,6 +1555,30 @@ static void step_pool(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
     coh_rpc_done(call);
 }
 
+static void step_pending(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
+{
+    (void)rpc;
+    coh_buf_t *out = &call->out;
+    if (ask->err != COH_OK) {
+        coh_rpc_fail_err(call, ask->err);
+        return;
+    }
+    PUT(out, "[");
+    for (uint32_t i = 0; i < ask->u.pool.cnt; i++) {
+        coh_ask_pooled_t const *p = &ask->u.pool.txs[i];
+        coh_bytes_t raw           = coh_bytes(ask->bytes.p + p->raw.at, p->raw.n);
+        coh_hash_t hash;
+        coh_keccak256(&hash, raw.p, raw.n);
+        size_t at = out->n;
+        coh_buf_printf(out, "%s", at == 1 ? "" : ",");
+        if (coh_rpc_put_pooled_tx(out, raw, &hash, &p->sender) != COH_OK) {
+            out->n = at;
+        }
+    }
+    PUT(out, "]");
+    coh_rpc_done(call);
+}
+
 static coh_ask_t *ask_pool(coh_rpc_t const *rpc)
 {
     coh_ask_t *ask        = coh_ask_new(COH_ASK_POOL);
@@ -1508,6 +1591,17 @@ METHOD(pool_content)
 {
     (void)params;
     coh_rpc_post(call, ask_pool(rpc), step_pool);
+}
+
+/* Of accounts whose keys the node has: none, but on a dev chain, where all are shown. */
+METHOD(pending_transactions)
+{
+    (void)params;
+    if (rpc->dev == NULL) {
+        done_text(call, "[]");
+    } else {
+        coh_rpc_post(call, ask_pool(rpc), step_pending);
+    }
 }
 
 METHOD(pool_content_from)

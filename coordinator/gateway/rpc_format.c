@@ -279,7 +279,10 @@ void coh_rpc_put_block(coh_buf_t *out, coh_rpc_block_t const *block, bool full)
     PUT(out, "}");
 }
 
-void coh_rpc_put_pending_block(coh_buf_t *out, coh_sealed_t const *head, coh_block_env_t const *env)
+void coh_rpc_put_pending_block(coh_buf_t *out,
+                               coh_sealed_t const *head,
+                               coh_block_env_t const *env,
+                               bool header_only)
 {
     coh_header_t h = {
         .parent_hash      = head->hash,
@@ -300,8 +303,11 @@ void coh_rpc_put_pending_block(coh_buf_t *out, coh_sealed_t const *head, coh_blo
     }
     PUT(out, "{");
     put_header(out, &h, env->fork);
-    PUT(out, ",\"hash\":null,\"size\":\"0x0\",\"transactions\":[],\"uncles\":[]");
-    if (env->fork >= COH_FORK_SHANGHAI) {
+    PUT(out, ",\"hash\":null");
+    if (!header_only) {
+        PUT(out, ",\"size\":\"0x0\",\"transactions\":[],\"uncles\":[]");
+    }
+    if (!header_only && env->fork >= COH_FORK_SHANGHAI) {
         PUT(out, ",\"withdrawals\":[]");
     }
     PUT(out, "}");
@@ -541,7 +547,8 @@ static void put_log(coh_buf_t *out,
                     coh_sealed_t const *sealed,
                     uint32_t idx,
                     uint32_t log_idx,
-                    log_t const *log)
+                    log_t const *log,
+                    bool removed)
 {
     PUT(out, "{\"address\":");
     coh_rpc_put_addr(out, &log->addr);
@@ -568,7 +575,7 @@ static void put_log(coh_buf_t *out,
     coh_rpc_put_quantity(out, idx);
     NAME(out, "logIndex");
     coh_rpc_put_quantity(out, log_idx);
-    PUT(out, ",\"removed\":false}");
+    coh_buf_printf(out, ",\"removed\":%s}", removed ? "true" : "false");
 }
 
 void coh_rpc_put_log_list(coh_buf_t *out,
@@ -582,7 +589,7 @@ void coh_rpc_put_log_list(coh_buf_t *out,
     PUT(out, "[");
     for (bool first = true; next_log(&list, &log); first = false) {
         coh_buf_printf(out, "%s", first ? "" : ",");
-        put_log(out, sealed, idx, (*log_idx)++, &log);
+        put_log(out, sealed, idx, (*log_idx)++, &log, false);
     }
     PUT(out, "]");
 }
@@ -763,7 +770,7 @@ uint32_t coh_rpc_put_logs(coh_buf_t *out,
         if (!*first) {
             PUT(out, ",");
         }
-        put_log(out, sealed, s.idx, s.log_idx - 1, &s.log);
+        put_log(out, sealed, s.idx, s.log_idx - 1, &s.log, false);
         *first = false;
         cnt++;
     }
@@ -772,6 +779,7 @@ uint32_t coh_rpc_put_logs(coh_buf_t *out,
 
 void coh_rpc_visit_logs(coh_sealed_t const *sealed,
                         coh_rpc_filter_t const *filter,
+                        bool removed,
                         coh_rpc_log_fn *fn,
                         void *arg)
 {
@@ -779,7 +787,7 @@ void coh_rpc_visit_logs(coh_sealed_t const *sealed,
     coh_buf_t text = COH_BUF_INIT;
     while (search_next(&s)) {
         coh_buf_clear(&text);
-        put_log(&text, sealed, s.idx, s.log_idx - 1, &s.log);
+        put_log(&text, sealed, s.idx, s.log_idx - 1, &s.log, removed);
         fn(arg, coh_buf_bytes(&text));
     }
     coh_buf_free(&text);

@@ -36,7 +36,8 @@ bool coh_rpc_put_ommer(coh_buf_t *out, coh_sealed_t const *sealed, uint32_t idx)
 /* The block that would come after sealed under env, as it stands now: without transactions. */
 void coh_rpc_put_pending_block(coh_buf_t *out,
                                coh_sealed_t const *head,
-                               coh_block_env_t const *env);
+                               coh_block_env_t const *env,
+                               bool header_only);
 /* Transaction idx of block, bodies needed. */
 void coh_rpc_put_block_tx(coh_buf_t *out, coh_rpc_block_t const *block, uint32_t idx);
 /* A transaction in no block. COH_EMALFORMED, and nothing appended, if raw is none. */
@@ -76,10 +77,11 @@ uint32_t coh_rpc_put_logs(coh_buf_t *out,
                           coh_rpc_filter_t const *filter,
                           size_t max,
                           bool *first);
-/* coh_rpc_visit_logs does the same for a visitor: text is one log. */
+/* coh_rpc_visit_logs does the same for a visitor: text is one log. removed: of a block that is gone. */
 typedef void coh_rpc_log_fn(void *arg, coh_bytes_t text);
 void coh_rpc_visit_logs(coh_sealed_t const *sealed,
                         coh_rpc_filter_t const *filter,
+                        bool removed,
                         coh_rpc_log_fn *fn,
                         void *arg);
 

@@ -216,6 +216,17 @@ COH_PRINTF(3, 4) static bool bad(coh_rpc_fault_t *fault, unsigned idx, char cons
     return coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument %u: %s", idx, text);
 }
 
+bool coh_rpc_fault_type(coh_rpc_fault_t *fault, unsigned idx, json_t const *v, char const *type)
+{
+    char const *is = json_is_string(v)    ? "string"
+                     : json_is_number(v)  ? "number"
+                     : json_is_boolean(v) ? "bool"
+                     : json_is_array(v)   ? "array"
+                     : json_is_object(v)  ? "object"
+                                          : "null";
+    return bad(fault, idx, "json: cannot unmarshal %s into Go value of type %s", is, type);
+}
+
 static bool is_hex(char const *p, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -236,7 +247,7 @@ static bool hex_of(char const **digits_out,
                    unsigned idx,
                    coh_rpc_fault_t *fault)
 {
-    if (v == NULL || json_is_null(v)) {
+    if (v == NULL) {
         return coh_rpc_fault(fault, COH_RPC_PARAMS, "missing value for required argument %u", idx);
     }
     if (!json_is_string(v)) {
@@ -244,8 +255,10 @@ static bool hex_of(char const **digits_out,
     }
     char const *p = json_string_value(v);
     size_t n      = json_string_length(v);
-    if (n == 0) {
-        return bad(fault, idx, "empty hex string");
+    if (n == 0) { /* no digits: geth lets that pass for nothing or 0 */
+        *digits_out = p;
+        *n_out      = 0;
+        return true;
     }
     if (n < 2 || p[0] != '0' || (p[1] != 'x' && p[1] != 'X')) {
         return bad(fault, idx, "hex string without 0x prefix");
@@ -262,7 +275,7 @@ bool coh_rpc_get_u256(coh_u256_t *out, json_t const *v, unsigned idx, coh_rpc_fa
     if (!hex_of(&p, &n, v, "*hexutil.Big", idx, fault)) {
         return false;
     }
-    if (n == 0) {
+    if (n == 0 && json_string_length(v) != 0) {
         return bad(fault, idx, "hex string \"0x\"");
     }
     if (n > 1 && p[0] == '0') {
@@ -387,8 +400,8 @@ bool coh_rpc_get_slot(coh_u256_t *out, json_t const *v, unsigned idx, coh_rpc_fa
 
 bool coh_rpc_get_bool(bool *out, json_t const *v, unsigned idx, coh_rpc_fault_t *fault)
 {
-    if (!json_is_boolean(v)) {
-        return bad(fault, idx, "json: cannot unmarshal non-boolean into Go value of type bool");
+    if (!json_is_boolean(v) && !json_is_null(v)) {
+        return coh_rpc_fault_type(fault, idx, v, "bool");
     }
     *out = json_is_true(v);
     return true;
@@ -415,6 +428,37 @@ static bool get_tag(coh_rpc_at_t *out, json_t const *v)
     return false;
 }
 
+/* A number as geth's rpc.BlockNumber reads it. */
+static bool get_number(coh_rpc_at_t *out, json_t const *v, unsigned idx, coh_rpc_fault_t *fault)
+{
+    out->kind = COH_RPC_AT_NUMBER;
+    if (!json_is_string(v)) {
+        return json_is_integer(v) ? bad(fault, idx, "hex string without 0x prefix")
+                                  : coh_rpc_fault_type(fault, idx, v, "rpc.BlockNumber");
+    }
+    if (json_string_length(v) == 0) {
+        return bad(fault, idx, "empty hex string");
+    }
+    coh_u256_t word;
+    if (json_string_length(v) > 66 || !coh_rpc_get_u256(&word, v, idx, fault)) {
+        return json_string_length(v) > 66 ? bad(fault, idx, "hex number > 64 bits") : false;
+    }
+    if (!coh_u256_fits_u64(&word)) {
+        return bad(fault, idx, "hex number > 64 bits");
+    }
+    out->number = word.w[0];
+    return out->number <= INT64_MAX || bad(fault, idx, "block number larger than int64");
+}
+
+bool coh_rpc_get_block_number(coh_rpc_at_t *out,
+                              json_t const *v,
+                              unsigned idx,
+                              coh_rpc_fault_t *fault)
+{
+    *out = (coh_rpc_at_t){.kind = COH_RPC_AT_LATEST};
+    return v == NULL || json_is_null(v) || get_tag(out, v) || get_number(out, v, idx, fault);
+}
+
 bool coh_rpc_get_block(coh_rpc_at_t *out, json_t const *v, unsigned idx, coh_rpc_fault_t *fault)
 {
     *out = (coh_rpc_at_t){.kind = COH_RPC_AT_LATEST};
@@ -424,7 +468,11 @@ bool coh_rpc_get_block(coh_rpc_at_t *out, json_t const *v, unsigned idx, coh_rpc
     if (json_is_object(v)) {
         json_t const *number = json_object_get(v, "blockNumber");
         json_t const *hash   = json_object_get(v, "blockHash");
-        if ((number == NULL) == (hash == NULL)) {
+        if (number == NULL && hash == NULL) {
+            return coh_rpc_fault(
+                fault, COH_RPC_SERVER, "invalid arguments; neither block nor hash specified");
+        }
+        if (number != NULL && hash != NULL) {
             return bad(fault,
                        idx,
                        "cannot specify both BlockHash and BlockNumber, choose one or the other");
@@ -442,6 +490,5 @@ bool coh_rpc_get_block(coh_rpc_at_t *out, json_t const *v, unsigned idx, coh_rpc
         out->kind = COH_RPC_AT_HASH;
         return coh_rpc_get_hash(&out->hash, v, idx, fault);
     }
-    out->kind = COH_RPC_AT_NUMBER;
-    return coh_rpc_get_quantity(&out->number, v, idx, fault);
+    return get_number(out, v, idx, fault);
 }

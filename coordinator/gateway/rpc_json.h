@@ -85,7 +85,10 @@ bool coh_rpc_get_addr(coh_addr_t *out, json_t const *v, unsigned idx, coh_rpc_fa
 bool coh_rpc_get_hash(coh_hash_t *out, json_t const *v, unsigned idx, coh_rpc_fault_t *fault);
 /* A storage slot: data or a quantity of at most 32 octets. */
 bool coh_rpc_get_slot(coh_u256_t *out, json_t const *v, unsigned idx, coh_rpc_fault_t *fault);
+/* null is false, as for geth. */
 bool coh_rpc_get_bool(bool *out, json_t const *v, unsigned idx, coh_rpc_fault_t *fault);
+/* coh_rpc_fault_type sets the fault of a value that is of another type than geth's type, and returns false. */
+bool coh_rpc_fault_type(coh_rpc_fault_t *fault, unsigned idx, json_t const *v, char const *type);
 
 /* Which block is meant. */
 typedef enum {
@@ -104,5 +107,10 @@ typedef struct {
 
 /* coh_rpc_get_block reads a tag, a number, or an object {blockNumber} or {blockHash, requireCanonical} (EIP-1898); a bare hash too. NULL or null means latest. */
 bool coh_rpc_get_block(coh_rpc_at_t *out, json_t const *v, unsigned idx, coh_rpc_fault_t *fault);
+/* coh_rpc_get_block_number reads a tag or a number only. */
+bool coh_rpc_get_block_number(coh_rpc_at_t *out,
+                              json_t const *v,
+                              unsigned idx,
+                              coh_rpc_fault_t *fault);
 
 #endif

@@ -12,9 +12,14 @@
 #define POOLED_BYTES_MAX (65536 * sizeof(coh_hash_t))
 
 struct coh_rpc_link {
-    pthread_mutex_t lock; /* guards the next six */
+    pthread_mutex_t lock; /* guards what follows, to the bell */
     coh_ask_t *posted_first, *posted_last;
     coh_ask_t *done_first, *done_last;
+    coh_ask_t *done_before_gone; /* the last one of those; NULL: none */
+    coh_sealed_t **gone;         /* owned */
+    size_t gone_cnt;
+    bool
+        gone_open; /* the head that follows has not been told: until then they are not handed out */
     coh_sealed_t *head;
     coh_block_env_t next;
     coh_buf_t pooled;
@@ -82,6 +87,10 @@ void coh_rpc_link_free(coh_rpc_link_t *link)
     }
     free_asks(link->posted_first);
     free_asks(link->done_first);
+    for (size_t i = 0; i < link->gone_cnt; i++) {
+        coh_sealed_free(link->gone[i]);
+    }
+    free(link->gone);
     coh_sealed_free(link->head);
     coh_buf_free(&link->pooled);
     if (link->fd >= 0) {
@@ -122,10 +131,22 @@ void coh_rpc_link_take(coh_rpc_link_t *link, coh_rpc_link_news_t *news)
     lock(link);
     *news = (coh_rpc_link_news_t){
         .head = link->head, .next = link->next, .asks = link->done_first, .pooled = link->pooled};
-    link->head       = NULL;
-    link->done_first = NULL;
-    link->pooled     = COH_BUF_INIT;
-    link->has_news   = false;
+    if (!link->gone_open) {
+        news->gone     = link->gone;
+        news->gone_cnt = link->gone_cnt;
+        link->gone     = NULL;
+        link->gone_cnt = 0;
+    }
+    if (news->gone_cnt != 0 && link->done_before_gone != NULL) {
+        news->old_asks               = link->done_first;
+        news->asks                   = link->done_before_gone->next;
+        link->done_before_gone->next = NULL;
+    }
+    link->done_before_gone = NULL;
+    link->head             = NULL;
+    link->done_first       = NULL;
+    link->pooled           = COH_BUF_INIT;
+    link->has_news         = false;
     unlock(link);
 }
 
@@ -175,8 +196,20 @@ static void on_head(void *arg, coh_sealed_t *block, coh_block_env_t const *next)
     coh_sealed_t *old = link->head;
     link->head        = block;
     link->next        = *next;
+    link->gone_open   = false;
     tell(link);
     coh_sealed_free(old);
+}
+
+static void on_gone(void *arg, coh_sealed_t *block)
+{
+    coh_rpc_link_t *link = arg;
+    lock(link);
+    link->gone = coh_realloc(link->gone, (link->gone_cnt + 1) * sizeof(coh_sealed_t *));
+    link->gone[link->gone_cnt++] = block;
+    link->gone_open              = true;
+    link->done_before_gone       = link->done_first != NULL ? link->done_last : NULL;
+    tell(link);
 }
 
 static void on_pooled(void *arg, coh_hash_t const *hash)
@@ -196,6 +229,7 @@ void coh_rpc_link_attach(coh_rpc_link_t *link, coh_coordinator_t *c)
 {
     coh_asker_t asker = {.done       = on_done,
                          .head       = on_head,
+                         .gone       = on_gone,
                          .pooled     = on_pooled,
                          .arg        = link,
                          .record_cnt = &link->record_cnt};

@@ -20,6 +20,10 @@ void coh_rpc_link_free(coh_rpc_link_t *link);
 
 /* What was left; the taker's. */
 typedef struct {
+    coh_ask_t *old_asks; /* linked by next; answered before the last block was gone */
+    coh_sealed_t *
+        *gone; /* owned, with the references: blocks that are gone, as coh_asker_t tells them */
+    size_t gone_cnt;
     coh_sealed_t *head; /* a reference, or NULL; older than the asks */
     coh_block_env_t next;
     coh_ask_t *asks;  /* linked by next */

@@ -95,7 +95,7 @@ static bool read_filter(coh_rpc_filter_t *f, json_t const *v, coh_rpc_fault_t *f
 {
     *f = (coh_rpc_filter_t){0};
     if (v != NULL && !json_is_null(v) && !json_is_object(v)) {
-        return coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument 0: not an object");
+        return coh_rpc_fault_type(fault, 0, v, "filters.input");
     }
     if (read_addrs(f, json_object_get(v, "address"), fault) &&
         read_topics(f, json_object_get(v, "topics"), fault)) {
@@ -202,10 +202,11 @@ static void step_headers(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
     go_on(rpc, call, NULL);
 }
 
-/* start_search answers the call with the logs of blocks first..last that pass; filter is taken. */
+/* start_search answers the call with before (logs; freed) and the logs of blocks first..last that pass; filter is taken. */
 static void start_search(coh_rpc_t *rpc,
                          coh_rpc_call_t *call,
                          coh_rpc_filter_t *filter,
+                         coh_buf_t *before,
                          uint64_t first,
                          uint64_t last)
 {
@@ -215,10 +216,12 @@ static void start_search(coh_rpc_t *rpc,
     *filter          = (coh_rpc_filter_t){0};
     s->next          = first;
     s->last          = last;
-    s->first         = true;
+    s->first         = before->n == 0;
     call->extra      = s;
     call->extra_free = free_search;
     PUT(&call->out, "[");
+    coh_buf_put(&call->out, before->p, before->n);
+    coh_buf_free(before);
     if (first > last) {
         PUT(&call->out, "]");
         coh_rpc_done(call);
@@ -326,7 +329,8 @@ METHOD(get_logs)
     } else if (last > head) {
         coh_rpc_fail(call, COH_RPC_PARAMS, "block range extends beyond current head block");
     } else {
-        start_search(rpc, call, &filter, COH_MAX(first, rpc->d.genesis->number), last);
+        start_search(
+            rpc, call, &filter, &(coh_buf_t){0}, COH_MAX(first, rpc->d.genesis->number), last);
     }
     coh_rpc_filter_fini(&filter);
 }
@@ -356,6 +360,8 @@ static void remove_filter(coh_rpc_t *rpc, uint32_t i)
         want_pooled(rpc, false);
     }
     coh_rpc_filter_fini(&f->filter);
+    rpc->gone_bytes -= f->gone.n;
+    coh_buf_free(&f->gone);
     *f = rpc->filters[--rpc->filter_cnt];
 }
 
@@ -395,6 +401,8 @@ METHOD(new_filter)
     json_t const *v = json_array_get(params, 0);
     uint64_t first  = rpc->head->header.number + 1;
     uint64_t last   = UINT64_MAX;
+    char const *tag = json_string_value(json_object_get(v, "fromBlock"));
+    bool floats     = tag == NULL || strncmp(tag, "0x", 2) != 0;
     coh_rpc_filter_t filter;
     coh_rpc_fault_t fault;
     if (!read_filter(&filter, v, &fault)) {
@@ -410,6 +418,7 @@ METHOD(new_filter)
         if (f != NULL) {
             f->filter = filter;
             f->from   = first;
+            f->floats = floats;
             f->to     = last;
             filter    = (coh_rpc_filter_t){0};
             coh_rpc_done(call);
@@ -435,13 +444,27 @@ METHOD(new_pending_filter)
     }
 }
 
+/* is_id: v may name a filter or a subscription; else the call has failed. */
+static bool is_id(coh_rpc_call_t *call, json_t const *v)
+{
+    coh_rpc_fault_t fault;
+    if (json_is_string(v)) {
+        return true;
+    }
+    (void)coh_rpc_fault_type(&fault, 0, v, "rpc.ID");
+    coh_rpc_fail_fault(call, &fault);
+    return false;
+}
+
 /* find_filter finds the filter of argument 0; UINT32_MAX: there is none, and the call has failed. */
 static uint32_t find_filter(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t const *params)
 {
     json_t const *v = json_array_get(params, 0);
     uint8_t id[COH_RPC_ID_SZ];
-    if (json_is_string(v) &&
-        coh_hex_decode(id, sizeof(id), json_string_value(v), json_string_length(v)) == COH_OK) {
+    if (!is_id(call, v)) {
+        return UINT32_MAX;
+    }
+    if (coh_hex_decode(id, sizeof(id), json_string_value(v), json_string_length(v)) == COH_OK) {
         for (uint32_t i = 0; i < rpc->filter_cnt; i++) {
             if (memcmp(rpc->filters[i].id, id, sizeof(id)) == 0) {
                 rpc->filters[i].used_us = rpc->now_us;
@@ -549,7 +572,10 @@ METHOD(filter_changes)
         /* A filter that was not polled for longer than a search may span goes on from there. */
         uint64_t last = COH_MIN(COH_MIN(head, f->to), f->seen + rpc->d.config->http_log_blocks_max);
         f->seen       = COH_MAX(f->seen, last);
-        start_search(rpc, call, &copy, COH_MAX(first, f->from), last);
+        coh_buf_t gone = f->gone;
+        f->gone        = COH_BUF_INIT;
+        rpc->gone_bytes -= gone.n;
+        start_search(rpc, call, &copy, &gone, COH_MAX(first, f->from), last);
         break;
     }
     case COH_RPC_FILTER_BLOCKS:
@@ -575,6 +601,7 @@ METHOD(filter_logs)
     start_search(rpc,
                  call,
                  &copy,
+                 &(coh_buf_t){0},
                  COH_MAX(f->from, rpc->d.genesis->number),
                  COH_MIN(f->to, rpc->head->header.number));
 }
@@ -584,8 +611,10 @@ METHOD(uninstall_filter)
     json_t const *v = json_array_get(params, 0);
     uint8_t id[COH_RPC_ID_SZ];
     bool found = false;
-    if (json_is_string(v) &&
-        coh_hex_decode(id, sizeof(id), json_string_value(v), json_string_length(v)) == COH_OK) {
+    if (!is_id(call, v)) {
+        return;
+    }
+    if (coh_hex_decode(id, sizeof(id), json_string_value(v), json_string_length(v)) == COH_OK) {
         for (uint32_t i = 0; i < rpc->filter_cnt && !found; i++) {
             if (memcmp(rpc->filters[i].id, id, sizeof(id)) == 0) {
                 remove_filter(rpc, i);
@@ -710,8 +739,10 @@ METHOD(unsubscribe)
     (void)rpc;
     json_t const *v = json_array_get(params, 0);
     uint8_t id[COH_RPC_ID_SZ];
-    if (json_is_string(v) &&
-        coh_hex_decode(id, sizeof(id), json_string_value(v), json_string_length(v)) == COH_OK) {
+    if (!is_id(call, v)) {
+        return;
+    }
+    if (coh_hex_decode(id, sizeof(id), json_string_value(v), json_string_length(v)) == COH_OK) {
         for (coh_rpc_sub_t **at = &call->req->peer->subs; *at != NULL; at = &(*at)->peer_next) {
             coh_rpc_sub_t *sub = *at;
             if (memcmp(sub->id, id, sizeof(id)) == 0) {
@@ -780,7 +811,7 @@ static void tell_block(coh_rpc_t *rpc, coh_rpc_block_t const *block)
     coh_buf_free(&text);
     for (coh_rpc_sub_t *sub = rpc->subs[COH_RPC_SUB_LOGS]; sub != NULL; sub = sub->next) {
         if (s->logs != NULL && coh_rpc_filter_may(&sub->filter, s->header.bloom)) {
-            coh_rpc_visit_logs(s, &sub->filter, tell_log, sub);
+            coh_rpc_visit_logs(s, &sub->filter, false, tell_log, sub);
         }
     }
     for (coh_rpc_sub_t *sub = rpc->subs[COH_RPC_SUB_RECEIPTS]; sub != NULL; sub = sub->next) {
@@ -833,11 +864,77 @@ bool coh_rpc_tell(coh_rpc_t *rpc)
     return rpc->told < rpc->head->header.number;
 }
 
+static void forget_cache(coh_rpc_t *rpc)
+{
+    for (uint32_t i = 0; i < COH_RPC_CACHE_CNT; i++) {
+        coh_rpc_block_free(rpc->cache[i]);
+        rpc->cache[i] = NULL;
+    }
+}
+
+static void keep_log(void *arg, coh_bytes_t text)
+{
+    coh_buf_t *out = arg;
+    if (out->n != 0) {
+        coh_buf_put_u8(out, ',');
+    }
+    coh_buf_put(out, text.p, text.n);
+}
+
+/* take_back tells that one block is gone, to those who were told of it. Lower ones first, as geth does. */
+static void take_back(coh_rpc_t *rpc, coh_sealed_t const *s)
+{
+    uint64_t number     = s->header.number;
+    coh_rpc_sub_t *subs = number <= rpc->told ? rpc->subs[COH_RPC_SUB_LOGS] : NULL;
+    for (coh_rpc_sub_t *sub = subs; sub != NULL && s->logs != NULL; sub = sub->next) {
+        if (coh_rpc_filter_may(&sub->filter, s->header.bloom)) {
+            coh_rpc_visit_logs(s, &sub->filter, true, tell_log, sub);
+        }
+    }
+    for (uint32_t i = rpc->filter_cnt; i-- > 0 && s->logs != NULL;) {
+        coh_rpc_filter_entry_t *f = &rpc->filters[i];
+        if (f->kind != COH_RPC_FILTER_LOGS || number > f->seen || number < f->from ||
+            number > f->to || !coh_rpc_filter_may(&f->filter, s->header.bloom)) {
+            continue;
+        }
+        size_t before = f->gone.n;
+        coh_rpc_visit_logs(s, &f->filter, true, keep_log, &f->gone);
+        rpc->gone_bytes += f->gone.n - before;
+        if (rpc->gone_bytes > COH_RPC_GONE_BYTES_MAX) {
+            remove_filter(rpc, i); /* so that its client sees that it has missed something */
+        }
+    }
+}
+
+void coh_rpc_gone(coh_rpc_t *rpc, coh_sealed_t **blocks, size_t cnt)
+{
+    for (size_t i = 0; i < cnt;) {
+        uint64_t to = blocks[i]->header.number - 1;
+        size_t end  = i + 1;
+        while (end < cnt && blocks[end]->header.number > blocks[end - 1]->header.number) {
+            end++;
+        }
+        for (; i < end; i++) {
+            take_back(rpc, blocks[i]);
+            coh_sealed_free(blocks[i]);
+        }
+        rpc->told = COH_MIN(rpc->told, to);
+        for (uint32_t f = 0; f < rpc->filter_cnt; f++) {
+            coh_rpc_filter_entry_t *filter = &rpc->filters[f];
+            filter->seen                   = COH_MIN(filter->seen, to);
+            filter->from = filter->floats ? COH_MIN(filter->from, to + 1) : filter->from;
+        }
+    }
+    free(blocks);
+    forget_cache(rpc);
+}
+
 void coh_rpc_tell_of(coh_rpc_t *rpc, coh_ask_t *ask)
 {
     coh_err_t err;
     rpc->is_pumping = false;
-    if (coh_rpc_take_block(rpc, ask, &err) == NULL) { /* else it is at hand now */
+    if (coh_rpc_take_block(rpc, ask, &err) == NULL && /* else it is at hand now */
+        (rpc->dev == NULL || err != COH_ENOTFOUND)) { /* a dev chain went back meanwhile */
         rpc->told++;
         COH_LOG_WRN("rpc",
                     "subscribers miss a block",

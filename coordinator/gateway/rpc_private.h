@@ -17,6 +17,8 @@
 #define COH_RPC_ID_SZ          16u
 #define COH_RPC_FILTERS_MAX    4096u
 #define COH_RPC_FILTER_AGE_US  UINT64_C(300000000)
+/* Logs of blocks that are gone, kept for filters until they are polled. */
+#define COH_RPC_GONE_BYTES_MAX ((size_t)64 << 20)
 #define COH_RPC_PEER_SUBS_MAX  128u
 /* Hashes of pooled transactions remembered for filters. */
 #define COH_RPC_POOLED_CNT 65536u
@@ -50,6 +52,7 @@ typedef struct {
 typedef enum {
     COH_RPC_SHOW_BLOCK,
     COH_RPC_SHOW_FULL_BLOCK,
+    COH_RPC_SHOW_HEADER,
     COH_RPC_SHOW_RECEIPTS,
     COH_RPC_SHOW_TX_CNT,
     COH_RPC_SHOW_UNCLE_CNT,
@@ -134,8 +137,10 @@ typedef struct {
     uint8_t id[COH_RPC_ID_SZ];
     coh_rpc_filter_kind_t kind;
     coh_rpc_filter_t filter;
-    uint64_t from, to;  /* LOGS: blocks that it is about */
-    uint64_t seen;      /* LOGS, BLOCKS: last block told */
+    uint64_t from, to; /* LOGS: blocks that it is about */
+    bool floats;       /* LOGS: from is where the head was, not a block that the client named */
+    coh_buf_t gone;    /* LOGS: logs told before whose blocks are gone, JSON, with commas between */
+    uint64_t seen;     /* LOGS, BLOCKS: last block told */
     uint64_t pooled_no; /* POOLED: hashes told, of all there were */
     uint64_t used_us;
 } coh_rpc_filter_entry_t;
@@ -181,6 +186,7 @@ struct coh_rpc {
 
     coh_rpc_filter_entry_t *filters; /* owned */
     uint32_t filter_cnt;
+    size_t gone_bytes;  /* in all filters' gone */
     coh_hash_t *pooled; /* owned; ring */
     uint64_t pooled_no;
     uint32_t pooled_wanted; /* filters and subscriptions */

@@ -192,7 +192,7 @@ static bool read_block(coh_rpc_t const *rpc,
     json_t const *calls;
     b->run = coh_rpc_run_new(COH_CALL_SIMULATE);
     if (!json_is_object(given)) {
-        return coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument 0: a block is not an object");
+        return coh_rpc_fault_type(fault, 0, given, "ethapi.simBlock");
     }
     if (!coh_rpc_list_of(&calls, given, "calls", 0, fault) ||
         !read_block_overrides(b, coh_rpc_member(given, "blockOverrides"), fault) ||
@@ -225,7 +225,7 @@ static bool read_sim(coh_rpc_t const *rpc, sim_t *s, json_t const *given, coh_rp
 {
     json_t const *blocks;
     if (!json_is_object(given)) {
-        return coh_rpc_fault(fault, COH_RPC_PARAMS, "invalid argument 0: not an object");
+        return coh_rpc_fault_type(fault, 0, given, "ethapi.simOpts");
     }
     if (!coh_rpc_list_of(&blocks, given, "blockStateCalls", 0, fault) ||
         !read_flag(&s->transfers, given, "traceTransfers", fault) ||

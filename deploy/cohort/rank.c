@@ -408,7 +408,12 @@ static coh_err_t open_pages(coh_rank_t *rank, coh_buf_t *err_text)
     coh_buf_t addr = COH_BUF_INIT;
     coh_err_t rc   = status_address(&addr, rank->config->status_listen, rank->idx, err_text);
     if (rc == COH_OK) {
-        rc = coh_httpd_start_tls(&rank->httpd, (char const *)addr.p, &tls, routes, route_cnt);
+        rc = coh_httpd_start_tls(&rank->httpd,
+                                 (char const *)addr.p,
+                                 rank->config->status_hosts,
+                                 &tls,
+                                 routes,
+                                 route_cnt);
         if (rc != COH_OK) {
             coh_buf_printf(
                 err_text, "cannot serve HTTP on %s: %s", (char const *)addr.p, coh_err_str(rc));

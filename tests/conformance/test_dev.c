@@ -41,6 +41,11 @@
 /* returns blockhash(word 0 of the data) */
 #define HASH_CODE "0x5f35405f5260205ff3"
 
+/* What DA0E..01 creates first, as ethers says. */
+#define CREATED "0x72bc5efdfbc2e811cdc832adc0c1ad1b06e30366"
+/* logs word 0 of the data as a topic */
+#define LOG_CODE "0x5f355f5fa100"
+
 static char folder[64];
 static pid_t node;
 static unsigned port;
@@ -261,6 +266,108 @@ static void store(char const *from, uint64_t key, uint64_t value)
               value);
 }
 
+/* ---- WebSocket (RFC 6455), just enough ---- */
+
+static int ws_open(void)
+{
+    static char const head[] =
+        "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    struct sockaddr_in addr       = {.sin_family = AF_INET,
+                                     .sin_port   = htons((uint16_t)port),
+                                     .sin_addr   = {htonl(INADDR_LOOPBACK)}};
+    struct timeval const patience = {.tv_sec = 60};
+    int fd                        = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    assert_int_equal(write(fd, head, sizeof(head) - 1), sizeof(head) - 1);
+    char text[1024] = "";
+    for (size_t n = 0; strstr(text, "\r\n\r\n") == NULL; n++) {
+        assert_true(n + 1 < sizeof(text) && read(fd, text + n, 1) == 1);
+        text[n + 1] = '\0';
+    }
+    assert_memory_equal(text, "HTTP/1.1 101 ", 13);
+    return fd;
+}
+
+static void ws_read(int fd, void *out, size_t n)
+{
+    assert_int_equal(recv(fd, out, n, MSG_WAITALL), n);
+}
+
+/* The next message, which the caller frees. */
+static json_t *ws_next(int fd)
+{
+    uint8_t head[4];
+    static char text[65536];
+    ws_read(fd, head, 2);
+    assert_int_equal(head[0], 0x81); /* a text, whole */
+    size_t n = head[1];
+    if (n == 126) {
+        ws_read(fd, head + 2, 2);
+        n = (size_t)head[2] << 8 | head[3];
+    }
+    assert_true(n < 127 || head[1] == 126);
+    ws_read(fd, text, n);
+    json_t *json = json_loadb(text, n, 0, NULL);
+    assert_non_null(json);
+    return json;
+}
+
+/* Subscribes before there is anything to tell; the id. */
+static void ws_subscribe(int fd, char const *params, char id[40])
+{
+    char text[200];
+    int n = snprintf(text + 8,
+                     sizeof(text) - 8,
+                     "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_subscribe\",\"params\":%s}",
+                     params);
+    assert_true(n > 0 && n <= 192);
+    size_t at = 8 - (n < 126 ? 6 : 8);
+    text[at]  = (char)0x81;
+    if (n < 126) {
+        text[at + 1] = (char)(0x80 | n);
+    } else {
+        text[at + 1] = (char)(0x80 | 126);
+        text[at + 2] = 0;
+        text[at + 3] = (char)n;
+    }
+    memset(text + 4, 0, 4); /* masked by 0 */
+    assert_int_equal(write(fd, text + at, (size_t)n + 8 - at), (size_t)n + 8 - at);
+    json_t *answer = ws_next(fd);
+    (void)snprintf(id, 40, "%s", text_of(answer, "result"));
+    json_decref(answer);
+}
+
+/* The next notification is one of id's; its result, which the caller frees. */
+static json_t *ws_note(int fd, char const *id)
+{
+    json_t *note         = ws_next(fd);
+    json_t const *params = json_object_get(note, "params");
+    assert_string_equal(text_of(params, "subscription"), id);
+    json_t *result = json_incref(json_object_get(params, "result"));
+    json_decref(note);
+    return result;
+}
+
+static void ws_expect_head(int fd, char const *id, uint64_t wanted)
+{
+    json_t *head = ws_note(fd, id);
+    assert_int_equal(number(json_object_get(head, "number")), wanted);
+    json_decref(head);
+}
+
+static void ws_expect_log(int fd, char const *id, uint64_t topic, uint64_t in_block, bool removed)
+{
+    json_t *log       = ws_note(fd, id);
+    char const *first = json_string_value(json_array_get(json_object_get(log, "topics"), 0));
+    assert_int_equal(strtoull(first + 50, NULL, 16), topic);
+    assert_int_equal(number(json_object_get(log, "blockNumber")), in_block);
+    assert_int_equal(json_is_true(json_object_get(log, "removed")), removed);
+    json_decref(log);
+}
+
 /* ---- tests ---- */
 
 typedef struct {
@@ -428,7 +535,49 @@ static void dev_state(void **state)
     put_code("0x");
     put_code(STORE_CODE);
     assert_int_equal(slot(CODED, 5), 0);
-    rpc_fails(-32000, "has no code", "hardhat_setStorageAt", "[\"" CAROL "\",\"0x0\",\"0x1\"]");
+    rpc_fails(-32000,
+              "the account is empty",
+              "hardhat_setStorageAt",
+              "[\"0xca40100000000000000000000000000000000002\",\"0x0\",\"0x1\"]");
+}
+
+/* Storage of an account without code: in the trie (each proof is checked against the block's root before it is answered), there for code that comes later, gone where a snapshot did not have it, and
+   then no hindrance for a contract to be created there. */
+static void dev_storage_without_code(void **state)
+{
+    (void)state;
+    char const *creator = "0xda0e000000000000000000000000000000000001";
+    is_true(rpc("hardhat_setBalance", "[\"%s\",\"0xde0b6b3a7640000\"]", creator));
+    is_true(rpc("hardhat_impersonateAccount", "[\"%s\"]", creator));
+    is_true(rpc("hardhat_setBalance", "[\"" CREATED "\",\"0x1\"]"));
+    json_t *id = json_incref(rpc("evm_snapshot", "[]"));
+    is_true(rpc("hardhat_setStorageAt", "[\"" CREATED "\",\"0x7\",\"0x2a\"]"));
+    assert_int_equal(slot(CREATED, 7), 42);
+    (void)rpc("evm_mine", "[]");
+    json_t *proof = rpc("eth_getProof", "[\"" CREATED "\",[\"0x7\"],\"latest\"]");
+    json_t *entry = json_array_get(json_object_get(proof, "storageProof"), 0);
+    assert_int_equal(number(json_object_get(entry, "value")), 42);
+    assert_int_equal(json_array_size(json_object_get(entry, "proof")), 1);
+    /* A contract may not be created where there is storage (EIP-7610). */
+    json_t *hash = rpc(
+        "eth_sendTransaction", "[{\"from\":\"%s\",\"gas\":\"0x30d40\",\"data\":\"0x\"}]", creator);
+    json_t *receipt = rpc("eth_getTransactionReceipt", "[\"%s\"]", json_string_value(hash));
+    assert_string_equal(text_of(receipt, "status"), "0x0");
+    /* Its code finds the storage. */
+    is_true(rpc("hardhat_setCode", "[\"" CREATED "\",\"0x6007545f5260205ff3\"]"));
+    assert_int_equal(
+        strtoull(json_string_value(rpc("eth_call", "[{\"to\":\"" CREATED "\"},\"latest\"]")) + 50,
+                 NULL,
+                 16),
+        42);
+    is_true(rpc("evm_revert", "[\"%s\"]", json_string_value(id)));
+    assert_int_equal(slot(CREATED, 7), 0);
+    hash = rpc(
+        "eth_sendTransaction", "[{\"from\":\"%s\",\"gas\":\"0x30d40\",\"data\":\"0x\"}]", creator);
+    receipt = rpc("eth_getTransactionReceipt", "[\"%s\"]", json_string_value(hash));
+    assert_string_equal(text_of(receipt, "status"), "0x1");
+    assert_string_equal(text_of(receipt, "contractAddress"), CREATED);
+    json_decref(id);
 }
 
 static void dev_snapshots(void **state)
@@ -511,6 +660,59 @@ static void dev_snapshots(void **state)
     is_true(rpc("evm_revert", "[\"%s\"]", outer));
     assert_int_equal(balance(CAROL), money);
     assert_true(json_is_false(rpc("evm_revert", "[\"%s\"]", inner)));
+}
+
+/* Who subscribes sees the chain go back and go on, over two snapshots and a reset; and so does a filter. */
+static void dev_subscribers_see_it_go_back(void **state)
+{
+    (void)state;
+    char heads[40];
+    char logs[40];
+    put_code(LOG_CODE);
+    uint64_t at = block_number();
+    int fd      = ws_open();
+    ws_subscribe(fd, "[\"newHeads\"]", heads);
+    ws_subscribe(fd, "[\"logs\",{\"address\":\"" CODED "\"}]", logs);
+    json_t *filter = json_incref(rpc("eth_newFilter", "[{\"address\":\"" CODED "\"}]"));
+    json_t *first  = json_incref(rpc("evm_snapshot", "[]"));
+    store(ALICE, 1, 0);
+    ws_expect_head(fd, heads, at + 1);
+    ws_expect_log(fd, logs, 1, at + 1, false);
+    json_t *second = json_incref(rpc("evm_snapshot", "[]"));
+    store(ALICE, 2, 0);
+    ws_expect_head(fd, heads, at + 2);
+    ws_expect_log(fd, logs, 2, at + 2, false);
+    assert_int_equal(
+        json_array_size(rpc("eth_getFilterChanges", "[\"%s\"]", json_string_value(filter))), 2);
+    is_true(rpc("evm_revert", "[\"%s\"]", json_string_value(second)));
+    ws_expect_log(fd, logs, 2, at + 2, true);
+    store(ALICE, 3, 0);
+    ws_expect_head(fd, heads, at + 2);
+    ws_expect_log(fd, logs, 3, at + 2, false);
+    is_true(rpc("evm_revert", "[\"%s\"]", json_string_value(first)));
+    ws_expect_log(fd, logs, 1, at + 1, true);
+    ws_expect_log(fd, logs, 3, at + 2, true);
+    /* The filter has told of 1 and 2, and 3 came and went between. */
+    json_t *changes = rpc("eth_getFilterChanges", "[\"%s\"]", json_string_value(filter));
+    assert_int_equal(json_array_size(changes), 2);
+    for (size_t i = 0; i < 2; i++) {
+        json_t *log = json_array_get(changes, i);
+        is_true(json_object_get(log, "removed"));
+        char const *topic = json_string_value(json_array_get(json_object_get(log, "topics"), 0));
+        assert_int_equal(strtoull(topic + 50, NULL, 16), i == 0 ? 2 : 1);
+    }
+    store(ALICE, 4, 0);
+    ws_expect_head(fd, heads, at + 1);
+    ws_expect_log(fd, logs, 4, at + 1, false);
+    is_true(rpc("hardhat_reset", "[]"));
+    ws_expect_log(fd, logs, 4, at + 1, true);
+    assert_int_equal(block_number(), 0);
+    (void)rpc("evm_mine", "[]");
+    ws_expect_head(fd, heads, 1);
+    assert_int_equal(close(fd), 0);
+    json_decref(filter);
+    json_decref(first);
+    json_decref(second);
 }
 
 static void dev_time(void **state)
@@ -783,7 +985,9 @@ int main(void)
         cmocka_unit_test(dev_accounts),
         cmocka_unit_test(dev_signatures),
         cmocka_unit_test(dev_state),
+        cmocka_unit_test(dev_storage_without_code),
         cmocka_unit_test(dev_snapshots),
+        cmocka_unit_test(dev_subscribers_see_it_go_back),
         cmocka_unit_test(dev_time),
         cmocka_unit_test(dev_mining),
         cmocka_unit_test(dev_impersonation),

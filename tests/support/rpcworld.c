@@ -91,6 +91,18 @@ void coh_rpcworld_fini(coh_rpcworld_t *w)
     free(w->answer);
 }
 
+static void tell_head(coh_rpcworld_t *w)
+{
+    coh_sealed_t *head    = w->blocks[w->block_cnt - 1];
+    coh_header_t const *h = &head->header;
+    coh_block_env_t next  = {.number    = h->number + 1,
+                             .timestamp = h->timestamp,
+                             .gas_limit = h->gas_limit,
+                             .fork      = head->fork,
+                             .base_fee = coh_base_fee_next(&h->base_fee, h->gas_used, h->gas_limit)};
+    coh_rpc_head(w->rpc, coh_sealed_ref(head), &next);
+}
+
 void coh_rpcworld_add(coh_rpcworld_t *w,
                       coh_bytes_t header,
                       coh_fork_t fork,
@@ -130,12 +142,20 @@ void coh_rpcworld_add(coh_rpcworld_t *w,
     w->blocks                 = coh_realloc(w->blocks, (w->block_cnt + 1) * sizeof(coh_sealed_t *));
     w->records[w->block_cnt]  = record;
     w->blocks[w->block_cnt++] = sealed;
-    coh_block_env_t next      = {.number    = h.number + 1,
-                                 .timestamp = h.timestamp,
-                                 .gas_limit = h.gas_limit,
-                                 .fork      = fork,
-                                 .base_fee  = coh_base_fee_next(&h.base_fee, h.gas_used, h.gas_limit)};
-    coh_rpc_head(w->rpc, coh_sealed_ref(sealed), &next);
+    tell_head(w);
+}
+
+void coh_rpcworld_go_back(coh_rpcworld_t *w, uint32_t cnt)
+{
+    COH_ASSERT(cnt > 0 && cnt < w->block_cnt);
+    coh_sealed_t **gone = coh_calloc(cnt, sizeof(*gone));
+    for (uint32_t i = 0; i < cnt; i++) {
+        gone[i] = w->blocks[w->block_cnt - cnt + i]; /* with the reference */
+        coh_buf_free(&w->records[w->block_cnt - cnt + i]);
+    }
+    w->block_cnt -= cnt;
+    coh_rpc_gone(w->rpc, gone, cnt);
+    tell_head(w);
 }
 
 static void answer_block(coh_rpcworld_t *w, coh_ask_t *ask)
@@ -212,6 +232,9 @@ static void answer_call(coh_rpcworld_t *w, coh_ask_t *ask)
     if (m->overrides.cnt != 0) {
         w->call_override        = m->overrides.v[0];
         w->call_override.code.p = NULL;
+    }
+    if (m->last_env.cnt != 0) {
+        w->call_last_env = m->last_env.v[0];
     }
     if (m->slots.cnt != 0) {
         w->call_slot = m->slots.v[0];

@@ -41,6 +41,7 @@ typedef struct {
     coh_rec_override_t
         call_override; /* ...and the first overrides are here; code: only its length */
     coh_rec_override_slot_t call_slot;
+    coh_rec_call_env_t call_last_env; /* of the last transaction, if it has one of its own */
     uint32_t call_cnt;
     coh_err_t root_err;        /* of supposed state roots; if it is COH_OK... */
     coh_hash_t root;           /* ...what they are */
@@ -64,6 +65,8 @@ void coh_rpcworld_add(coh_rpcworld_t *w,
                       coh_fork_t fork,
                       coh_rpcworld_tx_t const *txs,
                       uint32_t cnt);
+/* coh_rpcworld_go_back takes the cnt last blocks away, as a dev chain does. */
+void coh_rpcworld_go_back(coh_rpcworld_t *w, uint32_t cnt);
 /* coh_rpcworld_answer answers all that is asked, until nothing is. */
 void coh_rpcworld_answer(coh_rpcworld_t *w);
 /* coh_rpcworld_call sends one request and returns its answer, valid until the next. */

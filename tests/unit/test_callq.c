@@ -247,6 +247,78 @@ static void calls_read_here_and_there(void **state)
     fini(&w);
 }
 
+/* The two READ_STATEs for rank 2, which came together. */
+static void take_two(world_t *w, coh_msg_read_state_t asked[2])
+{
+    coh_envelope_t envelope;
+    coh_buf_t *out = &w->outbox[2];
+    assert_int_equal(coh_wire_reader_begin(w->reader, coh_buf_bytes(out), &envelope), COH_OK);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(coh_wire_reader_next(w->reader, &w->m), COH_OK);
+        assert_int_equal(w->m.id, COH_MSG_READ_STATE);
+        asked[i] = w->m.u.read_state;
+    }
+    assert_int_equal(coh_wire_reader_next(w->reader, &w->m), COH_ENOTFOUND);
+    coh_buf_clear(out);
+}
+
+/* What is wanted together is asked for together, may come in any order, and all of it comes before the call goes on or ends. */
+static void calls_ask_for_much_at_once(void **state)
+{
+    (void)state;
+    for (uint32_t gone = 0; gone < 2; gone++) {
+        world_t w;
+        init(&w);
+        coh_addr_t here                = addr_of(&w, 1);
+        coh_addr_t there               = addr_of(&w, 2);
+        coh_rec_override_t overrides[] = {
+            {.addr = there, .fields = COH_OVERRIDE_NONCE, .nonce = 11},
+            {.addr = here, .fields = COH_OVERRIDE_NONCE, .nonce = 12},
+            {.addr = there, .fields = COH_OVERRIDE_NONCE, .nonce = 13}};
+        do {
+            overrides[2].addr.b[2]++;
+        } while (1 + coh_directory_owner(
+                         &w.dir, &overrides[2].addr, coh_directory_bucket(&overrides[2].addr)) !=
+                 2);
+        assert_int_equal(coh_callq_add(w.q,
+                                       &(coh_msg_call_t){.call      = 1,
+                                                         .mode      = COH_CALL_SIMULATE,
+                                                         .block     = HEAD,
+                                                         .fork      = COH_FORK_PRAGUE,
+                                                         .gas_limit = 30000000,
+                                                         .overrides = {overrides, 3}}),
+                         COH_OK);
+        work(&w);
+        coh_msg_read_state_t asked[2];
+        take_two(&w, asked);
+        assert_true(coh_addr_eq(&asked[0].addr, &there));
+        assert_true(coh_addr_eq(&asked[1].addr, &overrides[2].addr));
+        coh_msg_state_t answer = {
+            .read = asked[1].read, .word = coh_u256(33), .flags = COH_ACCOUNT_EXISTS};
+        assert_int_equal(coh_callq_on_state(w.q, 2, &answer), COH_OK);
+        assert_int_equal(coh_callq_on_state(w.q, 2, &answer), COH_EPROTO); /* twice */
+        answer = (coh_msg_state_t){.read = asked[0].read, .word = coh_u256(31), .gone = gone};
+        assert_int_equal(coh_callq_on_state(w.q, 1, &answer), COH_EPROTO);
+        assert_int_equal(coh_callq_on_state(w.q, 2, &answer), COH_OK);
+        work(&w);
+        assert_int_equal(w.outbox[0].n, 0); /* its own disk has not answered */
+        answer_disk(&w);
+        work(&w);
+        assert_result(&w, 1, gone != 0 ? COH_CALL_GONE : COH_CALL_OK);
+        if (gone == 0) {
+            coh_msg_call_result_t const *r = &w.m.u.call_result;
+            assert_int_equal(r->accounts.cnt, 3);
+            for (uint32_t i = 0; i < 3; i++) {
+                bool is_there = coh_addr_eq(&r->accounts.v[i].addr, &there);
+                bool is_here  = coh_addr_eq(&r->accounts.v[i].addr, &here);
+                assert_int_equal(r->accounts.v[i].nonce, is_there ? 11 : is_here ? 12 : 13);
+                assert_int_equal(r->accounts.v[i].balance.w[0], is_there ? 31 : is_here ? 0 : 33);
+            }
+        }
+        fini(&w);
+    }
+}
+
 /* Late, wherever it is: the answer that it still waited for is taken and changes nothing. */
 static void calls_end_in_time(void **state)
 {
@@ -412,6 +484,7 @@ int main(void)
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(calls_are_refused),
         cmocka_unit_test(calls_read_here_and_there),
+        cmocka_unit_test(calls_ask_for_much_at_once),
         cmocka_unit_test(calls_end_in_time),
         cmocka_unit_test(reads_of_other_shards),
         cmocka_unit_test(coordinator_counts_its_calls),

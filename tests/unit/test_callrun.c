@@ -37,6 +37,7 @@ typedef struct {
     coh_msg_call_t m; /* mode and options */
     coh_buf_t raw;
     uint32_t wanted_cnt;
+    uint32_t rounds; /* in which these were wanted */
     uint32_t run_cnt;
 } world_t;
 
@@ -54,24 +55,27 @@ static void hash_of_block(void *arg, coh_u256_t *out, uint64_t number)
 
 static void init(world_t *w)
 {
-    *w = (world_t){
-        .mv     = coh_memview_new(&coh_code_coder, COH_FORK_PRAGUE),
-        .codes  = coh_call_codes_new(),
-        .limits = {.gas_max = 20000000, .trace_bytes_max = 1 << 20, .slice = 7, .seed = 3},
-        .env    = {.number     = 50,
-                   .timestamp  = 1700000000,
-                   .gas_limit  = 30000000,
-                   .chain_id   = 9,
-                   .base_fee   = coh_u256(10),
-                   .coinbase   = addr_of(COINBASE),
-                   .fork       = COH_FORK_PRAGUE,
-                   .blob_max   = 9,
-                   .fees_exact = true},
-        .tx     = {.type         = COH_TX_DYNAMIC_FEE,
-                   .has_chain_id = true,
-                   .chain_id     = 9,
-                   .gas_limit    = 1000000},
-        .sender = addr_of(0x5000)};
+    *w                 = (world_t){.mv     = coh_memview_new(&coh_code_coder, COH_FORK_PRAGUE),
+                                   .codes  = coh_call_codes_new(),
+                                   .limits = {.gas_max         = 20000000,
+                                              .trace_bytes_max = 1 << 20,
+                                              .slice           = 7,
+                                              .seed            = 3,
+                                              .wanted_max      = 3},
+                                   .env    = {.number     = 50,
+                                              .timestamp  = 1700000000,
+                                              .gas_limit  = 30000000,
+                                              .chain_id   = 9,
+                                              .base_fee   = coh_u256(10),
+                                              .coinbase   = addr_of(COINBASE),
+                                              .fork       = COH_FORK_PRAGUE,
+                                              .blob_max   = 9,
+                                              .fees_exact = true},
+                                   .tx     = {.type         = COH_TX_DYNAMIC_FEE,
+                                              .has_chain_id = true,
+                                              .chain_id     = 9,
+                                              .gas_limit    = 1000000},
+                                   .sender = addr_of(0x5000)};
     coh_u256_t balance = coh_u256(UINT64_C(1000000000000));
     coh_memview_put_account(w->mv, &w->sender, 4, &balance, (coh_bytes_t){0});
     coh_memview_set_block_hash(w->mv, hash_of_block, NULL);
@@ -102,34 +106,43 @@ static void put_slot(world_t *w, uint64_t number, uint64_t slot, uint64_t value)
     coh_memview_put_slot(w->mv, &addr, &s, &v);
 }
 
+static void give_one(world_t *w, coh_call_t *c, uint32_t idx)
+{
+    coh_key_t const *key = coh_call_wanted(c, idx);
+    coh_value_t value    = {0};
+    coh_bytes_t code     = {0};
+    w->wanted_cnt++;
+    if (key->kind == COH_KEY_CODE) {
+        coh_hash_t hash = coh_codes_hash(key);
+        code            = coh_memview_code(w->mv, &hash);
+        coh_value_t of  = coh_memview_account(w->mv, &key->addr);
+        assert_true(coh_hash_eq(&of.code_hash, &hash)); /* its owner has it */
+    } else if (key->kind == COH_KEY_BLOCK_HASH) {
+        hash_of_block(NULL, &value.word, key->slot.w[0]);
+    } else if (key->kind == COH_KEY_ACCOUNT) {
+        value = coh_memview_account(w->mv, &key->addr);
+    } else if (coh_memview_account(w->mv, &key->addr).generation == key->generation) {
+        value.word = coh_memview_slot(w->mv, &key->addr, &key->slot);
+    }
+    coh_call_give(c, idx, &value, code);
+}
+
 /* Gives c what it wants, until it is done. */
 static coh_msg_call_result_t const *serve(world_t *w, coh_call_t *c)
 {
     coh_call_run_t run;
     w->wanted_cnt = 0;
+    w->rounds     = 0;
     w->run_cnt    = 0;
     while ((run = coh_call_run(c)) != COH_CALL_RUN_DONE) {
         w->run_cnt++;
         if (run == COH_CALL_RUN_SLICE) {
             continue;
         }
-        w->wanted_cnt++;
-        coh_key_t const *key = coh_call_wanted(c);
-        coh_value_t value    = {0};
-        coh_bytes_t code     = {0};
-        if (key->kind == COH_KEY_CODE) {
-            coh_hash_t hash = coh_codes_hash(key);
-            code            = coh_memview_code(w->mv, &hash);
-            coh_value_t of  = coh_memview_account(w->mv, &key->addr);
-            assert_true(coh_hash_eq(&of.code_hash, &hash)); /* its owner has it */
-        } else if (key->kind == COH_KEY_BLOCK_HASH) {
-            hash_of_block(NULL, &value.word, key->slot.w[0]);
-        } else if (key->kind == COH_KEY_ACCOUNT) {
-            value = coh_memview_account(w->mv, &key->addr);
-        } else if (coh_memview_account(w->mv, &key->addr).generation == key->generation) {
-            value.word = coh_memview_slot(w->mv, &key->addr, &key->slot);
+        w->rounds++;
+        for (uint32_t i = coh_call_wanted_cnt(c); i-- > 0;) { /* in any order */
+            give_one(w, c, i);
         }
-        coh_call_give(c, &value, code);
     }
     return coh_call_result(c);
 }
@@ -960,6 +973,112 @@ static void calls_of_blocks_with_steps(void **state)
     fini(&w);
 }
 
+/* A call is traced where a transaction of a block stood: what comes before it is executed as in the block, overrides and another environment are for the call alone. */
+static void calls_behind_transactions(void **state)
+{
+    (void)state;
+    static struct {
+        bool overrides;
+        uint64_t last_number;    /* 0: none is given */
+        uint64_t loaded, number; /* what the call returns */
+    } const cases[] = {
+        {false, 0, 50, 50}, {false, 90, 50, 90}, {true, 0, 0x77, 50}, {true, 90, 0x77, 90}};
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        world_t w;
+        coh_addr_t to  = addr_of(0x700);
+        coh_buf_t step = COH_BUF_INIT;
+        coh_buf_t raw  = COH_BUF_INIT;
+        init(&w);
+        /* returns what was stored before and the block's number, and stores that */
+        put_code(&w, 0x700, 0, "0 SLOAD 0 MSTORE NUMBER 32 MSTORE NUMBER 0 SSTORE 64 0 RETURN");
+        coh_step_put(&step, &(coh_step_t){.kind = COH_STEP_CALL, .to = to});
+        w.tx.to      = addr_of(0x800);
+        w.tx.nonce   = 4;
+        w.tx.value   = coh_u256(3);
+        w.tx.max_fee = coh_u256(20);
+        coh_tx_encode(&raw, &w.tx);
+        w.tx.to        = to;
+        w.tx.value     = coh_u256(0);
+        w.tx.max_fee   = coh_u256(0);
+        w.overrides[0] = (coh_rec_override_t){
+            .addr = to, .fields = COH_OVERRIDE_BALANCE, .balance = coh_u256(1)};
+        w.overrides[1] = (coh_rec_override_t){.addr = addr_of(0x999), .fields = COH_OVERRIDE_NONCE};
+        w.slots[0]     = (coh_rec_override_slot_t){.addr = to, .value = coh_u256(0x77)};
+        w.override_cnt = cases[i].overrides ? 2 : 0;
+        w.slot_cnt     = cases[i].overrides ? 1 : 0;
+        coh_call_free(new_call(&w, COH_CALL_EXECUTE)); /* sets the environment */
+        coh_rec_block_tx_t txs[3]      = {{.is_step = 1, .raw = coh_buf_bytes(&step)},
+                                          {.sender = w.sender, .raw = coh_buf_bytes(&raw)},
+                                          {.sender = w.sender, .raw = coh_buf_bytes(&w.raw)}};
+        coh_rec_call_env_t env         = {.number    = 90,
+                                          .timestamp = w.env.timestamp,
+                                          .gas_limit = w.env.gas_limit,
+                                          .base_fee  = w.env.base_fee,
+                                          .coinbase  = w.env.coinbase};
+        w.m.mode                       = COH_CALL_TRACE;
+        w.m.tracer                     = COH_TRACER_CALLS;
+        w.m.txs.v                      = txs;
+        w.m.txs.cnt                    = 3;
+        w.m.last_env.v                 = &env;
+        w.m.last_env.cnt               = cases[i].last_number != 0;
+        coh_call_t *c                  = coh_call_new(&w.m, &w.limits, w.codes);
+        coh_msg_call_result_t const *r = serve(&w, c);
+        assert_int_equal(r->err, COH_CALL_OK);
+        assert_int_equal(r->traces.cnt, 1);
+        assert_int_equal(r->output.n, 64);
+        assert_int_equal(r->output.p[31], cases[i].loaded);
+        assert_int_equal(r->output.p[63], cases[i].number);
+        coh_call_free(c);
+        /* What comes before is a block's: with another nonce it is none. The last is no step, and one environment is enough. */
+        coh_rec_block_tx_t twice[3] = {txs[1], txs[1], txs[2]};
+        w.m.txs.v                   = twice;
+        c                           = coh_call_new(&w.m, &w.limits, w.codes);
+        r                           = serve(&w, c);
+        assert_int_equal(r->err, COH_CALL_REFUSED);
+        assert_int_equal(r->tx_idx, 1);
+        coh_call_free(c);
+        coh_rec_block_tx_t steps[2] = {txs[1], txs[0]};
+        w.m.txs.v                   = steps;
+        w.m.txs.cnt                 = 2;
+        assert_null(coh_call_new(&w.m, &w.limits, w.codes));
+        w.m.txs.v        = txs;
+        w.m.txs.cnt      = 3;
+        w.m.last_env.cnt = 2;
+        assert_null(coh_call_new(&w.m, &w.limits, w.codes));
+        coh_buf_free(&step);
+        coh_buf_free(&raw);
+        fini(&w);
+    }
+}
+
+/* geth adds entries until they are more octets than the limit. */
+static void struct_logs_up_to_a_limit(void **state)
+{
+    (void)state;
+    size_t first = 0;
+    for (uint32_t wanted = 1; wanted <= 3; wanted++) {
+        world_t w;
+        init(&w);
+        put_code(&w, 0x700, 0, "1 POP 2 POP STOP");
+        w.tx.to                        = addr_of(0x700);
+        w.m.trace_limit                = wanted == 1 ? 1 : wanted == 2 ? first : first + 1;
+        coh_call_t *c                  = new_call(&w, COH_CALL_TRACE);
+        coh_msg_call_result_t const *r = serve(&w, c);
+        json_t *json =
+            json_loadb((char const *)r->traces.v[0].json.p, r->traces.v[0].json.n, 0, NULL);
+        json_t *logs = json_object_get(json, "structLogs");
+        /* One octet is less than the first entry; as many as it has are not more than it. */
+        assert_int_equal(json_array_size(logs), wanted == 1 ? 1 : 2);
+        char const *end = memmem(r->traces.v[0].json.p, r->traces.v[0].json.n, "}", 1);
+        char const *at  = memmem(r->traces.v[0].json.p, r->traces.v[0].json.n, "{\"pc\"", 5);
+        assert_true(at != NULL && end != NULL);
+        first = (size_t)(end - at) + 1;
+        json_decref(json);
+        coh_call_free(c);
+        fini(&w);
+    }
+}
+
 /* A row of transactions is executed as one block's; the last half is traced. */
 static void calls_of_blocks(void **state)
 {
@@ -1239,6 +1358,50 @@ static void assert_refused(world_t *w,
     coh_call_free(c);
 }
 
+/* Accounts that are overridden, senders and receivers are wanted before anything is executed, as many at a time as there may be. */
+static void simulation_asks_ahead(void **state)
+{
+    (void)state;
+    static uint64_t const rounds[] = {0, 8, 5, 4, 3}; /* by the most at a time */
+    for (uint32_t most = 1; most < COH_CNT(rounds); most++) {
+        world_t w;
+        init(&w);
+        w.limits.wanted_max = most;
+        w.override_cnt      = 4;
+        w.slot_cnt          = 4;
+        for (uint32_t i = 0; i < 4; i++) { /* slots are not in the order of their accounts */
+            coh_addr_t addr    = addr_of(0xa000 + i);
+            coh_u256_t balance = coh_u256(100 + i);
+            coh_memview_put_account(w.mv, &addr, 1, &balance, (coh_bytes_t){0});
+            w.overrides[i] = (coh_rec_override_t){
+                .addr = addr_of(0xa000 + i), .fields = COH_OVERRIDE_NONCE, .nonce = 5 + i};
+            w.slots[i] = (coh_rec_override_slot_t){.addr  = addr_of(0xa000 + (i + 2) % 3),
+                                                   .slot  = coh_u256(i),
+                                                   .value = coh_u256(70 + i)};
+        }
+        sim_tx_t const txs[] = {{.to = 0xb000, .value = 1}, {.to = 0xa001}, {.to = 0xb001}};
+        coh_call_t *c        = new_simulation(&w, 51, 0, txs, 3, NULL, (coh_bytes_t){0});
+        coh_msg_call_result_t const *r = serve(&w, c);
+        assert_int_equal(r->err, COH_CALL_OK);
+        assert_int_equal(w.wanted_cnt, 8); /* with the sender, two receivers and the coinbase */
+        assert_int_equal(w.rounds, rounds[most]);
+        for (uint32_t i = 0; i < 4; i++) {
+            coh_rec_sim_account_t const *a = sim_account(r, 0xa000 + i);
+            assert_int_equal(a->nonce, 5 + i);
+            assert_int_equal(a->balance.w[0], 100 + i);
+        }
+        assert_int_equal(r->storage.cnt, 4);
+        for (uint32_t i = 0; i < 4; i++) {
+            uint32_t slot  = (uint32_t)r->storage.v[i].slot.w[0];
+            coh_addr_t has = addr_of(0xa000 + (slot + 2) % 3);
+            assert_true(coh_addr_eq(&r->storage.v[i].addr, &has));
+            assert_int_equal(r->storage.v[i].value.w[0], 70 + slot);
+        }
+        coh_call_free(c);
+        fini(&w);
+    }
+}
+
 static void simulation_refuses(void **state)
 {
     (void)state;
@@ -1330,7 +1493,10 @@ int main(void)
         cmocka_unit_test(calls_of_random_contracts),
         cmocka_unit_test(calls_of_blocks),
         cmocka_unit_test(calls_of_blocks_with_steps),
+        cmocka_unit_test(calls_behind_transactions),
+        cmocka_unit_test(struct_logs_up_to_a_limit),
         cmocka_unit_test(simulation_of_blocks),
+        cmocka_unit_test(simulation_asks_ahead),
         cmocka_unit_test(simulation_refuses),
         cmocka_unit_test(calls_find_what_has_moved),
     };

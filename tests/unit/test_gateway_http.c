@@ -643,6 +643,23 @@ static void ws_calls(void **state)
     close(fd);
 }
 
+/* What came was a good-bye with this code and a reason that begins so, or the end without one: then octets that were not read make the kernel cut the connection off. */
+static void assert_good_bye(unsigned code, char const *reason)
+{
+    if (got.n == 0) {
+        return;
+    }
+    assert_int_equal(got.p[0], 0x88);
+    if (code == 0) {
+        assert_int_equal(got.n, 2);
+        return;
+    }
+    assert_true(got.n >= 4);
+    assert_int_equal(got.p[2] << 8 | got.p[3], code);
+    assert_true(got.n >= 4 + strlen(reason));
+    assert_memory_equal(got.p + 4, reason, strlen(reason));
+}
+
 static void ws_breaches(void **state)
 {
     (void)state;
@@ -652,20 +669,29 @@ static void ws_breaches(void **state)
     static char const fat_ping[] = "\x89\xfe\x00\x80\0\0\0\0";
     static char const enormous[] = "\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0x";
     static char const not_utf8[] = "\x81\x82\0\0\0\0\xff\xff";
+    static char const lone[]     = "\x80\x82\0\0\0\0{}";                 /* goes on with nothing */
+    static char const between[]  = "\x01\x81\0\0\0\0{\x81\x81\0\0\0\0}"; /* a text in a text */
+    static char const cut_ping[] = "\x09\x80\0\0\0\0";                   /* in fragments */
+    static char const bad_code[] = "\x88\x82\0\0\0\0\x03\xec";           /* good-bye with 1004 */
     static struct {
         char const *bytes;
         size_t n;
-    } const cases[] = {{unmasked, sizeof(unmasked) - 1},
-                       {reserved, sizeof(reserved) - 1},
-                       {opcode, sizeof(opcode) - 1},
-                       {fat_ping, sizeof(fat_ping) - 1},
-                       {enormous, sizeof(enormous) - 1},
-                       {not_utf8, sizeof(not_utf8) - 1}};
+        unsigned code; /* RFC 6455, 7.4.1; 0: wslay gives none */
+    } const cases[] = {{unmasked, sizeof(unmasked) - 1, 1002},
+                       {reserved, sizeof(reserved) - 1, 1002},
+                       {opcode, sizeof(opcode) - 1, 1002},
+                       {fat_ping, sizeof(fat_ping) - 1, 0},
+                       {enormous, sizeof(enormous) - 1, 1009},
+                       {not_utf8, sizeof(not_utf8) - 1, 1007},
+                       {lone, sizeof(lone) - 1, 1002},
+                       {between, sizeof(between) - 1, 1002},
+                       {cut_ping, sizeof(cut_ping) - 1, 0},
+                       {bad_code, sizeof(bad_code) - 1, 1002}};
     for (size_t i = 0; i < COH_CNT(cases); i++) {
         int fd = dial_ws();
         assert_true(put(fd, cases[i].bytes, cases[i].n));
         assert_true(take(fd, NULL));
-        assert_true(got.n == 0 || got.p[0] == 0x88); /* closed, with or without a good-bye */
+        assert_good_bye(cases[i].code, "");
         close(fd);
     }
     int fd = dial_ws(); /* longer than http-body-bytes-max */
@@ -673,6 +699,7 @@ static void ws_breaches(void **state)
     memset(body, ' ', sizeof(body));
     (void)put_frame(fd, TEXT, body, sizeof(body));
     (void)take(fd, NULL);
+    assert_good_bye(1009, "");
     close(fd);
     for (int i = 0; i < 50; i++) {
         fd = dial_ws();
@@ -683,6 +710,52 @@ static void ws_breaches(void **state)
         (void)put(fd, bytes, sizeof(bytes));
         close(fd);
     }
+    is_served();
+}
+
+/* A message may come in pieces, and pings between them, but not in so many that what they are kept in is the larger part; and no flood of pings, answered or not, holds memory. */
+static void ws_fragments_and_pings(void **state)
+{
+    (void)state;
+    static char const ping[]  = "\x89\x80\0\0\0\0";
+    static char const piece[] = "\x00\x81\0\0\0\0 ";
+    int fd                    = dial_ws();
+    assert_true(put_frame(fd, 0x01, "", 0));
+    for (size_t i = 0; i < 1000; i++) {
+        assert_true(put(fd, piece, sizeof(piece) - 1));
+        assert_true(put(fd, ping, sizeof(ping) - 1));
+    }
+    assert_true(put_frame(fd, 0x80, CHAIN_ID_CALL, strlen(CHAIN_ID_CALL)));
+    assert_true(take(fd, "-32005"));
+    for (size_t i = 0; i < 1000; i++) {
+        assert_memory_equal(got.p + 2 * i, "\x8a\0", 2);
+    }
+    close(fd);
+    fd = dial_ws();
+    assert_true(put_frame(fd, 0x01, "", 0));
+    uint64_t before = coh_metric_get(metrics, COH_M_rpc_reader_dropped);
+    for (size_t i = 0; i < 16384; i++) { /* with the last one they are too many */
+        assert_true(put(fd, piece, sizeof(piece) - 1));
+    }
+    assert_true(take(fd, NULL));
+    assert_true(got.n > 4);
+    assert_good_bye(1008, "a message in too many fragments");
+    assert_int_equal(coh_metric_get(metrics, COH_M_rpc_reader_dropped), before + 1);
+    close(fd);
+    fd                   = dial_ws(); /* does not read its pongs */
+    struct timeval brief = {.tv_usec = 300000};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &brief, sizeof(brief)), 0);
+    static char pings[600 * (sizeof(ping) - 1)];
+    for (size_t i = 0; i < 600; i++) {
+        memcpy(&pings[i * (sizeof(ping) - 1)], ping, sizeof(ping) - 1);
+    }
+    uint64_t sent = 0;
+    while (sent < 200000 && put(fd, pings, sizeof(pings))) {
+        sent++;
+    }
+    assert_true(sent < 200000); /* 0.7 GB: somewhere it was made to wait */
+    is_served();
+    close(fd);
     is_served();
 }
 
@@ -773,6 +846,7 @@ int main(void)
         cmocka_unit_test(http_thousand_dropped),
         cmocka_unit_test(ws_calls),
         cmocka_unit_test(ws_breaches),
+        cmocka_unit_test(ws_fragments_and_pings),
         cmocka_unit_test(ws_slow_reader),
         cmocka_unit_test(ws_many_idle),
         cmocka_unit_test(slow_writers_end),

@@ -51,7 +51,9 @@ static int setup(void **state)
                                         {.path = "/empty", .fn = empty},
                                         {.path = "/page", .fn = coh_page_serve, .arg = page},
                                         {.path = "/file", .file = &file}};
-    return coh_httpd_start(&httpd, "127.0.0.1:0", routes, COH_CNT(routes)) == COH_OK ? 0 : -1;
+    return coh_httpd_start(&httpd, "127.0.0.1:0", "localhost,x", routes, COH_CNT(routes)) == COH_OK
+               ? 0
+               : -1;
 }
 
 static int teardown(void **state)
@@ -258,6 +260,62 @@ static void httpd_get_with_body(void **state)
     assert_int_equal(calls, 1);
 }
 
+/* Against DNS rebinding: a name that a page has given to this address is not one of this server's. */
+static void httpd_hosts(void **state)
+{
+    (void)state;
+    static struct {
+        char const *headers;
+        unsigned http_status;
+    } const cases[] = {
+        {"Host: localhost\r\n", 200},
+        {"Host: LOCALHOST:7550\r\n", 200},
+        {"Host: x\r\n", 200},
+        {"Host: 10.1.2.3:7550\r\n", 200},
+        {"Host: [::1]:7550\r\n", 200},
+        {"Host: evil.example\r\n", 403},
+        {"Host: localhost.evil.example\r\n", 403},
+        {"Host: 127.0.0.1.evil.example\r\n", 403},
+        {"Host: [::1].evil.example\r\n", 403},
+        {"Host: localhost:80.evil.example\r\n", 403},
+        {"Host: localhost,x\r\n", 403},
+        {"Host: \r\n", 403},
+        {"Host: localhost\r\nHost: evil.example\r\n", 403},
+    };
+    static char const *const paths[] = {"/hello", "/page", "/file", "/nowhere"};
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        for (size_t p = 0; p < COH_CNT(paths); p++) {
+            char request[256];
+            (void)snprintf(request,
+                           sizeof(request),
+                           "GET %s HTTP/1.1\r\n%sConnection: close\r\n\r\n",
+                           paths[p],
+                           cases[i].headers);
+            char const *text = ask_raw(request);
+            if (cases[i].http_status != 200) {
+                assert_status(text, 403);
+                assert_string_equal(body_of(text), "invalid host specified\n");
+            } else {
+                assert_null(strstr(text, " 403 "));
+            }
+        }
+    }
+    assert_int_equal(calls, 5); /* none of those refused */
+    assert_status(ask_raw("GET /hello HTTP/1.0\r\n\r\n"), 403);
+    assert_status(ask_raw("POST /hello HTTP/1.1\r\nHost: evil.example\r\nConnection: "
+                          "close\r\nContent-Length: 1\r\n\r\nx"),
+                  403);
+    coh_httpd_t *any;
+    coh_httpd_route_t const routes[] = {{.path = "/hello", .fn = hello, .arg = &calls}};
+    assert_int_equal(coh_httpd_start(&any, "127.0.0.1:0", "*", routes, 1), COH_OK);
+    coh_httpd_t *mine = httpd;
+    httpd             = any;
+    assert_status(ask_raw("GET /hello HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"),
+                  200);
+    httpd = mine;
+    coh_httpd_stop(any);
+}
+
 static void httpd_survives_garbage(void **state)
 {
     (void)state;
@@ -353,11 +411,11 @@ static void httpd_start_errors(void **state)
                                         "no such host:80",
                                         "300.1.1.1:80"};
     for (size_t i = 0; i < COH_CNT(bad); i++) {
-        assert_int_equal(coh_httpd_start(&other, bad[i], routes, 1), COH_EINVAL);
+        assert_int_equal(coh_httpd_start(&other, bad[i], "", routes, 1), COH_EINVAL);
     }
     char addr[32];
     (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", coh_httpd_port(httpd));
-    assert_int_equal(coh_httpd_start(&other, addr, routes, 1), COH_EIO); /* in use */
+    assert_int_equal(coh_httpd_start(&other, addr, "", routes, 1), COH_EIO); /* in use */
     coh_httpd_stop(NULL);
 }
 
@@ -373,6 +431,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(httpd_unknown_path, setup, teardown),
         cmocka_unit_test_setup_teardown(httpd_other_methods, setup, teardown),
         cmocka_unit_test_setup_teardown(httpd_get_with_body, setup, teardown),
+        cmocka_unit_test_setup_teardown(httpd_hosts, setup, teardown),
         cmocka_unit_test_setup_teardown(httpd_survives_garbage, setup, teardown),
         cmocka_unit_test_setup_teardown(httpd_page_shows_the_last_text, setup, teardown),
         cmocka_unit_test_setup_teardown(httpd_page_is_whole, setup, teardown),

@@ -29,7 +29,7 @@ static void rpc_json_quantities(void **state)
         {"\"0x400\"", NULL, 1024},
         {"\"0xFFFFFFFFFFFFFFFF\"", NULL, UINT64_MAX},
         {"\"0x\"", "invalid argument 3: hex string \"0x\"", 0},
-        {"\"\"", "invalid argument 3: empty hex string", 0},
+        {"\"\"", NULL, 0},
         {"\"0x0400\"", "invalid argument 3: hex number with leading zero digits", 0},
         {"\"ff\"", "invalid argument 3: hex string without 0x prefix", 0},
         {"\"0xfg\"", "invalid argument 3: invalid hex string", 0},
@@ -37,7 +37,9 @@ static void rpc_json_quantities(void **state)
         {"5",
          "invalid argument 3: json: cannot unmarshal non-string into Go value of type *hexutil.Big",
          0},
-        {"null", "missing value for required argument 3", 0},
+        {"null",
+         "invalid argument 3: json: cannot unmarshal non-string into Go value of type *hexutil.Big",
+         0},
     };
     for (size_t i = 0; i < COH_CNT(cases); i++) {
         json_t *v = json_loads(cases[i].json, JSON_DECODE_ANY, NULL);
@@ -657,9 +659,14 @@ static void rpc_simulates(void **state)
         char const *fault;
     } const wrong[] = {
         {"[{}]", FAULT("-32602", "empty input")},
-        {"[5]", FAULT("-32602", "invalid argument 0: not an object")},
+        {"[5]",
+         FAULT("-32602",
+               "invalid argument 0: json: cannot unmarshal number into Go value of type "
+               "ethapi.simOpts")},
         {"[{\"blockStateCalls\":[5]}]",
-         FAULT("-32602", "invalid argument 0: a block is not an object")},
+         FAULT("-32602",
+               "invalid argument 0: json: cannot unmarshal number into Go value of type "
+               "ethapi.simBlock")},
         {"[{\"blockStateCalls\":[{\"blockOverrides\":{\"number\":\"0x0\"}}]}]",
          FAULT("-38020", "block numbers must be in order: 0 <= 0")},
         {"[{\"blockStateCalls\":[{\"blockOverrides\":{\"number\":\"0x101\"}}]}]",
@@ -793,6 +800,12 @@ static void rpc_calls_fail_as_geth_says(void **state)
             .err = (uint32_t)ends[i].err, .gas = 77, .verdict = COH_TX_FUNDS};
         assert_string_equal(CALL("eth_call", "[{\"to\":" AA "}]"), ends[i].fault);
     }
+    /* 21000, and 16 for the octet that is not zero. */
+    w.call_result =
+        (coh_msg_call_result_t){.err = COH_CALL_REFUSED, .verdict = COH_TX_INTRINSIC_GAS};
+    assert_string_equal(
+        CALL("eth_call", "[{\"to\":" AA ",\"gas\":\"0x1\",\"data\":\"0xff\"}]"),
+        FAULT("-32000", "err: intrinsic gas too low: have 1, want 21016 (supplied gas 1)"));
     w.call_result = (coh_msg_call_result_t){.status = COH_EVM_OUT_OF_GAS};
     assert_string_equal(CALL("eth_call", "[{\"to\":" AA "}]"), FAULT("-32000", "out of gas"));
     w.call_result =
@@ -837,7 +850,10 @@ static void rpc_calls_fail_as_geth_says(void **state)
          FAULT("-32000", "need at least 1 blob for a blob transaction")},
         {"[{},\"latest\",{" AA ":{\"state\":{\"0x01\":\"0x01\"}}}]",
          FAULT("-32602", "invalid argument 2: hex string has length 2, want 64 for common.Hash")},
-        {"[7]", FAULT("-32602", "invalid argument 0: not an object")},
+        {"[7]",
+         FAULT("-32602",
+               "invalid argument 0: json: cannot unmarshal number into Go value of type "
+               "ethapi.TransactionArgs")},
         {"[{},\"latest\",{" AA ":{\"state\":{},\"stateDiff\":{}}}]",
          FAULT("-32000",
                "account 0x00000000000000000000000000000000000000AA has both 'state' and "
@@ -908,6 +924,68 @@ static void rpc_traces(void **state)
     assert_string_equal(CALL("debug_traceCall", "[{\"to\":" AA "},\"latest\",{}]"),
                         ANSWER("{\"a\":1}"));
     assert_int_equal(w.call.mode, COH_CALL_TRACE);
+    /* Options, and a call in the place of a transaction: the two steps and transaction 0 come before it. */
+    (void)CALL("debug_traceCall",
+               "[{\"to\":" AA "},\"0x1\",{\"limit\":700,\"timeout\":\"1m2.5s\",\"reexec\":128,"
+               "\"disableStack\":true,\"disableStorage\":true,\"enableReturnData\":true,"
+               "\"enableMemory\":true,\"tracerConfig\":{\"onlyTopCall\":true},\"txIndex\":\"0x1\","
+               "\"stateOverrides\":{" AA
+               ":{\"balance\":\"0x9\"}},\"blockOverrides\":{\"number\":\"0x77\"}}]");
+    assert_string_equal(w.answer, ANSWER("{\"a\":1}"));
+    assert_int_equal(w.call.mode, COH_CALL_TRACE);
+    assert_int_equal(w.call.block, 0);
+    assert_int_equal(w.call.number, 1);
+    assert_int_equal(w.call.txs.cnt, 4);
+    assert_int_equal(w.call.trace_limit, 700);
+    assert_int_equal(w.call.time_ms, 62500);
+    assert_int_equal(w.call.trace_flags,
+                     COH_TRACE_NO_STACK | COH_TRACE_NO_STORAGE | COH_TRACE_RETURN_DATA |
+                         COH_TRACE_MEMORY);
+    assert_int_equal(w.call.last_env.cnt, 1);
+    assert_int_equal(w.call_last_env.number, 0x77);
+    assert_int_equal(w.call_last_env.timestamp, w.call.timestamp);
+    assert_int_equal(w.call.overrides.cnt, 1);
+    coh_tx_t last;
+    assert_int_equal(coh_tx_decode_mined(&last, coh_buf_bytes(&w.call_tx)), COH_TX_OK);
+    assert_int_equal(last.to.b[19], 0xaa);
+    (void)CALL("debug_traceCall", "[{},\"0x0\",{\"txIndex\":\"0x0\"}]");
+    assert_string_equal(w.answer, FAULT("-32000", "no transaction in genesis"));
+    (void)CALL("debug_traceCall", "[{},\"0x1\",{\"txIndex\":\"0x2\"}]");
+    assert_non_null(strstr(w.answer, "transaction index 2 out of range for block 0x"));
+    (void)CALL("debug_traceCall", "[{},\"pending\",{\"txIndex\":\"0x0\"}]");
+    assert_string_equal(w.answer, FAULT("-32000", "tracing on top of pending is not supported"));
+    (void)CALL("debug_traceCall",
+               "[{},\"0x1\",{\"tracer\":\"prestateTracer\",\"tracerConfig\":{\"diffMode\":true,"
+               "\"disableCode\":true}}]");
+    assert_int_equal(w.call.tracer, COH_TRACER_PRESTATE);
+    assert_int_equal(w.call.trace_flags, COH_TRACE_DIFF | COH_TRACE_NO_CODE);
+    assert_int_equal(w.call.time_ms, 0);
+    (void)CALL("debug_traceCall",
+               "[{},\"0x1\",{\"tracer\":\"callTracer\",\"timeout\":\"-1us\",\"tracerConfig\":{"
+               "\"onlyTopCall\":true,\"withLog\":true}}]");
+    assert_int_equal(w.call.trace_flags, COH_TRACE_ONLY_TOP | COH_TRACE_WITH_LOG);
+    assert_int_equal(w.call.time_ms, 1);
+    static char const *const options[][2] = {
+        {"\"timeout\":\"abc\"", "time: invalid duration \\\"abc\\\""},
+        {"\"timeout\":\"5\"", "time: missing unit in duration \\\"5\\\""},
+        {"\"timeout\":\"5x\"", "time: unknown unit \\\"x\\\" in duration \\\"5x\\\""},
+        {"\"timeout\":5", "-32602"},
+        {"\"tracer\":5", "-32602"},
+        {"\"limit\":-1", "-32602"},
+        {"\"reexec\":\"0x1\"", "-32602"},
+        {"\"disableStack\":1", "-32602"},
+        {"\"txIndex\":true", "-32602"},
+        {"\"tracerConfig\":[]", "-32602"},
+    };
+    for (size_t i = 0; i < COH_CNT(options); i++) {
+        char text[128];
+        (void)snprintf(text, sizeof(text), "[{},\"0x1\",{%s}]", options[i][0]);
+        assert_non_null(strstr(CALL_WITH("debug_traceCall", text), options[i][1]));
+    }
+    w.call_result.err = COH_CALL_TIMEOUT;
+    assert_string_equal(CALL("debug_traceCall", "[{},\"0x1\",{\"timeout\":\"1ms\"}]"),
+                        FAULT("-32000", "execution timeout"));
+    w.call_result.err = COH_CALL_OK;
     /* Not too many at a time. */
     coh_buf_t batch = COH_BUF_INIT;
     for (uint32_t i = 0; i < 20; i++) {
@@ -1081,6 +1159,250 @@ static void rpc_subscribers_miss_nothing(void **state)
     }
 }
 
+/* Notification i is about subscription id, and has text in it. */
+static void assert_note(coh_rpcworld_t const *w, uint32_t i, char const *id, char const *text)
+{
+    assert_true(i < w->note_cnt);
+    if (strstr(w->notes[i], id) == NULL || strstr(w->notes[i], text) == NULL) {
+        fail_msg("no %s of %s: %s", text, id, w->notes[i]);
+    }
+}
+
+static char const *changes(coh_rpcworld_t *w, char const *id)
+{
+    char params[80];
+    (void)snprintf(params, sizeof(params), "[\"%s\"]", id);
+    return call_with(w, "eth_getFilterChanges", params);
+}
+
+/* A dev chain that goes back: logs that were told come again as removed, as geth tells them when another chain becomes the longer one, and heads go on from there. */
+static void rpc_tells_what_is_gone(void **state)
+{
+    (void)state;
+    char heads[64];
+    char logs[64];
+    char filter[64];
+    char late[64];
+    char blocks[64];
+    char then[80];
+    coh_rpcworld_t w;
+    coh_rpcworld_init_dev(&w, &genesis);
+    add_block(&w, 0, 0);
+    (void)CALL("eth_subscribe", "[\"newHeads\"]");
+    (void)snprintf(heads, sizeof(heads), "%s", result_of(&w));
+    (void)CALL("eth_subscribe", "[\"logs\",{\"topics\":[]}]");
+    (void)snprintf(logs, sizeof(logs), "%s", result_of(&w));
+    (void)CALL("eth_newFilter", "[{}]");
+    (void)snprintf(filter, sizeof(filter), "%s", result_of(&w));
+    (void)CALL("eth_newBlockFilter", "[]");
+    (void)snprintf(blocks, sizeof(blocks), "%s", result_of(&w));
+    add_block(&w, 2, 3);
+    add_block(&w, 1, 1);
+    coh_rpcworld_answer(&w);
+    assert_int_equal(w.note_cnt, 5); /* two heads, three logs */
+    assert_int_equal(count(changes(&w, filter), "\"removed\":false"), 3);
+    assert_int_equal(count(changes(&w, blocks), "\"0x"), 2);
+    coh_hash_t gone = w.blocks[2]->hash;
+    add_block(&w, 1, 1); /* the filter has not told of it */
+    coh_rpcworld_answer(&w);
+    assert_int_equal(w.note_cnt, 7);
+    (void)CALL("eth_newFilter", "[{}]"); /* when the head is 3 */
+    (void)snprintf(late, sizeof(late), "%s", result_of(&w));
+    (void)CALL("eth_getBlockByNumber", "[\"0x2\",false]"); /* at hand from here on */
+    coh_rpcworld_go_back(&w, 2);
+    coh_rpcworld_answer(&w);
+    assert_int_equal(w.note_cnt, 9);
+    assert_note(&w, 7, logs, "\"blockNumber\":\"0x2\"");
+    assert_note(&w, 7, logs, "\"removed\":true");
+    assert_note(&w, 8, logs, "\"blockNumber\":\"0x3\"");
+    assert_note(&w, 8, logs, "\"removed\":true");
+    assert_string_equal(CALL("eth_getBlockByNumber", "[\"0x2\",false]"), ANSWER("null"));
+    (void)snprintf(then, sizeof(then), "[\"0x%02x%02x", gone.b[0], gone.b[1]);
+    for (size_t i = 2; i < 32; i++) {
+        (void)snprintf(then + strlen(then), 3, "%02x", gone.b[i]);
+    }
+    (void)snprintf(then + strlen(then), 10, "\",false]");
+    assert_string_equal(CALL_WITH("eth_getBlockByHash", then), ANSWER("null"));
+    add_block(&w, 3, 4); /* another block 2 */
+    coh_rpcworld_answer(&w);
+    assert_int_equal(w.note_cnt, 11);
+    assert_note(&w, 9, heads, "\"number\":\"0x2\"");
+    assert_note(&w, 10, logs, "\"removed\":false");
+    assert_note(&w, 10, logs, "\"transactionIndex\":\"0x2\"");
+    /* First what is gone, then what is new; once. */
+    char const *answer = changes(&w, filter);
+    assert_int_equal(count(answer, "\"removed\":true"), 1);
+    assert_int_equal(count(answer, "\"removed\":false"), 1);
+    assert_true(strstr(answer, "\"removed\":true},{") != NULL);
+    assert_string_equal(changes(&w, filter), ANSWER("[]"));
+    answer = changes(&w, late); /* from the head on, wherever that goes */
+    assert_int_equal(count(answer, "\"removed\":true"), 0);
+    assert_int_equal(count(answer, "\"removed\":false"), 1);
+    assert_int_equal(count(changes(&w, blocks), "\"0x"), 1);
+    /* What nobody was told of is not taken back: here two chains that were gone before anybody looked. */
+    add_block(&w, 1, 1);
+    coh_rpcworld_go_back(&w, 1);
+    add_block(&w, 2, 3);
+    add_block(&w, 2, 3);
+    coh_rpcworld_go_back(&w, 3); /* with the block 2 that was told */
+    add_block(&w, 0, 0);
+    coh_rpcworld_answer(&w);
+    assert_int_equal(w.note_cnt, 13);
+    assert_note(&w, 11, logs, "\"removed\":true");
+    assert_note(&w, 11, logs, "\"blockNumber\":\"0x2\"");
+    assert_note(&w, 12, heads, "\"number\":\"0x2\"");
+    answer = changes(&w, filter);
+    assert_int_equal(count(answer, "\"removed\":true"), 1);
+    assert_int_equal(count(answer, "\"removed\":false"), 0);
+    coh_rpcworld_fini(&w);
+}
+
+/* What geth makes of arguments that are missing, of a wrong type or too large, and what it says of what there is not. */
+static void rpc_arguments(void **state)
+{
+    (void)state;
+#define H "\"0x1111111111111111111111111111111111111111111111111111111111111111\""
+    static struct {
+        char const *method;
+        char const *params;
+        char const *answer;
+    } const cases[] = {
+        {"eth_getBalance", "[]", FAULT("-32602", "missing value for required argument 0")},
+        {"eth_getBalance",
+         "[null]",
+         FAULT("-32602",
+               "invalid argument 0: json: cannot unmarshal non-string into Go value of type "
+               "common.Address")},
+        {"eth_getBalance",
+         "[\"\"]",
+         FAULT("-32602",
+               "invalid argument 0: hex string has length 0, want 40 for common.Address")},
+        {"eth_getBalance", "[\"0xaa\",1,2]", FAULT("-32602", "too many arguments, want at most 2")},
+        {"eth_getBalance",
+         "[" AA ",\"0xffffffffffffffff\"]",
+         FAULT("-32602", "invalid argument 1: block number larger than int64")},
+        {"eth_getBalance",
+         "[" AA ",\"0x10000000000000000\"]",
+         FAULT("-32602", "invalid argument 1: hex number > 64 bits")},
+        {"eth_getBalance",
+         "[" AA ",\"\"]",
+         FAULT("-32602", "invalid argument 1: empty hex string")},
+        {"eth_getBalance",
+         "[" AA ",{}]",
+         FAULT("-32000", "invalid arguments; neither block nor hash specified")},
+        {"eth_getBalance", "[" AA ",\"0x7fffffffffffffff\"]", FAULT("-32000", "header not found")},
+        {"eth_getBalance", "[" AA "," H "]", FAULT("-32000", "header for hash not found")},
+        {"eth_getBlockByNumber",
+         "[" H ",false]",
+         FAULT("-32602", "invalid argument 0: hex number > 64 bits")},
+        {"eth_getBlockByNumber",
+         "[1,false]",
+         FAULT("-32602", "invalid argument 0: hex string without 0x prefix")},
+        {"eth_getBlockByNumber",
+         "[\"latest\"]",
+         FAULT("-32602", "missing value for required argument 1")},
+        {"eth_getBlockByNumber",
+         "[\"latest\",\"true\"]",
+         FAULT("-32602",
+               "invalid argument 1: json: cannot unmarshal string into Go value of type bool")},
+        {"eth_getBlockByNumber", "[\"0x99\",null]", ANSWER("null")},
+        {"eth_getBlockByHash", "[" H ",null]", ANSWER("null")},
+        {"eth_getHeaderByHash", "[" H "]", ANSWER("null")},
+        {"eth_getHeaderByNumber", "[\"0x99\"]", ANSWER("null")},
+        {"eth_getBlockReceipts", "[" H "]", ANSWER("null")},
+        {"eth_getBlockTransactionCountByHash", "[" H "]", ANSWER("null")},
+        {"eth_getUncleCountByBlockNumber", "[\"latest\"]", ANSWER("\"0x0\"")},
+        {"eth_getUncleByBlockNumberAndIndex", "[\"latest\",\"0x0\"]", ANSWER("null")},
+        {"eth_getTransactionByHash", "[" H "]", ANSWER("null")},
+        {"eth_getTransactionReceipt", "[" H "]", ANSWER("null")},
+        {"eth_getTransactionByBlockNumberAndIndex",
+         "[\"latest\",\"0xffffffffffffffff\"]",
+         ANSWER("null")},
+        {"debug_getRawBlock", "[\"0x99\"]", FAULT("-32000", "block #153 not found")},
+        {"debug_getRawHeader",
+         "[" H "]",
+         FAULT("-32000",
+               "block 0x1111111111111111111111111111111111111111111111111111111111111111 not "
+               "found")},
+        {"eth_getFilterChanges", "[\"0x1\"]", FAULT("-32000", "filter not found")},
+        {"eth_getFilterLogs",
+         "[1]",
+         FAULT("-32602",
+               "invalid argument 0: json: cannot unmarshal number into Go value of type rpc.ID")},
+        {"eth_uninstallFilter", "[\"0x1\"]", ANSWER("false")},
+        {"eth_unsubscribe", "[\"0x1\"]", FAULT("-32000", "subscription not found")},
+        {"eth_newFilter",
+         "[[]]",
+         FAULT("-32602",
+               "invalid argument 0: json: cannot unmarshal array into Go value of type "
+               "filters.input")},
+        {"eth_call",
+         "[{\"data\":\"0x1\"}]",
+         FAULT("-32602", "invalid argument 0: hex string of odd length")},
+        {"eth_call",
+         "[{},\"latest\",[]]",
+         FAULT("-32602",
+               "invalid argument 2: json: cannot unmarshal array into Go value of type "
+               "override.StateOverride")},
+        {"eth_call", "[{\"data\":\"\",\"value\":\"\"}]", ANSWER("\"0x\"")},
+        {"debug_traceCall",
+         "[{},\"latest\",\"callTracer\"]",
+         FAULT("-32602",
+               "invalid argument 2: json: cannot unmarshal string into Go value of type "
+               "tracers.TraceConfig")},
+        {"debug_traceBlockByNumber",
+         "[" H "]",
+         FAULT("-32602", "invalid argument 0: hex number > 64 bits")},
+        {"eth_mining", "[]", ANSWER("false")},
+        {"eth_hashrate", "[]", ANSWER("\"0x0\"")},
+        {"eth_protocolVersion", "[]", ANSWER("\"0x44\"")},
+        {"eth_coinbase", "[]", ANSWER("\"0x0000000000000000000000000000000000000000\"")},
+        {"eth_pendingTransactions", "[]", ANSWER("[]")},
+        {"net_listening", "[]", ANSWER("true")},
+        {"eth_getCompilers",
+         "[]",
+         FAULT("-32601", "the method eth_getCompilers does not exist/is not available")},
+    };
+#undef H
+    coh_rpcworld_t w;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 1, 0);
+    for (size_t i = 0; i < COH_CNT(cases); i++) {
+        char const *answer = CALL_WITH(cases[i].method, cases[i].params);
+        if (strcmp(answer, cases[i].answer) != 0) {
+            fail_msg("%s%s: %s", cases[i].method, cases[i].params, answer);
+        }
+    }
+    /* A header is the block without what is in it. */
+    char hash[80];
+    (void)CALL("eth_getBlockByNumber", "[\"latest\",false]");
+    json_t *whole      = json_loads(w.answer, 0, NULL);
+    json_t *block      = json_object_get(whole, "result");
+    char const *member = json_string_value(json_object_get(block, "hash"));
+    (void)snprintf(hash, sizeof(hash), "[\"%s\"]", member);
+    (void)CALL("eth_getHeaderByNumber", "[\"latest\"]");
+    json_t *part   = json_loads(w.answer, 0, NULL);
+    json_t *header = json_object_get(part, "result");
+    char const *name;
+    json_t *value;
+    json_object_foreach (header, name, value) {
+        assert_true(json_equal(value, json_object_get(block, name)));
+    }
+    assert_int_equal(json_object_size(block) - json_object_size(header), 4);
+    static char const *const more[] = {"size", "transactions", "uncles", "withdrawals"};
+    for (size_t i = 0; i < COH_CNT(more); i++) {
+        assert_non_null(json_object_get(block, more[i]));
+        assert_null(json_object_get(header, more[i]));
+    }
+    assert_non_null(strstr(CALL_WITH("eth_getHeaderByHash", hash), member));
+    (void)CALL("eth_getHeaderByNumber", "[\"pending\"]");
+    assert_non_null(strstr(w.answer, "\"number\":\"0x1\""));
+    assert_null(strstr(w.answer, "\"transactions\""));
+    json_decref(whole);
+    json_decref(part);
+    coh_rpcworld_fini(&w);
+}
+
 static void rpc_fee_history(void **state)
 {
     (void)state;
@@ -1123,6 +1445,8 @@ int main(void)
         cmocka_unit_test(rpc_finds_logs),
         cmocka_unit_test(rpc_filters_tell_what_is_new),
         cmocka_unit_test(rpc_subscribers_miss_nothing),
+        cmocka_unit_test(rpc_tells_what_is_gone),
+        cmocka_unit_test(rpc_arguments),
         cmocka_unit_test(rpc_fee_history),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -154,31 +154,34 @@ static void answer_call(world_t *w,
                         coh_op_execute_request_t const *req,
                         coh_block_env_t const *env)
 {
-    coh_call_limits_t limits = {
-        .gas_max = 50000000, .trace_bytes_max = 67108864, .slice = 100000, .seed = 1};
-    coh_rec_block_tx_t raw = {.sender = req->from, .raw = req->tx};
-    coh_msg_call_t m       = {.mode          = req->mode,
-                              .fork          = FORK,
-                              .number        = env->number,
-                              .timestamp     = env->timestamp,
-                              .gas_limit     = env->gas_limit,
-                              .chain_id      = CHAIN_ID,
-                              .base_fee      = env->base_fee,
-                              .blob_base_fee = env->blob_base_fee,
-                              .blob_max      = env->blob_max,
-                              .prev_randao   = env->prev_randao,
-                              .coinbase      = env->coinbase,
-                              .ratio         = req->ratio,
-                              .tracer        = req->tracer,
-                              .trace_flags   = req->trace_flags,
-                              .txs           = {.v = &raw, .cnt = 1}};
-    coh_call_t *c          = coh_call_new(&m, &limits, w->codes);
+    coh_call_limits_t limits = {.gas_max         = 50000000,
+                                .trace_bytes_max = 67108864,
+                                .slice           = 100000,
+                                .seed            = 1,
+                                .wanted_max      = 1};
+    coh_rec_block_tx_t raw   = {.sender = req->from, .raw = req->tx};
+    coh_msg_call_t m         = {.mode          = req->mode,
+                                .fork          = FORK,
+                                .number        = env->number,
+                                .timestamp     = env->timestamp,
+                                .gas_limit     = env->gas_limit,
+                                .chain_id      = CHAIN_ID,
+                                .base_fee      = env->base_fee,
+                                .blob_base_fee = env->blob_base_fee,
+                                .blob_max      = env->blob_max,
+                                .prev_randao   = env->prev_randao,
+                                .coinbase      = env->coinbase,
+                                .ratio         = req->ratio,
+                                .tracer        = req->tracer,
+                                .trace_flags   = req->trace_flags,
+                                .txs           = {.v = &raw, .cnt = 1}};
+    coh_call_t *c            = coh_call_new(&m, &limits, w->codes);
     coh_call_run_t run;
     while ((run = coh_call_run(c)) != COH_CALL_RUN_DONE) {
         if (run == COH_CALL_RUN_SLICE) {
             continue;
         }
-        coh_key_t const *key = coh_call_wanted(c);
+        coh_key_t const *key = coh_call_wanted(c, 0);
         coh_value_t value    = {0};
         coh_bytes_t code     = {0};
         if (key->kind == COH_KEY_CODE) {
@@ -191,7 +194,7 @@ static void answer_call(world_t *w,
         } else if (coh_memview_account(w->state, &key->addr).generation == key->generation) {
             value.word = coh_memview_slot(w->state, &key->addr, &key->slot);
         }
-        coh_call_give(c, &value, code);
+        coh_call_give(c, 0, &value, code);
     }
     coh_msg_call_result_t const *r = coh_call_result(c);
     coh_bytes_t trace              = r->traces.cnt != 0 ? r->traces.v[0].json : (coh_bytes_t){0};

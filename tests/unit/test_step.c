@@ -407,13 +407,44 @@ static void step_patches(void **state)
     run_patches(&w, &gone, 1, COH_STEP_RAN, 1);
     balance_is(&w, contract, 0, false);
     assert_int_equal(coh_memview_account(w.mv, &contract).generation, 1);
-    /* Slots of what has no code. */
-    coh_step_patch_t const slot = patch_slot(4, 1, 0, 0);
+    /* Slots of what is empty; and of what has no code but a balance: it is marked, so that its storage goes with it, and nothing is created there (EIP-7610). */
+    coh_step_patch_t slot = patch_slot(4, 1, 0, 0);
     run_patches(&w, &slot, 1, COH_STEP_FAILED, 0);
+    coh_addr_t rich = {{0x71}};
+    put(&w, rich, 0, 5, "");
+    slot.addr = rich;
+    slot.word = COH_U256_ZERO;
+    run_patches(&w, &slot, 1, COH_STEP_RAN, 0);
+    slot.word = coh_u256(3);
+    run_patches(&w, &slot, 1, COH_STEP_RAN, 2);
+    v = coh_memview_account(w.mv, &rich);
+    assert_int_equal(v.flags, COH_ACCOUNT_EXISTS | COH_ACCOUNT_HAS_STORAGE);
+    assert_int_equal(v.generation, 0);
+    coh_u256_t at_slot = coh_memview_slot(w.mv, &rich, &(coh_u256_t){{4}});
+    assert_int_equal(at_slot.w[0], 3);
+    /* Back to before it had storage, to when it had, and away. */
+    coh_step_patch_t whole = {
+        .addr = rich, .fields = COH_PATCH_ACCOUNT, .number = 0, .word = coh_u256(5)};
+    run_patches(&w, &whole, 1, COH_STEP_RAN, 1);
+    assert_int_equal(coh_memview_account(w.mv, &rich).flags, COH_ACCOUNT_EXISTS);
+    whole.fields |= COH_PATCH_STORAGE;
+    run_patches(&w, &whole, 1, COH_STEP_RAN, 1);
+    assert_int_equal(coh_memview_account(w.mv, &rich).flags,
+                     COH_ACCOUNT_EXISTS | COH_ACCOUNT_HAS_STORAGE);
+    whole.fields = COH_PATCH_ACCOUNT;
+    whole.word   = COH_U256_ZERO;
+    run_patches(&w, &whole, 1, COH_STEP_RAN, 1);
+    assert_int_equal(coh_memview_account(w.mv, &rich).flags, 0);
+    assert_int_equal(coh_memview_account(w.mv, &rich).generation, 1);
     close_world(&w);
 
     /* A field that there is not; of a slot and an account at once; none. */
-    static uint32_t const bad[] = {32, COH_PATCH_SLOT | COH_PATCH_NONCE, COH_PATCH_GENERATION, 0};
+    static uint32_t const bad[] = {64,
+                                   COH_PATCH_STORAGE,
+                                   COH_PATCH_STORAGE | COH_PATCH_CODE,
+                                   COH_PATCH_SLOT | COH_PATCH_NONCE,
+                                   COH_PATCH_GENERATION,
+                                   0};
     for (size_t i = 0; i < COH_CNT(bad); i++) {
         coh_buf_t list     = COH_BUF_INIT;
         coh_buf_t raw      = COH_BUF_INIT;

@@ -170,7 +170,7 @@ describe("state", () => {
   });
 
   it("of storage belongs to contracts only", async () => {
-    await expect(setStorageAt(ethers.Wallet.createRandom().address, 0, 1)).to.be.rejectedWith("has no code");
+    await expect(setStorageAt(ethers.Wallet.createRandom().address, 0, 1)).to.be.rejectedWith("the account is empty");
   });
 
   it("forgets transactions, receipts and logs of blocks that are gone", async () => {
