@@ -12,8 +12,8 @@
 #include "deploy/cohort/runtime.h"
 #include "shard/shard.h"
 
-/* Without a decision for so long nothing will come. */
-#define PATIENCE_US UINT64_C(120000000)
+/* Without a decision for so long nothing will come. The first waits until the genesis is stored, which may be gigabytes. */
+#define PATIENCE_US UINT64_C(600000000)
 
 typedef struct cluster cluster_t;
 
