@@ -46,6 +46,8 @@ deploy/setup.sh --test ${COHORT_TEST_LONG:+--contracts} ${lint:+--lint} ${peers:
 export PATH=$PWD/build/tools:$PATH
 
 failed=0
+# Published contracts for test_bench_world.
+[ -z "$peers" ] || tests/contracts/build.sh --check --with-peers || failed=1
 for preset in "${presets[@]}"; do
     started=$SECONDS
     build_preset "$preset"

@@ -62,6 +62,11 @@ void coh_execute_set_watch(coh_execute_t *ex, coh_execute_watch_fn *fn, void *ar
     ex->watch_arg = arg;
 }
 
+void coh_execute_set_tracer(coh_execute_t *ex, coh_tracer_t *tracer)
+{
+    coh_transition_set_tracer(ex->transition, tracer);
+}
+
 coh_executed_t const *coh_execute_result(coh_execute_t const *ex) { return &ex->out; }
 
 static bool fail(coh_execute_t *ex, coh_block_err_t err)

@@ -45,6 +45,8 @@ void coh_execute_set_loop(coh_execute_t *ex, coh_evm_loop_t loop);
 /* The state then stutters (memview.h): each first read is answered by NEED. */
 void coh_execute_set_stutter(coh_execute_t *ex, bool on);
 void coh_execute_set_watch(coh_execute_t *ex, coh_execute_watch_fn *fn, void *arg);
+/* tracer: of transactions; borrowed, NULL: none. */
+void coh_execute_set_tracer(coh_execute_t *ex, coh_tracer_t *tracer);
 
 /* coh_body_check checks a block's body as far as it needs no execution: its size, root of withdrawals, hash of ommers (whose validity is ommers.h). The root of
    transactions is compared when they have been executed, since a transaction that is invalid is the better reason. */

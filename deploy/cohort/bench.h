@@ -49,8 +49,9 @@ int coh_bench_evm(coh_bench_evm_options_t const *options);
 
 typedef struct {
     coh_bench_work_t works[COH_BENCH_WORK_CNT];
-    size_t work_cnt; /* with path_cnt 0: if it is 0, all of them */
-    char **paths;    /* recordings of real blocks */
+    size_t
+        work_cnt; /* with path_cnt 0: if it is 0, all of them that have no definition, and no need of peers that are not there */
+    char **paths; /* recordings of real blocks */
     size_t path_cnt;
     /* The grid is the product of these. */
     uint32_t shards[COH_BENCH_AXIS_MAX];
@@ -61,14 +62,15 @@ typedef struct {
     uint32_t delays[COH_BENCH_AXIS_MAX]; /* us, of messages between ranks */
     size_t shards_cnt, threads_cnt, scheduler_cnt, cross_cnt, skew_cnt, delay_cnt;
     uint64_t seed;
-    uint64_t account_cnt;
-    uint64_t tx_cnt; /* of a block */
+    uint64_t account_cnt; /* 0: as the work's definition has it, or 2000 */
+    uint64_t tx_cnt;      /* of a block; likewise */
     uint64_t block_cnt;
     uint64_t instance_cnt;
     uint64_t warm_cnt;     /* blocks before those that are measured */
     char const *placement; /* as placement-policy */
     uint64_t repeat_cnt;   /* runs of each layout, of which the median counts */
     char const *contracts; /* folder of our artifacts */
+    char const *peers;     /* folder of others' artifacts; NULL: none */
     char const *dir;       /* stores are on disk, in folders in it; NULL: in memory */
     char const *sweep;     /* PREFIX.csv and PREFIX.svg; NULL: none */
     bool json;             /* a line of JSON for each layout instead of a table */

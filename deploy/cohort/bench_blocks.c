@@ -14,6 +14,8 @@
 #include "deploy/cohort/bench_run.h"
 #include "deploy/cohort/bench_text.h"
 
+/* Transactions of a block, and accounts, of works that leave it open. */
+#define USUAL_CNT 2000u
 /* Of the names of places and lines in a plot. */
 #define CELL_SZ 48
 #define LINE_SZ (6 * CELL_SZ)
@@ -104,7 +106,7 @@ static void print_row(sweep_t *s, row_t const *row)
         (void)printf("}\n");
     } else {
         if (!s->is_headed) {
-            (void)printf("%-10s %-9s %5s %6s %7s %-10s %8s %9s %8s %9s %9s %7s %8s %6s %7s %6s %6s "
+            (void)printf("%-15s %-9s %5s %6s %7s %-10s %8s %9s %8s %9s %9s %7s %8s %6s %7s %6s %6s "
                          "%7s %6s %7s %8s\n",
                          "work",
                          "skew",
@@ -130,7 +132,7 @@ static void print_row(sweep_t *s, row_t const *row)
             s->is_headed = true;
         }
         char tx_s[COH_BENCH_GROUP_SZ];
-        (void)printf("%-10s %-9s %5s %6s %7s %-10s %8s %9s %8.0f %9.2f %9.2f %7.3f %8.3f %6.2f "
+        (void)printf("%-15s %-9s %5s %6s %7s %-10s %8s %9s %8.0f %9.2f %9.2f %7.3f %8.3f %6.2f "
                      "%7.2f %6.2f %6.2f %7.3f %6.0f %7.2f %8.2f\n",
                      row->cells[WORK],
                      row->cells[SKEW],
@@ -444,16 +446,25 @@ static coh_err_t run_world(sweep_t *s,
     coh_bench_world_spec_t spec         = {.work          = work,
                                            .skew          = skew,
                                            .seed          = o->seed,
-                                           .account_cnt   = (uint32_t)o->account_cnt,
                                            .block_cnt     = (uint32_t)o->block_cnt,
                                            .tx_cnt        = (uint32_t)o->tx_cnt,
                                            .instance_cnt  = (uint32_t)o->instance_cnt,
                                            .cross_percent = cross,
                                            .shard_cnt     = shard_cnt,
-                                           .contracts     = o->contracts};
-    char cells[AXIS_CNT][CELL_SZ]       = {0};
+                                           .contracts     = o->contracts,
+                                           .peers         = o->peers};
+    uint32_t defined                    = coh_bench_work_txs(work);
+    bool is_peers = o->peers != NULL && coh_bench_work_uses(work) != COH_BENCH_OWN;
+    if (spec.tx_cnt == 0) {
+        spec.tx_cnt = defined != 0 ? defined : USUAL_CNT;
+    }
+    spec.account_cnt              = o->account_cnt != 0 ? (uint32_t)o->account_cnt
+                                    : defined != 0      ? COH_MAX(spec.tx_cnt, 2)
+                                                        : USUAL_CNT;
+    char cells[AXIS_CNT][CELL_SZ] = {0};
     char text[COH_BENCH_SKEW_SZ];
-    (void)snprintf(cells[WORK], CELL_SZ, "%s", coh_bench_work_str(work));
+    (void)snprintf(
+        cells[WORK], CELL_SZ, "%s%s", coh_bench_work_str(work), is_peers ? ":peers" : "");
     (void)snprintf(cells[SKEW], CELL_SZ, "%s", coh_bench_skew_str(text, skew));
     if (cross == COH_BENCH_CROSS_ANY) {
         (void)snprintf(cells[CROSS], CELL_SZ, "any");
@@ -478,6 +489,10 @@ static coh_err_t run_works(sweep_t *s, coh_buf_t *why)
     size_t each                         = o->skew_cnt * o->cross_cnt * o->shards_cnt;
     for (size_t i = 0; i < work_cnt * each; i++) {
         coh_bench_work_t work = all ? (coh_bench_work_t)(i / each) : o->works[i / each];
+        if (all && (coh_bench_work_txs(work) != 0 ||
+                    (o->peers == NULL && coh_bench_work_uses(work) == COH_BENCH_PEERS))) {
+            continue;
+        }
         COH_TRY(run_world(s,
                           work,
                           o->skews[i % each / o->cross_cnt / o->shards_cnt],

@@ -12,8 +12,8 @@
 #include "deploy/cohort/runtime.h"
 #include "shard/shard.h"
 
-/* Without a decision for so long nothing will come. */
-#define PATIENCE_US UINT64_C(120000000)
+/* Without a decision for so long nothing will come. The first waits until the genesis is stored, which may be gigabytes. */
+#define PATIENCE_US UINT64_C(600000000)
 
 typedef struct cluster cluster_t;
 
@@ -307,6 +307,16 @@ static coh_err_t run_all(cluster_t *c)
     return err;
 }
 
+/* What all code of the genesis takes in a cache, with room to spare: analysed, each piece counts five times its size. */
+static uint64_t code_bytes(cluster_t const *c)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < c->genesis->alloc_cnt; i++) {
+        bytes += c->genesis->alloc[i].code.n;
+    }
+    return 6 * bytes;
+}
+
 static coh_err_t make_config(cluster_t *c, coh_bench_layout_t const *layout)
 {
     coh_config_t *config = &c->config;
@@ -324,6 +334,7 @@ static coh_err_t make_config(cluster_t *c, coh_bench_layout_t const *layout)
     config->client_inflight_tx_max = 1;
     config->client_batch_tx_max    = 1;
     config->state_cache_entries    = COH_MAX(config->state_cache_entries, 8 * tx_max);
+    config->state_code_cache_bytes = COH_MAX(config->state_code_cache_bytes, code_bytes(c));
     return COH_OK;
 }
 

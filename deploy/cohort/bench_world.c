@@ -30,16 +30,27 @@
 #define TOKENS     15u
 #define POOLS_MAX  (TOKENS * (TOKENS - 1) / 2)
 #define GROUPS_MAX 64u
-#define BLOCK_S    12
-#define START_S    2000
+/* Of Uniswap V3: a pool's fee in millionths, and how far from the price of 1 its only position reaches either way, in ticks. */
+#define POOL3_FEE  3000u
+#define POOL3_TICK 600000u
+/* Of the swaps by definition: what is sold, and the zeros of what an account has and of what a pool is filled with. */
+#define GIGA_SWAP      2000u
+#define GIGA_HAVE      18
+#define GIGA_POOL      23
+#define GIGA_TOKEN_GAS 35000u
+#define GIGA_SWAP_GAS  200000u
+#define BLOCK_S        12
+#define START_S        2000
 /* Draws of an account before it is taken wherever it is. */
 #define DRAWS_MAX 1000u
 
 static struct {
     char const *name;
     char const *about;
+    coh_bench_uses_t uses;
+    uint32_t txs;
 } const works[] = {
-#define COH_BENCH_WORK(ID, name, about) {name, about},
+#define COH_BENCH_WORK(ID, name, uses, txs, about) {name, about, uses, txs},
 #include "deploy/cohort/bench_world.def"
 #undef COH_BENCH_WORK
 };
@@ -47,6 +58,10 @@ static struct {
 char const *coh_bench_work_str(coh_bench_work_t work) { return works[work].name; }
 
 char const *coh_bench_work_about(coh_bench_work_t work) { return works[work].about; }
+
+coh_bench_uses_t coh_bench_work_uses(coh_bench_work_t work) { return works[work].uses; }
+
+uint32_t coh_bench_work_txs(coh_bench_work_t work) { return works[work].txs; }
 
 coh_err_t coh_bench_work_parse(coh_bench_work_t *out, char const *text)
 {
@@ -106,6 +121,9 @@ typedef struct {
     uint32_t token_cnt;
     uint32_t token_draw_cnt; /* of which transfers are drawn */
     coh_addr_t router;
+    coh_addr_t factory;  /* Uniswap's */
+    coh_addr_t filler;   /* V3 */
+    coh_addr_t *singles; /* GIGASWAP: of accounts */
     struct {
         coh_addr_t router;
         coh_addr_t tokens[2];
@@ -136,27 +154,47 @@ static coh_err_t send(build_t *b,
     return coh_solo_ok(outcome, signature, b->why) ? COH_OK : COH_EINVAL;
 }
 
+static coh_err_t deploy_from(build_t *b,
+                             coh_addr_t *out,
+                             char const *dir,
+                             char const *name,
+                             coh_abi_t const *args,
+                             size_t arg_cnt)
+{
+    coh_contract_t contract;
+    COH_TRY(coh_contract_load(&contract, dir, name, b->why));
+    coh_err_t rc = coh_solo_deploy(out, &b->solo, &b->rich, &contract, args, arg_cnt, b->why);
+    coh_contract_free(&contract);
+    return rc;
+}
+
 static coh_err_t deploy(build_t *b,
                         coh_addr_t *out,
                         char const *name,
                         coh_abi_t const *args,
                         size_t arg_cnt)
 {
-    coh_contract_t contract;
-    COH_TRY(coh_contract_load(&contract, b->spec->contracts, name, b->why));
-    coh_err_t rc = coh_solo_deploy(out, &b->solo, &b->rich, &contract, args, arg_cnt, b->why);
-    coh_contract_free(&contract);
-    return rc;
+    return deploy_from(b, out, b->spec->contracts, name, args, arg_cnt);
+}
+
+static coh_err_t deploy_peer(build_t *b,
+                             coh_addr_t *out,
+                             char const *name,
+                             coh_abi_t const *args,
+                             size_t arg_cnt)
+{
+    return deploy_from(b, out, b->spec->peers, name, args, arg_cnt);
 }
 
 static coh_err_t deploy_token(build_t *b, coh_addr_t *out)
 {
+    char const *dir        = b->spec->peers != NULL ? b->spec->peers : b->spec->contracts;
     coh_u256_t supply      = coh_bench_power_of_ten(RICH_ZERO);
     coh_abi_t const made[] = {coh_abi_string("Bench token"),
                               coh_abi_string("BENCH"),
                               coh_abi_addr(&b->rich),
                               coh_abi_u256(&supply)};
-    return deploy(b, out, "Token", made, COH_CNT(made));
+    return deploy_from(b, out, dir, "Token", made, COH_CNT(made));
 }
 
 static coh_err_t give(build_t *b, coh_addr_t const *token, coh_addr_t const *to, unsigned zeros)
@@ -200,6 +238,18 @@ static coh_err_t set_up_chain(build_t *b)
     return give(b, &b->tokens[0], &b->accounts[0], PAY_ZERO);
 }
 
+/* Ours, which makes its pools itself, or Uniswap V2's with its factory. Whose wrapped ether that one holds does not matter: no swap here uses it. */
+static coh_err_t deploy_router(build_t *b)
+{
+    if (b->spec->peers == NULL) {
+        return deploy(b, &b->router, "Router", NULL, 0);
+    }
+    coh_abi_t const made[] = {coh_abi_addr(&b->rich)};
+    COH_TRY(deploy_peer(b, &b->factory, "UniswapV2Factory", made, COH_CNT(made)));
+    coh_abi_t const routed[] = {coh_abi_addr(&b->factory), coh_abi_addr(&b->rich)};
+    return deploy_peer(b, &b->router, "UniswapV2Router02", routed, COH_CNT(routed));
+}
+
 static coh_err_t fill_pool(build_t *b, coh_addr_t const *tokenA, coh_addr_t const *tokenB)
 {
     coh_u256_t amount        = coh_bench_power_of_ten(POOL_ZERO);
@@ -219,10 +269,50 @@ static coh_err_t fill_pool(build_t *b, coh_addr_t const *tokenA, coh_addr_t cons
                 COH_CNT(filled));
 }
 
-static coh_err_t set_up_pools(build_t *b, uint32_t cnt)
+static coh_err_t deploy_router3(build_t *b)
+{
+    COH_TRY(deploy_peer(b, &b->factory, "UniswapV3Factory", NULL, 0));
+    coh_abi_t const routed[] = {coh_abi_addr(&b->factory), coh_abi_addr(&b->rich)};
+    return deploy_peer(b, &b->router, "SwapRouter", routed, COH_CNT(routed));
+}
+
+/* A pool of Uniswap V3 at a price of 1, with one position of so much liquidity from about 10^-26 to 10^26, which costs about as much of either token. */
+static coh_err_t fill_pool3(build_t *b,
+                            coh_addr_t const *tokenA,
+                            coh_addr_t const *tokenB,
+                            unsigned zeros)
+{
+    coh_u256_t const price = {{0, UINT64_C(1) << 32, 0, 0}}; /* 2^96 */
+    coh_u256_t const low   = {{-(uint64_t)POOL3_TICK, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+    coh_u256_t liquidity   = coh_bench_power_of_ten(zeros);
+    coh_addr_t pool;
+    coh_buf_t data         = COH_BUF_INIT;
+    coh_abi_t const made[] = {coh_abi_addr(tokenA), coh_abi_addr(tokenB), coh_abi_u64(POOL3_FEE)};
+    coh_abi_call(&data, "createPool(address,address,uint24)", made, COH_CNT(made));
+    coh_outcome_t const *outcome =
+        coh_solo_send(&b->solo, &b->rich, &b->factory, 0, coh_buf_bytes(&data));
+    coh_buf_free(&data);
+    if (!coh_solo_ok(outcome, "createPool", b->why) || outcome->output.n != 32) {
+        return COH_EINVAL;
+    }
+    memcpy(pool.b, outcome->output.p + 12, sizeof(pool.b));
+    coh_abi_t const priced[] = {coh_abi_u256(&price)};
+    COH_TRY(send(b, &b->rich, &pool, "initialize(uint160)", priced, COH_CNT(priced)));
+    COH_TRY(give(b, tokenA, &b->filler, zeros));
+    COH_TRY(give(b, tokenB, &b->filler, zeros));
+    coh_abi_t const filled[] = {
+        coh_abi_addr(&pool), coh_abi_u256(&low), coh_abi_u64(POOL3_TICK), coh_abi_u256(&liquidity)};
+    return send(
+        b, &b->rich, &b->filler, "fill(address,int24,int24,uint128)", filled, COH_CNT(filled));
+}
+
+static coh_err_t set_up_pools(build_t *b, uint32_t cnt, bool is_v3)
 {
     cnt = COH_MIN(cnt, POOLS_MAX);
-    COH_TRY(deploy(b, &b->router, "Router", NULL, 0));
+    COH_TRY(is_v3 ? deploy_router3(b) : deploy_router(b));
+    if (is_v3) {
+        COH_TRY(deploy(b, &b->filler, "Filler", NULL, 0));
+    }
     COH_TRY(set_up_tokens(b, cnt == 1 ? 2 : TOKENS));
     for (uint32_t t = 0; t < b->token_cnt; t++) {
         COH_TRY(allow(b, &b->rich, &b->tokens[t], &b->router));
@@ -232,7 +322,8 @@ static coh_err_t set_up_pools(build_t *b, uint32_t cnt)
     }
     for (uint8_t x = 0; x < b->token_cnt; x++) {
         for (uint8_t y = (uint8_t)(x + 1); y < b->token_cnt && b->pool_cnt < cnt; y++) {
-            COH_TRY(fill_pool(b, &b->tokens[x], &b->tokens[y]));
+            COH_TRY(is_v3 ? fill_pool3(b, &b->tokens[x], &b->tokens[y], POOL_ZERO)
+                          : fill_pool(b, &b->tokens[x], &b->tokens[y]));
             b->pools[b->pool_cnt][0]   = x;
             b->pools[b->pool_cnt++][1] = y;
         }
@@ -245,7 +336,7 @@ static coh_err_t set_up_groups(build_t *b, uint32_t cnt)
 {
     for (; b->group_cnt < COH_MIN(cnt, GROUPS_MAX); b->group_cnt++) {
         coh_addr_t *tokens = b->groups[b->group_cnt].tokens;
-        COH_TRY(deploy(b, &b->router, "Router", NULL, 0));
+        COH_TRY(deploy_router(b));
         b->groups[b->group_cnt].router = b->router;
         for (uint32_t t = 0; t < 2; t++) {
             COH_TRY(deploy_token(b, &tokens[t]));
@@ -256,6 +347,35 @@ static coh_err_t set_up_groups(build_t *b, uint32_t cnt)
             }
         }
         COH_TRY(fill_pool(b, &tokens[0], &tokens[1]));
+    }
+    return COH_OK;
+}
+
+/* To each account all of its own. */
+static coh_err_t set_up_giga_swap(build_t *b)
+{
+    COH_TRY(deploy(b, &b->filler, "Filler", NULL, 0));
+    b->singles = coh_calloc(b->spec->account_cnt, sizeof(*b->singles));
+    for (uint32_t i = 0; i < b->spec->account_cnt; i++) {
+        coh_addr_t tokens[2];
+        COH_TRY(deploy_router3(b));
+        for (size_t t = 0; t < COH_CNT(tokens); t++) {
+            COH_TRY(deploy_token(b, &tokens[t]));
+            COH_TRY(give(b, &tokens[t], &b->accounts[i], GIGA_HAVE));
+        }
+        if (memcmp(tokens[0].b, tokens[1].b, sizeof(tokens[0].b)) > 0) {
+            coh_addr_t first = tokens[1];
+            tokens[1]        = tokens[0];
+            tokens[0]        = first;
+        }
+        COH_TRY(fill_pool3(b, &tokens[0], &tokens[1], GIGA_POOL));
+        coh_abi_t const made[] = {coh_abi_addr(&b->router),
+                                  coh_abi_addr(&tokens[0]),
+                                  coh_abi_addr(&tokens[1]),
+                                  coh_abi_u64(POOL3_FEE)};
+        COH_TRY(deploy(b, &b->singles[i], "SingleSwap", made, COH_CNT(made)));
+        COH_TRY(allow(b, &b->accounts[i], &tokens[0], &b->singles[i]));
+        COH_TRY(allow(b, &b->accounts[i], &tokens[1], &b->singles[i]));
     }
     return COH_OK;
 }
@@ -325,12 +445,17 @@ static coh_err_t set_up(build_t *b)
     uint32_t cnt = b->spec->instance_cnt;
     switch (b->spec->work) {
     case COH_BENCH_WORK_TRANSFER:
-    case COH_BENCH_WORK_SELF: return COH_OK;
+    case COH_BENCH_WORK_SELF:
+    case COH_BENCH_WORK_GIGASELF: return COH_OK;
+    case COH_BENCH_WORK_GIGATOKEN: return set_up_tokens(b, 1);
+    case COH_BENCH_WORK_GIGASWAP: return set_up_giga_swap(b);
     case COH_BENCH_WORK_TOKEN: return set_up_tokens(b, cnt != 0 ? cnt : 1);
     case COH_BENCH_WORK_CHAIN: return set_up_chain(b);
     case COH_BENCH_WORK_NFT: return set_up_nft(b);
-    case COH_BENCH_WORK_POOL: return set_up_pools(b, 1);
-    case COH_BENCH_WORK_POOLS: return set_up_pools(b, cnt != 0 ? cnt : 100);
+    case COH_BENCH_WORK_POOL: return set_up_pools(b, 1, false);
+    case COH_BENCH_WORK_POOLS: return set_up_pools(b, cnt != 0 ? cnt : 100, false);
+    case COH_BENCH_WORK_POOL3: return set_up_pools(b, 1, true);
+    case COH_BENCH_WORK_POOLS3: return set_up_pools(b, cnt != 0 ? cnt : 100, true);
     case COH_BENCH_WORK_GROUPS:
         return set_up_groups(b, cnt != 0 ? COH_MIN(cnt, GROUPS_MAX) : GROUPS_MAX);
     case COH_BENCH_WORK_BANK: return set_up_bank(b);
@@ -338,7 +463,7 @@ static coh_err_t set_up(build_t *b)
     case COH_BENCH_WORK_GAME: return set_up_game(b);
     case COH_BENCH_WORK_GOODS: return set_up_goods(b);
     case COH_BENCH_WORK_MIX:
-        COH_TRY(set_up_pools(b, cnt != 0 ? cnt : 100));
+        COH_TRY(set_up_pools(b, cnt != 0 ? cnt : 100, false));
         COH_TRY(set_up_nft(b));
         COH_TRY(set_up_bank(b));
         COH_TRY(set_up_market(b));
@@ -485,6 +610,47 @@ static void plan_groups(build_t *b, plan_t *p)
     swap(b, p, &tokens[0], &tokens[1]);
 }
 
+static void plan_swap3(build_t *b, plan_t *p)
+{
+    plan_call(b, p, &b->router);
+    uint8_t const *pool    = b->pools[coh_rng_below(&b->rng, b->pool_cnt)];
+    bool back              = coh_rng_percent(&b->rng, 50);
+    coh_u256_t amount      = coh_bench_power_of_ten(PAY_ZERO);
+    coh_abi_t const args[] = {coh_abi_addr(&b->tokens[pool[back]]),
+                              coh_abi_addr(&b->tokens[pool[!back]]),
+                              coh_abi_u64(POOL3_FEE),
+                              coh_abi_addr(&b->accounts[p->from]),
+                              coh_abi_u64(DEADLINE),
+                              coh_abi_u256(&amount),
+                              coh_abi_u64(1),
+                              coh_abi_u64(0)};
+    /* A structure of words stands there as they would alone. */
+    call(p,
+         "exactInputSingle((address,address,uint24,address,uint256,uint256,uint256,uint160))",
+         args,
+         COH_CNT(args));
+}
+
+/* Whose turn it is, each account once in a block. */
+static void plan_giga_token(build_t *b, plan_t *p)
+{
+    p->from                = b->next++ % b->spec->account_cnt;
+    p->to                  = b->tokens[0];
+    p->gas                 = GIGA_TOKEN_GAS;
+    coh_abi_t const args[] = {coh_abi_addr(&b->accounts[p->from]),
+                              coh_abi_u64(coh_rng_below(&b->rng, 256))};
+    call(p, "transfer(address,uint256)", args, COH_CNT(args));
+}
+
+static void plan_giga_swap(build_t *b, plan_t *p)
+{
+    p->from                = b->next++ % b->spec->account_cnt;
+    p->to                  = b->singles[p->from];
+    p->gas                 = GIGA_SWAP_GAS;
+    coh_abi_t const args[] = {coh_abi_u64(GIGA_SWAP)};
+    call(p, "sellToken0(uint256)", args, COH_CNT(args));
+}
+
 static void plan_bank(build_t *b, plan_t *p)
 {
     plan_call(b, p, &b->bank);
@@ -534,18 +700,23 @@ static void plan_goods(build_t *b, plan_t *p)
 typedef void plan_fn(build_t *b, plan_t *p);
 
 static plan_fn *const plans[COH_BENCH_WORK_CNT] = {
-    [COH_BENCH_WORK_TRANSFER] = plan_transfer,
-    [COH_BENCH_WORK_SELF]     = plan_self,
-    [COH_BENCH_WORK_TOKEN]    = plan_token,
-    [COH_BENCH_WORK_CHAIN]    = plan_chain,
-    [COH_BENCH_WORK_NFT]      = plan_nft,
-    [COH_BENCH_WORK_POOL]     = plan_swap,
-    [COH_BENCH_WORK_POOLS]    = plan_swap,
-    [COH_BENCH_WORK_GROUPS]   = plan_groups,
-    [COH_BENCH_WORK_BANK]     = plan_bank,
-    [COH_BENCH_WORK_LENDING]  = plan_lending,
-    [COH_BENCH_WORK_GAME]     = plan_game,
-    [COH_BENCH_WORK_GOODS]    = plan_goods,
+    [COH_BENCH_WORK_TRANSFER]  = plan_transfer,
+    [COH_BENCH_WORK_SELF]      = plan_self,
+    [COH_BENCH_WORK_TOKEN]     = plan_token,
+    [COH_BENCH_WORK_CHAIN]     = plan_chain,
+    [COH_BENCH_WORK_NFT]       = plan_nft,
+    [COH_BENCH_WORK_POOL]      = plan_swap,
+    [COH_BENCH_WORK_POOLS]     = plan_swap,
+    [COH_BENCH_WORK_GROUPS]    = plan_groups,
+    [COH_BENCH_WORK_BANK]      = plan_bank,
+    [COH_BENCH_WORK_LENDING]   = plan_lending,
+    [COH_BENCH_WORK_GAME]      = plan_game,
+    [COH_BENCH_WORK_GOODS]     = plan_goods,
+    [COH_BENCH_WORK_POOL3]     = plan_swap3,
+    [COH_BENCH_WORK_POOLS3]    = plan_swap3,
+    [COH_BENCH_WORK_GIGASELF]  = plan_self,
+    [COH_BENCH_WORK_GIGATOKEN] = plan_giga_token,
+    [COH_BENCH_WORK_GIGASWAP]  = plan_giga_swap,
 };
 
 /* Kinds of a mix, in percent. */
@@ -710,6 +881,10 @@ coh_err_t coh_bench_world_new(coh_bench_world_t *out,
     COH_ASSERT(spec->account_cnt > 1);
     build_t b = {.spec = spec, .why = why};
     *out      = (coh_bench_world_t){0};
+    if (works[spec->work].uses == COH_BENCH_PEERS && spec->peers == NULL) {
+        coh_buf_printf(why, "%s needs published contracts (see --with-peers)", works[spec->work].name);
+        return COH_ENOTFOUND;
+    }
     COH_TRY(coh_placement_initial(&b.dir, "hash", COH_MAX(1, spec->shard_cnt), why));
     start(&b);
     coh_err_t rc = set_up(&b);
@@ -723,6 +898,7 @@ coh_err_t coh_bench_world_new(coh_bench_world_t *out,
     free(b.nonces);
     free(b.shards);
     free(b.weights);
+    free(b.singles);
     coh_solo_fini(&b.solo);
     return rc;
 }

@@ -1,7 +1,7 @@
 /* bench_world.h: work for `cohort bench blocks` and for tests: a genesis with contracts in use, and blocks of transactions over it. All of it follows from
    the spec. Transactions carry no signatures that anybody recovers: blocks are imported with their senders, so what is measured is execution.
 
-   The contracts are those of tests/contracts. Each is deployed and filled by transactions on a state in memory (solo.h), and what comes of that is the genesis. */
+   The contracts are those of tests/contracts, or published ones. Each is deployed and filled by transactions on a state in memory (solo.h), and what comes of that is the genesis. */
 #ifndef COH_BENCH_WORLD_H
 #define COH_BENCH_WORLD_H
 
@@ -9,7 +9,7 @@
 #include "coordinator/coordinator.h"
 
 typedef enum {
-#define COH_BENCH_WORK(ID, name, about) COH_BENCH_WORK_##ID,
+#define COH_BENCH_WORK(ID, name, uses, txs, about) COH_BENCH_WORK_##ID,
 #include "deploy/cohort/bench_world.def"
 #undef COH_BENCH_WORK
     COH_BENCH_WORK_CNT
@@ -17,6 +17,11 @@ typedef enum {
 
 char const *coh_bench_work_str(coh_bench_work_t work);
 char const *coh_bench_work_about(coh_bench_work_t work);
+/* Whose contracts: ours; ours or published ones; published ones, without which the work cannot be built. */
+typedef enum { COH_BENCH_OWN, COH_BENCH_EITHER, COH_BENCH_PEERS } coh_bench_uses_t;
+coh_bench_uses_t coh_bench_work_uses(coh_bench_work_t work);
+/* Transactions of a block, and accounts, by the work's definition; 0: any. */
+uint32_t coh_bench_work_txs(coh_bench_work_t work);
 /* Returns: COH_OK; COH_ENOTFOUND no work is called so */
 coh_err_t coh_bench_work_parse(coh_bench_work_t *out, char const *text);
 
@@ -53,6 +58,9 @@ typedef struct {
     uint32_t cross_percent;
     uint32_t shard_cnt;
     char const *contracts; /* folder of artifacts; borrowed for the call */
+    /* Folder of those of published contracts (tests/contracts/build.sh --with-peers), which then take the place of ours that do the same: OpenZeppelin's ERC-20, Uniswap V2's
+       factory and router; NULL: none; borrowed for the call */
+    char const *peers;
 } coh_bench_world_spec_t;
 
 typedef struct {

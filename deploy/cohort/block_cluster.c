@@ -26,6 +26,7 @@
 
 typedef struct frame {
     struct frame *next;
+    uint64_t due_us; /* not to be taken before */
     coh_buf_t bytes;
 } frame_t;
 
@@ -206,6 +207,11 @@ void coh_block_cluster_free(coh_block_cluster_t *c)
     free(c);
 }
 
+void coh_block_cluster_place(coh_block_cluster_t *c, char const *placement)
+{
+    c->layout.placement = placement;
+}
+
 /* ---- the environment of a rank ---- */
 
 static uint64_t env_now_us(coh_env_t *env) { return ((rank_t *)env)->cluster->now_us; }
@@ -344,6 +350,9 @@ static bool take_frames(coh_block_cluster_t *c, rank_t *r)
         uint32_t src = (start + i) % c->rank_cnt;
         lane_t *lane = &r->lanes[src];
         for (uint32_t n = 0; n < TURN_FRAMES && lane->first != NULL; n++) {
+            if (lane->first->due_us > c->now_us) {
+                break;
+            }
             did = true;
             if (coh_rng_percent(&c->rng, 25)) {
                 break;
@@ -385,10 +394,13 @@ static bool send_frames(coh_block_cluster_t *c, rank_t *r)
         frame_t *frame = coh_calloc(1, sizeof(*frame));
         frame->bytes   = *outbox;
         *outbox        = COH_BUF_INIT;
-        lane_t *lane   = &c->ranks[dst].lanes[r->env.rank];
-        *lane->last    = frame;
-        lane->last     = &frame->next;
-        did            = true;
+        if (c->layout.delay_us != 0) {
+            frame->due_us = c->now_us + coh_rng_below(&c->rng, c->layout.delay_us + 1);
+        }
+        lane_t *lane = &c->ranks[dst].lanes[r->env.rank];
+        *lane->last  = frame;
+        lane->last   = &frame->next;
+        did          = true;
     }
     return did;
 }
@@ -491,6 +503,23 @@ static bool turn(coh_block_cluster_t *c, rank_t *r)
     return did;
 }
 
+/* Lets the time pass until the first of the messages that are under way arrives; false: there is none. */
+static bool wait_for_frame(coh_block_cluster_t *c)
+{
+    uint64_t due_us = UINT64_MAX;
+    for (uint32_t dst = 0; dst < c->rank_cnt; dst++) {
+        for (uint32_t src = 0; src < c->rank_cnt; src++) {
+            frame_t const *frame = c->ranks[dst].lanes[src].first;
+            due_us               = frame != NULL ? COH_MIN(due_us, frame->due_us) : due_us;
+        }
+    }
+    if (due_us == UINT64_MAX || due_us <= c->now_us) {
+        return false;
+    }
+    c->now_us = due_us;
+    return true;
+}
+
 /* Takes all ranks down, with what is under way between them and to their disks, and opens them again. */
 static coh_err_t restart(coh_block_cluster_t *c, coh_buf_t *err_text)
 {
@@ -538,6 +567,7 @@ static coh_err_t run_until_over(coh_block_cluster_t *c, coh_buf_t *err_text)
             }
         }
         uint64_t work = atomic_load_explicit(&c->work_cnt, memory_order_relaxed);
+        did           = did || (work == helped && wait_for_frame(c));
         idle          = did || work != helped ? 0 : idle + 1;
         helped        = work;
         if (idle > (c->thread_cnt == 0 ? IDLE_ROUNDS_MAX : IDLE_ROUNDS_MAX_THREADS)) {

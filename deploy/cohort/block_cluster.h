@@ -19,7 +19,10 @@ typedef struct {
     char const *placement; /* as placement-policy; NULL: the default */
     char const *home;      /* as placement-home; NULL: the default */
     char const *scheduler; /* as shard-scheduler; NULL: the default */
-    uint64_t seed;         /* of the order of steps */
+    uint64_t seed;         /* of the order of steps, and of delays */
+    /* Messages arrive so many microseconds after they were sent, drawn from 0 to this, in order between two ranks; 0: at once. By the cluster's clock, which moves by one with each step of a
+       rank, and over times in which there is nothing to do but to wait. */
+    uint64_t delay_us;
     /* As state-cache-entries, raised to what the blocks need; 0: enough for usual blocks. */
     uint64_t cache_entries;
     /* At most so many times, at any moment, all ranks are taken down and opened again over what their stores hold; then state is also
@@ -47,6 +50,9 @@ typedef struct {
 /* coh_block_cluster_new starts thread_cnt - 1 threads. layout is copied, but for its texts: borrowed until free. */
 coh_block_cluster_t *coh_block_cluster_new(coh_block_cluster_layout_t const *layout);
 void coh_block_cluster_free(coh_block_cluster_t *c);
+
+/* coh_block_cluster_place gives what opens from here on another placement than the layout says: as placement-policy; borrowed until then. */
+void coh_block_cluster_place(coh_block_cluster_t *c, char const *placement);
 
 /* Who is told. All may be NULL; what is handed over is borrowed for the call. */
 typedef struct {

@@ -1,9 +1,11 @@
 /* The engine that executes the blocks of a case in a cluster (block_cluster.h): branches are chosen and headers checked as for the reference (common/chain/branches.h); each block is then imported by the
-   cluster, which compares what comes of it with the header. To come to another branch a fresh cluster begins at the genesis. */
+   cluster, which compares what comes of it with the header. To come to another branch a fresh cluster begins at the genesis. For an adversarial placement the reference imports all blocks of the
+   case first. */
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
 #include "common/evm/code.h"
+#include "deploy/cohort/adversary.h"
 #include "deploy/cohort/block_cluster.h"
 #include "deploy/cohort/blocktest_run.h"
 #include "deploy/cohort/chain_import.h"
@@ -13,6 +15,9 @@ typedef struct {
     coh_branches_engine_t branches_engine;
     coh_block_cluster_t *cluster;
     char random[40]; /* its placement and homes */
+    uint32_t shard_cnt;
+    coh_adversary_t *adversary; /* NULL: does not place */
+    coh_execute_t *scout;       /* what it learns from */
     bool is_open;
     coh_blocktest_case_t const *test;
     coh_genesis_t genesis;
@@ -116,6 +121,33 @@ static bool make_genesis(clustered_t *s, coh_block_t const *first)
     return coh_hash_eq(&g->hash, &first->hash);
 }
 
+static void fill(void *arg, coh_memview_t *mv)
+{
+    coh_blocktest_case_t const *test = arg;
+    coh_blocktest_fill(mv, test->pre, test->pre_cnt);
+}
+
+/* Places accounts as is worst for the blocks of the case. */
+static bool place(clustered_t *s, coh_block_t const *genesis)
+{
+    coh_branches_config_t const config = {.schedule      = s->test->schedule,
+                                          .roots         = COH_WORLD_INCREMENTAL,
+                                          .fill          = fill,
+                                          .fill_arg      = (void *)s->test,
+                                          .genesis       = genesis->header,
+                                          .genesis_shape = genesis->header_fork,
+                                          .executor      = s->scout};
+    coh_branches_t *chain              = coh_branches_new(&config);
+    coh_adversary_forget(s->adversary);
+    for (size_t i = 0; chain != NULL && i < s->test->block_cnt; i++) {
+        (void)coh_branches_import(chain, s->test->blocks[i].raw);
+    }
+    coh_branches_free(chain);
+    char const *policy = coh_adversary_policy(s->adversary, s->shard_cnt);
+    coh_block_cluster_place(s->cluster, policy);
+    return policy != NULL;
+}
+
 static bool clustered_open(coh_blocktest_engine_t *engine,
                            coh_blocktest_case_t const *test,
                            coh_block_t const *genesis,
@@ -133,6 +165,10 @@ static bool clustered_open(coh_blocktest_engine_t *engine,
     coh_buf_clear(&s->why);
     if (!make_genesis(s, genesis)) {
         coh_buf_printf(why, "the genesis has another state root than pre");
+        return false;
+    }
+    if (s->adversary != NULL && !place(s, genesis)) {
+        coh_buf_printf(why, "no file for the placement");
         return false;
     }
     coh_branches_config_t const config = {.schedule      = test->schedule,
@@ -179,6 +215,8 @@ static void clustered_free(coh_blocktest_engine_t *engine)
 {
     clustered_t *s = (clustered_t *)engine;
     coh_block_cluster_free(s->cluster);
+    coh_adversary_free(s->adversary);
+    coh_execute_free(s->scout);
     coh_plan_fini(&s->plan);
     coh_chain_import_free(&s->import);
     coh_buf_free(&s->why);
@@ -196,7 +234,14 @@ coh_blocktest_engine_t *coh_blocktest_clustered(coh_blocktest_options_t const *o
                                               .free   = clustered_free};
     s->branches_engine =
         (coh_branches_engine_t){.restart = restart, .execute = execute, .state = state_of};
-    s->cluster = coh_vector_layout_cluster(&options->layout, s->random);
+    s->cluster   = coh_vector_layout_cluster(&options->layout, s->random);
+    s->shard_cnt = (uint32_t)COH_MAX(options->layout.shards, 1);
+    if (options->layout.is_adversarial) {
+        s->adversary = coh_adversary_new();
+        s->scout     = coh_execute_new();
+        coh_execute_set_tracer(s->scout, coh_adversary_tracer(s->adversary));
+        coh_execute_set_watch(s->scout, coh_adversary_watch, s->adversary);
+    }
     coh_plan_init(&s->plan);
     return &s->engine;
 }

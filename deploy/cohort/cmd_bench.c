@@ -337,8 +337,6 @@ static int cmd_blocks(int argc, char **argv)
                                                  .delays        = {0},
                                                  .delay_cnt     = 1,
                                                  .seed          = 1,
-                                                 .account_cnt   = 2000,
-                                                 .tx_cnt        = 2000,
                                                  .block_cnt     = 5,
                                                  .warm_cnt      = 1,
                                                  .placement     = "hash",
@@ -372,8 +370,14 @@ static int cmd_blocks(int argc, char **argv)
                          "microseconds that every message between ranks takes, on top of what it "
                                             "takes anyhow; default: 0"),
                            COH_ARG_U64_ROW(
-            "accounts", "N", &options.account_cnt, 2, 1000000, "accounts that send transactions"),
-                           COH_ARG_U64_ROW("txs", "N", &options.tx_cnt, 1, 65536, "transactions in a block"),
+            "accounts",
+            "N",
+            &options.account_cnt,
+            0,
+            1000000,
+            "accounts that send transactions; 0: as many as the work is defined for, or 2000"),
+                           COH_ARG_U64_ROW(
+            "txs", "N", &options.tx_cnt, 0, 65536, "transactions in a block; 0: likewise"),
                            COH_ARG_U64_ROW(
             "blocks", "N", &options.block_cnt, 2, 1000, "blocks, with those that are not measured"),
                            COH_ARG_U64_ROW(
@@ -397,6 +401,13 @@ static int cmd_blocks(int argc, char **argv)
                         "runs of each layout, in turn; the median of their times counts"),
                            COH_ARG_U64_ROW("seed", "S", &options.seed, 0, UINT64_MAX, "all work follows from it"),
                            COH_ARG_STR_ROW("contracts", "DIR", &options.contracts, "artifacts of our contracts"),
+                           COH_ARG_STR_ROW(
+            "with-peers",
+            "DIR",
+            &options.peers,
+            "published contracts instead of ours where there are such, OpenZeppelin's ERC-20 and "
+                               "Uniswap's: artifacts that 'tests/contracts/build.sh --with-peers' puts into "
+                               "build/deps/peers"),
                            COH_ARG_STR_ROW("dir",
                         "DIR",
                         &options.dir,
@@ -415,18 +426,24 @@ static int cmd_blocks(int argc, char **argv)
             "Executes blocks in clusters in this process, coordinator, shards and commits "
             "included, and reports throughput, what it cost in "
             "CPU time of all threads, incarnations, retractions and messages between shards. "
-            "Works: transfer, self, token, chain, "
-            "nft, pool, pools, groups, bank, lending, game, goods, mix (default: all of them), or "
-            "recordings of real blocks (realblock-1). Options with lists make a grid. "
+            "What they do is a WORK (default: each that is of no set size), or, of recordings of "
+            "real blocks (realblock-1), a FILE. Options with lists make a grid. "
             "Every run must seal the same headers as scheduler sequential on one shard with "
             "one thread, which runs first and is what speed-up is relative to; exits with 1 "
-            "if one does not.",
+            "if one does not. The works: "
+#define COH_BENCH_WORK(ID, name, uses, txs, about) name " (" about "), "
+#include "deploy/cohort/bench_world.def"
+#undef COH_BENCH_WORK
+            "of which the last five are for comparison with others: pool3, pools3 and gigaswap "
+            "need "
+            "--with-peers.",
         .examples =
             "  cohort bench blocks --threads 1,2 --scheduler all pool pools\n"
             "  cohort bench blocks --shards 1,2,4 --cross 0,30,100 --skew "
             "uniform,zipf:0.99,hot --sweep sweep token\n"
             "  cohort bench blocks --shards 4 --placement affinity --blocks 80 --warm 50 groups\n"
-            "  cohort bench blocks --txs 47620 --accounts 47620 --blocks 2 self\n"
+            "  cohort bench blocks --threads 1,2 --blocks 3 gigaself gigatoken\n"
+            "  cohort bench blocks --with-peers build/deps/peers token pool pool3 gigaswap\n"
             "  cohort bench blocks --threads 1,2 realblocks/mainnet-17034869w.json\n",
         .args    = args,
         .arg_cnt = COH_CNT(args),

@@ -13,6 +13,7 @@
 #include "common/evm/code.h"
 #include "common/state/memview.h"
 #include "common/trie/state_root.h"
+#include "deploy/cohort/adversary.h"
 #include "deploy/cohort/block_cluster.h"
 #include "deploy/cohort/statetest_diff.h"
 #include "deploy/cohort/statetest_error.h"
@@ -25,6 +26,7 @@ struct coh_statetest_runner {
     coh_buf_t raw;                /* of a transaction signed here */
     coh_block_cluster_t *cluster; /* NULL: none is asked for */
     char random[40];              /* its placement and homes */
+    coh_adversary_t *adversary;   /* NULL: does not place */
 };
 
 /* How far a case came. */
@@ -44,6 +46,9 @@ coh_statetest_runner_t *coh_statetest_runner_new(coh_statetest_options_t const *
     if (coh_vector_layout_is_set(&options->layout)) {
         runner->cluster = coh_vector_layout_cluster(&options->layout, runner->random);
     }
+    if (options->layout.is_adversarial) {
+        runner->adversary = coh_adversary_new();
+    }
     return runner;
 }
 
@@ -52,6 +57,7 @@ void coh_statetest_runner_free(coh_statetest_runner_t *runner)
     if (runner->cluster != NULL) {
         coh_block_cluster_free(runner->cluster);
     }
+    coh_adversary_free(runner->adversary);
     coh_transition_free(runner->transition);
     coh_buf_free(&runner->scratch);
     coh_buf_free(&runner->raw);
@@ -328,6 +334,23 @@ static void make_genesis(coh_genesis_t *g, coh_statetest_case_t const *test)
     coh_genesis_seal(g);
 }
 
+/* Places accounts as is worst for the block; false: there is no file for that. */
+static bool place(coh_statetest_runner_t *runner,
+                  coh_genesis_t const *genesis,
+                  coh_import_block_t const *block)
+{
+    coh_adversary_t *adversary = runner->adversary;
+    if (adversary == NULL) {
+        return true;
+    }
+    uint32_t shard_cnt = (uint32_t)COH_MAX(runner->options.layout.shards, 1);
+    coh_adversary_forget(adversary);
+    coh_adversary_learn(adversary, genesis, block, 1);
+    char const *policy = coh_adversary_policy(adversary, shard_cnt);
+    coh_block_cluster_place(runner->cluster, policy);
+    return policy != NULL;
+}
+
 /* Executes as the one transaction of an imported block; *mv is replaced by the state that the cluster holds afterwards. */
 static coh_tx_err_t execute_in_cluster(coh_statetest_runner_t *runner,
                                        run_t *run,
@@ -355,6 +378,8 @@ static coh_tx_err_t execute_in_cluster(coh_statetest_runner_t *runner,
     make_genesis(&genesis, run->test);
     if (env->number == 0) {
         complain(run, "block 0 has no parent: a cluster cannot execute it");
+    } else if (!place(runner, &genesis, &block)) {
+        complain(run, "no file for the placement");
     } else if (coh_block_cluster_run(runner->cluster, &genesis, &block, 1, &visitor, &why) !=
                COH_OK) {
         complain(run, "the cluster failed: %.*s", (int)why.n, (char const *)why.p);

@@ -8,11 +8,13 @@
 #include "shard/sched.h"
 
 #define RANDOM_SZ 40u
+#define PINNED    "pinned:"
 
 bool coh_vector_layout_is_set(coh_vector_layout_t const *layout)
 {
     return layout->shards != 0 || layout->threads != 0 || layout->scheduler != NULL ||
-           layout->has_placement;
+           layout->has_placement || layout->is_adversarial || layout->pins != NULL ||
+           layout->delay_us != 0;
 }
 
 coh_err_t coh_vector_layout_set_scheduler(void *dst, char const *value, coh_buf_t *err_text)
@@ -30,11 +32,17 @@ coh_err_t coh_vector_layout_set_placement(void *dst, char const *value, coh_buf_
 {
     coh_vector_layout_t *layout = dst;
     char rest;
-    if (sscanf(value, "random:%" SCNu64 "%c", &layout->placement_seed, &rest) != 1) {
-        coh_buf_printf(err_text, "expected random:SEED");
+    layout->has_placement  = false;
+    layout->pins           = NULL;
+    layout->is_adversarial = strcmp(value, "adversarial") == 0;
+    if (strncmp(value, PINNED, strlen(PINNED)) == 0) {
+        layout->pins = value;
+    } else if (sscanf(value, "random:%" SCNu64 "%c", &layout->placement_seed, &rest) == 1) {
+        layout->has_placement = true;
+    } else if (!layout->is_adversarial) {
+        coh_buf_printf(err_text, "expected random:SEED, pinned:FILE or adversarial");
         return COH_EINVAL;
     }
-    layout->has_placement = true;
     return COH_OK;
 }
 
@@ -65,18 +73,26 @@ void coh_vector_layout_put(coh_buf_t *out, coh_vector_layout_t const *layout)
     }
     if (layout->has_placement) {
         coh_buf_printf(out, " --placement random:%" PRIu64, layout->placement_seed);
+    } else if (layout->pins != NULL) {
+        coh_buf_printf(out, " --placement %s", layout->pins);
+    } else if (layout->is_adversarial) {
+        coh_buf_printf(out, " --placement adversarial");
+    }
+    if (layout->delay_us != 0) {
+        coh_buf_printf(out, " --delay %" PRIu64, layout->delay_us);
     }
 }
 
 coh_block_cluster_t *coh_vector_layout_cluster(coh_vector_layout_t const *layout, char random[40])
 {
     (void)snprintf(random, RANDOM_SZ, "random:%" PRIu64, layout->placement_seed);
-    char const *placement = layout->has_placement ? random : NULL;
+    char const *home = layout->has_placement ? random : NULL;
     return coh_block_cluster_new(
         &(coh_block_cluster_layout_t){.shard_cnt  = (uint32_t)COH_MAX(layout->shards, 1),
                                       .thread_cnt = (uint32_t)COH_MAX(layout->threads, 1),
-                                      .placement  = placement,
-                                      .home       = placement,
+                                      .placement  = home != NULL ? home : layout->pins,
+                                      .home       = home,
                                       .scheduler  = layout->scheduler,
-                                      .seed       = layout->placement_seed});
+                                      .seed       = layout->placement_seed,
+                                      .delay_us   = layout->delay_us});
 }

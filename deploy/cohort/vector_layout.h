@@ -1,4 +1,4 @@
-/* vector_layout.h: how official tests are executed, as the command line says it: --loop; and in which cluster: --shards, --threads, --scheduler, --placement. */
+/* vector_layout.h: how official tests are executed, as the command line says it: --loop; and in which cluster: --shards, --threads, --scheduler, --placement, --delay. */
 #ifndef COH_VECTOR_LAYOUT_H
 #define COH_VECTOR_LAYOUT_H
 
@@ -8,8 +8,11 @@ typedef struct {
     uint64_t shards; /* all as they are: in none */
     uint64_t threads;
     char const *scheduler; /* NULL: the default */
-    bool has_placement;    /* ... */
+    bool has_placement;    /* by chance... */
     uint64_t placement_seed;
+    bool is_adversarial; /* or by a first run in order (adversary.h)... */
+    char const *pins;    /* or as this file says; NULL: it does not */
+    uint64_t delay_us;   /* of messages, at most */
 } coh_vector_layout_t;
 
 /* True if there is to be a cluster. */
@@ -33,10 +36,18 @@ coh_err_t coh_vector_set_loop(void *dst, char const *value, coh_buf_t *err_text)
                          &(layout)->scheduler,                                                     \
                          "and this scheduler: optimistic, locking or sequential"),                 \
         COH_ARG_CALL_ROW("placement",                                                              \
-                         "random:SEED",                                                            \
+                         "POLICY",                                                                 \
                          coh_vector_layout_set_placement,                                          \
                          layout,                                                                   \
-                         "and accounts placed by this seed")
+                         "and accounts placed by chance (random:SEED), as a file says "            \
+                         "(pinned:FILE), or as is worst for each case, by a first run in order: "  \
+                         "contracts apart from all that they call (adversarial)"),                 \
+        COH_ARG_U64_ROW("delay",                                                                   \
+                        "US",                                                                      \
+                        &(layout)->delay_us,                                                       \
+                        0,                                                                         \
+                        1000000,                                                                   \
+                        "and messages under way for 0 to US microseconds, as chance has it")
 
 /* coh_vector_layout_put appends the options that say the same. */
 void coh_vector_layout_put(coh_buf_t *out, coh_vector_layout_t const *layout);

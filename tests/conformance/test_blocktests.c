@@ -1,6 +1,6 @@
 /* Official blockchain tests through the sequential reference and through clusters: all cases of our own (folder own_blocks: under each fork two branches of blocks as npm's @ethereumjs/vm
    10.1.3 makes them, and blocks that differ from a valid one in one thing), straight, resumed at each first read, in both loops of the interpreter, with rebuilt and with
-   incremental roots, and in clusters of one and of three shards; then files of the published suites, drawn at random, or, with COHORT_TEST_LONG, all of them in all ways. Cases that
+   incremental roots, and in clusters of one, of three and of four shards, these at the worst places (adversary.h) with delayed messages; then files of the published suites, drawn at random, or, with COHORT_TEST_LONG, all of them in all ways. Cases that
    are wrong in one place show that the runner would notice. */
 #include <inttypes.h>
 #include <setjmp.h>
@@ -33,6 +33,7 @@ static coh_blocktest_options_t const modes[] = {
     {.loop = COH_EVM_FAST, .stutter = true, .incremental = true},
     {.layout = {.shards = 1, .threads = 1}},
     {.layout = {.shards = 3, .threads = 2, .has_placement = true, .placement_seed = 20261126}},
+    {.layout = {.shards = 4, .threads = 2, .is_adversarial = true, .delay_us = 200}},
 };
 
 typedef struct {
@@ -225,6 +226,13 @@ static void blocktests_run_as_a_command(void **state)
     expect_program(
         "--filter 'chain_(London|Osaka)$' --stutter --jobs 1 '" OWN "'", 0, "2 cases passed");
     expect_program("--shards 2 --scheduler locking --fork Prague '" OWN "'", 0, "1 cases passed");
+    expect_program("--shards 2 --placement adversarial --delay 50 --fork Prague '" OWN "'",
+                   0,
+                   "1 cases passed");
+    expect_program(
+        "--placement pinned:/nonexistent --fork Prague '" OWN "'", 1, "/nonexistent: No such file");
+    expect_program(
+        "--placement worst '" OWN "'", 2, "expected random:SEED, pinned:FILE or adversarial");
     expect_program("--shards 2 --stutter '" OWN "'", 2, "are for execution outside a cluster");
     expect_program("--fork Nowhere '" OWN "'", 2, "expected a name as tests have it");
     expect_program("--fork BPO1 '" OWN "'", 2, "no case was selected");

@@ -13,8 +13,8 @@
    - parent's hash, number, timestamp, gas limit, difficulty, base fee, excess blob gas: the parent's header, where that was recorded too; extra data of the DAO's block: EIP-779.
    A recording that lacks what a step needs is named, and replayed without steps; all else is compared then, too.
 
-   COHORT_TEST_LONG=1 replays them whole in 36 layouts: 1, 2, 3 and 8 shards, each with 1, 2 and 4 threads and with each scheduler, at random places. Another seed
-   of these: COHORT_TEST_SEED. */
+   COHORT_TEST_LONG=1 replays them whole in 72 layouts: 1, 2, 3 and 8 shards, each with 1, 2 and 4 threads and with each scheduler, at random places, and again at the worst ones (adversary.h)
+   with messages delayed by up to 200 us. Another seed of these: COHORT_TEST_SEED. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,10 +31,28 @@
 #include "common/obs/log.h"
 #include "common/state/memview.h"
 #include "common/trie/state_root.h"
+#include "deploy/cohort/adversary.h"
 #include "deploy/cohort/block_cluster.h"
 #include "deploy/cohort/realblock_import.h"
 #include "deploy/cohort/realblock_state.h"
 #include "tests/support/realblocks.h"
+
+/* As a layout's placement: by what the block does. */
+#define WORST    "adversarial"
+#define DELAY_US 200u
+
+static bool is_worst(coh_block_cluster_layout_t const *layout)
+{
+    return layout->placement != NULL && strcmp(layout->placement, WORST) == 0;
+}
+
+/* The placement that is worst for a block, in a layout. */
+static char const *place(coh_adversary_t *a, coh_block_cluster_layout_t const *layout)
+{
+    char const *policy = coh_adversary_policy(a, layout->shard_cnt);
+    assert_non_null(policy);
+    return policy;
+}
 
 /* What a cluster makes of a recording. */
 typedef struct {
@@ -164,16 +182,23 @@ static void run_layout(coh_test_realblock_t const *r,
 static coh_block_cluster_layout_t const layouts[] = {
     {.shard_cnt = 1, .thread_cnt = 1},
     {.shard_cnt = 2, .thread_cnt = 2, .placement = "random:1", .seed = 1},
-    {.shard_cnt = 4, .thread_cnt = 1, .placement = "random:2", .home = "random:2", .seed = 2}};
+    {.shard_cnt = 4, .thread_cnt = 1, .placement = "random:2", .home = "random:2", .seed = 2},
+    {.shard_cnt = 5, .thread_cnt = 2, .placement = WORST, .delay_us = DELAY_US, .seed = 3}};
 
 static void run_recording(void *arg, coh_test_realblock_t const *r)
 {
     coh_genesis_t genesis;
     coh_buf_t why = COH_BUF_INIT;
     assert_int_equal(coh_realblock_genesis(&genesis, &r->block, &why), COH_OK);
+    coh_adversary_t *adversary     = coh_adversary_new();
+    coh_import_block_t const block = coh_realblock_import(&r->block);
+    coh_adversary_learn(adversary, &genesis, &block, 1);
     for (size_t l = 0; l < COH_CNT(layouts); l++) {
-        run_layout(r, &genesis, &layouts[l]);
+        coh_block_cluster_layout_t layout = layouts[l];
+        layout.placement = is_worst(&layout) ? place(adversary, &layout) : layout.placement;
+        run_layout(r, &genesis, &layout);
     }
+    coh_adversary_free(adversary);
     coh_genesis_free(&genesis);
     coh_buf_free(&why);
     *(size_t *)arg += r->block.tx_cnt;
@@ -394,12 +419,18 @@ static void run_whole_recording(void *arg, coh_test_realblock_t const *r)
     make_expectations(&w.run, r);
     w.run.witness = r->block.has_witness ? coh_realblock_witness(&r->block) : NULL;
     assert_int_equal(coh_realblock_genesis(&genesis, &r->block, &why), COH_OK);
+    coh_adversary_t *adversary = coh_adversary_new();
+    coh_adversary_learn(adversary, &genesis, &w.run.whole.import.block, 1);
     for (size_t l = 0; l < t->layout_cnt; l++) {
         w.run.layout = &t->layouts[l];
+        if (is_worst(w.run.layout)) {
+            coh_block_cluster_place(t->clusters[l], place(adversary, w.run.layout));
+        }
         run_whole(&w, &genesis, t->clusters[l]);
         fields &= w.run.fields;
         t->run_cnt++;
     }
+    coh_adversary_free(adversary);
     uint32_t confirmable = confirmable_fields(r);
     if (fields != confirmable) {
         fail_msg("%s: fields %x confirmed, not %x", r->path, fields, confirmable);
@@ -496,8 +527,8 @@ static void whole_realblocks_confirm_their_headers(void **state)
     static uint32_t const shards[]        = {1, 2, 3, 8};
     static uint32_t const threads[]       = {1, 2, 4};
     static char const *const schedulers[] = {"optimistic", "locking", "sequential"};
-    static char placements[36][24];
-    coh_block_cluster_layout_t use[36];
+    static char placements[72][24];
+    coh_block_cluster_layout_t use[72];
     size_t cnt = 0;
     if (getenv("COHORT_TEST_LONG") == NULL) {
         memcpy(use, layouts, sizeof(layouts));
@@ -509,16 +540,19 @@ static void whole_realblocks_confirm_their_headers(void **state)
     print_message("COHORT_TEST_SEED=%llu\n", (unsigned long long)seed);
     for (size_t s = 0; s < COH_CNT(shards); s++) {
         for (size_t t = 0; t < COH_CNT(threads); t++) {
-            for (size_t k = 0; k < COH_CNT(schedulers); k++) {
+            for (size_t k = 0; k < 2 * COH_CNT(schedulers); k++) {
+                bool worst       = k >= COH_CNT(schedulers);
+                char const *home = worst ? NULL : placements[cnt];
                 (void)snprintf(placements[cnt],
                                sizeof(placements[cnt]),
-                               "random:%u",
+                               worst ? WORST : "random:%u",
                                (unsigned)(seed * 100 + cnt));
                 use[cnt] = (coh_block_cluster_layout_t){.shard_cnt  = shards[s],
                                                         .thread_cnt = threads[t],
-                                                        .scheduler  = schedulers[k],
+                                                        .scheduler  = schedulers[k % 3],
                                                         .placement  = placements[cnt],
-                                                        .home       = placements[cnt],
+                                                        .home       = home,
+                                                        .delay_us   = worst ? DELAY_US : 0,
                                                         .seed       = seed * 100 + cnt};
                 cnt++;
             }

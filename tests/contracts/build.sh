@@ -8,7 +8,7 @@
 #   --record       also run the contracts on another implementation of Ethereum (ethereumjs) and write what came of each
 #                  transaction to recorded.json, for tests/unit/test_solo.c
 #   --with-peers   also make artifacts of published contracts, in build/deps/peers: OpenZeppelin's ERC-20, compiled here, and
-#                  Uniswap V2, as published. They are never part of the project
+#                  Uniswap V2 and V3, as published. They are never part of the project
 set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$self")/../.."

@@ -82,21 +82,29 @@ function compile(solc, name, source, find) {
     }
 }
 
-// Uniswap's packages carry what their authors compiled, without selectors; none of its functions takes a structure.
+// A type as a signature has it: a structure is the list of its members.
+function canonical(input) {
+    return input.type.startsWith("tuple")
+        ? `(${input.components.map(canonical).join(",")})${input.type.slice("tuple".length)}`
+        : input.type;
+}
+
+// Uniswap's packages carry what their authors compiled, without selectors: V2's as solc puts it, V3's as Hardhat does.
 function published(name, file) {
     const { keccak256 } = require(path.join(modules, "js-sha3"));
     const made = JSON.parse(fs.readFileSync(path.join(modules, file), "utf8"));
+    const code = (hardhat, solc) => hardhat || "0x" + solc.object;
     const signatures = made.abi
         .filter((entry) => entry.type === "function")
-        .map((entry) => `${entry.name}(${entry.inputs.map((input) => input.type).join(",")})`)
+        .map((entry) => `${entry.name}(${entry.inputs.map(canonical).join(",")})`)
         .sort();
     write({
         contract: name,
         compiler: "as published",
         settings: {},
         abi: made.abi,
-        bytecode: "0x" + made.evm.bytecode.object,
-        deployedBytecode: "0x" + made.evm.deployedBytecode.object,
+        bytecode: code(made.bytecode, made.evm && made.evm.bytecode),
+        deployedBytecode: code(made.deployedBytecode, made.evm && made.evm.deployedBytecode),
         methodIdentifiers: Object.fromEntries(signatures.map((text) => [text, keccak256(text).slice(0, 8)])),
     });
 }
@@ -121,6 +129,9 @@ if (peers) {
     published("UniswapV2Factory", "@uniswap/v2-core/build/UniswapV2Factory.json");
     published("UniswapV2Pair", "@uniswap/v2-core/build/UniswapV2Pair.json");
     published("UniswapV2Router02", "@uniswap/v2-periphery/build/UniswapV2Router02.json");
+    published("UniswapV3Factory", "@uniswap/v3-core/artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json");
+    published("UniswapV3Pool", "@uniswap/v3-core/artifacts/contracts/UniswapV3Pool.sol/UniswapV3Pool.json");
+    published("SwapRouter", "@uniswap/v3-periphery/artifacts/contracts/SwapRouter.sol/SwapRouter.json");
 } else {
     const files = fs.readdirSync(__dirname).filter((file) => file.endsWith(".sol")).sort();
     for (const file of files) {

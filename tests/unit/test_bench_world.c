@@ -1,4 +1,4 @@
-/* The works of `cohort bench blocks`: each kind through clusters of random layouts under every scheduler does what one transition after the other over the state in memory
+/* The works of `cohort bench blocks`, on our contracts and, if build/deps/peers has them, on published ones: each kind through clusters of random layouts under every scheduler does what one transition after the other over the state in memory
    does; the cluster of the bench seals the same headers; and what is one dependent chain is not executed again and again, whoever schedules it. */
 /* links: coh_bench_world coh_bench_run coh_block_cluster */
 #include <setjmp.h>
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -30,6 +31,7 @@
 #define BLOCK_TXS  60u
 #define ACCOUNTS   30u
 #define SHARDS_MAX 4u
+#define PEERS      COHORT_SOURCE_DIR "/build/deps/peers"
 #define THREADS    4u
 
 static coh_rng_t rng;
@@ -202,13 +204,18 @@ static void run_work(coh_bench_world_spec_t spec)
     coh_bench_world_free(&world);
 }
 
-static void works_equal_sequential_execution(void **state)
+/* All works that can be built with such contracts, and are other work without them. */
+static void run_works(char const *peers)
 {
-    (void)state;
     static coh_bench_skew_t const skews[] = {
         {COH_BENCH_SKEW_UNIFORM, 0}, {COH_BENCH_SKEW_ZIPF, 99}, {COH_BENCH_SKEW_HOT, 0}};
     for (int work = 0; work < COH_BENCH_WORK_CNT; work++) {
+        coh_bench_uses_t uses = coh_bench_work_uses((coh_bench_work_t)work);
+        if (uses == (peers == NULL ? COH_BENCH_PEERS : COH_BENCH_OWN)) {
+            continue;
+        }
         run_work((coh_bench_world_spec_t){.work          = (coh_bench_work_t)work,
+                                          .peers         = peers,
                                           .skew          = skews[coh_rng_below(&rng, 3)],
                                           .seed          = coh_rng_next(&rng),
                                           .account_cnt   = ACCOUNTS,
@@ -217,6 +224,78 @@ static void works_equal_sequential_execution(void **state)
                                           .cross_percent = COH_BENCH_CROSS_ANY,
                                           .shard_cnt     = 1});
     }
+}
+
+static void works_equal_sequential_execution(void **state)
+{
+    (void)state;
+    run_works(NULL);
+}
+
+static void works_on_published_contracts_equal_sequential_execution(void **state)
+{
+    (void)state;
+    if (access(PEERS "/SwapRouter.json", R_OK) != 0) {
+        coh_test_skip(
+            "works on published contracts: tests/contracts/build.sh --with-peers fetches them");
+        return;
+    }
+    run_works(PEERS);
+}
+
+static void works_need_their_contracts(void **state)
+{
+    (void)state;
+    coh_bench_world_t world;
+    coh_buf_t why               = COH_BUF_INIT;
+    coh_bench_world_spec_t spec = {.work        = COH_BENCH_WORK_POOL3,
+                                   .account_cnt = 2,
+                                   .block_cnt   = 1,
+                                   .tx_cnt      = 1,
+                                   .contracts   = COHORT_SOURCE_DIR "/tests/contracts/artifacts"};
+    assert_int_equal(coh_bench_world_new(&world, &spec, &why), COH_ENOTFOUND);
+    coh_bench_world_free(&world);
+    spec.peers = "/nonexistent";
+    assert_int_equal(coh_bench_world_new(&world, &spec, &why), COH_ENOTFOUND);
+    coh_bench_world_free(&world);
+    coh_buf_free(&why);
+}
+
+/* Each account once in a block, to itself or by contracts that nobody else uses: nothing depends on anything; and of gas what the definitions say. */
+static void gigagas_works_are_as_defined(void **state)
+{
+    (void)state;
+    static struct {
+        coh_bench_work_t work;
+        uint32_t txs;
+        uint64_t gas; /* of a transaction, by who defined it */
+    } const works[] = {{COH_BENCH_WORK_GIGASELF, 47620, 21000},
+                       {COH_BENCH_WORK_GIGATOKEN, 33628, 29738},
+                       {COH_BENCH_WORK_GIGASWAP, 6413, 155934}};
+    for (size_t i = 0; i < COH_CNT(works); i++) {
+        uint64_t giga = 1000000000;
+        assert_int_equal(coh_bench_work_txs(works[i].work), works[i].txs);
+        assert_int_equal(works[i].txs, (giga + works[i].gas - 1) / works[i].gas);
+    }
+    coh_bench_world_t world =
+        make_world((coh_bench_world_spec_t){.work          = COH_BENCH_WORK_GIGATOKEN,
+                                            .seed          = seed,
+                                            .account_cnt   = BLOCK_TXS,
+                                            .block_cnt     = BLOCKS,
+                                            .tx_cnt        = BLOCK_TXS,
+                                            .cross_percent = COH_BENCH_CROSS_ANY,
+                                            .shard_cnt     = 1});
+    for (size_t b = 0; b < BLOCKS; b++) {
+        for (uint32_t i = 0; i < BLOCK_TXS; i++) {
+            coh_tx_t tx;
+            assert_int_equal(coh_tx_decode(&tx, world.blocks[b].raws[i]), COH_TX_OK);
+            assert_memory_equal(tx.data.p, "\xa9\x05\x9c\xbb", 4); /* transfer(address,uint256) */
+            assert_memory_equal(tx.data.p + 16, world.blocks[b].senders[i].b, 20);
+            assert_int_equal(tx.nonce, b); /* nobody has sent anything before */
+            assert_int_equal(tx.gas_limit, 35000);
+        }
+    }
+    coh_bench_world_free(&world);
 }
 
 /* ---- shares and skews ---- */
@@ -430,6 +509,9 @@ int main(void)
     coh_rng_seed(&rng, seed);
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(works_equal_sequential_execution),
+        cmocka_unit_test(works_on_published_contracts_equal_sequential_execution),
+        cmocka_unit_test(works_need_their_contracts),
+        cmocka_unit_test(gigagas_works_are_as_defined),
         cmocka_unit_test(cross_share_is_what_was_asked_for),
         cmocka_unit_test(placement_learns_who_belongs_together),
         cmocka_unit_test(placement_learns_to_spread_load),

@@ -1,5 +1,5 @@
 /* The serial fiction (README) for contracts: blocks of random calls, creations, transfers and delegations over random contracts (tests/support/codegen.h) through 1, 2, 3
-   and 8 shards, 1, 2 and 4 threads each, any placement and any homes, give the same outcomes, gas, logs and state, and those are the ones of sequential
+   and 8 shards, 1, 2 and 4 threads each, any placement (also the worst, with delayed messages) and any homes, give the same outcomes, gas, logs and state, and those are the ones of sequential
    execution: one transition after the other over the state in memory. And by name what has bitten other engines. */
 /* links: coh_block_cluster */
 
@@ -26,6 +26,7 @@
 #include "common/obs/log.h"
 #include "common/state/memview.h"
 #include "common/trie/state_root.h"
+#include "deploy/cohort/adversary.h"
 #include "deploy/cohort/block_cluster.h"
 #include "shard/sched.h"
 #include "tests/support/codegen.h"
@@ -739,10 +740,22 @@ static void write_pins(world_t *w, char out[COH_TEST_PINS_SZ], uint32_t shard_cn
     free(addrs);
 }
 
+static coh_adversary_t *make_adversary(world_t const *w)
+{
+    coh_adversary_t *a = coh_adversary_new();
+    coh_import_block_t blocks[BLOCKS_MAX];
+    for (uint32_t b = 0; b < w->block_cnt; b++) {
+        blocks[b] = w->blocks[b].block;
+    }
+    coh_adversary_learn(a, &w->genesis, blocks, w->block_cnt);
+    return a;
+}
+
 static void run_layouts(world_t *w, bool few)
 {
     static uint32_t const shards[]  = {1, 2, 3, 8};
     static uint32_t const threads[] = {1, 2, 4};
+    coh_adversary_t *adversary      = make_adversary(w);
     run_layout(w, &(coh_block_cluster_layout_t){.shard_cnt = 1, .thread_cnt = 1});
     for (size_t s = 0; s < COH_CNT(shards); s++) {
         for (size_t t = 0; t < (few ? 2 : COH_CNT(threads)); t++) {
@@ -767,8 +780,14 @@ static void run_layouts(world_t *w, bool few)
             layout.home      = seed % 2 == 0 ? NULL : random;
             run_layout(w, &layout);
             coh_test_pins_remove(pins);
+            layout.placement = coh_adversary_policy(adversary, shards[s]);
+            layout.scheduler = coh_sched_kind_str((coh_sched_kind_t)(seed % COH_SCHED_KIND_CNT));
+            layout.home      = NULL;
+            layout.delay_us  = 1 + seed % 200;
+            run_layout(w, &layout);
         }
     }
+    coh_adversary_free(adversary);
 }
 
 static void random_contracts(coh_fork_t fork)
