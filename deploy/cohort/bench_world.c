@@ -22,6 +22,7 @@
 #define TX_GAS     400000u
 #define GAME_GAS   4000000u
 #define STEPS      2 /* of a game's move */
+#define COPIES_MAX 15
 #define DEADLINE   UINT64_C(100000000000)
 #define RICH_ZERO  30 /* zeros of an account's balance in wei, and of a token's supply */
 #define POOL_ZERO  27 /* of what a pool has of either token */
@@ -104,6 +105,12 @@ char const *coh_bench_skew_str(char out[COH_BENCH_SKEW_SZ], coh_bench_skew_t ske
 
 /* ---- while it is built ---- */
 
+/* Contracts of one kind that transactions are spread over. */
+typedef struct {
+    coh_addr_t at[COPIES_MAX];
+    uint32_t cnt;
+} copies_t;
+
 typedef struct {
     coh_bench_world_spec_t const *spec;
     coh_buf_t *why;
@@ -131,7 +138,8 @@ typedef struct {
     uint32_t group_cnt;
     uint8_t pools[POOLS_MAX][2]; /* tokens */
     uint32_t pool_cnt;
-    coh_addr_t nft, bank, market, game, goods;
+    copies_t banks, games;
+    coh_addr_t nft, market, goods;
     uint64_t item_cnt;
 } build_t;
 
@@ -175,6 +183,16 @@ static coh_err_t deploy(build_t *b,
                         size_t arg_cnt)
 {
     return deploy_from(b, out, b->spec->contracts, name, args, arg_cnt);
+}
+
+/* As many of a contract as instances are asked for, at least one. */
+static coh_err_t deploy_copies(build_t *b, copies_t *copies, char const *name)
+{
+    uint32_t cnt = COH_MIN(COH_MAX(b->spec->instance_cnt, 1), COPIES_MAX);
+    for (; copies->cnt < cnt; copies->cnt++) {
+        COH_TRY(deploy(b, &copies->at[copies->cnt], name, NULL, 0));
+    }
+    return COH_OK;
 }
 
 static coh_err_t deploy_peer(build_t *b,
@@ -386,13 +404,15 @@ static coh_err_t set_up_nft(build_t *b)
     return deploy(b, &b->nft, "Nft", made, COH_CNT(made));
 }
 
-static coh_err_t set_up_bank(build_t *b)
+static coh_err_t set_up_banks(build_t *b)
 {
-    COH_TRY(deploy(b, &b->bank, "SmallBank", NULL, 0));
-    for (uint32_t i = 0; i < b->spec->account_cnt; i++) {
+    COH_TRY(deploy_copies(b, &b->banks, "SmallBank"));
+    for (uint32_t i = 0; i < b->banks.cnt * b->spec->account_cnt; i++) {
+        coh_addr_t const *bank = &b->banks.at[i % b->banks.cnt];
         coh_u256_t funds       = coh_bench_power_of_ten(PAY_ZERO);
-        coh_abi_t const args[] = {coh_abi_u64(i), coh_abi_u256(&funds), coh_abi_u256(&funds)};
-        COH_TRY(send(b, &b->rich, &b->bank, "open(uint256,int256,int256)", args, COH_CNT(args)));
+        coh_abi_t const args[] = {
+            coh_abi_u64(i / b->banks.cnt), coh_abi_u256(&funds), coh_abi_u256(&funds)};
+        COH_TRY(send(b, &b->rich, bank, "open(uint256,int256,int256)", args, COH_CNT(args)));
     }
     return COH_OK;
 }
@@ -418,13 +438,14 @@ static coh_err_t set_up_market(build_t *b)
     return COH_OK;
 }
 
-static coh_err_t set_up_game(build_t *b)
+static coh_err_t set_up_games(build_t *b)
 {
-    COH_TRY(deploy(b, &b->game, "Game", NULL, 0));
-    for (uint32_t i = 0; i < b->spec->account_cnt; i++) {
+    COH_TRY(deploy_copies(b, &b->games, "Game"));
+    for (uint32_t i = 0; i < b->games.cnt * b->spec->account_cnt; i++) {
+        coh_addr_t const *player = &b->accounts[i / b->games.cnt];
         coh_u256_t board         = {{coh_rng_next(&b->rng), coh_rng_next(&b->rng), 0, 7}};
         coh_abi_t const boards[] = {coh_abi_u256(&board)};
-        COH_TRY(send(b, &b->accounts[i], &b->game, "set(uint256)", boards, 1));
+        COH_TRY(send(b, player, &b->games.at[i % b->games.cnt], "set(uint256)", boards, 1));
     }
     return COH_OK;
 }
@@ -458,14 +479,14 @@ static coh_err_t set_up(build_t *b)
     case COH_BENCH_WORK_POOLS3: return set_up_pools(b, cnt != 0 ? cnt : 100, true);
     case COH_BENCH_WORK_GROUPS:
         return set_up_groups(b, cnt != 0 ? COH_MIN(cnt, GROUPS_MAX) : GROUPS_MAX);
-    case COH_BENCH_WORK_BANK: return set_up_bank(b);
+    case COH_BENCH_WORK_BANK: return set_up_banks(b);
     case COH_BENCH_WORK_LENDING: return set_up_market(b);
-    case COH_BENCH_WORK_GAME: return set_up_game(b);
+    case COH_BENCH_WORK_GAME: return set_up_games(b);
     case COH_BENCH_WORK_GOODS: return set_up_goods(b);
     case COH_BENCH_WORK_MIX:
         COH_TRY(set_up_pools(b, cnt != 0 ? cnt : 100, false));
         COH_TRY(set_up_nft(b));
-        COH_TRY(set_up_bank(b));
+        COH_TRY(set_up_banks(b));
         COH_TRY(set_up_market(b));
         b->token_draw_cnt = TOKENS;
         return set_up_goods(b);
@@ -549,6 +570,11 @@ static void plan_self(build_t *b, plan_t *p)
     p->to    = b->accounts[p->from];
     p->value = 1;
     p->gas   = 21000;
+}
+
+static coh_addr_t const *draw_copy(build_t *b, copies_t const *copies)
+{
+    return &copies->at[copies->cnt > 1 ? coh_rng_below(&b->rng, copies->cnt) : 0];
 }
 
 static void plan_token(build_t *b, plan_t *p)
@@ -653,7 +679,7 @@ static void plan_giga_swap(build_t *b, plan_t *p)
 
 static void plan_bank(build_t *b, plan_t *p)
 {
-    plan_call(b, p, &b->bank);
+    plan_call(b, p, draw_copy(b, &b->banks));
     coh_abi_t who    = coh_abi_u64(p->from);
     coh_abi_t whom   = coh_abi_u64(draw(b));
     coh_abi_t amount = coh_abi_u64(1 + coh_rng_below(&b->rng, 100));
@@ -680,7 +706,7 @@ static void plan_lending(build_t *b, plan_t *p)
 
 static void plan_game(build_t *b, plan_t *p)
 {
-    plan_call(b, p, &b->game);
+    plan_call(b, p, draw_copy(b, &b->games));
     p->gas                 = GAME_GAS;
     coh_abi_t const args[] = {coh_abi_u64(STEPS)};
     call(p, "play(uint256)", args, COH_CNT(args));
@@ -882,7 +908,8 @@ coh_err_t coh_bench_world_new(coh_bench_world_t *out,
     build_t b = {.spec = spec, .why = why};
     *out      = (coh_bench_world_t){0};
     if (works[spec->work].uses == COH_BENCH_PEERS && spec->peers == NULL) {
-        coh_buf_printf(why, "%s needs published contracts (see --with-peers)", works[spec->work].name);
+        coh_buf_printf(
+            why, "%s needs published contracts (see --with-peers)", works[spec->work].name);
         return COH_ENOTFOUND;
     }
     COH_TRY(coh_placement_initial(&b.dir, "hash", COH_MAX(1, spec->shard_cnt), why));

@@ -52,7 +52,7 @@ typedef struct {
     uint32_t account_cnt;
     uint32_t block_cnt;
     uint32_t tx_cnt;       /* of each block */
-    uint32_t instance_cnt; /* tokens, pools, markets...; 0: the work's own number */
+    uint32_t instance_cnt; /* tokens, banks, games, pools, groups; 0: the work's own number */
     /* Share of transactions whose other party (the receiver of a transfer, the sender of a call) is on another shard than the home, with shard_cnt
        shards placed by hash; or COH_BENCH_CROSS_ANY. */
     uint32_t cross_percent;
