@@ -882,7 +882,8 @@ coh_err_t coh_bench_world_new(coh_bench_world_t *out,
     build_t b = {.spec = spec, .why = why};
     *out      = (coh_bench_world_t){0};
     if (works[spec->work].uses == COH_BENCH_PEERS && spec->peers == NULL) {
-        coh_buf_printf(why, "%s needs published contracts (see --with-peers)", works[spec->work].name);
+        coh_buf_printf(
+            why, "%s needs published contracts (see --with-peers)", works[spec->work].name);
         return COH_ENOTFOUND;
     }
     COH_TRY(coh_placement_initial(&b.dir, "hash", COH_MAX(1, spec->shard_cnt), why));
