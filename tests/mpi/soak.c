@@ -1,7 +1,8 @@
 /* soak: mixed load on a real cluster for a long time: 1 + 2 ranks under mpirun with RocksDB on disk, and JSON-RPC.
 
    For COHORT_SOAK_SECONDS (3600)
-     - two connections hand in native and token transfers in batches of 200, COHORT_SOAK_RATE (2000) a second in all,
+     - two connections hand in native and token transfers in batches of 200, COHORT_SOAK_RATE (2000) a second in all, or as many as are committed: they wait while what they handed
+       in in BACKLOG_S seconds is in no block yet,
      - two more ask for balances, calls, estimates, access lists, logs, blocks, receipts, proofs, traces, and make, poll and end filters,
      - four WebSockets subscribe to heads, to logs, to receipts, and to all of them with pooled transactions,
      - and one reads every block's receipts, once it is committed.
@@ -32,16 +33,20 @@
 #include "tests/support/data.h"
 #include "tests/support/jsonrpc.h"
 
-#define SHARDS       2u
-#define RANKS        (1u + SHARDS)
-#define HOST         "127.0.0.1"
-#define BATCH        200u
-#define LANE_CNT     2u
-#define SENDER_CNT   (LANE_CNT * BATCH)
-#define RECEIVER_CNT 20000u
-#define ASKER_CNT    2u
-#define SUB_CNT      4u
-#define SILENCE_S    30u
+#define SHARDS    2u
+#define RANKS     (1u + SHARDS)
+#define HOST      "127.0.0.1"
+#define BATCH     200u
+#define LANE_CNT  2u
+#define BACKLOG_S 2u
+/* Transactions of a block whose trace is asked for, and how many blocks back it may be. */
+#define TRACED_TX_MAX   500u
+#define TRACED_BACK_MAX 64u
+#define SENDER_CNT      (LANE_CNT * BATCH)
+#define RECEIVER_CNT    20000u
+#define ASKER_CNT       2u
+#define SUB_CNT         4u
+#define SILENCE_S       30u
 /* Blocks that there is room for: a block takes some tens of milliseconds, or waits for transactions. */
 #define BLOCKS_PER_S   50u
 #define SAMPLE_US_MAX  UINT64_C(5000000)
@@ -73,8 +78,11 @@ typedef struct {
     _Atomic bool load_over;
     _Atomic bool all_over;
     _Atomic uint64_t read_to; /* last block that the reader has read */
-    pthread_mutex_t lock;     /* over the rest */
-    coh_buf_t culprits;       /* a JSON list's items */
+    _Atomic uint64_t small;   /* last one that is small enough to be traced; 0: none */
+    _Atomic uint64_t taken;
+    _Atomic uint64_t committed; /* in blocks that the reader has read */
+    pthread_mutex_t lock;       /* over the rest */
+    coh_buf_t culprits;         /* a JSON list's items */
     uint32_t culprit_cnt;
     coh_hash_t recent; /* a transaction of the block read last; zero: none yet */
 } soak_t;
@@ -243,6 +251,7 @@ static void take_verdicts(lane_t *lane, coh_bytes_t answer, uint32_t cnt)
         if (coh_test_count(one, "\"result\":\"0x") == 1) {
             lane->nonces[i]++;
             lane->taken++;
+            atomic_fetch_add(&soak.taken, 1);
         } else if (coh_test_count(one, "-32005") == 1) {
             lane->busy++;
         } else {
@@ -272,6 +281,10 @@ static void *run_lane(void *arg)
         uint64_t now_us = coh_clock_mono_us();
         if (now_us < due_us) {
             (void)usleep((useconds_t)(due_us - now_us));
+        }
+        while (atomic_load(&soak.taken) - atomic_load(&soak.committed) > BACKLOG_S * soak.rate &&
+               !is_over()) {
+            (void)usleep(10000);
         }
         due_us = COH_MAX(due_us, now_us) + pace_us;
         if (!coh_test_rpc_post(&lane->rpc, &answer, coh_buf_bytes(&calls))) {
@@ -536,7 +549,11 @@ static bool read_block(reader_t *reader, uint64_t number)
               told->receipts,
               coh_test_count(answer, "\"status\":\"0x1\""));
     }
+    if (told->receipts > 0 && told->receipts <= TRACED_TX_MAX) {
+        atomic_store(&soak.small, number);
+    }
     reader->txs += told->receipts;
+    atomic_store(&soak.committed, reader->txs);
     reader->logs += told->logs;
     uint8_t const *hash = memmem(answer.p, answer.n, "\"transactionHash\":\"0x", 21);
     if (hash != NULL) {
@@ -572,7 +589,7 @@ static void *run_reader(void *arg)
 typedef struct {
     char const *method;
     char const *
-        params; /* @A an account, @T the token, @H a recent transaction, @B a block lately committed, @F the log filter's object, @I the kept log filter, @N the kept block filter */
+        params; /* @A an account, @T the token, @H a recent transaction, @B a block lately committed, @S a small one, @F the log filter's object, @I the kept log filter, @N the kept block filter */
     uint32_t every; /* asked in each so-manieth round */
 } question_t;
 
@@ -601,7 +618,7 @@ static question_t const questions[] = {
      "{\"from\":\"@A\",\"to\":\"@T\",\"data\":\"0x70a08231000000000000000000000000@a\"},\"latest\","
      "{\"tracer\":\"prestateTracer\"}",
      8},
-    {"debug_traceBlockByNumber", "\"@B\",{\"tracer\":\"callTracer\"}", 64},
+    {"debug_traceBlockByNumber", "\"@S\",{\"tracer\":\"callTracer\"}", 64},
     {"eth_newFilter", "@F", 8},
     {"eth_newBlockFilter", "", 8},
     {"eth_newPendingTransactionFilter", "", 8},
@@ -658,6 +675,9 @@ static void put_params(coh_buf_t *out, asker_t const *asker, char const *params,
         }
         case 'B':
             coh_buf_printf(out, "0x%llx", (unsigned long long)atomic_load(&soak.read_to));
+            break;
+        case 'S':
+            coh_buf_printf(out, "0x%llx", (unsigned long long)atomic_load(&soak.small));
             break;
         case 'F': put_log_filter(out); break;
         case 'I': coh_buf_printf(out, "%s", asker->log_filter); break;
@@ -753,7 +773,11 @@ static void *run_asker(void *arg)
     bool ok = true;
     for (uint32_t round = 0; ok && !is_over(); round++) {
         for (size_t q = 0; q < COH_CNT(questions) && ok && !is_over(); q++) {
-            if (round % questions[q].every == 0) {
+            bool is_there =
+                strstr(questions[q].params, "@S") == NULL ||
+                (atomic_load(&soak.small) > 0 &&
+                 atomic_load(&soak.small) + TRACED_BACK_MAX > atomic_load(&soak.read_to));
+            if (round % questions[q].every == 0 && is_there) {
                 ok = ask_one(asker, q, &rng);
             }
             (void)usleep(2000);

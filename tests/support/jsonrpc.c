@@ -199,9 +199,11 @@ int coh_test_ws_next(coh_test_rpc_t *rpc, coh_bytes_t *text, int wait_ms)
                 return -1;
             }
         }
-        memmove(rpc->in.p, rpc->in.p + rpc->at, rpc->in.n - rpc->at);
-        rpc->in.n -= rpc->at;
-        rpc->at             = 0;
+        if (rpc->at > 0) {
+            memmove(rpc->in.p, rpc->in.p + rpc->at, rpc->in.n - rpc->at);
+            rpc->in.n -= rpc->at;
+            rpc->at = 0;
+        }
         struct pollfd ready = {.fd = rpc->fd, .events = POLLIN};
         if (poll(&ready, 1, wait_ms) <= 0) {
             return 0;
