@@ -1293,6 +1293,8 @@ int main(void)
     coh_bench_accounts_new(&soak.accounts, 1, SENDER_CNT, 2);
     coh_test_cluster_init(&cluster, SHARDS, &soak.accounts);
     cluster.serves_http = true;
+    /* Traces of blocks read one key after another from other shards: on a busy machine that takes its time. */
+    cluster.options[0] = "--call-time-ms 20000";
     coh_test_cluster_start(&cluster);
     if (coh_test_cluster_wait_ready(&cluster) < 0) {
         (void)coh_test_cluster_crashed(&cluster);
