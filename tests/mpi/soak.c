@@ -1,13 +1,13 @@
 /* soak: mixed load on a real cluster for a long time: 1 + 2 ranks under mpirun with RocksDB on disk, and JSON-RPC.
 
    For COHORT_SOAK_SECONDS (3600)
-     - two connections hand in native and token transfers in batches of 200, COHORT_SOAK_RATE (2000) a second in all, or as many as are committed: they wait while what they handed
+     - two connections hand in native and token transfers in batches of 200, COHORT_SOAK_RATE (3000) a second in all, or as many as are committed: they wait while what they handed
        in in BACKLOG_S seconds is in no block yet,
      - two more ask for balances, calls, estimates, access lists, logs, blocks, receipts, proofs, traces, and make, poll and end filters,
      - four WebSockets subscribe to heads, to logs, to receipts, and to all of them with pooled transactions,
      - and one reads every block's receipts, once it is committed.
    At the end every transaction that was taken must be in a block, and every subscription must have told of each block exactly what its receipts hold; so must the filters
-   that were polled all the time. Memory and descriptors of each rank are sampled. In runs of COHORT_SOAK_FLAT_SECONDS (240) and more (shorter ones are all warm-up) the median
+   that were polled all the time. Memory and descriptors of each rank are sampled. In runs of COHORT_SOAK_FLAT_SECONDS (1800) and more (shorter ones are all warm-up: RocksDB fills its write buffers for up to 20 minutes) the median
    of the last quarter must not lie above that of the second by more than 5 % or 32 MiB of memory, whichever is more, nor by more than 2 descriptors. Those of RocksDB's
    tables do not count there, for they grow in number with the chain, but have a bound of their own.
 
@@ -1129,7 +1129,7 @@ static void put_askers(coh_buf_t *out, run_t *run)
 
 static void put_ranks(coh_buf_t *out, run_t const *run)
 {
-    bool judged = run->seconds >= env_u64("COHORT_SOAK_FLAT_SECONDS", 240);
+    bool judged = run->seconds >= env_u64("COHORT_SOAK_FLAT_SECONDS", 1800);
     coh_buf_printf(out, ",\"flatness_judged\":%s,\"ranks\":[", judged ? "true" : "false");
     for (uint32_t r = 0; r < RANKS; r++) {
         size_t at = r * sizeof(double);
@@ -1287,7 +1287,7 @@ int main(void)
     coh_test_cluster_t cluster;
     coh_buf_t report = COH_BUF_INIT;
     run.seconds      = env_u64("COHORT_SOAK_SECONDS", 3600);
-    soak.rate        = env_u64("COHORT_SOAK_RATE", 2000);
+    soak.rate        = env_u64("COHORT_SOAK_RATE", 3000);
     soak.cap         = (run.seconds + 300) * BLOCKS_PER_S;
     COH_ASSERT(run.seconds > 0 && soak.rate > 0);
     coh_bench_accounts_new(&soak.accounts, 1, SENDER_CNT, 2);
