@@ -2,9 +2,8 @@
 # mpi-env.sh: Open MPI settings for ranks on one machine, as environment; sourced by every script here.
 # Each may be overridden by setting the variable before. For several hosts see deploy/README.md.
 
-# A coordinator and its shards may be more than the cores; a waiting rank gives its core away.
+# A coordinator and its shards may be more than the cores.
 export OMPI_MCA_rmaps_base_oversubscribe="${OMPI_MCA_rmaps_base_oversubscribe-1}"
-export OMPI_MCA_mpi_yield_when_idle="${OMPI_MCA_mpi_yield_when_idle-1}"
 export OMPI_MCA_hwloc_base_binding_policy="${OMPI_MCA_hwloc_base_binding_policy-none}"
 # Shared memory between ranks, loopback for the rest: without a named interface any address of the machine is tried.
 export OMPI_MCA_pml="${OMPI_MCA_pml-ob1}"

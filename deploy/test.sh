@@ -9,6 +9,7 @@
 #                   compares (installs node and npm if they are missing)
 #   --with-peers    also run real JSON-RPC clients (ethers, viem, web3.js, cast) against real ranks, a second implementation over their blocks, Hardhat against a dev chain, and the status page
 #                   in a browser (needs node and npm)
+#   --soak          also an hour of mixed load through JSON-RPC (COHORT_SOAK_SECONDS: as long as that); its report is left in build/soak.json
 #   --lint          also check formatting (clang-format) and run clang-tidy
 #   --with-hosts    also clusters over several hosts, namespaces of this machine: delay, loss, dying hosts, cut links (2 minutes; root)
 #   --with-containers   also the image, and a cluster of three containers (5 minutes, 10 the first time; root)
@@ -20,7 +21,7 @@ self=$(realpath "$0")
 cd "$(dirname "$self")/.."
 . deploy/lib.sh
 
-presets=() lint='' peers='' with=()
+presets=() lint='' peers='' soak='' with=()
 while [ $# -gt 0 ]; do
     case $1 in
     --preset)
@@ -31,6 +32,7 @@ while [ $# -gt 0 ]; do
     --long) export COHORT_TEST_LONG=1 ;;
     --lint) lint=1 ;;
     --with-peers) peers=1 ;;
+    --soak) soak=1 ;;
     --with-hosts | --with-containers | --with-monitoring | --with-slurm | --with-kubernetes) with+=("${1#--with-}") ;;
     -h | --help)
         sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$self"
@@ -72,6 +74,12 @@ if [ -n "$peers" ]; then
     tests/peers/run.sh release || failed=1
     tests/peers/page/run.sh release || failed=1
     tests/peers/hardhat.sh release || failed=1
+fi
+
+if [ -n "$soak" ]; then
+    build_preset release
+    echo "== soak"
+    COHORT_SOAK_REPORT=build/soak.json build/release/tests/mpi/soak | cut -c 1-1000 || failed=1
 fi
 
 for what in "${with[@]}"; do

@@ -26,7 +26,9 @@
 #define MIB           ((size_t)1 << 20)
 #define INGEST_PREFIX "ingest-"
 /* Largest write-ahead log kept for tables whose write buffers are not flushed yet. */
-#define WAL_BYTES_MAX       (256 * MIB)
+#define WAL_BYTES_MAX (256 * MIB)
+/* Files of tables open at a time; by default all are, and their indices and filters stay in memory, however long the chain. */
+#define TABLE_FILES_MAX     512
 #define FILTER_BITS_PER_KEY 10.0
 /* Values from this size on are logged: for smaller ones a second sync costs more than it saves. */
 #define LOGGED_BYTES_MIN ((size_t)64 << 10)
@@ -451,6 +453,7 @@ static rocksdb_options_t *db_options_new(void)
     rocksdb_options_set_wal_recovery_mode(options, WAL_TOLERATE_CORRUPTED_TAIL);
     rocksdb_options_set_max_total_wal_size(options, WAL_BYTES_MAX);
     rocksdb_options_set_max_background_jobs(options, 2);
+    rocksdb_options_set_max_open_files(options, TABLE_FILES_MAX);
     rocksdb_options_set_bytes_per_sync(options, MIB);
     rocksdb_options_set_unordered_write(options, 0);
     rocksdb_options_set_keep_log_file_num(options, 4);

@@ -321,6 +321,9 @@ bool coh_transport_mpi_is_job(void)
 coh_err_t coh_transport_mpi_open(coh_transport_t **out)
 {
     int level = 0;
+    /* Else Open MPI, where ranks are more than cores, gives the core away in every call that finds nothing. We call in passing, and sleep by ourselves: on a busy machine each of these
+       yields cost milliseconds, in the midst of a round. */
+    (void)setenv("OMPI_MCA_mpi_yield_when_idle", "0", 0);
     MPI_TRY(MPI_Init_thread, NULL, NULL, MPI_THREAD_FUNNELED, &level);
     MPI_TRY(MPI_Comm_set_errhandler, MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     if (level < MPI_THREAD_FUNNELED) {

@@ -514,9 +514,10 @@ static void ws_send(void *arg, coh_buf_t *text, bool is_answer)
     struct wslay_event_msg msg = {
         .opcode = WSLAY_TEXT_FRAME, .msg = text->p, .msg_length = text->n};
     if (!ws->is_dead && text->n > 0) {
+        /* What comes at once is not held against the client: the receipts of one block may be more than it may leave unread. */
+        bool is_behind = unread(ws) > ws->gw->config->http_queue_bytes_max;
         (void)wslay_event_queue_msg(ws->frames, &msg); /* fails once the client has said good-bye */
-        if (unread(ws) > ws->gw->config->http_queue_bytes_max ||
-            wslay_event_get_queued_msg_count(ws->frames) > QUEUED_CNT_MAX) {
+        if (is_behind || wslay_event_get_queued_msg_count(ws->frames) > QUEUED_CNT_MAX) {
             refuse_socket(ws, WSLAY_CODE_POLICY_VIOLATION, "what was sent is not read");
         }
         recount(ws);

@@ -18,10 +18,9 @@ if [ "$OMPI_MCA_pml" = ob1 ]; then
     export OMPI_MCA_btl="${OMPI_MCA_btl-vader,tcp,self}"
 fi
 
-# A rank has threads of its own: no binding to one core. It may be one of more ranks than cores, and yields then.
+# A rank has threads of its own: no binding to one core. It may be one of more ranks than cores.
 export OMPI_MCA_hwloc_base_binding_policy="${OMPI_MCA_hwloc_base_binding_policy-none}"
 export OMPI_MCA_rmaps_base_oversubscribe="${OMPI_MCA_rmaps_base_oversubscribe-1}"
-export OMPI_MCA_mpi_yield_when_idle="${OMPI_MCA_mpi_yield_when_idle-1}"
 
 # The first host starts all others itself: only it needs a key for them.
 export OMPI_MCA_plm_rsh_no_tree_spawn="${OMPI_MCA_plm_rsh_no_tree_spawn-1}"

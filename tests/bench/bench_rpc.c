@@ -1,20 +1,19 @@
 /* bench_rpc: native or token transfers through JSON-RPC, in batches, until every receipt is there. Any node will do that has the ten accounts which development tools know funded
    and unused: Cohort on the genesis that tests/peers/genesis.mjs prints, or another implementation.
 
-   usage: bench_rpc HOST PORT CHAIN_ID [COUNT [BATCH [CONNECTIONS [all|last [CREATION]]]]]
+   usage: bench_rpc [--probe] HOST PORT CHAIN_ID [COUNT [BATCH [CONNECTIONS [all|last [CREATION]]]]]
 
    last: only the receipt of each batch's last transaction is asked for, which is there when all before it are, for they are of one sender. CREATION: a file with the hex
    digits of init code that makes an ERC-20 token and gives its supply to whom creates it; then transfers are of that token.
 
+   --probe: one more connection asks for a balance, again and again, a millisecond after each answer: PROBE_IDLE times before the clock starts, and for as long as it runs.
+
    All is signed before the clock starts. Each connection has accounts of its own; it hands a batch in, waits for the answer, and goes on; behind by a few batches it asks
    for the receipts, again until all are there. Prints one line of JSON. */
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/alloc.h"
@@ -24,11 +23,14 @@
 #include "common/crypto/keccak.h"
 #include "coordinator/gateway/rpc_json.h"
 #include "tests/support/data.h"
+#include "tests/support/jsonrpc.h"
 
-#define KEY_CNT    10u
-#define BEHIND     12u /* batches handed in whose receipts are not asked for yet */
-#define GAS_PRICE  UINT64_C(20000000000)
-#define ANSWER_MAX (64u << 20)
+#define KEY_CNT   10u
+#define BEHIND    12u /* batches handed in whose receipts are not asked for yet */
+#define GAS_PRICE UINT64_C(20000000000)
+#define SILENCE_S 120u
+/* Balances asked for while nothing else is. */
+#define PROBE_IDLE 500u
 
 /* m/44'/60'/0'/0/i of "test test test test test test test test test test test junk" */
 static char const *const keys[KEY_CNT] = {
@@ -56,109 +58,122 @@ typedef struct {
     uint32_t accepted;
     uint32_t succeeded;
     uint32_t polls;
-    coh_buf_t answer;
 } lane_t;
 
-static uint32_t count(coh_buf_t const *text, char const *what)
-{
-    uint32_t n     = 0;
-    size_t len     = strlen(what);
-    uint8_t *end   = text->p + text->n;
-    uint8_t *found = text->p;
-    while ((found = memmem(found, (size_t)(end - found), what, len)) != NULL) {
-        n++;
-        found += len;
-    }
-    return n;
-}
-
 /* A transaction that is refused would be waited for in vain. */
-static void stop_on_error(coh_buf_t const *answer)
+static void stop_on_error(coh_bytes_t answer)
 {
-    char const *error = memmem(answer->p, answer->n, "\"error\"", 7);
+    char const *error = memmem(answer.p, answer.n, "\"error\"", 7);
     if (error != NULL) {
         fprintf(stderr,
                 "refused: %.*s\n",
-                (int)COH_MIN((size_t)((char const *)answer->p + answer->n - error), (size_t)300),
+                (int)COH_MIN((size_t)((char const *)answer.p + answer.n - error), (size_t)300),
                 error);
         exit(1);
     }
 }
 
-/* exchange sends one request and reads its answer's body, as Content-Length says. */
-static void exchange(lane_t *lane, int fd, coh_buf_t const *request)
+static coh_test_rpc_t open_connection(lane_t const *lane)
 {
-    for (size_t at = 0; at < request->n;) {
-        ssize_t n = send(fd, request->p + at, request->n - at, MSG_NOSIGNAL);
-        COH_ASSERT(n > 0);
-        at += (size_t)n;
-    }
-    coh_buf_t *a = &lane->answer;
-    size_t total = SIZE_MAX;
-    coh_buf_clear(a);
-    while (a->n < total) {
-        coh_buf_grow(a, 1 << 20);
-        ssize_t n = recv(fd, a->p + a->n, a->cap - a->n, 0);
-        COH_ASSERT(n > 0 && a->n < ANSWER_MAX);
-        a->n += (size_t)n;
-        uint8_t *body = memmem(a->p, a->n, "\r\n\r\n", 4);
-        if (total == SIZE_MAX && body != NULL) {
-            uint8_t *length = memmem(a->p, (size_t)(body - a->p), "ontent-", 7);
-            while (length != NULL && strncasecmp((char *)length, "ontent-length:", 14) != 0) {
-                length = memmem(length + 7, (size_t)(body - length) - 7, "ontent-", 7);
-            }
-            COH_ASSERT(length != NULL);
-            total = (size_t)(body - a->p) + 4 + strtoul((char *)length + 14, NULL, 10);
-        }
-    }
+    coh_test_rpc_t rpc;
+    bool ok = coh_test_rpc_open(&rpc, lane->host, lane->port, SILENCE_S);
+    COH_ASSERT(ok);
+    return rpc;
 }
 
-static int open_connection(lane_t const *lane)
+static coh_bytes_t exchange(coh_test_rpc_t *rpc, coh_buf_t const *request)
 {
-    int fd                  = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int const one           = 1;
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(lane->port)};
-    COH_ASSERT(inet_pton(AF_INET, lane->host, &addr.sin_addr) == 1);
-    COH_ASSERT(connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    return fd;
+    coh_bytes_t answer;
+    bool ok = coh_test_rpc_exchange(rpc, &answer, coh_buf_bytes(request));
+    COH_ASSERT(ok);
+    return answer;
 }
 
 static void *run(void *arg)
 {
-    lane_t *lane = arg;
-    int fd       = open_connection(lane);
+    lane_t *lane       = arg;
+    coh_test_rpc_t rpc = open_connection(lane);
+    coh_bytes_t answer;
     uint32_t got = 0; /* batches whose receipts are all there */
     for (uint32_t sent = 0; got < lane->batch_cnt;) {
         if (sent < lane->batch_cnt && sent - got < BEHIND) {
-            exchange(lane, fd, &lane->submits[sent]);
-            lane->accepted += count(&lane->answer, "\"result\":\"0x");
-            stop_on_error(&lane->answer);
+            answer = exchange(&rpc, &lane->submits[sent]);
+            lane->accepted += coh_test_count(answer, "\"result\":\"0x");
+            stop_on_error(answer);
             sent++;
             continue;
         }
-        exchange(lane, fd, &lane->receipts[got]);
+        answer = exchange(&rpc, &lane->receipts[got]);
         lane->polls++;
-        if (count(&lane->answer, "\"effectiveGasPrice\"") == lane->waits[got]) {
+        if (coh_test_count(answer, "\"effectiveGasPrice\"") == lane->waits[got]) {
             lane->awaited += lane->waits[got];
-            lane->succeeded += count(&lane->answer, "\"status\":\"0x1\"");
+            lane->succeeded += coh_test_count(answer, "\"status\":\"0x1\"");
             got++;
         } else {
             (void)usleep(5000);
         }
     }
-    close(fd);
+    coh_test_rpc_close(&rpc);
     return NULL;
 }
 
-/* put_request wraps a JSON body. */
-static void put_request(coh_buf_t *out, coh_buf_t const *body)
+/* Asks for balances, one after another, while other connections do what they do. */
+typedef struct {
+    lane_t lane; /* where to connect to */
+    _Atomic bool ends;
+    coh_test_rpc_t rpc;
+    uint32_t *us; /* owned: how long each took */
+    size_t cnt, cap;
+} probe_t;
+
+static void probe_once(probe_t *probe)
 {
-    coh_buf_printf(out,
-                   "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                   "Content-Length: %zu\r\n\r\n",
-                   body->n);
-    coh_buf_put(out, body->p, body->n);
+    static char const call[] =
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_getBalance\",\"params\":["
+        "\"0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266\",\"latest\"]}";
+    coh_bytes_t answer;
+    uint64_t start_us = coh_clock_mono_us();
+    bool ok           = coh_test_rpc_post(&probe->rpc, &answer, coh_bytes(call, sizeof(call) - 1));
+    COH_ASSERT(ok && coh_test_count(answer, "\"result\":\"0x") == 1);
+    if (probe->cnt == probe->cap) {
+        probe->cap = probe->cap * 2 + 1024;
+        probe->us  = coh_realloc(probe->us, probe->cap * sizeof(*probe->us));
+    }
+    probe->us[probe->cnt++] = (uint32_t)(coh_clock_mono_us() - start_us);
+    (void)usleep(1000);
+}
+
+static void *run_probe(void *arg)
+{
+    probe_t *probe = arg;
+    while (!atomic_load(&probe->ends)) {
+        probe_once(probe);
+    }
+    return NULL;
+}
+
+static int by_value(void const *a, void const *b)
+{
+    uint32_t x = *(uint32_t const *)a;
+    uint32_t y = *(uint32_t const *)b;
+    return (x > y) - (x < y);
+}
+
+/* Prints and forgets what was measured. */
+static void put_probes(coh_buf_t *out, char const *when, probe_t *probe)
+{
+    COH_ASSERT(probe->cnt > 0);
+    qsort(probe->us, probe->cnt, sizeof(*probe->us), by_value);
+    coh_buf_printf(
+        out,
+        ",\"balance_%s\":{\"cnt\":%zu,\"us_p50\":%u,\"us_p90\":%u,\"us_p99\":%u,\"us_max\":%u}",
+        when,
+        probe->cnt,
+        probe->us[probe->cnt / 2],
+        probe->us[probe->cnt * 9 / 10],
+        probe->us[probe->cnt * 99 / 100],
+        probe->us[probe->cnt - 1]);
+    probe->cnt = 0;
 }
 
 /* What is sent. */
@@ -239,8 +254,8 @@ static void end_batch(lane_t *lane, uint32_t at, batch_t *b)
 {
     coh_buf_put_u8(&b->submit, ']');
     coh_buf_put_u8(&b->receipts, ']');
-    put_request(&lane->submits[at], &b->submit);
-    put_request(&lane->receipts[at], &b->receipts);
+    coh_test_rpc_put_request(&lane->submits[at], coh_buf_bytes(&b->submit));
+    coh_test_rpc_put_request(&lane->receipts[at], coh_buf_bytes(&b->receipts));
     lane->sizes[at] = b->cnt;
     lane->waits[at] = b->wait_cnt;
     coh_buf_free(&b->submit);
@@ -288,7 +303,6 @@ static void free_lane(lane_t *lane)
     free(lane->receipts);
     free(lane->sizes);
     free(lane->waits);
-    coh_buf_free(&lane->answer);
 }
 
 /* Whose key it is. */
@@ -340,10 +354,14 @@ static void make_token(load_t *load, char *argv[], char const *path)
 
 int main(int argc, char **argv)
 {
+    bool probes = argc > 1 && strcmp(argv[1], "--probe") == 0;
+    argc -= probes;
+    argv += probes;
     if (argc < 4) {
-        fprintf(stderr,
-                "usage: bench_rpc HOST PORT CHAIN_ID [COUNT [BATCH [CONNECTIONS [all|last "
-                "[CREATION]]]]]\n");
+        fprintf(
+            stderr,
+            "usage: bench_rpc [--probe] HOST PORT CHAIN_ID [COUNT [BATCH [CONNECTIONS [all|last "
+            "[CREATION]]]]]\n");
         return 2;
     }
     uint32_t wanted   = argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 40000;
@@ -365,6 +383,17 @@ int main(int argc, char **argv)
             make_batch(&lanes[l], b, &load, key, batch);
         }
     }
+    coh_buf_t probed = COH_BUF_INIT;
+    probe_t probe    = {.lane = {.host = argv[1], .port = (uint16_t)strtoul(argv[2], NULL, 10)}};
+    pthread_t prober;
+    if (probes) {
+        probe.rpc = open_connection(&probe.lane);
+        while (probe.cnt < PROBE_IDLE) {
+            probe_once(&probe);
+        }
+        put_probes(&probed, "idle", &probe);
+        COH_ASSERT(pthread_create(&prober, NULL, run_probe, &probe) == 0);
+    }
     pthread_t *threads = coh_calloc(lane_cnt, sizeof(*threads));
     uint64_t start_us  = coh_clock_mono_us();
     for (uint32_t l = 0; l < lane_cnt; l++) {
@@ -380,9 +409,16 @@ int main(int argc, char **argv)
     }
     double seconds = (double)(coh_clock_mono_us() - start_us) / 1e6;
     uint32_t total = batches * batch * lane_cnt;
+    if (probes) {
+        atomic_store(&probe.ends, true);
+        COH_ASSERT(pthread_join(prober, NULL) == 0);
+        put_probes(&probed, "loaded", &probe);
+        coh_test_rpc_close(&probe.rpc);
+        free(probe.us);
+    }
     printf("{\"bench\":\"rpc\",\"kind\":\"%s\",\"transfers\":%u,\"batch\":%u,\"connections\":%u,"
            "\"accepted\":%u,\"receipts\":%u,\"succeeded\":%u,\"receipt_polls\":%u,"
-           "\"seconds\":%.3f,\"per_s\":%.0f}\n",
+           "\"seconds\":%.3f,\"per_s\":%.0f%.*s}\n",
            load.has_token ? "token" : "native",
            total,
            batch,
@@ -392,7 +428,10 @@ int main(int argc, char **argv)
            sum.succeeded,
            sum.polls,
            seconds,
-           total / seconds);
+           total / seconds,
+           (int)probed.n,
+           (char const *)probed.p);
+    coh_buf_free(&probed);
     for (uint32_t l = 0; l < lane_cnt; l++) {
         free_lane(&lanes[l]);
     }

@@ -17,7 +17,6 @@
 #include "common/base/assert.h"
 #include "common/base/clock.h"
 
-#define RANK_MAX    16
 #define PATIENCE_US UINT64_C(30000000)
 
 static int connect_to(int port)
@@ -93,10 +92,11 @@ void coh_test_cluster_fini(coh_test_cluster_t *c)
 void coh_test_cluster_start(coh_test_cluster_t *c)
 {
     COH_ASSERT(c->mpirun == 0);
-    int port = free_ports((int)c->shard_cnt + 3);
+    int port = free_ports((int)c->shard_cnt + 4);
     (void)snprintf(c->requests, sizeof(c->requests), "tcp://127.0.0.1:%d", port);
     (void)snprintf(c->publications, sizeof(c->publications), "tcp://127.0.0.1:%d", port + 1);
     c->status_port = port + 2;
+    c->http_port   = port + 3 + (int)c->shard_cnt; /* each rank has a status port */
     coh_test_sh("rm -rf '%s/logs' && mkdir '%s/logs'", c->dir, c->dir);
 
     coh_buf_t cmd = COH_BUF_INIT;
@@ -113,6 +113,9 @@ void coh_test_cluster_start(coh_test_cluster_t *c)
                    c->publications,
                    c->status_port,
                    c->dir);
+    if (c->serves_http) {
+        coh_buf_printf(&cmd, " --http 127.0.0.1:%d", c->http_port);
+    }
     for (size_t i = 0; c->options[i] != NULL; i++) {
         coh_buf_printf(&cmd, " %s", c->options[i]);
     }
@@ -160,15 +163,15 @@ int coh_test_cluster_wait_ready(coh_test_cluster_t *c)
     return -1;
 }
 
-/* The ranks, coordinator first: mpirun starts them in their order. */
-static size_t ranks_of(coh_test_cluster_t const *c, pid_t out[RANK_MAX])
+size_t coh_test_cluster_ranks(coh_test_cluster_t const *c, pid_t out[COH_TEST_RANKS_MAX])
 {
+    /* mpirun starts them in their order. */
     char path[64];
     (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)c->mpirun, (int)c->mpirun);
     FILE *file = fopen(path, "re");
     size_t cnt = 0;
     int pid;
-    while (file != NULL && cnt < RANK_MAX && fscanf(file, "%d", &pid) == 1) {
+    while (file != NULL && cnt < COH_TEST_RANKS_MAX && fscanf(file, "%d", &pid) == 1) {
         out[cnt++] = pid;
     }
     if (file != NULL) {
@@ -192,8 +195,8 @@ int coh_test_cluster_wait(coh_test_cluster_t *c)
 
 int coh_test_cluster_stop(coh_test_cluster_t *c)
 {
-    pid_t ranks[RANK_MAX];
-    size_t cnt = ranks_of(c, ranks);
+    pid_t ranks[COH_TEST_RANKS_MAX];
+    size_t cnt = coh_test_cluster_ranks(c, ranks);
     for (size_t i = 0; i < cnt; i++) {
         (void)kill(ranks[i], SIGTERM);
     }
@@ -202,8 +205,8 @@ int coh_test_cluster_stop(coh_test_cluster_t *c)
 
 void coh_test_cluster_kill(coh_test_cluster_t *c, int rank)
 {
-    pid_t ranks[RANK_MAX];
-    size_t cnt = ranks_of(c, ranks);
+    pid_t ranks[COH_TEST_RANKS_MAX];
+    size_t cnt = coh_test_cluster_ranks(c, ranks);
     COH_ASSERT(rank < (int)cnt);
     if (rank < 0) {
         (void)kill(c->mpirun, SIGKILL);
@@ -224,8 +227,8 @@ void coh_test_cluster_kill(coh_test_cluster_t *c, int rank)
 
 void coh_test_cluster_signal(coh_test_cluster_t const *c, int rank, int number)
 {
-    pid_t ranks[RANK_MAX];
-    size_t cnt = ranks_of(c, ranks);
+    pid_t ranks[COH_TEST_RANKS_MAX];
+    size_t cnt = coh_test_cluster_ranks(c, ranks);
     COH_ASSERT(rank >= 0 && (size_t)rank < cnt && kill(ranks[rank], number) == 0);
 }
 

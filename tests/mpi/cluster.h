@@ -17,6 +17,8 @@ typedef struct {
     char requests[64]; /* addresses, new at each start */
     char publications[64];
     int status_port;
+    int http_port;    /* of JSON-RPC, new at each start */
+    bool serves_http; /* false: it is not served */
     uint32_t shard_cnt;
     char const *options
         [COH_TEST_OPTIONS_MAX]; /* further options of `cohort node`, NULL-terminated; borrowed */
@@ -39,6 +41,9 @@ int coh_test_cluster_stop(coh_test_cluster_t *c);
 int coh_test_cluster_wait(coh_test_cluster_t *c);
 /* coh_test_cluster_kill sends SIGKILL to one rank, or to all and mpirun with rank -1, and waits until all have gone. */
 void coh_test_cluster_kill(coh_test_cluster_t *c, int rank);
+/* coh_test_cluster_ranks writes the processes of the ranks, coordinator first, and returns how many there are. */
+#define COH_TEST_RANKS_MAX 16
+size_t coh_test_cluster_ranks(coh_test_cluster_t const *c, pid_t out[COH_TEST_RANKS_MAX]);
 /* coh_test_cluster_signal sends a signal to one rank. */
 void coh_test_cluster_signal(coh_test_cluster_t const *c, int rank, int number);
 

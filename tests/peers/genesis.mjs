@@ -1,4 +1,4 @@
-// genesis.mjs: prints a genesis.json of Osaka with the contracts that the system calls, and the ten accounts of the mnemonic that every development tool knows, funded.
+// genesis.mjs [GAS_LIMIT]: prints a genesis.json of Osaka with the contracts that the system calls, and the ten accounts of the mnemonic that every development tool knows, funded.
 import { readFileSync } from "node:fs";
 
 export const accounts = [
@@ -27,7 +27,7 @@ const genesis = {
         petersburgBlock: 0, istanbulBlock: 0, berlinBlock: 0, londonBlock: 0, terminalTotalDifficulty: 0,
         shanghaiTime: 0, cancunTime: 0, pragueTime: 0, osakaTime: 0,
     },
-    nonce: "0x0", timestamp: "0x0", extraData: "0x", gasLimit: "0x1c9c380", difficulty: "0x0",
+    nonce: "0x0", timestamp: "0x0", extraData: "0x", gasLimit: `0x${BigInt(process.argv[2] ?? 30_000_000).toString(16)}`, difficulty: "0x0",
     coinbase: "0x0000000000000000000000000000000000000c0b", baseFeePerGas: "0x3b9aca00",
     alloc: Object.fromEntries([...accounts.map((a) => [a, { balance: "0x21e19e0c9bab2400000" }]), ...system]),
 };

@@ -56,6 +56,7 @@ static int setup(void **state)
     config.http_body_bytes_max   = 100000;
     config.http_memory_bytes_max = 4 << 20;
     config.http_queue_bytes_max  = 200000;
+    config.http_batch_max        = 3000;
     config.http_idle_seconds     = 2;
     config.http_transfer_seconds = 2;
     metrics                      = coh_metrics_new(0);
@@ -784,6 +785,27 @@ static void ws_slow_reader(void **state)
     is_served();
 }
 
+/* An answer alone that is longer than what may be left unread: no fault of who asks. */
+static void ws_long_answer(void **state)
+{
+    (void)state;
+    static char const call[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\"}";
+    coh_buf_t batch          = COH_BUF_INIT;
+    for (int i = 0; i < 2500; i++) {
+        coh_buf_printf(&batch, "%c%s", i == 0 ? '[' : ',', call);
+    }
+    coh_buf_put_u8(&batch, ']');
+    int fd = dial_ws();
+    assert_true(put_frame(fd, TEXT, batch.p, batch.n));
+    assert_true(take(fd, "}}]"));
+    assert_true(got.n > config.http_queue_bytes_max);
+    assert_true(put_frame(fd, TEXT, CHAIN_ID_CALL, strlen(CHAIN_ID_CALL)));
+    assert_true(take(fd, "-32005"));
+    close(fd);
+    coh_buf_free(&batch);
+    is_served();
+}
+
 /* wait_connections waits until so many WebSockets are open. */
 static void wait_connections(uint64_t cnt)
 {
@@ -848,6 +870,7 @@ int main(void)
         cmocka_unit_test(ws_breaches),
         cmocka_unit_test(ws_fragments_and_pings),
         cmocka_unit_test(ws_slow_reader),
+        cmocka_unit_test(ws_long_answer),
         cmocka_unit_test(ws_many_idle),
         cmocka_unit_test(slow_writers_end),
         cmocka_unit_test(slow_readers_end),
