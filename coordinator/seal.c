@@ -255,6 +255,7 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
         COH_ASSERT(t->reported);
         if (t->verdict == COH_TX_OK) {
             h->gas_used += t->gas_used;
+            h->blob_gas_used += coh_tx_blob_gas(t->tx);
             sealed->txs_bytes += listed_bytes(t->tx);
             uint32_t idx = sealed->tx_cnt++;
             put_outcome(&sealed->receipts[idx],
@@ -283,8 +284,11 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
     h->parent_hash = parent->hash;
     coh_header_encode(&sealed->header_rlp, h, env->fork);
     coh_keccak256(&sealed->hash, sealed->header_rlp.p, sealed->header_rlp.n);
-    /* Both stay below the supply, which fits. */
+    /* All stay below the supply, which fits. */
+    coh_u256_t blob_fees;
+    (void)coh_u256_mul_u64(&blob_fees, &env->blob_base_fee, h->blob_gas_used);
     (void)coh_u256_mul_u64(&sealed->burnt, &env->base_fee, h->gas_used);
+    (void)coh_u256_add(&sealed->burnt, &sealed->burnt, &blob_fees);
     (void)coh_u256_add(&sealed->burnt_total, &parent->burnt_total, &sealed->burnt);
     return sealed;
 }
