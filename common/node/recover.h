@@ -62,7 +62,7 @@ coh_err_t coh_recover_job_add(coh_recover_job_t *job, coh_bytes_t raw);
 coh_bytes_t coh_recover_job_raw(coh_recover_job_t const *job, uint32_t idx);
 /* coh_recover_job_decode decodes and checks transactions first..first+cnt-1 without hashing or recovery: txs[i], and err in results[i].
    For results that come from another rank: then it is called where they arrive. With check_static, a blob transaction must be of the network form
-   (sidecar.h), which is checked, proofs and all, at a few ms for each blob, and of which txs[i] has the transaction alone: that is done once, and by a
+   (sidecar.h), which is checked, proofs and all, at a few ms for each blob (30 with proofs for its cells), and of which txs[i] has the transaction alone: that is done once, and by a
    worker. */
 void coh_recover_job_decode(coh_recover_job_t *job, uint32_t first, uint32_t cnt);
 /* coh_recover_job_set_authorities notes for transaction idx what another rank has found (coh_tx_find_authorities); a copy. */
