@@ -18,7 +18,7 @@
 typedef struct {
     uint64_t number;
     coh_fork_t fork;
-    coh_u256_t burnt;       /* fees burnt by this block (EIP-1559, EIP-4844), wei */
+    coh_u256_t burnt;       /* base fees burnt by this block (EIP-1559), wei */
     coh_u256_t burnt_total; /* by all blocks up to and with it */
     uint32_t shard_cnt;
     uint64_t const

@@ -284,11 +284,8 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
     h->parent_hash = parent->hash;
     coh_header_encode(&sealed->header_rlp, h, env->fork);
     coh_keccak256(&sealed->hash, sealed->header_rlp.p, sealed->header_rlp.n);
-    /* All stay below the supply, which fits. */
-    coh_u256_t blob_fees;
-    (void)coh_u256_mul_u64(&blob_fees, &env->blob_base_fee, h->blob_gas_used);
+    /* Both stay below the supply, which fits. */
     (void)coh_u256_mul_u64(&sealed->burnt, &env->base_fee, h->gas_used);
-    (void)coh_u256_add(&sealed->burnt, &sealed->burnt, &blob_fees);
     (void)coh_u256_add(&sealed->burnt_total, &parent->burnt_total, &sealed->burnt);
     return sealed;
 }

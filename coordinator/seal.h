@@ -65,8 +65,8 @@ typedef struct coh_sealed {
     uint8_t *creations; /* owned; by receipt, 1: it created the account to; NULL: none did */
     uint32_t tx_cnt;
     size_t txs_bytes; /* octets of the transactions in the block's RLP, the list's header aside */
-    coh_u256_t
-        burnt; /* wei: base fee times gas used (EIP-1559), and all that was paid for blobs (EIP-4844) */
+    /* Wei: base fee times gas used (EIP-1559). What is paid for blobs is burnt as well, and not counted. */
+    coh_u256_t burnt;
     coh_u256_t burnt_total; /* with all blocks before */
 } coh_sealed_t;
 
