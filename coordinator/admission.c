@@ -269,8 +269,9 @@ static bool add_tx(coh_admission_t *adm, piece_t *p, uint32_t i, uint64_t now_us
     if (err == COH_TX_OK) {
         bool stale    = false;
         uint64_t head = coh_chain_head(adm->d.chain)->header.number;
-        if (!coh_pool_knows_account(adm->d.pool, &rec->sender) ||
-            (!p->asked_again && coh_pool_may_lag(adm->d.pool, &rec->sender, tx->nonce, head))) {
+        bool asks     = p->asked_again ? !coh_pool_knows_account(adm->d.pool, &rec->sender)
+                                       : coh_pool_may_lag(adm->d.pool, &rec->sender, tx->nonce, head);
+        if (asks) {
             return false;
         }
         err =

@@ -70,8 +70,8 @@ void coh_pool_set_account(coh_pool_t *pool,
                           coh_u256_t const *balance,
                           uint64_t block);
 
-/* coh_pool_may_lag tells whether the nonce that is known of an account may be less than the account's, from which a transaction with this one would
-   wait for ever: it is above it, no transaction of the account is here to follow, and the account was not asked for since now_block. An account's nonce
+/* coh_pool_may_lag tells whether an account is not known, or the nonce that is known of it may be less than the account's, from which a transaction with
+   this one would wait for ever: it is above it, no transaction of the account is here to follow, and the account was not asked for since now_block. An account's nonce
    moves without transactions of its own if it authorizes a set code transaction, or as code that creates contracts (EIP-7702). */
 bool coh_pool_may_lag(coh_pool_t const *pool,
                       coh_addr_t const *addr,

@@ -138,9 +138,20 @@ describe("ethers", () => {
         const bare = tx.clone();
         bare.blobs = null;
         await assert.rejects(http.send("eth_sendRawTransaction", [bare.serialized]), /missing sidecar/);
-        // Too little for the price waits, and shows what it offers; twice as much replaces it.
+        // One that waits for its nonce is in the pool without its blobs; to replace it takes twice as much.
+        const waiting = (more) => me.signTransaction({ ...fields, chainId: 31337, nonce: tx.nonce + 1, maxFeePerGas: 10n ** 10n, maxPriorityFeePerGas: 2n, blobs, ...more });
+        const hash = await http.send("eth_sendRawTransaction", [await waiting()]);
+        const { [tx.nonce + 1]: queued } = (await http.send("txpool_content", [])).queued[me.address];
+        assert.equal(queued.hash, hash);
+        assert.deepEqual(queued.blobVersionedHashes, [blob.hash]);
+        assert.equal(queued.maxFeePerBlobGas, "0xa");
+        assert.equal(ethers.keccak256(await http.send("eth_getRawTransactionByHash", [hash])), hash);
+        const double = { maxFeePerGas: 2n * 10n ** 10n, maxPriorityFeePerGas: 4n, maxFeePerBlobGas: 20n };
+        await assert.rejects(http.send("eth_sendRawTransaction", [await waiting({ ...double, maxFeePerBlobGas: 19n })]), /underpriced/);
+        const better = await http.send("eth_sendRawTransaction", [await waiting(double)]);
         await http.send("eth_sendRawTransaction", [tx.serialized]);
-        await (await http.getTransaction(tx.hash)).wait();
+        assert.equal((await http.waitForTransaction(better, 1, 10_000)).status, 1);
+        assert.equal(await http.getTransaction(hash), null);
     });
 
     it("delegates accounts to code (EIP-7702), whose nonces move", async () => {
