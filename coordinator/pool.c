@@ -920,7 +920,8 @@ bool coh_pool_may_lag(coh_pool_t const *pool,
         return true;
     }
     sender_t const *s = sender_at(pool, idx);
-    return s->doubtful || (nonce > s->nonce && s->tx_cnt == 0 && s->balance_block < now_block);
+    return s->doubtful ||
+           (nonce > s->nonce && s->live_cnt + s->ready_cnt == 0 && s->balance_block < now_block);
 }
 
 bool coh_pool_doubt(coh_pool_t *pool, coh_addr_t const *addr)

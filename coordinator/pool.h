@@ -71,8 +71,9 @@ void coh_pool_set_account(coh_pool_t *pool,
                           uint64_t block);
 
 /* coh_pool_may_lag tells whether an account is not known, or the nonce that is known of it may be less than the account's, from which a transaction with
-   this one would wait for ever: it is above it, no transaction of the account is here to follow, and the account was not asked for since now_block. An account's nonce
-   moves without transactions of its own if it authorizes a set code transaction, or as code that creates contracts (EIP-7702). */
+   this one would wait for ever: it is above it, none of the account's transactions here is in line before it, and the account was not asked for since
+   now_block. An account's nonce moves without transactions of its own if it authorizes a set code transaction, or as code that creates contracts
+   (EIP-7702). */
 bool coh_pool_may_lag(coh_pool_t const *pool,
                       coh_addr_t const *addr,
                       uint64_t nonce,

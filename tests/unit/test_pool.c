@@ -436,7 +436,7 @@ static void pool_learns_that_a_nonce_has_moved(void **state)
     assert_false(coh_pool_may_lag(pool, &one, 6, 10)); /* asked for since */
     assert_int_equal(ADD(pool, 1, 1, 6, 10, 0, 0), COH_TX_OK);
     assert_int_equal(ADD(pool, 2, 1, 7, 10, 0, 0), COH_TX_OK);
-    assert_false(coh_pool_may_lag(pool, &one, 9, 11)); /* it has others to follow */
+    assert_true(coh_pool_may_lag(pool, &one, 8, 11)); /* they wait themselves */
     assert_int_equal(coh_pool_ready_cnt(pool), 0);
     assert_true(coh_pool_doubt(pool, &one));
     assert_false(coh_pool_doubt(pool, &two));
@@ -444,8 +444,10 @@ static void pool_learns_that_a_nonce_has_moved(void **state)
     assert_false(coh_pool_knows_account(pool, &two));
     know(pool, 1, 6, UINT64_MAX, 11);
     assert_int_equal(coh_pool_ready_cnt(pool), 2);
+    assert_false(coh_pool_may_lag(pool, &one, 9, 12)); /* it has others to follow */
     coh_pool_tx_t *txs[2];
     TAKE(pool, 0, txs, 1, 2);
+    assert_false(coh_pool_may_lag(pool, &one, 9, 12));
     coh_pool_free(pool);
 }
 
