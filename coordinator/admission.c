@@ -22,10 +22,12 @@ typedef struct piece {
     coh_admission_t *adm;
     submission_t *sub;
     coh_recover_job_t *job; /* owned; NULL while the queue of our own workers has it */
-    uint32_t *place;        /* owned; of each transaction of the job in the request */
-    uint32_t rank;          /* who recovers it */
-    uint32_t waiting_cnt;   /* transactions whose sender's account is being asked for... */
-    uint32_t *waiting;      /* ...owned; indices in the job, ascending */
+    size_t bytes;           /* of its transactions */
+    bool has_blobs;
+    uint32_t *place;      /* owned; of each transaction of the job in the request */
+    uint32_t rank;        /* who recovers it */
+    uint32_t waiting_cnt; /* transactions whose sender's account is being asked for... */
+    uint32_t *waiting;    /* ...owned; indices in the job, ascending */
     bool asked_again;
     coh_fork_t fork;
     struct piece *prev; /* all pieces, to free them */
@@ -37,7 +39,8 @@ struct coh_admission {
     coh_recoverq_t *recoverq;
     coh_ids_t remote;      /* pieces at shards */
     uint32_t *outstanding; /* by rank: transactions to be recovered there */
-    uint32_t inflight_cnt; /* transactions without a verdict */
+    uint32_t inflight_cnt; /* transactions without a verdict... */
+    size_t inflight_bytes; /* ...and their octets */
     piece_t *pieces;
     coh_buf_t raws; /* scratch */
     bool stopped;
@@ -120,6 +123,7 @@ static void answer(coh_admission_t *adm, submission_t *sub)
 static void finish_piece(coh_admission_t *adm, piece_t *p)
 {
     adm->inflight_cnt -= p->job->cnt;
+    adm->inflight_bytes -= p->bytes;
     submission_t *sub = drop_piece(adm, p);
     if (sub != NULL) {
         answer(adm, sub);
@@ -153,7 +157,7 @@ static void send_recover(coh_admission_t *adm, piece_t *p)
 
 static void start_piece(coh_admission_t *adm, piece_t *p)
 {
-    p->rank = idlest_rank(adm);
+    p->rank = p->has_blobs ? 0 : idlest_rank(adm);
     adm->outstanding[p->rank] += p->job->cnt;
     if (p->rank != 0) {
         send_recover(adm, p);
@@ -171,11 +175,12 @@ static void start_piece(coh_admission_t *adm, piece_t *p)
 static piece_t *new_piece(coh_admission_t *adm,
                           submission_t *sub,
                           uint32_t left_cnt,
-                          coh_fork_t fork)
+                          coh_block_env_t const *next)
 {
     coh_recover_rules_t rules = {
         .check_static      = true,
-        .fork              = fork,
+        .fork              = next->fork,
+        .blob_max          = next->blob_max,
         .chain_id          = adm->d.chain_id,
         .allow_unprotected = adm->d.allow_unprotected,
     };
@@ -184,7 +189,7 @@ static piece_t *new_piece(coh_admission_t *adm,
     piece_t *p   = coh_calloc(1, sizeof(*p));
     p->adm       = adm;
     p->sub       = sub;
-    p->fork      = fork;
+    p->fork      = next->fork;
     p->job       = coh_recover_job_new(cap, &rules);
     p->place     = coh_calloc(cap, sizeof(*p->place));
     p->next      = adm->pieces;
@@ -198,7 +203,7 @@ static piece_t *new_piece(coh_admission_t *adm,
 
 void coh_admission_submit(coh_admission_t *adm,
                           coh_op_submit_request_t const *req,
-                          coh_fork_t fork,
+                          coh_block_env_t const *next,
                           coh_admission_done_fn *done,
                           void *arg,
                           uint64_t tag)
@@ -213,20 +218,26 @@ void coh_admission_submit(coh_admission_t *adm,
     sub->piece_cnt    = 1; /* ours, so that it is not answered before all is handed out */
     piece_t *p        = NULL;
     for (uint32_t i = 0; i < sub->cnt; i++) {
-        if (adm->stopped || adm->inflight_cnt == adm->d.inflight_tx_max) {
+        coh_bytes_t raw = req->raws.v[i];
+        if (raw.n > coh_recover_raw_max(raw)) {
+            sub->txs[i].err = COH_TX_TOO_LARGE;
+            continue;
+        }
+        if (adm->stopped || adm->inflight_cnt == adm->d.inflight_tx_max ||
+            adm->inflight_bytes + raw.n > COH_ADMISSION_BYTES_MAX) {
             sub->txs[i].err = COH_TX_BUSY;
             continue;
         }
         if (p == NULL) {
-            p = new_piece(adm, sub, sub->cnt - i, fork);
+            p = new_piece(adm, sub, sub->cnt - i, next);
         }
-        if (req->raws.v[i].n > COH_TX_RAW_MAX ||
-            coh_recover_job_add(p->job, req->raws.v[i]) != COH_OK) {
-            sub->txs[i].err = COH_TX_TOO_LARGE;
-            continue;
-        }
+        coh_err_t rc = coh_recover_job_add(p->job, raw);
+        COH_ASSERT(rc == COH_OK); /* its bounds are wider than those checked */
         p->place[p->job->cnt - 1] = i;
+        p->bytes += raw.n;
+        p->has_blobs = p->has_blobs || coh_recover_has_blobs(raw);
         adm->inflight_cnt++;
+        adm->inflight_bytes += raw.n;
         if (p->job->cnt == p->job->cap) {
             start_piece(adm, p);
             p = NULL;
@@ -256,11 +267,13 @@ static bool add_tx(coh_admission_t *adm, piece_t *p, uint32_t i, uint64_t now_us
         err = COH_TX_BUSY;
     }
     if (err == COH_TX_OK) {
-        if (!coh_pool_knows_account(adm->d.pool, &rec->sender)) {
-            return false;
-        }
         bool stale    = false;
         uint64_t head = coh_chain_head(adm->d.chain)->header.number;
+        bool asks     = p->asked_again ? !coh_pool_knows_account(adm->d.pool, &rec->sender)
+                                       : coh_pool_may_lag(adm->d.pool, &rec->sender, tx->nonce, head);
+        if (asks) {
+            return false;
+        }
         err =
             coh_pool_add(adm->d.pool, tx, &rec->hash, &rec->sender, p->fork, now_us, head, &stale);
         if (err == COH_TX_BUSY || (err == COH_TX_FUNDS && stale && !p->asked_again)) {
@@ -389,9 +402,10 @@ coh_err_t coh_admission_recovered(coh_admission_t *adm,
     }
     for (uint32_t i = 0; i < msg->txs.cnt; i++) {
         coh_rec_recovered_tx_t const *r = &msg->txs.v[i];
-        if (r->err >= COH_TX_ERR_CNT) {
+        if (r->err >= COH_TX_ERR_CNT || r->authorities.n % sizeof(coh_addr_t) != 0) {
             return COH_EPROTO;
         }
+        coh_recover_job_set_authorities(p->job, i, r->authorities);
         p->job->results[i] =
             (coh_tx_recover_t){.hash = r->hash, .sender = r->sender, .err = (coh_tx_err_t)r->err};
     }

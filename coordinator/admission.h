@@ -6,18 +6,19 @@
                                                                               ASKING its owner
    When every transaction of the request has its verdict, the request is answered.
 
-   Bounds: transactions between SUBMIT and verdict (client.inflight_tx_max; the rest is answered BUSY at once), and requests (the gateway's). Signature
-   recovery goes to the rank with the fewest transactions outstanding. A rank's word on hash and sender is trusted; form and static
-   checks of what it recovered are done here, because the pool needs the decoded transaction anyway.
+   Bounds: transactions between SUBMIT and verdict (client.inflight_tx_max) and their octets (COH_ADMISSION_BYTES_MAX; the rest is answered BUSY at once), and
+   requests (the gateway's). Signature recovery goes to the rank with the fewest transactions outstanding. A rank's word on hash and sender is trusted; form and
+   static checks of what it recovered are done here, because the pool needs the decoded transaction anyway. Pieces with blobs stay with the own workers, which
+   check their proofs and let go of them: what goes on from there, into the pool and blocks, is the transaction without its sidecar (sidecar.h).
 
    Communication thread only, but for coh_admission_work. */
 #ifndef COH_ADMISSION_H
 #define COH_ADMISSION_H
 
 #include "common/client/ops.h"
-#include "common/codec/fork.h"
 #include "common/node/env.h"
 #include "common/node/recover.h"
+#include "common/state/block_env.h"
 #include "common/wire/wire.h"
 #include "coordinator/chain.h"
 #include "coordinator/lookup.h"
@@ -27,6 +28,9 @@
    to the larger number, for each piece costs two messages, and each of those may wake a rank. */
 #define COH_ADMISSION_PIECE     256u
 #define COH_ADMISSION_PIECE_MAX 1024u
+
+/* Octets of transactions between SUBMIT and verdict, blobs included. */
+#define COH_ADMISSION_BYTES_MAX ((size_t)256 << 20)
 
 typedef struct coh_admission coh_admission_t;
 
@@ -57,11 +61,11 @@ typedef void coh_admission_done_fn(void *arg,
 coh_admission_t *coh_admission_new(coh_admission_deps_t const *deps);
 void coh_admission_free(coh_admission_t *adm);
 
-/* coh_admission_submit takes a request's transactions (borrowed for the call); rules: fork of the next block. done is called now or later, unless the
-   admission is freed before. */
+/* coh_admission_submit takes a request's transactions (borrowed for the call); next: whose rules count, the environment of the next block. done is called now or later,
+   unless the admission is freed before. */
 void coh_admission_submit(coh_admission_t *adm,
                           coh_op_submit_request_t const *req,
-                          coh_fork_t fork,
+                          coh_block_env_t const *next,
                           coh_admission_done_fn *done,
                           void *arg,
                           uint64_t tag);

@@ -441,8 +441,8 @@ static void ask_submit(coh_coordinator_t *c, coh_ask_t *ask)
         raws[i] = coh_bytes(ask->bytes.p + ask->u.submit.raws[i].at, ask->u.submit.raws[i].n);
     }
     coh_op_submit_request_t req = {.raws = {.v = raws, .cnt = cnt}};
-    coh_admission_submit(
-        c->admission, &req, coh_co_next_env(c).fork, on_submitted, c, (uint64_t)(uintptr_t)ask);
+    coh_block_env_t next        = coh_co_next_env(c);
+    coh_admission_submit(c->admission, &req, &next, on_submitted, c, (uint64_t)(uintptr_t)ask);
     free(raws);
 }
 

@@ -210,7 +210,8 @@ static void op_submit(void *arg, uint64_t ticket, coh_op_submit_request_t const 
         coh_gateway_refuse(c->gateway, ticket, COH_ETOOBIG, "too many transactions in one request");
         return;
     }
-    coh_admission_submit(c->admission, req, coh_co_next_env(c).fork, on_submitted, c, ticket);
+    coh_block_env_t next = coh_co_next_env(c);
+    coh_admission_submit(c->admission, req, &next, on_submitted, c, ticket);
 }
 
 static void on_accounts(void *arg, coh_lookup_t *l)

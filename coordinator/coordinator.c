@@ -122,6 +122,7 @@ static coh_sequencer_parent_t next_parent(coh_coordinator_t *c)
             .gas_used        = f->gas_used,
             .base_fee        = f->env.base_fee,
             .excess_blob_gas = f->env.excess_blob_gas,
+            .blob_gas_used   = f->blob_gas,
         };
         if (f->env.fork < COH_FORK_PARIS) {
             parent.difficulty = f->env.prev_randao;
@@ -592,10 +593,58 @@ static void write_decision(coh_coordinator_t *c, coh_flight_t *f)
     c->decided = number;
 }
 
+/* doubt notes that the nonce of an account has moved without a transaction of its own: the pool takes no more of its transactions on what it knew, and if
+   it has some, the account is asked for, lest they wait for a nonce that is past. */
+static void doubt(coh_coordinator_t *c, coh_addr_t const *addr, coh_buf_t *doubted)
+{
+    if (coh_pool_doubt(c->pool, addr)) {
+        coh_buf_put(doubted, addr, sizeof(*addr));
+    }
+}
+
+/* doubt_authorities: who signed an authorization that tx has used is one nonce on (EIP-7702). */
+static void doubt_authorities(coh_coordinator_t *c, coh_tx_t const *tx, coh_buf_t *doubted)
+{
+    for (size_t at = 0; at < tx->authorities.n; at += sizeof(coh_addr_t)) {
+        coh_addr_t addr;
+        memcpy(addr.b, tx->authorities.p + at, sizeof(addr.b));
+        doubt(c, &addr, doubted);
+    }
+}
+
+static void on_doubted(void *arg, coh_lookup_t *lookup)
+{
+    coh_coordinator_t *c = arg;
+    for (uint32_t i = 0; i < lookup->cnt && lookup->tag == c->pool_no; i++) {
+        coh_rec_state_value_t const *v = &lookup->values[i];
+        coh_pool_set_account(c->pool, &lookup->keys[i].addr, v->nonce, &v->word, lookup->block);
+    }
+    coh_lookup_free(lookup);
+}
+
+/* ask_doubted asks the owners, behind COMMIT; frees doubted. */
+static void ask_doubted(coh_coordinator_t *c, coh_buf_t *doubted)
+{
+    uint32_t cnt = (uint32_t)(doubted->n / sizeof(coh_addr_t));
+    for (uint32_t first = 0; first < cnt; first += COH_LOOKUP_KEYS_MAX) {
+        uint32_t n           = COH_MIN(cnt - first, COH_LOOKUP_KEYS_MAX);
+        coh_lookup_t *lookup = coh_lookup_new(&c->lookups, n, on_doubted, c);
+        lookup->tag          = c->pool_no;
+        for (uint32_t i = 0; i < n; i++) {
+            memcpy(lookup->keys[i].addr.b,
+                   doubted->p + (first + i) * sizeof(coh_addr_t),
+                   sizeof(coh_addr_t));
+        }
+        coh_lookups_ask(&c->lookups, lookup, &c->recovery.dir, coh_co_outbox, c);
+    }
+    coh_buf_free(doubted);
+}
+
 /* settle_pool tells the pool what became of the block's transactions, and reports those left out. Returns how many used several shards, as these said. */
 static uint32_t settle_pool(coh_coordinator_t *c, coh_flight_t *f, uint64_t now_us)
 {
     coh_buf_t left_out = COH_BUF_INIT;
+    coh_buf_t doubted  = COH_BUF_INIT;
     uint32_t kept      = 0;
     uint64_t across    = 0;
     uint32_t dropped   = 0;
@@ -623,6 +672,13 @@ static uint32_t settle_pool(coh_coordinator_t *c, coh_flight_t *f, uint64_t now_
                 if (t->status == 1) {
                     (void)coh_u256_add(&spent, &spent, &t->tx->value);
                 }
+                if (t->tx->blob_cnt != 0) {
+                    coh_u256_t blob_fee;
+                    (void)coh_u256_mul_u64(
+                        &blob_fee, &f->env.blob_base_fee, coh_tx_blob_gas(t->tx));
+                    (void)coh_u256_add(&spent, &spent, &blob_fee);
+                }
+                doubt_authorities(c, t->tx, &doubted);
                 coh_pool_committed(c->pool, t->pooled, &spent);
             }
         } else if (t->verdict == COH_TX_NONCE_TOO_HIGH) {
@@ -632,9 +688,14 @@ static uint32_t settle_pool(coh_coordinator_t *c, coh_flight_t *f, uint64_t now_
             dropped++;
             coh_op_dropped_t d = {.tx_hash = *t->hash, .verdict = (uint32_t)t->verdict};
             coh_buf_put(&left_out, &d, sizeof(d));
+            coh_addr_t sender = *t->sender; /* it goes with the transaction */
             coh_pool_dropped(c->pool, t->pooled);
+            if (t->verdict == COH_TX_NONCE_TOO_LOW) {
+                doubt(c, &sender, &doubted);
+            }
         }
     }
+    ask_doubted(c, &doubted);
     coh_metric_add(c->metrics, COH_M_chain_tx, kept);
     for (uint32_t s = 0; s < c->shard_cnt; s++) {
         across += f->stats[s].across_cnt;
@@ -821,13 +882,15 @@ static void carry_out(coh_coordinator_t *c, coh_commit_action_t const *a)
         break;
     }
     case COH_COMMIT_DO_DECIDE:
-        if (f->gas_reported != f->gas_used) {
+        if (f->gas_reported != f->gas_used || f->blob_gas_reported != f->blob_gas) {
             fail(c,
-                 "block %" PRIu64 ": gas of the votes (%" PRIu64
-                 ") is not that at settlement (%" PRIu64 ")",
+                 "block %" PRIu64 ": gas of the votes (%" PRIu64 ", of blobs %" PRIu64
+                 ") is not that at settlement (%" PRIu64 ", of blobs %" PRIu64 ")",
                  a->block,
                  f->gas_reported,
-                 f->gas_used);
+                 f->blob_gas_reported,
+                 f->gas_used,
+                 f->blob_gas);
         } else if (f->is_patch) {
             coh_hash_t root;
             coh_state_roots_apply(c->roots, a->block, &root, &f->nodes);
@@ -1133,6 +1196,7 @@ static void on_idle(coh_coordinator_t *c, uint32_t shard, coh_msg_idle_t const *
     if (current) {
         coh_idle_t *idle = &c->peers[shard].idle;
         idle->gas_used   = m->gas_used;
+        idle->blob_gas   = m->blob_gas;
         idle->tips       = m->tips;
         for (uint32_t s = 0; s < c->shard_cnt; s++) {
             idle->effects[s] = m->effects.v[s].effects;
@@ -1150,6 +1214,7 @@ static void on_idle(coh_coordinator_t *c, uint32_t shard, coh_msg_idle_t const *
         f->message_cnt = c->settle.sent;
         for (uint32_t s = 0; s < c->shard_cnt; s++) {
             f->gas_used += c->peers[s].idle.gas_used;
+            f->blob_gas += c->peers[s].idle.blob_gas;
         }
         step(c,
              &(coh_commit_event_t){.kind = COH_COMMIT_EV_SETTLED, .block = m->block},
@@ -1210,7 +1275,10 @@ static bool take_results(coh_coordinator_t const *c,
             t->logs = coh_bytes(memcpy(coh_calloc(1, r->logs.n), r->logs.p, r->logs.n), r->logs.n);
             f->has_logs = true;
         }
-        f->gas_reported += t->verdict == COH_TX_OK ? t->gas_used : 0;
+        if (t->verdict == COH_TX_OK) {
+            f->gas_reported += t->gas_used;
+            f->blob_gas_reported += coh_tx_blob_gas(t->tx);
+        }
     }
     f->has_redo[shard] = m->has_redo != 0;
     return f->has_redo[shard] == 0 || f->has_nodes[shard] != 0 ||
@@ -1696,7 +1764,8 @@ static coh_pool_t *new_pool(coh_config_t const *cfg)
 void coh_co_replace_pool(coh_coordinator_t *c)
 {
     coh_pool_free(c->pool);
-    c->pool             = new_pool(c->config);
+    c->pool = new_pool(c->config);
+    c->pool_no++;
     c->draft.unpaid_cnt = 0;
     coh_admission_set_pool(c->admission, c->pool);
 }

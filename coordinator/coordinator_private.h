@@ -82,9 +82,11 @@ typedef struct {
     coh_root_trail_t trail;   /* before Byzantium */
     coh_bucket_nodes_t nodes; /* owned; of buckets that the block changed */
     uint64_t gas_used;
-    uint64_t gas_reported; /* by the results in the votes */
-    coh_import_t *import;  /* owned; NULL in production */
-    coh_sealed_t *sealed;  /* owned; while its decision record is written */
+    uint64_t blob_gas;
+    uint64_t gas_reported; /* by the results in the votes, as the next */
+    uint64_t blob_gas_reported;
+    coh_import_t *import; /* owned; NULL in production */
+    coh_sealed_t *sealed; /* owned; while its decision record is written */
     uint64_t sent_us;
     uint64_t settled_us;
     uint64_t voted_us; /* the last vote so far */
@@ -93,6 +95,7 @@ typedef struct {
 /* What a shard's last IDLE of the current wave said. */
 typedef struct {
     uint64_t gas_used;
+    uint64_t blob_gas;
     coh_u256_t tips;
     uint64_t *effects; /* owned; by shard */
 } coh_idle_t;
@@ -138,6 +141,7 @@ struct coh_coordinator {
     coh_state_roots_t *roots;       /* of the head, or of the block that is being decided */
     coh_bucket_nodes_t start_nodes; /* of all buckets, until all shards are ready */
     coh_pool_t *pool;
+    uint64_t pool_no; /* of dev chains, which replace it */
     coh_lookups_t lookups;
     coh_calls_t calls;
     coh_gateway_t *gateway;

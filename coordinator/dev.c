@@ -222,8 +222,9 @@ static coh_tx_err_t admit(coh_coordinator_t *c,
                           coh_hash_t *hash)
 {
     coh_tx_t tx;
-    coh_tx_err_t err = coh_tx_decode(&tx, raw);
-    coh_fork_t fork  = coh_co_next_env(c).fork;
+    coh_tx_err_t err      = coh_tx_decode(&tx, raw);
+    coh_fork_t fork       = coh_co_next_env(c).fork;
+    coh_buf_t authorities = COH_BUF_INIT;
     bool stale;
     if (err == COH_TX_OK) {
         coh_keccak256(hash, raw.p, raw.n);
@@ -231,7 +232,9 @@ static coh_tx_err_t admit(coh_coordinator_t *c,
             coh_tx_check_static(&tx, fork, c->genesis->chain_id, c->config->pool_allow_unprotected);
     }
     if (err == COH_TX_OK) {
-        err = coh_pool_add(c->pool,
+        coh_tx_find_authorities(&authorities, &tx);
+        tx.authorities = coh_buf_bytes(&authorities);
+        err            = coh_pool_add(c->pool,
                            &tx,
                            hash,
                            sender,
@@ -243,6 +246,7 @@ static coh_tx_err_t admit(coh_coordinator_t *c,
     if (err == COH_TX_OK) {
         coh_co_pooled(c, hash);
     }
+    coh_buf_free(&authorities);
     return err;
 }
 

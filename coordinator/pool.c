@@ -33,6 +33,10 @@
    record. */
 #define FETCH_STAGE 12u
 #define NO_SENDER   UINT32_MAX
+/* By which part of its fees a transaction must outbid the one that it replaces: a tenth; with blobs, whose spreading costs others
+   much, as much again (as geth has it). */
+#define BUMP_PART      10u
+#define BLOB_BUMP_PART 1u
 
 typedef enum { STATE_POOLED, STATE_TAKEN } state_t;
 
@@ -142,8 +146,10 @@ struct coh_pool {
     size_t turn_cnt; /* of both, that are not stale */
 
     bool taking;
-    coh_u256_t base_fee; /* of the block being taken */
-    uint32_t *aside;     /* senders whose turn is to be computed anew at take_end */
+    coh_u256_t base_fee; /* of the block being taken... */
+    coh_u256_t blob_fee;
+    bool blobs_wait; /* a sender was passed over for the price of blobs */
+    uint32_t *aside; /* senders whose turn is to be computed anew at take_end */
     size_t aside_cnt;
     size_t aside_cap;
 
@@ -378,22 +384,26 @@ static inline void fetch_spare(entry_t const *e, size_t raw_n)
 static entry_t *entry_new(coh_pool_t *pool, coh_tx_t const *tx)
 {
     entry_t *e;
-    bool in_slab = tx->raw.n <= RAW_INLINE_MAX;
+    size_t raw_n = tx->raw.n + tx->authorities.n;
+    bool in_slab = raw_n <= RAW_INLINE_MAX;
     if (in_slab) {
         if (pool->spare_cnt == 0) {
             slab_new(pool);
         }
         e = pool->spares[--pool->spare_cnt];
         if (pool->spare_cnt >= FETCH_SPARE) {
-            fetch_spare(pool->spares[pool->spare_cnt - FETCH_SPARE], tx->raw.n);
+            fetch_spare(pool->spares[pool->spare_cnt - FETCH_SPARE], raw_n);
         }
     } else {
-        size_t n = sizeof(*e) + tx->raw.n;
+        size_t n = sizeof(*e) + raw_n;
         e = aligned_alloc(COH_CACHE_LINE, (n + COH_CACHE_LINE - 1) & ~(size_t)(COH_CACHE_LINE - 1));
         COH_ASSERT(e != NULL);
     }
     e->in_slab = in_slab;
     memcpy(e->raw, tx->raw.p, tx->raw.n);
+    if (tx->authorities.n != 0) {
+        memcpy(e->raw + tx->raw.n, tx->authorities.p, tx->authorities.n);
+    }
     return e;
 }
 
@@ -900,14 +910,50 @@ void coh_pool_set_account(coh_pool_t *pool,
     }
 }
 
-/* Whether fee is at least a tenth above old (and above it at all). */
-static bool is_bump(coh_u256_t const *fee, coh_u256_t const *old)
+bool coh_pool_may_lag(coh_pool_t const *pool,
+                      coh_addr_t const *addr,
+                      uint64_t nonce,
+                      uint64_t now_block)
+{
+    uint32_t idx = sender_find(pool, addr);
+    if (idx == NO_SENDER) {
+        return true;
+    }
+    sender_t const *s = sender_at(pool, idx);
+    return s->doubtful ||
+           (nonce > s->nonce && s->live_cnt + s->ready_cnt == 0 && s->balance_block < now_block);
+}
+
+bool coh_pool_doubt(coh_pool_t *pool, coh_addr_t const *addr)
+{
+    uint32_t idx = sender_find(pool, addr);
+    if (idx == NO_SENDER) {
+        return false;
+    }
+    sender_t *s = sender_at(pool, idx);
+    s->doubtful = true;
+    return s->tx_cnt != 0;
+}
+
+/* Whether fee is at least a part-th above old (and above it at all). */
+static bool is_bump(coh_u256_t const *fee, coh_u256_t const *old, uint64_t part)
 {
     coh_u256_t least;
-    bool rest      = coh_u256_divmod_u64(&least, old, 10) != 0;
+    bool rest      = coh_u256_divmod_u64(&least, old, part) != 0;
     coh_u256_t one = coh_u256(rest || coh_u256_is_zero(&least) ? 1 : 0);
     coh_u256_add(&least, &least, &one);
     return !coh_u256_add(&least, &least, old) && !coh_u256_lt(fee, &least);
+}
+
+/* Whether tx offers so much more than old, at the same nonce, that it replaces it. */
+static bool outbids(coh_tx_t const *tx, coh_tx_t const *old)
+{
+    bool blobs    = tx->blob_cnt != 0 || old->blob_cnt != 0;
+    uint64_t part = blobs ? BLOB_BUMP_PART : BUMP_PART;
+    return is_bump(&tx->max_fee, &old->max_fee, part) &&
+           is_bump(&tx->max_tip, &old->max_tip, part) &&
+           (tx->blob_cnt == 0 || old->blob_cnt == 0 ||
+            is_bump(&tx->max_fee_per_blob_gas, &old->max_fee_per_blob_gas, part));
 }
 
 coh_tx_err_t coh_pool_add(coh_pool_t *pool,
@@ -940,8 +986,7 @@ coh_tx_err_t coh_pool_add(coh_pool_t *pool,
     uint32_t i   = ref_lower_bound(s, tx->nonce);
     entry_t *old = i < s->tx_cnt && ref_at(s, i)->nonce == tx->nonce ? ref_at(s, i)->e : NULL;
     if (old != NULL) {
-        if (old->state == STATE_TAKEN || !is_bump(&tx->max_fee, &old->pub.tx.max_fee) ||
-            !is_bump(&tx->max_tip, &old->pub.tx.max_tip)) {
+        if (old->state == STATE_TAKEN || !outbids(tx, &old->pub.tx)) {
             return COH_TX_UNDERPRICED;
         }
     } else if (s->tx_cnt >= pool->limits.sender_tx_max) {
@@ -961,6 +1006,7 @@ coh_tx_err_t coh_pool_add(coh_pool_t *pool,
     e->pub.tx.access_list = rebase(tx->access_list, tx->raw, e->raw);
     e->pub.tx.blob_hashes = rebase(tx->blob_hashes, tx->raw, e->raw);
     e->pub.tx.auth_list   = rebase(tx->auth_list, tx->raw, e->raw);
+    e->pub.tx.authorities = coh_bytes(e->raw + tx->raw.n, tx->authorities.n);
     e->pub.hash           = *hash;
     e->pub.sender         = *sender;
     e->pub.sender_bucket  = s->bucket;
@@ -1061,12 +1107,16 @@ uint64_t coh_pool_turn_no(coh_pool_t const *pool) { return pool->turn_no; }
 
 uint64_t coh_pool_oldest_ready_us(coh_pool_t const *pool) { return pool->ready_since_us; }
 
-void coh_pool_take_begin(coh_pool_t *pool, coh_u256_t const *base_fee)
+void coh_pool_take_begin(coh_pool_t *pool, coh_u256_t const *base_fee, coh_u256_t const *blob_fee)
 {
     COH_ASSERT(!pool->taking && pool->aside_cnt == 0);
-    pool->taking   = true;
-    pool->base_fee = *base_fee;
+    pool->taking     = true;
+    pool->base_fee   = *base_fee;
+    pool->blob_fee   = *blob_fee;
+    pool->blobs_wait = false;
 }
+
+bool coh_pool_blobs_wait(coh_pool_t const *pool) { return pool->blobs_wait; }
 
 /* Has the sender's turn computed anew at take_end. */
 static void set_aside(coh_pool_t *pool, uint32_t idx, sender_t *s)
@@ -1091,6 +1141,12 @@ coh_pool_tx_t *coh_pool_take(coh_pool_t *pool)
         COH_ASSERT(s->ready_cnt > 0);
         entry_t *e = ref_at(s, s->live_cnt)->e;
         if (coh_u256_lt(&e->pub.tx.max_fee, &pool->base_fee)) {
+            set_aside(pool, turn.sender, s);
+            continue;
+        }
+        if (COH_UNLIKELY(e->pub.tx.type == COH_TX_BLOB) &&
+            coh_u256_lt(&e->pub.tx.max_fee_per_blob_gas, &pool->blob_fee)) {
+            pool->blobs_wait = true;
             set_aside(pool, turn.sender, s);
             continue;
         }
@@ -1148,6 +1204,16 @@ void coh_pool_untake(coh_pool_t *pool, coh_pool_tx_t *tx)
 {
     COH_ASSERT(pool->taking);
     give_back(pool, tx->priv);
+}
+
+void coh_pool_pass(coh_pool_t *pool, coh_pool_tx_t *tx)
+{
+    COH_ASSERT(pool->taking);
+    uint32_t idx = tx->priv->sender;
+    sender_t *s  = sender_at(pool, idx);
+    give_back(pool, tx->priv);
+    turn_withdraw(pool, s);
+    set_aside(pool, idx, s);
 }
 
 void coh_pool_returned(coh_pool_t *pool, coh_pool_tx_t *tx)

@@ -35,7 +35,7 @@ typedef struct coh_pool_tx {
     uint16_t sender_bucket;                  /* coh_directory_bucket of it */
     coh_fork_t fork;                         /* the rules that it was checked under */
     COH_ALIGNED(COH_CACHE_LINE) coh_tx_t tx; /* borrows from its own copy of the raw bytes */
-    coh_u256_t upfront;                      /* gas_limit * max_fee + value */
+    coh_u256_t upfront;                      /* coh_tx_upfront */
     uint64_t arrival_us;                     /* env clock */
     struct coh_pool_priv *priv;
 } coh_pool_tx_t;
@@ -70,11 +70,24 @@ void coh_pool_set_account(coh_pool_t *pool,
                           coh_u256_t const *balance,
                           uint64_t block);
 
+/* coh_pool_may_lag tells whether an account is not known, or the nonce that is known of it may be less than the account's, from which a transaction with
+   this one would wait for ever: it is above it, none of the account's transactions here is in line before it, and the account was not asked for since
+   now_block. An account's nonce moves without transactions of its own if it authorizes a set code transaction, or as code that creates contracts
+   (EIP-7702). */
+bool coh_pool_may_lag(coh_pool_t const *pool,
+                      coh_addr_t const *addr,
+                      uint64_t nonce,
+                      uint64_t now_block);
+/* coh_pool_doubt: nonce and balance of an account may have moved, ask for it before anything is added. True if it has transactions here, which wait
+   for that answer. */
+bool coh_pool_doubt(coh_pool_t *pool, coh_addr_t const *addr);
+
 /* coh_pool_add takes a transaction that passed the static checks under fork, of a known account.
-   raw is copied. Not between take_begin and take_end.
+   raw and authorities are copied. Not between take_begin and take_end.
    Returns, the first that holds: KNOWN the same hash is pooled or taken; BUSY the account is not
             known, or no longer: ask and try again; NONCE_TOO_LOW; FEE_OVERFLOW; UNDERPRICED the
-            nonce is pooled, and this is not 10 % more of both tip and cap, or it is taken;
+            nonce is pooled, and this is not 10 % more of both tip and cap (100 % if one of them has
+            blobs; of the cap for blobs too if both have), or it is taken;
             SENDER_LIMIT; POOL_FULL; FUNDS its upfront cost together with that of the sender's
             transactions with lower nonces, pooled or taken, exceeds the balance last known; OK
    A gapped nonce is taken and waits. A replacement inherits the arrival, and frees the one that it
@@ -129,15 +142,19 @@ uint64_t coh_pool_oldest_ready_us(coh_pool_t const *pool);
    a base fee cannot pay the same one now. */
 uint64_t coh_pool_turn_no(coh_pool_t const *pool);
 
-/* coh_pool_take_begin starts a block with this base fee; then coh_pool_take hands out the next
-   transaction in order, marks it TAKEN, and so on, until NULL (none that can pay the base fee) or
+/* coh_pool_take_begin starts a block with this base fee and price of blob gas; then coh_pool_take hands out the next
+   transaction in order, marks it TAKEN, and so on, until NULL (none that can pay them) or
    the caller stops; coh_pool_untake puts the last one taken back in front (it did not fit);
-   coh_pool_take_end ends it: senders passed over for the base fee are considered again next time.
+   coh_pool_pass does, and passes its sender over;
+   coh_pool_take_end ends it: senders passed over are considered again next time.
    In between, coh_pool_dropped is allowed, and nothing else that changes the pool. */
-void coh_pool_take_begin(coh_pool_t *pool, coh_u256_t const *base_fee);
+void coh_pool_take_begin(coh_pool_t *pool, coh_u256_t const *base_fee, coh_u256_t const *blob_fee);
 coh_pool_tx_t *coh_pool_take(coh_pool_t *pool);
 void coh_pool_untake(coh_pool_t *pool, coh_pool_tx_t *tx);
+void coh_pool_pass(coh_pool_t *pool, coh_pool_tx_t *tx);
 void coh_pool_take_end(coh_pool_t *pool);
+/* coh_pool_blobs_wait: in the last block taken, some sender was passed over for the price of blobs. */
+bool coh_pool_blobs_wait(coh_pool_t const *pool);
 
 /* The block is decided: the sender's nonce moves on; spent is what the transaction took from the
    balance (value and fee). Frees tx. */

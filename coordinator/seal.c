@@ -255,6 +255,7 @@ coh_sealed_t *coh_seal(coh_block_env_t const *env,
         COH_ASSERT(t->reported);
         if (t->verdict == COH_TX_OK) {
             h->gas_used += t->gas_used;
+            h->blob_gas_used += coh_tx_blob_gas(t->tx);
             sealed->txs_bytes += listed_bytes(t->tx);
             uint32_t idx = sealed->tx_cnt++;
             put_outcome(&sealed->receipts[idx],

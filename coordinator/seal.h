@@ -2,7 +2,7 @@
    those the header, whose hash names the block.
 
    Header fields are Ethereum's, by fork (common/codec/block.h), with what Cohort has no use for at its neutral value: no ommers, nonce 0,
-   extra "cohort", empty withdrawals, blob gas 0, parent beacon root 0. So are the roots: of the signed transactions, of the receipts (EIP-2718, EIP-658), and of
+   extra "cohort", empty withdrawals, parent beacon root 0. So are the roots: of the signed transactions, of the receipts (EIP-2718, EIP-658), and of
    the state, which the tries of the shards lead to (common/trie/roots.h). */
 #ifndef COH_SEAL_H
 #define COH_SEAL_H
@@ -65,7 +65,8 @@ typedef struct coh_sealed {
     uint8_t *creations; /* owned; by receipt, 1: it created the account to; NULL: none did */
     uint32_t tx_cnt;
     size_t txs_bytes; /* octets of the transactions in the block's RLP, the list's header aside */
-    coh_u256_t burnt; /* wei: base fee times gas used (EIP-1559) */
+    /* Wei: base fee times gas used (EIP-1559). What is paid for blobs is burnt as well, and not counted. */
+    coh_u256_t burnt;
     coh_u256_t burnt_total; /* with all blocks before */
 } coh_sealed_t;
 

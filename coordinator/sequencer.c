@@ -47,8 +47,7 @@ coh_block_env_t coh_sequencer_env(coh_sequencer_rules_t const *rules,
     env.fork         = coh_genesis_fork(rules->genesis, env.number, env.timestamp);
     bool is_london   = env.fork >= COH_FORK_LONDON && below < COH_FORK_LONDON;
     env.gas_limit    = next_gas_limit(rules->gas_limit, parent->gas_limit, is_london);
-    if (env.fork >=
-        COH_FORK_CANCUN) { /* blobs are not taken from clients; imported blocks have them */
+    if (env.fork >= COH_FORK_CANCUN) { /* EIP-4844 */
         coh_blob_params_t blobs        = coh_genesis_blob_params(rules->genesis, env.timestamp);
         coh_blob_parent_t const before = {.excess_blob_gas = parent->excess_blob_gas,
                                           .blob_gas_used   = parent->blob_gas_used,
@@ -75,11 +74,18 @@ coh_block_env_t coh_sequencer_env(coh_sequencer_rules_t const *rules,
     return env;
 }
 
-/* Whether an empty block would lower the base fee: below 8 wei, the eighth of it is nothing. */
-static bool can_fall(coh_block_env_t const *env)
+/* Whether an empty block would lower the base fee (below 8 wei, the eighth of it is nothing), or what some wait for, the price of blobs. */
+static bool can_fall(coh_sequencer_rules_t const *rules, coh_draft_t const *last)
 {
-    coh_u256_t next = coh_base_fee_next(&env->base_fee, 0, env->gas_limit);
-    return coh_u256_lt(&next, &env->base_fee);
+    coh_block_env_t const *env = &last->env;
+    coh_u256_t next            = coh_base_fee_next(&env->base_fee, 0, env->gas_limit);
+    if (!last->blobs_wait || coh_u256_lt(&next, &env->base_fee)) {
+        return coh_u256_lt(&next, &env->base_fee);
+    }
+    coh_blob_params_t blobs       = coh_genesis_blob_params(rules->genesis, env->timestamp);
+    coh_blob_parent_t const empty = {.excess_blob_gas = env->excess_blob_gas,
+                                     .base_fee        = env->base_fee};
+    return coh_blob_next_excess(&empty, env->fork, &blobs) < env->excess_blob_gas;
 }
 
 bool coh_sequencer_is_due(coh_sequencer_rules_t const *rules,
@@ -104,7 +110,7 @@ bool coh_sequencer_is_due(coh_sequencer_rules_t const *rules,
         return true;
     }
     bool waited = now_us >= last->built_us + rules->interval_us;
-    return waited && !draining && (news || can_fall(&last->env));
+    return waited && !draining && (news || can_fall(rules, last));
 }
 
 uint64_t coh_sequencer_due_us(coh_sequencer_rules_t const *rules,
@@ -131,7 +137,8 @@ static coh_tx_err_t recheck(coh_pool_tx_t *tx,
         }
         tx->fork = env->fork;
     }
-    return tx->tx.gas_limit > env->gas_limit ? COH_TX_GAS_LIMIT : COH_TX_OK;
+    return tx->tx.gas_limit > env->gas_limit ? COH_TX_GAS_LIMIT
+                                             : coh_tx_check_blob_cnt(&tx->tx, env->blob_max);
 }
 
 static void drop(coh_draft_t *draft, coh_pool_t *pool, coh_pool_tx_t *tx, coh_tx_err_t reason)
@@ -166,8 +173,10 @@ void coh_sequencer_build(coh_draft_t *draft,
     uint64_t gas_left = draft->env.gas_limit;
     size_t bytes_left =
         draft->env.fork >= COH_FORK_OSAKA ? COH_BLOCK_RLP_MAX - FRAME_BYTES : SIZE_MAX;
-    bool exhausted = false;
-    coh_pool_take_begin(pool, &draft->env.base_fee);
+    uint32_t blobs_left = draft->env.blob_max;
+    bool exhausted      = false;
+    bool passed         = false;
+    coh_pool_take_begin(pool, &draft->env.base_fee, &draft->env.blob_base_fee);
     while (draft->tx_cnt < rules->tx_max) {
         coh_pool_tx_t *tx = coh_pool_take(pool);
         if (tx == NULL) {
@@ -184,14 +193,21 @@ void coh_sequencer_build(coh_draft_t *draft,
             coh_pool_untake(pool, tx);
             break;
         }
+        if (tx->tx.blob_cnt > blobs_left) {
+            coh_pool_pass(pool, tx);
+            passed = true;
+            continue;
+        }
+        blobs_left -= tx->tx.blob_cnt;
         gas_left -= tx->tx.gas_limit;
         bytes_left -= bytes;
         draft->env.fees_exact |= coh_sequencer_asks_exact_fees(&draft->env, &tx->tx, &tx->sender);
         draft->txs[draft->tx_cnt++] = tx;
     }
     coh_pool_take_end(pool);
-    if (exhausted) {
+    if (exhausted && !passed) { /* what was passed fits the next block */
         draft->unpaid_cnt = coh_pool_ready_cnt(pool);
     }
-    draft->turn_no = coh_pool_turn_no(pool);
+    draft->blobs_wait = coh_pool_blobs_wait(pool);
+    draft->turn_no    = coh_pool_turn_no(pool);
 }

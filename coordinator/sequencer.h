@@ -5,7 +5,8 @@
    A transaction fits if its gas limit is within what those before it leave of the block's gas
    limit, at worst: none uses more than its own. Since Osaka the block's octets are bounded too
    (EIP-7934). So a block never uses more than its limit, and
-   where one uses less than it might have, what would have fitted goes into the next.
+   where one uses less than it might have, what would have fitted goes into the next. Of blobs a block has at most what its
+   fork allows (EIP-4844): a sender whose next transaction has more than are left waits for the next block, and the others go on.
 
    The rules of the block's fork are applied again to transactions that were admitted under another
    one; what is no longer valid leaves the pool, and is listed for the caller to report. */
@@ -58,8 +59,10 @@ typedef struct {
     coh_pool_tx_t **txs; /* tx_cnt, TAKEN; the array is owned, its members are the pool's */
     uint32_t drop_cnt;
     coh_sequencer_drop_t *drops; /* owned */
-    size_t unpaid_cnt; /* ready ones left behind, if none of them can pay the base fee; else 0 */
-    uint64_t turn_no;  /* coh_pool_turn_no after it was built */
+    size_t
+        unpaid_cnt; /* ready ones left behind, if none of them can pay the base fee and for its blobs; else 0 */
+    bool blobs_wait;  /* some of them for the price of blobs */
+    uint64_t turn_no; /* coh_pool_turn_no after it was built */
     uint64_t built_us;
     uint32_t tx_cap;
     uint32_t drop_cap;
@@ -90,9 +93,9 @@ static inline bool coh_sequencer_asks_exact_fees(coh_block_env_t const *env,
 /* coh_sequencer_is_due tells whether a block is to be built now: tx_max transactions are ready, or
    one has waited for interval_us, or the pool is drained.
 
-   Ready transactions that cannot pay the base fee are a case of their own. Only blocks lower the
-   base fee: so a block is due each interval for these alone, empty if need be, as long as that
-   lowers it; and they neither count towards tx_max nor keep a drain going.
+   Ready transactions that cannot pay the base fee, or the price of blobs, are a case of their own. Only blocks lower
+   these: so a block is due each interval for these alone, empty if need be, as long as that
+   lowers them; and they neither count towards tx_max nor keep a drain going.
    In:      last   the draft built last, or a zeroed one
             now_us in the clock of the pool's arrivals */
 bool coh_sequencer_is_due(coh_sequencer_rules_t const *rules,

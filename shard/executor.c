@@ -1937,12 +1937,17 @@ uint64_t coh_executor_sent(coh_executor_t const *ex) { return ex->sent; }
 
 uint64_t coh_executor_received(coh_executor_t const *ex) { return ex->received; }
 
-void coh_executor_sums(coh_executor_t const *ex, uint64_t *gas_used, coh_u256_t *tips)
+void coh_executor_sums(coh_executor_t const *ex,
+                       uint64_t *gas_used,
+                       uint64_t *blob_gas,
+                       coh_u256_t *tips)
 {
     *gas_used = 0;
+    *blob_gas = 0;
     *tips     = COH_U256_ZERO;
     for (uint32_t i = 0; i < ex->tx_cnt; i++) {
         *gas_used += ex->txs[i].gas_used;
+        *blob_gas += ex->txs[i].verdict == COH_TX_OK ? coh_tx_blob_gas(&ex->txs[i].tx) : 0;
         (void)coh_u256_add(tips, tips, &ex->txs[i].tip);
     }
 }

@@ -74,7 +74,10 @@ uint64_t coh_executor_sent(coh_executor_t const *ex);
 uint64_t coh_executor_received(coh_executor_t const *ex);
 
 /* Sums over the outcomes, and the digests of the effects sent to rank dst; while idle. */
-void coh_executor_sums(coh_executor_t const *ex, uint64_t *gas_used, coh_u256_t *tips);
+void coh_executor_sums(coh_executor_t const *ex,
+                       uint64_t *gas_used,
+                       uint64_t *blob_gas,
+                       coh_u256_t *tips);
 uint64_t coh_executor_effects_to(coh_executor_t const *ex, uint32_t dst);
 
 /* What a transaction used, as far as is known at its end: accounts that it changed, or read on other shards; first the one that it calls or pays. The coinbase is left out. */

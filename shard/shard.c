@@ -880,7 +880,7 @@ static bool report_if_idle(coh_shard_t *s)
         .block = s->exec_block, .wave = s->wave, .sent = sent, .received = received};
     m.effects.v   = effects;
     m.effects.cnt = s->env->rank_cnt - 1;
-    coh_executor_sums(s->ex, &m.gas_used, &m.tips);
+    coh_executor_sums(s->ex, &m.gas_used, &m.blob_gas, &m.tips);
     coh_wire_put_idle(to_coordinator(s), &m);
     free(effects);
     s->reported          = true;
@@ -1606,9 +1606,10 @@ static bool send_recovered(coh_shard_t *s)
     }
     coh_rec_recovered_tx_t *txs = coh_calloc(job->cnt, sizeof(*txs));
     for (uint32_t i = 0; i < job->cnt; i++) {
-        txs[i] = (coh_rec_recovered_tx_t){.err    = (uint32_t)job->results[i].err,
-                                          .hash   = job->results[i].hash,
-                                          .sender = job->results[i].sender};
+        txs[i] = (coh_rec_recovered_tx_t){.err         = (uint32_t)job->results[i].err,
+                                          .hash        = job->results[i].hash,
+                                          .sender      = job->results[i].sender,
+                                          .authorities = job->txs[i].authorities};
     }
     coh_msg_recovered_t m = {.job = job->tag};
     m.txs.v               = txs;

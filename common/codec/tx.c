@@ -309,6 +309,21 @@ bool coh_tx_auth_recover(coh_addr_t *authority, coh_tx_auth_t const *auth)
     return coh_ecdsa_recover(authority, &digest, &sig) == COH_OK;
 }
 
+void coh_tx_find_authorities(coh_buf_t *out, coh_tx_t const *tx)
+{
+    static coh_addr_t const nobody;
+    coh_rlp_t list = coh_tx_auth_iter(tx);
+    coh_tx_auth_t auth;
+    if (tx->gas_limit / GAS_AUTH < tx->auth_cnt) {
+        return;
+    }
+    while (coh_tx_auth_next(&list, &auth)) {
+        coh_addr_t authority;
+        bool found = coh_tx_auth_recover(&authority, &auth);
+        coh_buf_put(out, found ? authority.b : nobody.b, sizeof(nobody.b));
+    }
+}
+
 static void put_scalars(coh_buf_t *out, uint8_t const r[32], uint8_t const s[32])
 {
     coh_u256_t wide_r = coh_u256_from_be(r, 32);

@@ -62,7 +62,8 @@ typedef struct {
     coh_bytes_t blob_hashes;         /* payload of the RLP list of versioned hashes */
     uint32_t blob_cnt;
     uint32_t auth_cnt;
-    coh_bytes_t auth_list; /* payload of the RLP list; empty but for type 4 */
+    coh_bytes_t auth_list;   /* payload of the RLP list; empty but for type 4 */
+    coh_bytes_t authorities; /* empty, or as coh_tx_find_authorities found them */
     uint8_t r[32];
     uint8_t s[32];
 } coh_tx_t;
@@ -107,6 +108,9 @@ bool coh_tx_auth_next(coh_rlp_t *list, coh_tx_auth_t *auth);
    s, parity 0 or 1 (EIP-7702). False if nobody did. Whether chain id and nonce fit is the state's
    business.        Cost: about 50 us */
 bool coh_tx_auth_recover(coh_addr_t *authority, coh_tx_auth_t const *auth);
+/* coh_tx_find_authorities appends the address of who signed each authorization of tx, the zero address where nobody did: auth_cnt times 20
+   octets, or nothing if the gas limit does not pay for them, and tx can be in no block.        Cost: about 50 us for each */
+void coh_tx_find_authorities(coh_buf_t *out, coh_tx_t const *tx);
 /* coh_tx_auth_put appends the RLP form of auth, coh_tx_auth_sign sets its r, s and parity (COH_ESIG
    if secret is no valid key): for who makes transactions. */
 void coh_tx_auth_put(coh_buf_t *out, coh_tx_auth_t const *auth);

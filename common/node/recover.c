@@ -34,12 +34,14 @@ coh_recover_job_t *coh_recover_job_new(uint32_t tx_max, coh_recover_rules_t cons
     job->txs               = coh_calloc(tx_max, sizeof(*job->txs));
     job->results           = coh_calloc(tx_max, sizeof(*job->results));
     job->ends              = coh_calloc(tx_max, sizeof(*job->ends));
+    job->authorities       = coh_calloc(tx_max, sizeof(*job->authorities));
     return job;
 }
 
 coh_err_t coh_recover_job_add(coh_recover_job_t *job, coh_bytes_t raw)
 {
-    if (job->cnt == job->cap || raw.n > COH_TX_RAW_MAX || job->bytes.n + raw.n > UINT32_MAX) {
+    if (job->cnt == job->cap || raw.n > coh_recover_raw_max(raw) ||
+        job->bytes.n + raw.n > UINT32_MAX) {
         return COH_ETOOBIG;
     }
     coh_buf_put(&job->bytes, raw.p, raw.n);
@@ -57,25 +59,72 @@ coh_bytes_t coh_recover_job_raw(coh_recover_job_t const *job, uint32_t idx)
     return coh_bytes(job->bytes.p + from, job->ends[idx] - from);
 }
 
-void coh_recover_job_decode(coh_recover_job_t *job, uint32_t first, uint32_t cnt)
+/* decode_blobs decodes transaction i, a blob transaction, of which a client sends the network form. The sidecar is checked and forgotten: of the job's
+   own copy the octet before the transaction's list becomes its type. */
+static coh_tx_err_t decode_blobs(coh_recover_job_t *job, uint32_t i)
 {
     coh_recover_rules_t const *rules = &job->rules;
-    for (uint32_t i = first; i < first + cnt; i++) {
-        coh_tx_err_t err = coh_tx_decode(&job->txs[i], coh_recover_job_raw(job, i));
-        if (err == COH_TX_OK && rules->check_static) {
-            err = coh_tx_check_static(
-                &job->txs[i], rules->fork, rules->chain_id, rules->allow_unprotected);
-            /* The transition knows neither blob fees nor delegations yet. */
-            err = job->txs[i].type > COH_TX_DYNAMIC_FEE ? COH_TX_TYPE_UNSUPPORTED : err;
+    coh_bytes_t raw                  = coh_recover_job_raw(job, i);
+    coh_tx_t *tx                     = &job->txs[i];
+    coh_sidecar_t sidecar;
+    bool has_sidecar = coh_sidecar_is_network(raw);
+    if (has_sidecar) {
+        coh_tx_err_t err = coh_sidecar_split(&sidecar, raw);
+        if (err != COH_TX_OK) {
+            *tx = (coh_tx_t){.raw = raw};
+            return err;
         }
-        job->results[i].tx  = &job->txs[i];
-        job->results[i].err = err;
+        size_t at        = (size_t)(sidecar.tx.p - job->bytes.p) - 1;
+        job->bytes.p[at] = COH_TX_BLOB;
+        raw              = coh_bytes(job->bytes.p + at, sidecar.tx.n + 1);
+    }
+    coh_tx_err_t err = coh_tx_decode(tx, raw);
+    if (err == COH_TX_OK) {
+        err = coh_tx_check_static(tx, rules->fork, rules->chain_id, rules->allow_unprotected);
+    }
+    if (err == COH_TX_OK) {
+        err = coh_tx_check_blob_cnt(tx, rules->blob_max);
+    }
+    if (err == COH_TX_OK && coh_u256_is_zero(&tx->max_fee_per_blob_gas)) {
+        err = COH_TX_BLOB_FEE_TOO_LOW; /* EIP-4844: at least 1 wei */
+    }
+    if (err == COH_TX_OK) {
+        err = has_sidecar ? coh_sidecar_check(&sidecar, tx) : COH_TX_BLOB_SIDECAR_NONE;
+    }
+    return err;
+}
+
+static coh_tx_err_t decode(coh_recover_job_t *job, uint32_t i)
+{
+    coh_recover_rules_t const *rules = &job->rules;
+    coh_bytes_t raw                  = coh_recover_job_raw(job, i);
+    if (rules->check_static && coh_recover_has_blobs(raw)) {
+        return decode_blobs(job, i);
+    }
+    coh_tx_err_t err = coh_tx_decode(&job->txs[i], raw);
+    if (err == COH_TX_OK && rules->check_static) {
+        err = coh_tx_check_static(
+            &job->txs[i], rules->fork, rules->chain_id, rules->allow_unprotected);
+    }
+    return err;
+}
+
+void coh_recover_job_decode(coh_recover_job_t *job, uint32_t first, uint32_t cnt)
+{
+    for (uint32_t i = first; i < first + cnt; i++) {
+        job->results[i].err     = decode(job, i);
+        job->results[i].tx      = &job->txs[i];
+        job->txs[i].authorities = coh_buf_bytes(&job->authorities[i]);
     }
 }
 
 void coh_recover_job_free(coh_recover_job_t *job)
 {
     if (job != NULL) {
+        for (uint32_t i = 0; i < job->cnt; i++) {
+            coh_buf_free(&job->authorities[i]);
+        }
+        free(job->authorities);
         coh_buf_free(&job->bytes);
         free(job->txs);
         free(job->results);
@@ -138,6 +187,18 @@ coh_err_t coh_recoverq_push(coh_recoverq_t *q, coh_recover_job_t *job)
     return COH_OK;
 }
 
+static uint32_t next_chunk(coh_recover_job_t const *job)
+{
+    uint32_t first = job->taken_cnt;
+    uint32_t cnt   = 1;
+    uint32_t from  = first == 0 ? 0 : job->ends[first - 1];
+    while (cnt < COH_RECOVER_CHUNK && first + cnt < job->cnt &&
+           job->ends[first + cnt - 1] - from < COH_RECOVER_CHUNK_BYTES) {
+        cnt++;
+    }
+    return cnt;
+}
+
 /* take_chunk hands out the next piece of the oldest queued job; a job whose last piece leaves moves to running. */
 static coh_recover_job_t *take_chunk(coh_recoverq_t *q, uint32_t *first, uint32_t *cnt)
 {
@@ -145,7 +206,7 @@ static coh_recover_job_t *take_chunk(coh_recoverq_t *q, uint32_t *first, uint32_
     coh_recover_job_t *job = q->queued_first;
     if (job != NULL) {
         *first = job->taken_cnt;
-        *cnt   = COH_MIN(job->cnt - job->taken_cnt, COH_RECOVER_CHUNK);
+        *cnt   = next_chunk(job);
         job->taken_cnt += *cnt;
         if (job->taken_cnt == job->cnt) {
             q->queued_first = job->next;
@@ -182,6 +243,23 @@ static bool finish_chunk(coh_recoverq_t *q, coh_recover_job_t *job, uint32_t cnt
     return done;
 }
 
+static void find_authorities(coh_recover_job_t *job, uint32_t first, uint32_t cnt)
+{
+    for (uint32_t i = first; i < first + cnt; i++) {
+        if (job->results[i].err == COH_TX_OK && job->txs[i].auth_cnt != 0) {
+            coh_tx_find_authorities(&job->authorities[i], &job->txs[i]);
+            job->txs[i].authorities = coh_buf_bytes(&job->authorities[i]);
+        }
+    }
+}
+
+void coh_recover_job_set_authorities(coh_recover_job_t *job, uint32_t idx, coh_bytes_t authorities)
+{
+    coh_buf_clear(&job->authorities[idx]);
+    coh_buf_put(&job->authorities[idx], authorities.p, authorities.n);
+    job->txs[idx].authorities = coh_buf_bytes(&job->authorities[idx]);
+}
+
 bool coh_recoverq_work(coh_recoverq_t *q)
 {
     if (atomic_load_explicit(&q->queued_cnt, memory_order_relaxed) == 0) {
@@ -198,6 +276,9 @@ bool coh_recoverq_work(coh_recoverq_t *q)
     coh_recover_job_decode(job, first, cnt);
     uint64_t signature_ns = coh_tx_recover_batch(&job->results[first], cnt, &scratch);
     coh_buf_free(&scratch);
+    uint64_t start_auth = coh_clock_thread_cpu_ns();
+    find_authorities(job, first, cnt);
+    signature_ns += coh_clock_thread_cpu_ns() - start_auth;
     uint64_t total_ns = coh_clock_thread_cpu_ns() - start;
     coh_metric_add(q->metrics, COH_M_recover_tx, cnt);
     coh_metric_add(q->metrics, COH_M_recover_signature_cpu, signature_ns);

@@ -8,11 +8,13 @@
 #ifndef COH_RECOVER_H
 #define COH_RECOVER_H
 
-#include "common/codec/tx.h"
+#include "common/codec/sidecar.h"
 #include "common/obs/metrics.h"
 
-/* Transactions that a worker takes at a time: about a millisecond of recovery, and full vectors for the multi-buffer Keccak. */
-#define COH_RECOVER_CHUNK 16u
+/* Transactions that a worker takes at a time: about a millisecond of recovery, and full vectors for the multi-buffer Keccak. Fewer of
+   large ones: a chunk ends with the transaction that fills so many octets, for blobs and authorizations cost time by their length. */
+#define COH_RECOVER_CHUNK       16u
+#define COH_RECOVER_CHUNK_BYTES 65536u
 
 /* What is checked besides form and signature. */
 typedef struct {
@@ -20,6 +22,7 @@ typedef struct {
     coh_fork_t fork;
     uint64_t chain_id;
     bool allow_unprotected;
+    uint32_t blob_max; /* blobs of a block */
 } coh_recover_rules_t;
 
 typedef struct coh_recover_job {
@@ -33,21 +36,37 @@ typedef struct coh_recover_job {
     coh_recover_rules_t rules;
     uint32_t cap;
     coh_buf_t bytes;
-    uint32_t *ends;     /* where each transaction ends in bytes */
-    uint32_t taken_cnt; /* handed to workers; under the queue's lock */
-    uint32_t done_cnt;  /* worked on; under the queue's lock */
+    uint32_t *ends;         /* where each transaction ends in bytes */
+    coh_buf_t *authorities; /* owned; of set code transactions; txs borrow from them */
+    uint32_t taken_cnt;     /* handed to workers; under the queue's lock */
+    uint32_t done_cnt;      /* worked on; under the queue's lock */
     struct coh_recover_job *next;
 } coh_recover_job_t;
 
 /* coh_recover_job_new makes an empty job for at most tx_max transactions. */
 coh_recover_job_t *coh_recover_job_new(uint32_t tx_max, coh_recover_rules_t const *rules);
-/* coh_recover_job_add copies raw into the job. COH_ETOOBIG if the job is full or raw exceeds COH_TX_RAW_MAX; the job is unchanged then. */
+/* coh_recover_has_blobs: raw is a blob transaction, if it is anything. */
+static inline bool coh_recover_has_blobs(coh_bytes_t raw)
+{
+    return raw.n != 0 && raw.p[0] == COH_TX_BLOB;
+}
+/* coh_recover_raw_max: octets that a transaction which begins like raw may have. */
+static inline size_t coh_recover_raw_max(coh_bytes_t raw)
+{
+    return coh_recover_has_blobs(raw) ? COH_TX_NETWORK_MAX : COH_TX_RAW_MAX;
+}
+
+/* coh_recover_job_add copies raw into the job. COH_ETOOBIG if the job is full or raw exceeds coh_recover_raw_max; the job is unchanged then. */
 coh_err_t coh_recover_job_add(coh_recover_job_t *job, coh_bytes_t raw);
-/* coh_recover_job_raw: transaction idx as it was added; valid as long as the job, once nothing is added any more. */
+/* coh_recover_job_raw: transaction idx as it was added, until it is decoded; valid as long as the job, once nothing is added any more. */
 coh_bytes_t coh_recover_job_raw(coh_recover_job_t const *job, uint32_t idx);
 /* coh_recover_job_decode decodes and checks transactions first..first+cnt-1 without hashing or recovery: txs[i], and err in results[i].
-   For results that come from another rank: then it is called where they arrive. */
+   For results that come from another rank: then it is called where they arrive. With check_static, a blob transaction must be of the network form
+   (sidecar.h), which is checked, proofs and all, at a few ms for each blob (30 with proofs for its cells), and of which txs[i] has the transaction alone: that is done once, and by a
+   worker. */
 void coh_recover_job_decode(coh_recover_job_t *job, uint32_t first, uint32_t cnt);
+/* coh_recover_job_set_authorities notes for transaction idx what another rank has found (coh_tx_find_authorities); a copy. */
+void coh_recover_job_set_authorities(coh_recover_job_t *job, uint32_t idx, coh_bytes_t authorities);
 void coh_recover_job_free(coh_recover_job_t *job);
 
 typedef struct coh_recoverq coh_recoverq_t;

@@ -316,6 +316,7 @@ bool coh_rpc_read_tx(coh_rpc_t const *rpc,
                      coh_addr_t *from,
                      coh_buf_t *data,
                      coh_buf_t *access_list,
+                     coh_buf_t *auth_list,
                      json_t const *args,
                      coh_rpc_fault_t *fault)
 {
@@ -328,9 +329,11 @@ bool coh_rpc_read_tx(coh_rpc_t const *rpc,
     *data             = r.data;
     *access_list      = r.access_list;
     tx->data          = coh_buf_bytes(data);
+    *auth_list        = r.auth_list;
     tx->access_list   = coh_buf_bytes(access_list);
+    tx->auth_list     = coh_buf_bytes(auth_list);
+    tx->blob_hashes   = coh_bytes(NULL, 0);
     coh_buf_free(&r.blob_hashes);
-    coh_buf_free(&r.auth_list);
     return ok;
 }
 

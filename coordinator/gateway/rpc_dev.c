@@ -514,6 +514,7 @@ typedef struct {
     bool has_nonce;
     coh_buf_t data;
     coh_buf_t access_list;
+    coh_buf_t auth_list;
 } unsigned_t;
 
 static void free_unsigned(void *extra)
@@ -521,6 +522,7 @@ static void free_unsigned(void *extra)
     unsigned_t *u = extra;
     coh_buf_free(&u->data);
     coh_buf_free(&u->access_list);
+    coh_buf_free(&u->auth_list);
     free(u);
 }
 
@@ -568,6 +570,7 @@ static unsigned_t *read_unsigned(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t co
                         &u->from,
                         &u->data,
                         &u->access_list,
+                        &u->auth_list,
                         plain != NULL ? plain : args,
                         &fault) &&
         (tip == NULL || json_is_null(tip) || coh_rpc_get_u256(&u->tx.max_tip, tip, 0, &fault));
@@ -581,8 +584,9 @@ static unsigned_t *read_unsigned(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t co
         coh_rpc_fail(call, COH_RPC_PARAMS, "missing value for from");
         return NULL;
     }
-    if (u->tx.type > COH_TX_DYNAMIC_FEE) {
-        coh_rpc_fail(call, COH_RPC_SERVER, "transactions of this type must come signed");
+    if (u->tx.type ==
+        COH_TX_BLOB) { /* its blobs, and the proofs for them, are the sender's to make */
+        coh_rpc_fail(call, COH_RPC_SERVER, "signing blob transactions not supported");
         return NULL;
     }
     json_t const *nonce = json_object_get(args, "nonce");

@@ -251,12 +251,14 @@ uint64_t coh_rpc_at_number(coh_rpc_t const *rpc, coh_rpc_at_t const *at);
 /* The suggested tip after block. */
 void coh_rpc_suggest_tip(coh_rpc_t *rpc, coh_sealed_t const *block);
 
-/* coh_rpc_read_tx (rpc_call.c) reads a transaction that nobody signed; gas is 0 if it is not given, and what is not given of fees. tx borrows from data and access_list, which are replaced. */
+/* coh_rpc_read_tx (rpc_call.c) reads a transaction that nobody signed; gas is 0 if it is not given, and what is not given of fees. tx borrows from data, access_list and auth_list, which are replaced; of blobs it has only
+   the number. */
 bool coh_rpc_read_tx(coh_rpc_t const *rpc,
                      coh_tx_t *tx,
                      coh_addr_t *from,
                      coh_buf_t *data,
                      coh_buf_t *access_list,
+                     coh_buf_t *auth_list,
                      json_t const *args,
                      coh_rpc_fault_t *fault);
 /* coh_rpc_fail_verdict: the pool refused raw. */

@@ -94,7 +94,7 @@ static void run(char const *name, coh_pool_order_t order)
         if (round < 0) {
             continue;
         }
-        coh_pool_take_begin(pool, &fee);
+        coh_pool_take_begin(pool, &fee, &(coh_u256_t){{0}});
         for (size_t i = 0; i < BLOCK; i++) {
             taken[i] = coh_pool_take(pool);
             COH_ASSERT(taken[i] != NULL);

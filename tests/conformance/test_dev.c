@@ -23,6 +23,8 @@
 #include "common/base/clock.h"
 #include "common/base/hex.h"
 #include "common/base/rng.h"
+#include "common/codec/tx.h"
+#include "common/config/dev_chain.h"
 #include "common/crypto/keccak.h"
 
 #define PATIENCE_US UINT64_C(60000000)
@@ -832,6 +834,57 @@ static void dev_impersonation(void **state)
     assert_int_equal(slot(CODED, 3), 4);
 }
 
+/* EIP-7702: ALICE sends what BOB has signed. Blobs must come signed. */
+static void dev_set_code(void **state)
+{
+    (void)state;
+    uint64_t alice     = number(rpc("eth_getTransactionCount", "[\"" ALICE "\",\"latest\"]"));
+    uint64_t bob       = number(rpc("eth_getTransactionCount", "[\"" BOB "\",\"latest\"]"));
+    coh_tx_auth_t auth = {.chain_id = coh_u256(31337), .nonce = bob};
+    char r[65];
+    char s[65];
+    (void)coh_hex_decode(auth.addr.b, sizeof(auth.addr.b), CODED, strlen(CODED));
+    assert_int_equal(coh_tx_auth_sign(&auth, COH_DEV_SECRETS[1]), COH_OK);
+    coh_hex_encode(r, auth.r, sizeof(auth.r));
+    coh_hex_encode(s, auth.s, sizeof(auth.s));
+    put_code(STORE_CODE);
+    json_t *hash =
+        rpc("eth_sendTransaction",
+            "[{\"from\":\"" ALICE "\",\"to\":\"" BOB
+            "\",\"gas\":\"0x30d40\",\"data\":\"0x%064x%064x\",\"authorizationList\":[{\"chainId\":"
+            "\"0x7a69\",\"address\":\"" CODED "\",\"nonce\":\"0x%" PRIx64
+            "\",\"yParity\":\"0x%x\",\"r\":\"0x%.64s\",\"s\":\"0x%.64s\"}]}]",
+            5u,
+            9u,
+            bob,
+            (unsigned)auth.parity,
+            r + strspn(r, "0"),
+            s + strspn(s, "0"));
+    char text[67];
+    (void)snprintf(text, sizeof(text), "%s", json_string_value(hash));
+    json_t *receipt = rpc("eth_getTransactionReceipt", "[\"%s\"]", text);
+    assert_int_equal(number(json_object_get(receipt, "type")), 4);
+    assert_int_equal(number(json_object_get(receipt, "status")), 1);
+    assert_string_equal(json_string_value(rpc("eth_getCode", "[\"" BOB "\",\"latest\"]")),
+                        "0xef0100c0de00000000000000000000000000000000c0de");
+    assert_int_equal(slot(BOB, 5), 9);
+    assert_int_equal(number(rpc("eth_getTransactionCount", "[\"" ALICE "\",\"latest\"]")),
+                     alice + 1);
+    /* His next one has the nonce behind his authorization. */
+    hash = rpc("eth_sendTransaction",
+               "[{\"from\":\"" BOB "\",\"to\":\"" CAROL "\",\"value\":\"0x1\"}]");
+    (void)snprintf(text, sizeof(text), "%s", json_string_value(hash));
+    assert_int_equal(
+        number(json_object_get(rpc("eth_getTransactionByHash", "[\"%s\"]", text), "nonce")),
+        bob + 1);
+    rpc_fails(-32000,
+              "signing blob transactions not supported",
+              "eth_sendTransaction",
+              "[{\"from\":\"" ALICE "\",\"to\":\"" BOB "\",\"maxFeePerBlobGas\":\"0x1\","
+              "\"blobVersionedHashes\":["
+              "\"0x0100000000000000000000000000000000000000000000000000000000000000\"]}]");
+}
+
 static void dev_reset(void **state)
 {
     (void)state;
@@ -992,6 +1045,7 @@ int main(void)
         cmocka_unit_test(dev_mining),
         cmocka_unit_test(dev_impersonation),
         cmocka_unit_test(dev_random_walk),
+        cmocka_unit_test(dev_set_code),
         cmocka_unit_test(dev_reset),
     };
     static struct CMUnitTest const plain[] = {cmocka_unit_test(dev_is_off)};

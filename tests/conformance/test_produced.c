@@ -1,5 +1,5 @@
 /* Blocks that a cluster makes itself, as anybody else sees them: `cohort node` under the rules of Osaka, with the system contracts in its genesis, takes a mixed workload (transfers of three types, deployments,
-   calls that succeed and fail, a withdrawal request); the chain that `cohort export` writes is then replayed by the sequential reference, imported anew, and verified, in the node
+   calls that succeed and fail, a withdrawal request, blobs, delegations); the chain that `cohort export` writes is then replayed by the sequential reference, imported anew, and verified, in the node
    while it was made and afterwards. And what `cohort verify` says where an octet of what is stored is another. */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -239,15 +239,10 @@ static void stop_node(world_t *w)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-static void submit(world_t *w, coh_txgen_spec_t spec)
+static void submit_raw(world_t *w, coh_bytes_t raw)
 {
     coh_op_submit_answer_t answer;
-    spec.chain_id                         = CHAIN_ID;
-    spec.nonce                            = w->nonces[spec.key]++;
-    spec.max_fee                          = coh_u256(100 * GWEI);
-    spec.max_tip                          = coh_u256(GWEI);
-    coh_txgen_tx_t const *tx              = coh_txgen_make(w->gen, &spec);
-    coh_op_submit_request_t const request = {.raws = {&tx->raw, 1}};
+    coh_op_submit_request_t const request = {.raws = {&raw, 1}};
     uint64_t start                        = coh_clock_mono_us();
     coh_err_t err;
     while ((err = coh_client_submit(w->client, &answer, &request)) == COH_EBUSY) { /* it starts */
@@ -258,6 +253,71 @@ static void submit(world_t *w, coh_txgen_spec_t spec)
     assert_int_equal(answer.txs.cnt, 1);
     assert_int_equal(answer.txs.v[0].err, COH_TX_OK);
     w->submitted++;
+}
+
+static coh_txgen_tx_t const *make(world_t *w, coh_txgen_spec_t spec)
+{
+    spec.chain_id = CHAIN_ID;
+    spec.nonce    = w->nonces[spec.key]++;
+    spec.max_fee  = coh_u256(100 * GWEI);
+    spec.max_tip  = coh_u256(GWEI);
+    return coh_txgen_make(w->gen, &spec);
+}
+
+static void submit(world_t *w, coh_txgen_spec_t spec) { submit_raw(w, make(w, spec)->raw); }
+
+/* cnt blobs of zeros: commitment and proof are the point at infinity, 0xc0 and 47 zeros (EIP-4844), and the versioned hash is that of it. Behind the transaction
+   come three lists, each of cnt equal strings. */
+static void submit_blobs(world_t *w, uint32_t key, uint32_t cnt)
+{
+    static uint8_t const zeros[131072];
+    static uint8_t const infinity[48]   = {0xc0};
+    static coh_hash_t const of_infinity = {{0x01, 0x06, 0x57, 0xf3, 0x75, 0x54, 0xc7, 0x81,
+                                            0x40, 0x2a, 0x22, 0x91, 0x7d, 0xee, 0x2f, 0x75,
+                                            0xde, 0xf7, 0xab, 0x96, 0x6d, 0x7b, 0x77, 0x09,
+                                            0x05, 0x39, 0x8e, 0xba, 0x3c, 0x44, 0x40, 0x14}};
+    coh_bytes_t const parts[3]          = {
+                 {zeros, sizeof(zeros)}, {infinity, sizeof(infinity)}, {infinity, sizeof(infinity)}};
+    coh_txgen_tx_t const *tx = make(w,
+                                    (coh_txgen_spec_t){.key       = key,
+                                                       .type      = COH_TX_BLOB,
+                                                       .to        = coh_txgen_addr(w->gen, 3),
+                                                       .gas_limit = 21000,
+                                                       .value     = coh_u256(1),
+                                                       .max_fee_per_blob_gas = coh_u256(GWEI),
+                                                       .blob_cnt             = cnt,
+                                                       .blob_hash            = &of_infinity});
+    coh_buf_t network        = COH_BUF_INIT;
+    coh_buf_put(&network, tx->raw.p, tx->raw.n);
+    for (size_t part = 0; part < COH_CNT(parts); part++) {
+        size_t at = network.n;
+        for (uint32_t i = 0; i < cnt; i++) {
+            coh_rlp_put_string(&network, parts[part].p, parts[part].n);
+        }
+        coh_rlp_wrap_list(&network, at);
+    }
+    coh_rlp_wrap_list(&network, 1);
+    submit_raw(w, coh_buf_bytes(&network));
+    coh_buf_free(&network);
+}
+
+/* An account delegates its code to `to` and is called at once; an authorization that is not at its turn does nothing (EIP-7702). */
+static void submit_delegation(world_t *w, uint32_t key, uint32_t authority, coh_addr_t to)
+{
+    coh_txgen_auth_t const auths[] = {
+        {.key      = authority,
+         .chain_id = CHAIN_ID,
+         .nonce    = authority < KEY_CNT ? w->nonces[authority] : 0,
+         .addr     = to},
+        {.key = 3, .chain_id = CHAIN_ID, .nonce = w->nonces[3] + 7, .addr = to}};
+    submit(w,
+           (coh_txgen_spec_t){.key        = key,
+                              .type       = COH_TX_SET_CODE,
+                              .to         = coh_txgen_addr(w->gen, authority),
+                              .gas_limit  = 400000,
+                              .data_bytes = 4,
+                              .auths      = auths,
+                              .auth_cnt   = COH_CNT(auths)});
 }
 
 /* Deploys code by key; returns where it will be. */
@@ -340,6 +400,16 @@ static void work(world_t *w, uint32_t round_cnt, bool has_system)
                                       .gas_limit = 300000,
                                       .value     = coh_u256(1000),
                                       .data      = coh_bytes(request, sizeof(request))});
+        }
+        if (has_system && r % 3 == 0) { /* a delegated account sends too */
+            submit_blobs(w, 4, 1 + r % 6);
+            submit_delegation(w, 6, 200 + r, notes);
+            submit_blobs(w, 5, 3);
+            submit_delegation(w, 7, 0, r % 2 == 0 ? notes : (coh_addr_t){{0}});
+            w->nonces[0]++;
+            submit(
+                w,
+                (coh_txgen_spec_t){.key = 0, .to = coh_txgen_addr(w->gen, 1), .gas_limit = 21000});
         }
         wait_metric(w, "chain_tx", w->submitted);
         assert_true(head(w) > before);

@@ -1,7 +1,7 @@
 // cast.test.mjs: Foundry's cast, as a user types it, against the node at COHORT_RPC (run.sh): sends, creations, calls, traces, proofs, logs, and what it reads of blocks and accounts.
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
@@ -59,9 +59,25 @@ describe("cast", () => {
         assert.equal(await cast("balance", to), "3000");
         assert.equal(BigInt(await cast("balance", me)), before - spent);
         assert.equal(Number(await cast("nonce", me)), first + 3);
-        // Blobs have no place in this pool, and delegations (EIP-7702) where it does not take them; it says so.
-        const delegation = await cast("send", "--private-key", key, "--auth", other, to).catch((e) => e.stderr);
-        assert.match(delegation, /not supported|status +1/);
+        // EIP-7702: its own account, whose authorization is the nonce behind the transaction's.
+        const set = await send("--auth", other, to);
+        assert.equal(set.type, "0x4");
+        assert.equal(await cast("code", me), "0xef0100" + other.slice(2).toLowerCase());
+        assert.equal(Number(await cast("nonce", me)), first + 5);
+        assert.equal((await send("--auth", ethers.ZeroAddress, to)).status, "0x1");
+        assert.equal(await cast("code", me), "0x");
+    });
+
+    it("sends blobs, with proofs of its own making (EIP-7594, EIP-4844)", async () => {
+        const file = `${env.HOME}/blob`;
+        for (const [length, options] of [[100, []], [200_000, ["--eip4844"]]]) {
+            writeFileSync(file, Buffer.alloc(length, "Cohort "));
+            const receipt = await send(to, "--blob", "--path", file, "--blob-gas-price", 1000, ...options);
+            assert.equal(receipt.type, "0x3");
+            assert.equal(receipt.status, "0x1");
+            assert.equal(Number(receipt.blobGasUsed), 131072 * Math.ceil((length + 32) / 126_000));
+            assert.equal(receipt.blobGasPrice, "0x1");
+        }
     });
 
     it("signs, and publishes what was signed", async () => {

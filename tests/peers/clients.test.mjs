@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before, describe, it } from "node:test";
+import * as blob from "./blob.mjs";
 
 const require = createRequire(process.env.COHORT_CLIENTS + "/package.json");
 const { ethers } = require("ethers");
@@ -37,6 +38,11 @@ async function call(body, headers = {}, path = "/") {
     return { status: response.status, headers: response.headers, json: text.startsWith("{") || text.startsWith("[") ? JSON.parse(text) : null, text };
 }
 const rpc = async (method, ...params) => (await call({ jsonrpc: "2.0", id: 1, method, params })).json;
+
+const sidecar = (cells) => ({ data: blob.data, commitment: blob.commitment, proof: cells ? blob.cellProofs : blob.proof });
+// Counts in its first slot how often it is called: PUSH0 SLOAD PUSH1 1 ADD PUSH0 SSTORE STOP, behind what deploys it.
+const token0 = "0x00000000000000000000000000000000000070c0"; // nothing is there
+const counter = "0x67" + "5f546001015f5500" + "5f5260086018f3";
 
 describe("ethers", () => {
     let http, ws, me, other;
@@ -91,11 +97,111 @@ describe("ethers", () => {
         assert.equal(await http.getBalance(to), 3000n);
         assert.equal(await http.getBalance(me.address), before - spent);
         assert.equal(await http.getTransactionCount(me.address), 3);
-        // Type 4 (EIP-7702) where the pool takes it; else it says so.
-        const authorizationList = [await other.authorize({ address: to })];
-        const set = await me.sendTransaction({ type: 4, to: other.address, authorizationList, gasLimit: 100_000n })
-            .then((sent) => sent.wait(), (e) => { assert.match(e.message, /not supported/); return null; });
-        if (set !== null) assert.equal(set.type, 4);
+    });
+
+    it("sends blobs, with proofs of both kinds (EIP-4844, EIP-7594)", async () => {
+        const to = ethers.Wallet.createRandom().address;
+        for (const [cells, cnt] of [[false, 3], [true, 1], [true, 6]]) {
+            const blobs = Array(cnt).fill(sidecar(cells));
+            const fields = { type: 3, to, value: 7n, gasLimit: 21_000n, maxFeePerBlobGas: 10n, blobs, ...(cells ? { blobWrapperVersion: 1 } : {}) };
+            const before = await http.getBalance(me.address);
+            const sent = await me.sendTransaction(fields);
+            const receipt = await sent.wait();
+            assert.equal(receipt.status, 1);
+            assert.equal(receipt.type, 3);
+            assert.equal(receipt.blobGasUsed, 131072n * BigInt(cnt));
+            assert.equal(receipt.blobGasPrice, 1n);
+            assert.equal(await http.getBalance(me.address), before - 7n - receipt.gasUsed * receipt.gasPrice - receipt.blobGasUsed * receipt.blobGasPrice);
+            const read = await http.getTransaction(sent.hash);
+            assert.deepEqual(read.blobVersionedHashes, Array(cnt).fill(blob.hash));
+            assert.equal(read.maxFeePerBlobGas, 10n);
+            // What is kept is the transaction alone, and hashes to what it is known by.
+            assert.equal(ethers.keccak256(await http.send("debug_getRawTransaction", [sent.hash])), sent.hash);
+            const block = await http.getBlock(receipt.blockNumber);
+            assert.equal(block.blobGasUsed, receipt.blobGasUsed);
+            assert.equal(block.excessBlobGas, 0n);
+        }
+        assert.equal(await http.send("eth_blobBaseFee", []), "0x1");
+        assert.equal(await http.getBalance(to), 21n);
+    });
+
+    it("is told what is wrong with blobs", async () => {
+        const blobs = [sidecar(false)];
+        const fields = { type: 3, to: other.address, gasLimit: 21_000n, maxFeePerBlobGas: 10n };
+        const refused = async (tx, text) => assert.rejects(me.sendTransaction({ ...fields, ...tx }), text);
+        await refused({ blobs: [{ ...blobs[0], proof: blob.commitment }] }, /can't verify/);
+        await refused({ blobs: [{ ...blobs[0], data: blob.data.slice(0, -1) + "1" }] }, /can't verify/);
+        await refused({ blobs, maxFeePerBlobGas: 0n }, /max fee per blob gas/);
+        // The transaction alone is refused, as geth does.
+        const tx = ethers.Transaction.from({ ...fields, chainId: 31337, nonce: await me.getNonce(), maxFeePerGas: 10n ** 10n, maxPriorityFeePerGas: 1n, blobs });
+        tx.signature = me.signingKey.sign(tx.unsignedHash);
+        const bare = tx.clone();
+        bare.blobs = null;
+        await assert.rejects(http.send("eth_sendRawTransaction", [bare.serialized]), /missing sidecar/);
+        // One that waits for its nonce is in the pool without its blobs; to replace it takes twice as much.
+        const waiting = (more) => me.signTransaction({ ...fields, chainId: 31337, nonce: tx.nonce + 1, maxFeePerGas: 10n ** 10n, maxPriorityFeePerGas: 2n, blobs, ...more });
+        const hash = await http.send("eth_sendRawTransaction", [await waiting()]);
+        const { [tx.nonce + 1]: queued } = (await http.send("txpool_content", [])).queued[me.address];
+        assert.equal(queued.hash, hash);
+        assert.deepEqual(queued.blobVersionedHashes, [blob.hash]);
+        assert.equal(queued.maxFeePerBlobGas, "0xa");
+        assert.equal(ethers.keccak256(await http.send("eth_getRawTransactionByHash", [hash])), hash);
+        const double = { maxFeePerGas: 2n * 10n ** 10n, maxPriorityFeePerGas: 4n, maxFeePerBlobGas: 20n };
+        await assert.rejects(http.send("eth_sendRawTransaction", [await waiting({ ...double, maxFeePerBlobGas: 19n })]), /underpriced/);
+        const better = await http.send("eth_sendRawTransaction", [await waiting(double)]);
+        await http.send("eth_sendRawTransaction", [tx.serialized]);
+        assert.equal((await http.waitForTransaction(better, 1, 10_000)).status, 1);
+        assert.equal(await http.getTransaction(hash), null);
+    });
+
+    it("delegates accounts to code (EIP-7702), whose nonces move", async () => {
+        const made = await (await me.sendTransaction({ data: counter, gasLimit: 100_000n })).wait();
+        const eoa = ethers.Wallet.createRandom().connect(http);
+        const slot = async () => BigInt(await http.getStorage(eoa.address, 0));
+        await (await me.sendTransaction({ to: eoa.address, value: 10n ** 17n })).wait();
+        // Sent before its turn: the authorization will be nonce 0.
+        const early = await eoa.signTransaction({ type: 2, chainId: 31337, nonce: 1, to: me.address, value: 5n, gasLimit: 21_000n, maxFeePerGas: 10n ** 10n, maxPriorityFeePerGas: 1n });
+        const hash = await http.send("eth_sendRawTransaction", [early]);
+        assert.equal((await http.send("txpool_content", [])).queued[eoa.address]["1"].hash, hash);
+        const authorizationList = [await eoa.authorize({ address: made.contractAddress, nonce: 0 }), await other.authorize({ address: made.contractAddress, nonce: 77 })];
+        const sent = await me.sendTransaction({ type: 4, to: eoa.address, authorizationList, gasLimit: 200_000n });
+        const receipt = await sent.wait();
+        assert.equal(receipt.type, 4);
+        assert.equal(receipt.status, 1);
+        assert.equal(await http.getCode(eoa.address), "0xef0100" + made.contractAddress.slice(2).toLowerCase());
+        assert.equal(await http.getCode(other.address), "0x"); // its nonce was not 77
+        assert.equal(await slot(), 1n);
+        const read = await http.getTransaction(sent.hash);
+        assert.deepEqual(read.authorizationList.map((a) => [a.address, a.nonce, a.chainId]), [[made.contractAddress, 0n, 31337n], [made.contractAddress, 77n, 31337n]]);
+        assert.equal(ethers.keccak256(await http.send("debug_getRawTransaction", [sent.hash])), sent.hash);
+        // The one that waited follows without being asked for.
+        assert.equal((await http.waitForTransaction(hash, 1, 10_000)).status, 1);
+        assert.equal(await http.getTransactionCount(eoa.address), 2);
+        // It goes on sending; its own authorization is the nonce after the transaction that brings it.
+        const none = await eoa.authorize({ address: ethers.ZeroAddress, nonce: 3 });
+        assert.equal((await (await eoa.sendTransaction({ type: 4, to: me.address, authorizationList: [none], gasLimit: 100_000n })).wait()).status, 1);
+        assert.equal(await http.getCode(eoa.address), "0x");
+        assert.equal(await http.getTransactionCount(eoa.address), 4);
+        const last = await eoa.sendTransaction({ to: me.address, value: 1n });
+        assert.equal(last.nonce, 4);
+        assert.equal((await last.wait()).status, 1);
+    });
+
+    it("drops what an authorization has overtaken, and goes on with what is behind it", async () => {
+        const eoa = ethers.Wallet.createRandom().connect(http);
+        await (await me.sendTransaction({ to: eoa.address, value: 10n ** 17n })).wait();
+        const transfer = (nonce, value) => eoa.signTransaction({ type: 2, chainId: 31337, nonce, to: other.address, value, gasLimit: 21_000n, maxFeePerGas: 10n ** 10n, maxPriorityFeePerGas: 1n });
+        // In one request, so in one block or in this order: the authorization first, which takes nonce 0.
+        const set = await me.signTransaction({ type: 4, chainId: 31337, nonce: await me.getNonce(), to: me.address, gasLimit: 100_000n, maxFeePerGas: 10n ** 10n, maxPriorityFeePerGas: 1n, authorizationList: [await eoa.authorize({ address: token0, nonce: 0 })] });
+        const raws = [set, await transfer(0, 1n), await transfer(1, 2n), await transfer(2, 4n)];
+        const before = await http.getBalance(other.address);
+        const { json } = await call(raws.map((raw, id) => ({ jsonrpc: "2.0", id, method: "eth_sendRawTransaction", params: [raw] })));
+        assert.deepEqual(json.map((a) => a.result), raws.map((raw) => ethers.keccak256(raw)));
+        await http.waitForTransaction(ethers.keccak256(raws[3]), 1, 10_000);
+        assert.equal(await http.getTransactionReceipt(ethers.keccak256(raws[1])), null);
+        assert.equal(await http.getTransaction(ethers.keccak256(raws[1])), null);
+        assert.equal(await http.getTransactionCount(eoa.address), 3);
+        assert.equal(await http.getBalance(other.address), before + 6n);
     });
 
     it("deploys a contract, and finds its events by filter and by subscription", async () => {
@@ -292,11 +398,32 @@ describe("viem", () => {
         await assert.rejects(http.simulateBlocks({ blocks: [{ calls: [{ account: heir, to: rich, value: 1n }] }] }), /insufficient funds/);
     });
 
-    it("delegates its code (EIP-7702) where the pool takes such transactions, or is told that it does not", async () => {
-        const authorization = await signer.signAuthorization({ contractAddress: "0x000000000000000000000000000000000000dEaD", executor: "self" });
-        const sent = signer.sendTransaction({ authorizationList: [authorization], to: account.address, gas: 100_000n });
-        const hash = await sent.catch((e) => { assert.match(e.message, /not supported/); return null; });
-        if (hash) await http.waitForTransactionReceipt({ hash });
+    it("delegates its code (EIP-7702), and takes it back", async () => {
+        for (const contractAddress of ["0x000000000000000000000000000000000000dEaD", viem.zeroAddress]) {
+            const before = await http.getTransactionCount({ address: account.address });
+            const authorization = await signer.signAuthorization({ contractAddress, executor: "self" });
+            const hash = await signer.sendTransaction({ authorizationList: [authorization], to: account.address, gas: 100_000n });
+            const receipt = await http.waitForTransactionReceipt({ hash });
+            assert.equal(receipt.type, "eip7702");
+            assert.equal(receipt.status, "success");
+            const code = await http.getCode({ address: account.address });
+            assert.equal(code, contractAddress === viem.zeroAddress ? undefined : "0xef0100" + contractAddress.slice(2).toLowerCase());
+            assert.equal(await http.getTransactionCount({ address: account.address }), before + 2);
+            const tx = await http.getTransaction({ hash });
+            assert.deepEqual(tx.authorizationList.map((a) => [viem.getAddress(a.address), a.nonce]), [[viem.getAddress(contractAddress), before + 1]]);
+        }
+    });
+
+    it("sends blobs (EIP-4844)", async () => {
+        const kzg = { blobToKzgCommitment: () => viem.hexToBytes(blob.commitment), computeBlobKzgProof: () => viem.hexToBytes(blob.proof) };
+        const blobs = [blob.data, blob.data];
+        const hash = await signer.sendTransaction({ blobs, kzg, maxFeePerBlobGas: viem.parseGwei("1"), to: account.address, gas: 21_000n });
+        const receipt = await http.waitForTransactionReceipt({ hash });
+        assert.equal(receipt.type, "eip4844");
+        assert.equal(receipt.status, "success");
+        assert.equal(receipt.blobGasUsed, 262144n);
+        assert.deepEqual((await http.getTransaction({ hash })).blobVersionedHashes, [blob.hash, blob.hash]);
+        assert.equal(await http.getBlobBaseFee(), 1n);
     });
 
     it("deploys, and watches events over WebSocket", async () => {

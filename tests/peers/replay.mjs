@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
+import * as blob from "./blob.mjs";
 
 const require = createRequire(process.env.COHORT_CLIENTS + "/package.json");
 const load = (name) => import(pathToFileURL(require.resolve(name)).href);
@@ -48,6 +49,8 @@ const kinds = [
     { type: 1, gasPrice: maxFeePerGas, accessList: [{ address: senders[0].wallet.address, storageKeys: [ethers.zeroPadValue("0x07", 32)] }] },
     { type: 2, maxFeePerGas, maxPriorityFeePerGas },
 ];
+const sidecar = { data: blob.data, commitment: blob.commitment, proof: blob.proof };
+const delegated = []; // accounts that others' transactions have delegated
 let sent = 0;
 const hashes = [];
 
@@ -97,6 +100,23 @@ for (let round = 0; round < ROUNDS; round++) {
         default: await call(at.deep, deep.encodeFunctionData("dive", [40]), 30_000n); break; // runs out of gas
         }
     }
+    const me = senders[round % SENDERS], later = senders[(round + 1) % SENDERS];
+    const wide = { maxFeePerGas, maxPriorityFeePerGas, gasPrice: undefined, accessList: [] };
+    if (round % 3 === 0) { // blobs, more and fewer than a block has as its target
+        await send(me, { ...wide, type: 3, to: later.wallet.address, maxFeePerBlobGas: 1_000n, blobs: Array(1 + (round % 6)).fill(sidecar), gasLimit: 30_000n });
+    }
+    if (round % 4 === 1) { // two authorizations at their turn, one of them undone in the same list, and one that is not
+        const who = ethers.Wallet.createRandom(), idle = ethers.Wallet.createRandom();
+        const list = [await who.authorize({ address: at.game, nonce: 0, chainId }), await idle.authorize({ address: at.game, nonce: 0, chainId: 0 }),
+            await idle.authorize({ address: ethers.ZeroAddress, nonce: 1, chainId }), await who.authorize({ address: at.token, nonce: 5, chainId })];
+        await send(me, { ...wide, type: 4, to: who.address, data: game.encodeFunctionData("set", [BigInt(round)]), authorizationList: list, gasLimit: 400_000n });
+        delegated.push(who.address);
+        // The sender's own authorization is the nonce behind its transaction's.
+        const own = await later.wallet.authorize({ address: round % 8 === 1 ? at.game : ethers.ZeroAddress, nonce: later.nonce + 1, chainId });
+        await send(later, { ...wide, type: 4, to: delegated[0], data: game.encodeFunctionData("set", [1n]), authorizationList: [own], gasLimit: 400_000n });
+        later.nonce++;
+        await send(later, { to: delegated.at(-1), data: game.encodeFunctionData("set", [2n]), gasLimit: 200_000n });
+    }
     if (round % 8 === 3) {
         await create(senders[round % SENDERS], "Token", `Token ${round}`, "T", at.token, 5n);
         await send(senders[0], { to: at.token, data: token.encodeFunctionData("transfer", [senders[round % SENDERS].wallet.address, 1000n]), gasLimit: 100_000n });
@@ -110,7 +130,7 @@ assert.ok(head >= BLOCKS, `${head} blocks, not ${BLOCKS}`);
 
 // ---- the replay ----
 
-const common = createCommonFromGethGenesis(genesis, { chain: "cohort" });
+const common = createCommonFromGethGenesis(genesis, { chain: "cohort", customCrypto: { kzg: {} } /* asked for where there are blobs, and not used */ });
 const vm = await createVM({ common });
 await vm.stateManager.generateCanonicalGenesis(parseGethGenesisState(genesis));
 let root = await vm.stateManager.getStateRoot();
@@ -153,7 +173,9 @@ async function simulate(tag, parent, what) {
     const receipts = await rpc("eth_getBlockReceipts", tag);
     const calls = block.transactions.map((tx) => ({
         from: tx.from, to: tx.to, value: tx.value, input: tx.input, nonce: tx.nonce, gas: tx.gas, accessList: tx.accessList,
-        ...(tx.type === "0x2" ? { maxFeePerGas: tx.maxFeePerGas, maxPriorityFeePerGas: tx.maxPriorityFeePerGas } : { gasPrice: tx.gasPrice }),
+        ...(Number(tx.type) >= 2 ? { maxFeePerGas: tx.maxFeePerGas, maxPriorityFeePerGas: tx.maxPriorityFeePerGas } : { gasPrice: tx.gasPrice }),
+        ...(tx.type === "0x3" ? { maxFeePerBlobGas: tx.maxFeePerBlobGas, blobVersionedHashes: tx.blobVersionedHashes } : {}),
+        ...(tx.type === "0x4" ? { authorizationList: tx.authorizationList } : {}),
     }));
     // Simulated times differ; what Cohort puts into a second does not.
     if (BigInt(block.timestamp) <= BigInt(parent.timestamp)) return;
@@ -166,7 +188,7 @@ async function simulate(tag, parent, what) {
 }
 
 const counts = { transactions: 0, failed: 0, creations: 0, logs: 0, traced: 0, lists: 0, changed: 0, simulated: 0, types: {} };
-let parent = await rpc("eth_getBlockByNumber", "0x0", false);
+let parent = await rpc("eth_getBlockByNumber", "0x0", false), lastHeader = null;
 for (let number = 1; number <= head; number++) {
     const tag = ethers.toQuantity(number);
     const block = createBlockFromRLP(hexToBytes(await rpc("debug_getRawBlock", tag)), { common, setHardfork: true });
@@ -177,6 +199,8 @@ for (let number = 1; number <= head; number++) {
     assert.equal(bytesToHex(r.receiptsRoot), bytesToHex(header.receiptTrie), what + "receipts root");
     assert.equal(bytesToHex(r.logsBloom), bytesToHex(header.logsBloom), what + "bloom");
     assert.equal(r.gasUsed, header.gasUsed, what + "gas");
+    if (number > 1) assert.equal(header.excessBlobGas, lastHeader.calcNextExcessBlobGas(header.common), what + "excess blob gas");
+    lastHeader = header;
     assert.equal(bytesToHex(block.hash()), (await rpc("eth_getBlockByNumber", tag, false)).hash, what + "hash");
     assert.equal(await rootByAccessList(tag, root, what), bytesToHex(header.stateRoot), what + "state root by access list");
     await simulate(tag, parent, what);
@@ -203,6 +227,6 @@ for (let number = 1; number <= head; number++) {
         counts.types[Number(receipt.type)] = (counts.types[Number(receipt.type)] ?? 0) + 1;
     });
 }
-for (const type of [0, 1, 2]) assert.ok(counts.types[type] > 0, `transactions of type ${type}`);
+for (const type of [0, 1, 2, 3, 4]) assert.ok(counts.types[type] > 0, `transactions of type ${type}`);
 assert.ok(counts.failed > 0 && counts.creations > 7 && counts.logs > 0 && counts.simulated > 0);
 console.log(`@ethereumjs/vm agrees on ${head} blocks: ${JSON.stringify(counts)}; state root ${bytesToHex(root)}`);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # run.sh: real clients against a real cluster: ethers, viem, web3.js and Foundry's cast (npm, exactly the versions of package-lock.json) over HTTP and
-# WebSocket, against a coordinator and two shards under mpirun; then a second implementation, @ethereumjs/vm, executes the chain that came of it (replay.mjs). Needs node and npm. deploy/test.sh --with-peers runs it.
+# WebSocket, against a coordinator and two shards under mpirun; then a second implementation, @ethereumjs/vm, executes the chain that came of it (replay.mjs), and so does cohort verify. Needs node and npm. deploy/test.sh --with-peers runs it.
 #
 #   tests/peers/run.sh [PRESET]     of the build whose program is used; default: release
 set -euo pipefail
@@ -41,3 +41,9 @@ COHORT_RPC="127.0.0.1:$port" COHORT_CLIENTS=$PWD/$deps COHORT_TOKEN=$work/token 
 COHORT_RPC="127.0.0.1:$port" COHORT_CLIENTS=$PWD/$deps COHORT_WORK=$work \
     node --test --test-timeout=60000 --test-reporter=spec $here/cast.test.mjs
 COHORT_RPC="127.0.0.1:$port" COHORT_CLIENTS=$PWD/$deps node $here/replay.mjs "$work/genesis.json"
+
+# And the sequential reference, on what is stored.
+kill "$job"
+wait "$job" || die "the cluster did not stop cleanly"
+job=''
+"build/$preset/bin/cohort" verify --data "$work/data"

@@ -97,11 +97,11 @@ static void put_access_list(coh_buf_t *out, uint32_t addr_cnt, uint32_t keys_eac
 }
 
 /* The payload of a list of versioned hashes (EIP-4844), made up. */
-static void put_blobs(coh_buf_t *out, uint32_t cnt)
+static void put_blobs(coh_buf_t *out, uint32_t cnt, coh_hash_t const *given)
 {
     for (uint32_t i = 0; i < cnt; i++) {
         coh_hash_t hash = {.b = {0x01, 0xb1, [31] = (uint8_t)i}};
-        coh_rlp_put_string(out, hash.b, sizeof(hash.b));
+        coh_rlp_put_string(out, given != NULL ? given->b : hash.b, sizeof(hash.b));
     }
 }
 
@@ -136,7 +136,7 @@ coh_txgen_tx_t const *coh_txgen_make(coh_txgen_t *gen, coh_txgen_spec_t const *s
     bool const blob     = spec->type == COH_TX_BLOB;
     bool const set_code = spec->type == COH_TX_SET_CODE;
     if (blob) {
-        put_blobs(&gen->own, spec->blob_cnt);
+        put_blobs(&gen->own, spec->blob_cnt, spec->blob_hash);
     } else if (set_code) {
         put_auths(gen, &gen->own, spec->auths, spec->auth_cnt);
     }

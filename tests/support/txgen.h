@@ -38,6 +38,7 @@ typedef struct {
     uint32_t access_keys_each;
     coh_u256_t max_fee_per_blob_gas; /* type 3 only, as the next */
     uint32_t blob_cnt;
+    coh_hash_t const *blob_hash;   /* of each; NULL: made up */
     coh_txgen_auth_t const *auths; /* type 4 only; borrowed for the call */
     uint32_t auth_cnt;
 } coh_txgen_spec_t;

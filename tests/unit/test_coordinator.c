@@ -55,6 +55,7 @@ typedef struct {
     uint32_t refuse_cnt;   /* ...so many times */
     uint32_t bad_idx;      /* this transaction of each block gets this verdict */
     coh_tx_err_t bad_verdict;
+    uint64_t bad_block; /* not 0: of this block alone */
     bool hold_votes;
     bool hold_calls; /* and proofs */
     uint32_t prove_failed;
@@ -72,6 +73,8 @@ typedef struct {
     coh_hash_t hello_genesis;
     uint64_t hello_prepared;
     coh_directory_t dir;
+    uint64_t nonce;   /* of every account that is asked for... */
+    coh_buf_t asked;  /* ...and the addresses of these */
     bool wrong_nodes; /* shard 0 speaks of a bucket of shard 1 */
     bool wrong_state; /* at start, shard 0 has an account that is in no block */
     /* What clients got. */
@@ -172,7 +175,13 @@ static void play_block(world_t *w, uint32_t shard, coh_buf_t *out, coh_msg_block
     b->homed_cnt = m->txs.cnt;
     uint64_t gas = 0;
     for (uint32_t i = 0; i < m->txs.cnt; i++) {
-        bool bad      = m->txs.v[i].tx_idx == w->bad_idx && w->bad_verdict != COH_TX_OK;
+        if (m->txs.v[i].is_step) {
+            b->results[i] =
+                (coh_rec_result_t){.tx_idx = m->txs.v[i].tx_idx, .status = COH_STEP_NO_CODE};
+            continue;
+        }
+        bool bad = m->txs.v[i].tx_idx == w->bad_idx && w->bad_verdict != COH_TX_OK &&
+                   (w->bad_block == 0 || w->bad_block == m->number);
         b->results[i] = (coh_rec_result_t){.tx_idx   = m->txs.v[i].tx_idx,
                                            .verdict  = bad ? w->bad_verdict : COH_TX_OK,
                                            .status   = !bad,
@@ -310,7 +319,7 @@ static void play_prove(world_t *w, coh_buf_t *out, coh_msg_prove_t const *m)
     }
 }
 
-static void play_query(coh_buf_t *out, coh_msg_query_t const *m)
+static void play_query(world_t *w, coh_buf_t *out, coh_msg_query_t const *m)
 {
     if (m->block == FORGOTTEN) {
         coh_wire_put_answer(out, &(coh_msg_answer_t){.query = m->query, .gone = 1});
@@ -319,7 +328,8 @@ static void play_query(coh_buf_t *out, coh_msg_query_t const *m)
     coh_rec_state_value_t values[64];
     assert_true(m->keys.cnt <= 64);
     for (uint32_t i = 0; i < m->keys.cnt; i++) {
-        values[i] = (coh_rec_state_value_t){.nonce = 0, .word = {{0, 1, 0, 0}}};
+        values[i] = (coh_rec_state_value_t){.nonce = w->nonce, .word = {{0, 1, 0, 0}}};
+        coh_buf_put(&w->asked, &m->keys.v[i].addr, sizeof(coh_addr_t));
     }
     coh_wire_put_answer(out,
                         &(coh_msg_answer_t){.query  = m->query,
@@ -330,6 +340,7 @@ static void play_query(coh_buf_t *out, coh_msg_query_t const *m)
 static void play_recover(coh_buf_t *out, coh_msg_recover_t const *m)
 {
     coh_rec_recovered_tx_t txs[256];
+    coh_buf_t authorities[256] = {COH_BUF_INIT};
     for (uint32_t i = 0; i < m->txs.cnt; i++) {
         coh_tx_t tx;
         coh_tx_recover_t r = {.tx = &tx, .err = coh_tx_decode(&tx, m->txs.v[i].raw)};
@@ -337,9 +348,14 @@ static void play_recover(coh_buf_t *out, coh_msg_recover_t const *m)
         (void)coh_tx_recover_batch(&r, 1, &scratch);
         coh_buf_free(&scratch);
         txs[i] = (coh_rec_recovered_tx_t){.err = r.err, .hash = r.hash, .sender = r.sender};
+        coh_tx_find_authorities(&authorities[i], &tx);
+        txs[i].authorities = coh_buf_bytes(&authorities[i]);
     }
     coh_wire_put_recovered(
         out, &(coh_msg_recovered_t){.job = m->job, .txs = {.v = txs, .cnt = m->txs.cnt}});
+    for (uint32_t i = 0; i < m->txs.cnt; i++) {
+        coh_buf_free(&authorities[i]);
+    }
 }
 
 static bool decision_on_disk(world_t *w, uint64_t block)
@@ -384,7 +400,7 @@ static bool play_shard(world_t *w, uint32_t shard)
             w->aborts[shard]++;
             coh_wire_put_ack(to, &(coh_msg_ack_t){.block = m.u.abort.block, .aborted = 1});
             break;
-        case COH_MSG_QUERY: play_query(to, &m.u.query); break;
+        case COH_MSG_QUERY: play_query(w, to, &m.u.query); break;
         case COH_MSG_CALL: play_call(w, to, &m.u.call); break;
         case COH_MSG_PROVE: play_prove(w, to, &m.u.prove); break;
         case COH_MSG_RECOVER: play_recover(to, &m.u.recover); break;
@@ -537,8 +553,27 @@ static int teardown(void **state)
     coh_genesis_free(&w->genesis);
     coh_buf_free(&w->reply);
     coh_buf_free(&w->published);
+    coh_buf_free(&w->asked);
     free(w);
     return 0;
+}
+
+/* begin_with takes another genesis, of a chain that begins with fork. */
+static void begin_with(world_t *w, coh_fork_t fork)
+{
+    coh_buf_t text = COH_BUF_INIT;
+    close_coordinator(w);
+    w->kv->ops->close(w->kv);
+    coh_genesis_free(&w->genesis);
+    w->genesis =
+        (coh_genesis_t){.chain_id = 1337, .gas_limit = 30000000, .base_fee = coh_u256(1000000000)};
+    for (int f = 0; f < COH_FORK_CNT; f++) {
+        w->genesis.fork_at[f] = f <= (int)fork ? 0 : UINT64_MAX;
+    }
+    assert_int_equal(coh_genesis_finish(&w->genesis, &text), COH_OK);
+    w->hello_genesis = w->genesis.identity;
+    assert_int_equal(coh_kv_mem_open(&w->kv), COH_OK);
+    open_coordinator(w);
 }
 
 static void start(world_t *w)
@@ -786,6 +821,97 @@ static void coordinator_reports_what_is_left_out(void **state)
     assert_memory_equal(w->published.p, "DBR", 3);
     coh_hash_t unknown = {{1}};
     assert_int_equal(receipt(w, &unknown).state, COH_OP_TX_UNKNOWN);
+}
+
+/* submit_raw submits one transaction and returns its verdict. */
+static coh_tx_err_t submit_raw(world_t *w, coh_bytes_t raw)
+{
+    coh_buf_t bytes = COH_BUF_INIT;
+    coh_op_put_submit_request(&bytes, &(coh_op_submit_request_t){.raws = {.v = &raw, .cnt = 1}});
+    request(w, &bytes);
+    run(w);
+    coh_op_answer_t a = answer(w, COH_OP_SUBMIT);
+    assert_int_equal(a.err, COH_OK);
+    return (coh_tx_err_t)a.u.submit.txs.v[0].err;
+}
+
+/* EIP-7702: who signed an authorization is a nonce further once it is used, which only his shard knows. It is asked, and what waits in the pool for that
+   nonce goes on. */
+static void coordinator_asks_for_accounts_whose_authorization_was_used(void **state)
+{
+    world_t *w = *state;
+    begin_with(w, COH_FORK_PRAGUE);
+    start(w);
+    coh_hash_t waiting[2];
+    submit(w, 1, 1, 2, COH_TX_OK, waiting);
+    run_ms(w, 200);
+    assert_int_equal(coh_coordinator_head(w->c), 0);
+
+    coh_tx_auth_t auth   = {.chain_id = coh_u256(1337), .addr = {{0xbb}}};
+    coh_buf_t auths      = COH_BUF_INIT;
+    coh_buf_t raw        = COH_BUF_INIT;
+    coh_addr_t const who = coh_test_secret_addr(1);
+    coh_tx_t tx          = {.type         = COH_TX_SET_CODE,
+                            .has_chain_id = true,
+                            .chain_id     = 1337,
+                            .gas_limit    = 46000,
+                            .max_fee      = coh_u256(PRICE),
+                            .to           = {{0xaa}},
+                            .auth_cnt     = 1};
+    uint8_t secret[32];
+    coh_test_secret(secret, 1);
+    assert_int_equal(coh_tx_auth_sign(&auth, secret), COH_OK);
+    coh_tx_auth_put(&auths, &auth);
+    tx.auth_list = coh_buf_bytes(&auths);
+    coh_test_secret(secret, 0);
+    assert_int_equal(coh_tx_sign(&tx, secret), COH_OK);
+    coh_tx_encode(&raw, &tx);
+    assert_int_equal(submit_raw(w, coh_buf_bytes(&raw)), COH_TX_OK);
+    coh_buf_clear(&w->asked);
+    w->nonce = 1;
+    run_ms(w, 400);
+    assert_null(failure(w));
+    assert_int_equal(w->asked.n, sizeof(who));
+    assert_memory_equal(w->asked.p, &who, sizeof(who));
+    assert_int_equal(coh_coordinator_head(w->c), 2);
+    for (size_t i = 0; i < COH_CNT(waiting); i++) {
+        assert_int_equal(receipt(w, &waiting[i]).state, COH_OP_TX_COMMITTED);
+    }
+    coh_buf_free(&auths);
+    coh_buf_free(&raw);
+}
+
+/* Likewise if a transaction is left out for a nonce that is past. */
+static void coordinator_asks_for_accounts_that_have_moved_on(void **state)
+{
+    world_t *w     = *state;
+    w->bad_idx     = 0;
+    w->bad_verdict = COH_TX_NONCE_TOO_LOW;
+    w->bad_block   = 1;
+    start(w);
+    coh_hash_t hashes[2];
+    submit(w, 0, 2, 1, COH_TX_OK, &hashes[1]);
+    submit(w, 0, 0, 1, COH_TX_OK, &hashes[0]);
+    w->nonce = 2;
+    run_ms(w, 400);
+    assert_null(failure(w));
+    assert_int_equal(receipt(w, &hashes[0]).verdict, COH_TX_NONCE_TOO_LOW);
+    assert_int_equal(receipt(w, &hashes[1]).state, COH_OP_TX_COMMITTED);
+}
+
+/* A first transaction whose nonce is above what was known of its sender some blocks ago asks again before it waits. */
+static void coordinator_asks_before_a_nonce_waits(void **state)
+{
+    world_t *w = *state;
+    start(w);
+    submit(w, 0, 0, 1, COH_TX_OK, NULL);
+    run_ms(w, 200);
+    assert_int_equal(coh_coordinator_head(w->c), 1);
+    w->nonce = 5;
+    coh_hash_t hash;
+    submit(w, 0, 5, 1, COH_TX_OK, &hash);
+    run_ms(w, 200);
+    assert_int_equal(receipt(w, &hash).state, COH_OP_TX_COMMITTED);
 }
 
 static void coordinator_fails_when_the_decision_cannot_be_written(void **state)
@@ -1482,6 +1608,9 @@ int main(void)
         CASE(coordinator_retries_a_refused_block),
         CASE(coordinator_fails_when_a_block_is_refused_three_times),
         CASE(coordinator_reports_what_is_left_out),
+        CASE(coordinator_asks_for_accounts_whose_authorization_was_used),
+        CASE(coordinator_asks_for_accounts_that_have_moved_on),
+        CASE(coordinator_asks_before_a_nonce_waits),
         CASE(coordinator_fails_when_the_decision_cannot_be_written),
         CASE(coordinator_fails_on_gas_that_changes_between_settlement_and_vote),
         CASE(coordinator_answers_hostile_requests_with_errors),

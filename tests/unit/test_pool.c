@@ -86,7 +86,7 @@ static void expect_take(coh_pool_t *pool,
                         size_t cnt)
 {
     coh_u256_t fee = coh_u256(base_fee);
-    coh_pool_take_begin(pool, &fee);
+    coh_pool_take_begin(pool, &fee, &(coh_u256_t){{0}});
     for (size_t i = 0; i < cnt; i++) {
         txs[i] = coh_pool_take(pool);
         assert_non_null(txs[i]);
@@ -98,7 +98,7 @@ static void expect_take(coh_pool_t *pool,
 static void expect_nothing(coh_pool_t *pool, uint64_t base_fee)
 {
     coh_u256_t fee = coh_u256(base_fee);
-    coh_pool_take_begin(pool, &fee);
+    coh_pool_take_begin(pool, &fee, &(coh_u256_t){{0}});
     assert_null(coh_pool_take(pool));
     coh_pool_take_end(pool);
 }
@@ -127,11 +127,13 @@ static void pool_keeps_a_copy_of_what_it_takes(void **state)
             raw[i] = (uint8_t)(i * 7 + n);
         }
         know(pool, (uint32_t)n, 5, UINT64_MAX, 0);
-        coh_tx_t tx       = {.raw = coh_bytes(raw, n), .nonce = 5, .gas_limit = 30000};
-        tx.data           = coh_bytes(raw + 40, 30);
-        tx.max_fee        = coh_u256(3);
-        tx.max_tip        = coh_u256(1);
-        tx.value          = coh_u256(17);
+        coh_tx_t tx = {.raw = coh_bytes(raw, n), .nonce = 5, .gas_limit = 30000};
+        tx.data     = coh_bytes(raw + 40, 30);
+        tx.max_fee  = coh_u256(3);
+        tx.max_tip  = coh_u256(1);
+        tx.value    = coh_u256(17);
+        tx.authorities =
+            coh_bytes((uint8_t const *)"twenty octets, twice twenty octets, twice", 40);
         coh_hash_t hash   = hash_of(n);
         coh_addr_t sender = coh_test_nth_addr((uint32_t)n);
         bool stale;
@@ -139,7 +141,7 @@ static void pool_keeps_a_copy_of_what_it_takes(void **state)
                          COH_TX_OK);
         memset(raw, 0, sizeof(raw));
         coh_u256_t fee = COH_U256_ZERO;
-        coh_pool_take_begin(pool, &fee);
+        coh_pool_take_begin(pool, &fee, &(coh_u256_t){{0}});
         coh_pool_tx_t *got = coh_pool_take(pool);
         coh_pool_take_end(pool);
         assert_non_null(got);
@@ -150,6 +152,8 @@ static void pool_keeps_a_copy_of_what_it_takes(void **state)
         assert_ptr_equal(got->tx.data.p, got->tx.raw.p + 40);
         assert_int_equal(got->tx.data.n, 30);
         assert_int_equal(got->tx.access_list.n, 0);
+        assert_int_equal(got->tx.authorities.n, 40);
+        assert_memory_equal(got->tx.authorities.p, tx.authorities.p, 40);
         assert_int_equal(got->arrival_us, 99);
         assert_int_equal(got->fork, COH_FORK_LONDON);
         assert_true(coh_addr_eq(&got->sender, &sender));
@@ -233,7 +237,7 @@ static void pool_untaken_comes_first_again(void **state)
     assert_int_equal(ADD(pool, 2, 2, 0, 10, 1, 0), COH_TX_OK);
     assert_int_equal(ADD(pool, 3, 1, 1, 10, 1, 0), COH_TX_OK);
     coh_u256_t fee = COH_U256_ZERO;
-    coh_pool_take_begin(pool, &fee);
+    coh_pool_take_begin(pool, &fee, &(coh_u256_t){{0}});
     coh_pool_tx_t *tx = coh_pool_take(pool);
     assert_int_equal(id_of(tx), 1);
     coh_pool_untake(pool, tx);
@@ -338,6 +342,112 @@ static void pool_replacement_needs_a_tenth_more_of_both(void **state)
     coh_pool_tx_t *txs[2];
     TAKE(pool, 0, txs, 3, 2); /* it kept the first place */
     assert_int_equal(ADD(pool, 5, 1, 0, 999, 99, 0), COH_TX_UNDERPRICED); /* taken */
+    coh_pool_free(pool);
+}
+
+static coh_tx_err_t add_blobs(coh_pool_t *pool, case_tx_t const *c, uint32_t cnt, uint64_t fee)
+{
+    static uint8_t const raw[110];
+    coh_tx_t tx       = {.raw                  = coh_bytes(raw, sizeof(raw)),
+                         .type                 = COH_TX_BLOB,
+                         .nonce                = c->nonce,
+                         .gas_limit            = GAS_LIMIT,
+                         .max_fee              = coh_u256(c->max_fee),
+                         .max_tip              = coh_u256(c->max_tip),
+                         .blob_cnt             = cnt,
+                         .max_fee_per_blob_gas = coh_u256(fee)};
+    coh_hash_t hash   = hash_of(c->id);
+    coh_addr_t sender = coh_test_nth_addr(c->sender);
+    bool stale;
+    return coh_pool_add(pool, &tx, &hash, &sender, COH_FORK_PRAGUE, c->id, 0, &stale);
+}
+#define ADD_BLOBS(pool, cnt, fee, ...) add_blobs(pool, &(case_tx_t){__VA_ARGS__, 0}, cnt, fee)
+
+/* As geth: as much again of all three. */
+static void pool_replacement_with_blobs_needs_twice_as_much(void **state)
+{
+    (void)state;
+    coh_pool_t *pool = pool_new(10, 10, COH_POOL_ARRIVAL);
+    know(pool, 1, 0, UINT64_MAX, 0);
+    assert_int_equal(ADD_BLOBS(pool, 1, 50, 1, 1, 0, 100, 10), COH_TX_OK);
+    assert_int_equal(ADD_BLOBS(pool, 1, 100, 2, 1, 0, 199, 20), COH_TX_UNDERPRICED);
+    assert_int_equal(ADD_BLOBS(pool, 1, 100, 2, 1, 0, 200, 19), COH_TX_UNDERPRICED);
+    assert_int_equal(ADD_BLOBS(pool, 1, 99, 2, 1, 0, 200, 20), COH_TX_UNDERPRICED);
+    assert_int_equal(ADD_BLOBS(pool, 1, 100, 2, 1, 0, 200, 20), COH_TX_OK);
+    assert_int_equal(ADD(pool, 3, 1, 0, 399, 40, 0), COH_TX_UNDERPRICED);
+    assert_int_equal(ADD(pool, 3, 1, 0, 400, 40, 0), COH_TX_OK);
+    coh_pool_free(pool);
+}
+
+/* The price of blobs holds one up that has some, and its sender's behind it; what it costs at most counts against the balance. */
+static void pool_passes_over_who_cannot_pay_for_blobs(void **state)
+{
+    (void)state;
+    coh_pool_t *pool = pool_new(10, 10, COH_POOL_ARRIVAL);
+    coh_u256_t fee   = coh_u256(10);
+    coh_u256_t blob  = coh_u256(5);
+    know(pool, 1, 0, UINT64_MAX, 0);
+    know(pool, 2, 0, UINT64_MAX, 0);
+    know(pool, 3, 0, 10 * GAS_LIMIT + 2 * UINT64_C(131072) * 7, 0);
+    assert_int_equal(ADD_BLOBS(pool, 1, 4, 1, 1, 0, 10, 0), COH_TX_OK);
+    assert_int_equal(ADD(pool, 2, 1, 1, 10, 0, 0), COH_TX_OK);
+    assert_int_equal(ADD_BLOBS(pool, 1, 5, 3, 2, 0, 10, 0), COH_TX_OK);
+    assert_int_equal(ADD_BLOBS(pool, 2, 8, 4, 3, 0, 10, 0), COH_TX_FUNDS);
+    assert_int_equal(ADD_BLOBS(pool, 2, 7, 5, 3, 0, 10, 0), COH_TX_OK);
+
+    coh_pool_take_begin(pool, &fee, &blob);
+    coh_pool_tx_t *tx = coh_pool_take(pool);
+    assert_int_equal(id_of(tx), 3);
+    coh_pool_tx_t *passed = coh_pool_take(pool);
+    assert_int_equal(id_of(passed), 5);
+    coh_pool_pass(pool, passed); /* its sender is not asked again in this block */
+    assert_null(coh_pool_take(pool));
+    assert_true(coh_pool_blobs_wait(pool));
+    coh_pool_take_end(pool);
+    assert_int_equal(coh_pool_ready_cnt(pool), 3);
+
+    blob = coh_u256(4);
+    coh_pool_take_begin(pool, &fee, &blob);
+    uint64_t const want[] = {1, 2, 5};
+    for (size_t i = 0; i < COH_CNT(want); i++) {
+        tx = coh_pool_take(pool);
+        assert_non_null(tx);
+        assert_int_equal(id_of(tx), want[i]);
+    }
+    assert_null(coh_pool_take(pool));
+    assert_false(coh_pool_blobs_wait(pool));
+    coh_pool_take_end(pool);
+    coh_pool_free(pool);
+}
+
+/* EIP-7702: another's transaction has moved the nonce of an account. */
+static void pool_learns_that_a_nonce_has_moved(void **state)
+{
+    (void)state;
+    coh_pool_t *pool = pool_new(10, 10, COH_POOL_ARRIVAL);
+    coh_addr_t one   = coh_test_nth_addr(1);
+    coh_addr_t two   = coh_test_nth_addr(2);
+    coh_addr_t three = coh_test_nth_addr(3);
+    assert_false(coh_pool_doubt(pool, &three)); /* never seen */
+    know(pool, 1, 5, UINT64_MAX, 10);
+    know(pool, 2, 0, UINT64_MAX, 10);
+    assert_false(coh_pool_may_lag(pool, &one, 5, 11));
+    assert_true(coh_pool_may_lag(pool, &one, 6, 11));
+    assert_false(coh_pool_may_lag(pool, &one, 6, 10)); /* asked for since */
+    assert_int_equal(ADD(pool, 1, 1, 6, 10, 0, 0), COH_TX_OK);
+    assert_int_equal(ADD(pool, 2, 1, 7, 10, 0, 0), COH_TX_OK);
+    assert_true(coh_pool_may_lag(pool, &one, 8, 11)); /* they wait themselves */
+    assert_int_equal(coh_pool_ready_cnt(pool), 0);
+    assert_true(coh_pool_doubt(pool, &one));
+    assert_false(coh_pool_doubt(pool, &two));
+    assert_false(coh_pool_knows_account(pool, &one));
+    assert_false(coh_pool_knows_account(pool, &two));
+    know(pool, 1, 6, UINT64_MAX, 11);
+    assert_int_equal(coh_pool_ready_cnt(pool), 2);
+    assert_false(coh_pool_may_lag(pool, &one, 9, 12)); /* it has others to follow */
+    coh_pool_tx_t *txs[2];
+    TAKE(pool, 0, txs, 1, 2);
+    assert_false(coh_pool_may_lag(pool, &one, 9, 12));
     coh_pool_free(pool);
 }
 
@@ -460,7 +570,7 @@ static void pool_keeps_the_order_of_many(void **state)
         assert_int_equal(coh_pool_ready_cnt(pool), CROWD);
         coh_u256_t fee  = COH_U256_ZERO;
         uint64_t before = UINT64_MAX;
-        coh_pool_take_begin(pool, &fee);
+        coh_pool_take_begin(pool, &fee, &(coh_u256_t){{0}});
         for (uint32_t i = 0; i < CROWD; i++) {
             coh_pool_tx_t *tx = coh_pool_take(pool);
             assert_non_null(tx);
@@ -727,7 +837,7 @@ static void random_take(coh_pool_t *pool, model_t *m, coh_rng_t *rng)
 {
     uint64_t base_fee = coh_rng_below(rng, 30);
     coh_u256_t fee    = coh_u256(base_fee);
-    coh_pool_take_begin(pool, &fee);
+    coh_pool_take_begin(pool, &fee, &(coh_u256_t){{0}});
     for (uint64_t left = coh_rng_below(rng, 12); left > 0; left--) {
         coh_pool_tx_t *got = coh_pool_take(pool);
         model_tx_t *want   = model_take(m, base_fee);
@@ -845,6 +955,9 @@ int main(void)
         cmocka_unit_test(pool_refuses_with_the_reason),
         cmocka_unit_test(pool_sums_of_costs_beyond_256_bits_are_exact),
         cmocka_unit_test(pool_replacement_needs_a_tenth_more_of_both),
+        cmocka_unit_test(pool_replacement_with_blobs_needs_twice_as_much),
+        cmocka_unit_test(pool_passes_over_who_cannot_pay_for_blobs),
+        cmocka_unit_test(pool_learns_that_a_nonce_has_moved),
         cmocka_unit_test(pool_drop_gaps_taken_and_pooled_successors),
         cmocka_unit_test(pool_returns_come_back_to_their_old_place),
         cmocka_unit_test(pool_hands_out_what_the_account_has_moved_past),

@@ -194,15 +194,24 @@ static void recover_takes_a_job_of_empty_transactions(void **state)
     coh_recover_job_free(job);
 }
 
-/* Types that the transition cannot execute yet are refused by name, and only then: a block's
-   transactions, which nobody checks again, are decoded whatever their type. */
-static void recover_refuses_types_that_cannot_run(void **state)
+static coh_recover_job_t *job_of(coh_recover_rules_t const *job_rules, coh_bytes_t raw)
+{
+    coh_recover_job_t *job = coh_recover_job_new(1, job_rules);
+    assert_int_equal(coh_recover_job_add(job, raw), COH_OK);
+    return job;
+}
+
+/* All types run, if the fork has them. A blob transaction comes with its blobs (test_sidecar); another rank that only recovers senders decodes it as it is. */
+static void recover_takes_all_types(void **state)
 {
     (void)state;
     coh_txgen_t *gen              = coh_txgen_new();
-    coh_recover_rules_t admission = {.check_static = true, .fork = COH_FORK_OSAKA, .chain_id = 1};
-    coh_recover_rules_t block     = {.check_static = false};
-    coh_txgen_auth_t auth         = {.key = 2, .chain_id = 1};
+    coh_recover_rules_t admission = {
+        .check_static = true, .fork = COH_FORK_OSAKA, .chain_id = 1, .blob_max = 6};
+    coh_recover_rules_t before = {
+        .check_static = true, .fork = COH_FORK_SHANGHAI, .chain_id = 1, .blob_max = 0};
+    coh_recover_rules_t bare = {.check_static = false};
+    coh_txgen_auth_t auth    = {.key = 2, .chain_id = 1};
     for (int type = COH_TX_LEGACY; type < COH_TX_TYPE_CNT; type++) {
         coh_txgen_spec_t spec = {
             .key                  = 1,
@@ -217,17 +226,89 @@ static void recover_refuses_types_that_cannot_run(void **state)
             .auth_cnt             = 1,
         };
         coh_txgen_tx_t const *tx = coh_txgen_make(gen, &spec);
-        for (int strict = 0; strict < 2; strict++) {
-            coh_recover_job_t *job = coh_recover_job_new(1, strict != 0 ? &admission : &block);
-            assert_int_equal(coh_recover_job_add(job, tx->raw), COH_OK);
+        struct {
+            coh_recover_rules_t const *rules;
+            coh_tx_err_t want;
+        } const cases[] = {
+            {&admission, type == COH_TX_BLOB ? COH_TX_BLOB_SIDECAR_NONE : COH_TX_OK},
+            {&before, type > COH_TX_DYNAMIC_FEE ? COH_TX_TYPE_UNSUPPORTED : COH_TX_OK},
+            {&bare, COH_TX_OK},
+        };
+        for (size_t i = 0; i < COH_CNT(cases); i++) {
+            coh_recover_job_t *job = job_of(cases[i].rules, tx->raw);
             coh_recover_job_decode(job, 0, 1);
-            assert_int_equal(job->results[0].err,
-                             strict != 0 && type > COH_TX_DYNAMIC_FEE ? COH_TX_TYPE_UNSUPPORTED
-                                                                      : COH_TX_OK);
+            assert_int_equal(job->results[0].err, cases[i].want);
             coh_recover_job_free(job);
         }
     }
     coh_txgen_free(gen);
+}
+
+/* Who signed the authorizations is found along with the sender, and what another rank has found survives the decoding here. */
+static void recover_finds_authorities(void **state)
+{
+    (void)state;
+    coh_txgen_t *gen         = coh_txgen_new();
+    coh_recoverq_t *q        = coh_recoverq_new(10, NULL, NULL, NULL);
+    coh_recover_rules_t bare = {.check_static = false};
+    coh_txgen_auth_t auths[] = {{.key = 2, .chain_id = 1}, {.key = 7, .nonce = 3}};
+    coh_txgen_spec_t spec    = {.key       = 1,
+                                .type      = COH_TX_SET_CODE,
+                                .chain_id  = 1,
+                                .gas_limit = 71000,
+                                .max_fee   = coh_u256(1000),
+                                .to        = {{0x35}},
+                                .auths     = auths,
+                                .auth_cnt  = 2};
+    assert_int_equal(coh_recoverq_push(q, job_of(&bare, coh_txgen_make(gen, &spec)->raw)), COH_OK);
+    assert_true(coh_recoverq_work(q));
+    coh_recover_job_t *job = coh_recoverq_pop(q);
+    coh_bytes_t found      = job->txs[0].authorities;
+    coh_addr_t want[2]     = {coh_txgen_addr(gen, 2), coh_txgen_addr(gen, 7)};
+    assert_int_equal(found.n, sizeof(want));
+    assert_memory_equal(found.p, want, sizeof(want));
+
+    coh_recover_job_t *other = job_of(&bare, coh_txgen_make(gen, &spec)->raw);
+    coh_recover_job_set_authorities(other, 0, found);
+    coh_recover_job_decode(other, 0, 1);
+    assert_memory_equal(other->txs[0].authorities.p, want, sizeof(want));
+    coh_recover_job_free(other);
+    coh_recover_job_free(job);
+
+    /* Nobody works for a transaction that does not pay for them. */
+    spec.gas_limit = 49999;
+    assert_int_equal(coh_recoverq_push(q, job_of(&bare, coh_txgen_make(gen, &spec)->raw)), COH_OK);
+    assert_true(coh_recoverq_work(q));
+    job = coh_recoverq_pop(q);
+    assert_int_equal(job->results[0].err, COH_TX_OK);
+    assert_int_equal(job->txs[0].authorities.n, 0);
+    coh_recover_job_free(job);
+    coh_recoverq_free(q);
+    coh_txgen_free(gen);
+}
+
+/* A large one ends its chunk. */
+static void recover_takes_large_ones_alone(void **state)
+{
+    (void)state;
+    coh_recoverq_t *q      = coh_recoverq_new(10, NULL, NULL, NULL);
+    coh_recover_job_t *job = coh_recover_job_new(4, &rules);
+    static uint8_t large[COH_RECOVER_CHUNK_BYTES];
+    coh_buf_t raw = COH_BUF_INIT;
+    sign(&raw, 1, 0, 1337);
+    assert_int_equal(coh_recover_job_add(job, coh_buf_bytes(&raw)), COH_OK);
+    assert_int_equal(coh_recover_job_add(job, coh_bytes(large, sizeof(large))), COH_OK);
+    assert_int_equal(coh_recover_job_add(job, coh_buf_bytes(&raw)), COH_OK);
+    assert_int_equal(coh_recoverq_push(q, job), COH_OK);
+    assert_true(coh_recoverq_work(q));
+    assert_null(coh_recoverq_pop(q));
+    assert_true(coh_recoverq_work(q));
+    assert_ptr_equal(coh_recoverq_pop(q), job);
+    assert_int_equal(job->results[1].err, COH_TX_MALFORMED);
+    assert_int_equal(job->results[2].err, COH_TX_OK);
+    coh_recover_job_free(job);
+    coh_buf_free(&raw);
+    coh_recoverq_free(q);
 }
 
 int main(void)
@@ -236,7 +317,9 @@ int main(void)
         cmocka_unit_test(recover_takes_a_job_of_empty_transactions),
         cmocka_unit_test(recover_finds_senders_chunk_by_chunk),
         cmocka_unit_test(recover_gives_each_transaction_its_own_error),
-        cmocka_unit_test(recover_refuses_types_that_cannot_run),
+        cmocka_unit_test(recover_takes_all_types),
+        cmocka_unit_test(recover_finds_authorities),
+        cmocka_unit_test(recover_takes_large_ones_alone),
         cmocka_unit_test(recover_is_bounded_until_popped),
         cmocka_unit_test(recover_works_with_many_threads),
     };

@@ -62,7 +62,12 @@ typedef struct {
     uint64_t arrival_us;
 } case_tx_t;
 
-static void add(world_t *w, case_tx_t const *c, uint64_t max_tip, bool is_create)
+static void add_type(world_t *w,
+                     case_tx_t const *c,
+                     uint64_t max_tip,
+                     bool is_create,
+                     uint32_t blob_cnt,
+                     uint64_t blob_fee)
 {
     static uint64_t serial;
     uint8_t raw[2000];
@@ -77,8 +82,17 @@ static void add(world_t *w, case_tx_t const *c, uint64_t max_tip, bool is_create
                    .max_tip      = coh_u256(max_tip),
                    .is_create    = is_create,
                    .data         = coh_bytes(raw, c->data_sz)};
-    tx.r[31]    = 1;
-    tx.s[31]    = 1;
+    if (blob_cnt != 0) { /* each hash is a string of 32 octets, which begins with 1 */
+        for (uint32_t i = 0; i < blob_cnt; i++) {
+            raw[33 * i] = 0xa0;
+        }
+        tx.type                 = COH_TX_BLOB;
+        tx.blob_cnt             = blob_cnt;
+        tx.blob_hashes          = coh_bytes(raw, (size_t)33 * blob_cnt);
+        tx.max_fee_per_blob_gas = coh_u256(blob_fee);
+    }
+    tx.r[31] = 1;
+    tx.s[31] = 1;
     assert_int_equal(coh_tx_check_static(&tx, COH_FORK_CANCUN, 1, false), COH_TX_OK);
     coh_hash_t hash = {{0}};
     coh_store_u64_le(hash.b, ++serial);
@@ -91,6 +105,16 @@ static void add(world_t *w, case_tx_t const *c, uint64_t max_tip, bool is_create
     assert_int_equal(
         coh_pool_add(w->pool, &tx, &hash, &sender, COH_FORK_CANCUN, c->arrival_us, 0, &stale),
         COH_TX_OK);
+}
+
+static void add(world_t *w, case_tx_t const *c, uint64_t max_tip, bool is_create)
+{
+    add_type(w, c, max_tip, is_create, 0, 0);
+}
+
+static void add_blobs(world_t *w, uint32_t sender, uint64_t nonce, uint32_t cnt, uint64_t fee)
+{
+    add_type(w, &(case_tx_t){sender, nonce, 21000, 20 * GWEI, 0, 0}, 0, false, cnt, fee);
 }
 
 #define ADD(w, ...)        add(w, &(case_tx_t){__VA_ARGS__}, 0, false)
@@ -444,6 +468,79 @@ static void sequencer_makes_no_blocks_for_a_base_fee_that_cannot_fall(void **sta
     world_fini(&w);
 }
 
+/* Six blobs in a block of Cancun. Who has too many for what is left waits for the next block, and nobody behind him does. */
+static void sequencer_fills_a_block_with_blobs_up_to_its_limit(void **state)
+{
+    (void)state;
+    world_t w;
+    world_init(&w);
+    add_blobs(&w, 1, 0, 4, 100);
+    add_blobs(&w, 2, 0, 3, 100);
+    add_blobs(&w, 2, 1, 6, 100);
+    add_blobs(&w, 3, 0, 2, 100);
+    ADD(&w, 4, 0, 21000, 20 * GWEI, 0, 0);
+    uint32_t const want[3][3] = {{1, 3, 4}, {2}, {2}};
+    for (size_t b = 0; b < 3; b++) {
+        assert_true(coh_sequencer_is_due(&w.rules, &w.draft, w.pool, 20000, false));
+        coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, 2001, 0);
+        assert_int_equal(w.draft.tx_cnt, b == 0 ? 3 : 1);
+        for (uint32_t i = 0; i < w.draft.tx_cnt; i++) {
+            coh_addr_t sender = coh_test_nth_addr(want[b][i]);
+            assert_true(coh_addr_eq(&w.draft.txs[i]->sender, &sender));
+        }
+        assert_int_equal(w.draft.unpaid_cnt, 0);
+    }
+    assert_false(coh_sequencer_is_due(&w.rules, &w.draft, w.pool, UINT64_MAX / 2, false));
+    /* None can hold 7. */
+    add_blobs(&w, 5, 0, 7, 100);
+    coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, 2001, 0);
+    assert_int_equal(w.draft.tx_cnt, 0);
+    assert_int_equal(w.draft.drop_cnt, 1);
+    assert_int_equal(w.draft.drops[0].reason, COH_TX_BLOB_CNT);
+    world_fini(&w);
+}
+
+/* EIP-4844: excess falls by the target, 3 blobs of gas, with each block that has none. At 60 blobs' more than nothing, a blob gas costs
+   e^(60 * 131072 / 3338477) = 10.5 wei. */
+static void sequencer_lowers_the_price_of_blobs_for_those_who_wait_for_it(void **state)
+{
+    (void)state;
+    world_t w;
+    world_init(&w);
+    w.parent.base_fee        = coh_u256(7); /* as low as it gets */
+    w.parent.gas_used        = 0;
+    w.parent.excess_blob_gas = UINT64_C(63) * 131072;
+    add_blobs(&w, 1, 0, 1, 5);
+    add_blobs(&w, 2, 0, 1, 10);
+    uint64_t now      = 20000;
+    uint64_t blocks   = 0;
+    uint64_t price[2] = {0};
+    for (uint32_t left = 2; left > 0; blocks++) {
+        assert_true(coh_sequencer_is_due(&w.rules, &w.draft, w.pool, now, false));
+        coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, 2001, now);
+        assert_int_equal(w.draft.unpaid_cnt, left - w.draft.tx_cnt);
+        if (w.draft.tx_cnt != 0) {
+            price[--left] = w.draft.env.blob_base_fee.w[0];
+        } else if (blocks == 0) {
+            assert_int_equal(w.draft.env.blob_base_fee.w[0], 10);
+        }
+        now += 20000;
+        w.parent.number++;
+        w.parent.excess_blob_gas = w.draft.env.excess_blob_gas;
+        w.parent.blob_gas_used   = w.draft.tx_cnt * UINT64_C(131072);
+    }
+    assert_int_equal(price[1], 10);
+    assert_int_equal(price[0], 5);
+    /* One that offers less than the least price waits without blocks being made for it. */
+    w.parent.excess_blob_gas = 0;
+    w.parent.blob_gas_used   = 0;
+    add_blobs(&w, 1, 1, 1, 0);
+    coh_sequencer_build(&w.draft, &w.rules, &w.parent, w.pool, 2001, now);
+    assert_int_equal(w.draft.unpaid_cnt, 1);
+    assert_false(coh_sequencer_is_due(&w.rules, &w.draft, w.pool, UINT64_MAX / 2, false));
+    world_fini(&w);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
@@ -463,6 +560,8 @@ int main(void)
         cmocka_unit_test(sequencer_lowers_the_base_fee_for_those_who_wait_for_it),
         cmocka_unit_test(sequencer_goes_on_beside_those_who_wait_for_the_base_fee),
         cmocka_unit_test(sequencer_makes_no_blocks_for_a_base_fee_that_cannot_fall),
+        cmocka_unit_test(sequencer_fills_a_block_with_blobs_up_to_its_limit),
+        cmocka_unit_test(sequencer_lowers_the_price_of_blobs_for_those_who_wait_for_it),
     };
     return cmocka_run_group_tests_name("sequencer", tests, NULL, NULL);
 }

@@ -217,10 +217,11 @@ static void wire_numbers_are_canonical(void **state)
     for (uint8_t hash_sz = 31; hash_sz <= 33; hash_sz++) {
         for (uint8_t addr_sz = 19; addr_sz <= 21; addr_sz++) {
             coh_buf_clear(&b);
-            coh_buf_put(&b, (uint8_t[]){ENV_OCTETS, 0x93, 51, 1, 0x91, 0x93, 0, 0xc4, hash_sz}, 22);
+            coh_buf_put(&b, (uint8_t[]){ENV_OCTETS, 0x93, 51, 1, 0x91, 0x94, 0, 0xc4, hash_sz}, 22);
             memset(coh_buf_extend(&b, hash_sz), 1, hash_sz);
             coh_buf_put(&b, (uint8_t[]){0xc4, addr_sz}, 2);
             memset(coh_buf_extend(&b, addr_sz), 1, addr_sz);
+            coh_buf_put(&b, (uint8_t[]){0xc4, 0}, 2);
             assert_true((read_first(b.p, b.n, &m) == COH_OK) == (hash_sz == 32 && addr_sz == 20));
         }
     }
