@@ -79,7 +79,7 @@ fi
 if [ -n "$soak" ]; then
     build_preset release
     echo "== soak"
-    COHORT_SOAK_REPORT=build/soak.json build/release/tests/mpi/soak | cut -c 1-1000 || failed=1
+    COHORT_SOAK_REPORT=build/soak.json build/release/tests/mpi/soak | sed -u 's/^\(.\{1000\}\).*/\1.../' || failed=1
 fi
 
 for what in "${with[@]}"; do
