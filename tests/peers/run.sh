@@ -44,6 +44,6 @@ COHORT_RPC="127.0.0.1:$port" COHORT_CLIENTS=$PWD/$deps node $here/replay.mjs "$w
 
 # And the sequential reference, on what is stored.
 kill "$job"
-wait "$job" || die "the cluster did not stop cleanly"
+wait "$job" || true # mpirun's status tells of the signal alone
 job=''
 "build/$preset/bin/cohort" verify --data "$work/data"
