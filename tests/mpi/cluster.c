@@ -149,7 +149,7 @@ static int poll_end(coh_test_cluster_t *c)
 
 int coh_test_cluster_wait_ready(coh_test_cluster_t *c)
 {
-    static char const request[] = "GET /readyz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    static char const request[] = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     uint64_t start              = coh_clock_mono_us();
     while (coh_clock_mono_us() - start < PATIENCE_US) {
         if (coh_test_http(c, coh_bytes(request, sizeof(request) - 1)) == 200) {

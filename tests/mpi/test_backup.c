@@ -384,7 +384,7 @@ static void backup_that_was_killed_is_none(void **state)
 static void one_process_is_backed_up_as_well(void **state)
 {
     (void)state;
-    static char const ready[] = "GET /readyz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    static char const ready[] = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     coh_rng_t rng;
     coh_rng_seed(&rng, seed + 3);
     coh_bench_accounts_t accounts;
