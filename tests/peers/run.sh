@@ -37,9 +37,9 @@ job=$!
 wait_ready "$job" "$((port + 3))" 30 || die "the cluster did not start"
 
 COHORT_RPC="127.0.0.1:$port" COHORT_CLIENTS=$PWD/$deps COHORT_TOKEN=$work/token \
-    node --test --test-timeout=60000 --test-reporter=spec $here/clients.test.mjs
+    node --test --test-timeout=180000 --test-reporter=spec $here/clients.test.mjs
 COHORT_RPC="127.0.0.1:$port" COHORT_CLIENTS=$PWD/$deps COHORT_WORK=$work \
-    node --test --test-timeout=60000 --test-reporter=spec $here/cast.test.mjs
+    node --test --test-timeout=180000 --test-reporter=spec $here/cast.test.mjs
 COHORT_RPC="127.0.0.1:$port" COHORT_CLIENTS=$PWD/$deps node $here/replay.mjs "$work/genesis.json"
 
 # And the sequential reference, on what is stored.
