@@ -1297,8 +1297,10 @@ int main(void)
     cluster.options[0] = "--call-time-ms 20000";
     coh_test_cluster_start(&cluster);
     if (coh_test_cluster_wait_ready(&cluster) < 0) {
-        (void)coh_test_cluster_crashed(&cluster);
-        (void)fprintf(stderr, "soak: the cluster did not start\n");
+        char *log = coh_test_cluster_log(&cluster);
+        (void)fprintf(stderr, "soak: the cluster did not start:\n%s\n", log);
+        free(log);
+        coh_test_cluster_fini(&cluster);
         return 1;
     }
     soak.port = (uint16_t)cluster.http_port;
