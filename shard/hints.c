@@ -8,8 +8,11 @@
 #include "common/base/spin.h"
 
 /* Slots of both tables. */
-#define TRAIT_CNT 65536u
-#define STATE_CNT 65536u
+/* Slots of each table: so many for each transaction of the largest block so far, between these. */
+#define SLOTS_EACH   32u
+#define SLOT_CNT_MIN 1024u
+#define SLOT_CNT_MAX 65536u
+#define NO_SLOT      UINT32_MAX
 /* Neighbouring slots in which a trait or a piece of state may stand. */
 #define WAYS 4u
 /* Pieces of state remembered for a trait, and traits for a piece of state. */
@@ -40,8 +43,9 @@ typedef struct {
 
 struct coh_hints {
     uint32_t proof_min;
-    coh_spin_t lock; /* of all below */
-    trait_t *traits; /* NULL: nothing was ever learned */
+    coh_spin_t lock;   /* of all below */
+    uint32_t slot_cnt; /* of each table, a power of two; 0: nothing was ever learned */
+    trait_t *traits;
     state_t *states;
     uint32_t block; /* counts from 1 */
 
@@ -80,11 +84,31 @@ coh_hints_t *coh_hints_new(uint32_t proof_min)
     return h;
 }
 
+static void free_tables(coh_hints_t *h)
+{
+    unmap(h->traits, h->slot_cnt * sizeof(*h->traits));
+    unmap(h->states, h->slot_cnt * sizeof(*h->states));
+}
+
+/* Tables that are too small for the block give way to larger ones, which know nothing yet: large blocks come early. */
+static void size_tables(coh_hints_t *h)
+{
+    uint32_t cnt = SLOT_CNT_MIN;
+    while (cnt < SLOT_CNT_MAX && cnt < (uint64_t)SLOTS_EACH * h->tx_cnt) {
+        cnt *= 2;
+    }
+    if (cnt > h->slot_cnt) {
+        free_tables(h);
+        h->slot_cnt = cnt;
+        h->traits   = map(cnt * sizeof(*h->traits));
+        h->states   = map(cnt * sizeof(*h->states));
+    }
+}
+
 void coh_hints_free(coh_hints_t *h)
 {
     if (h != NULL) {
-        unmap(h->traits, TRAIT_CNT * sizeof(*h->traits));
-        unmap(h->states, STATE_CNT * sizeof(*h->states));
+        free_tables(h);
         free(h->firsts);
         free(h->of);
         free(h->members);
@@ -103,21 +127,21 @@ void coh_hints_begin(coh_hints_t *h, uint32_t tx_cnt, coh_sched_traits_fn *trait
 
 /* ---- tables ---- */
 
-/* The slot of a trait of this block, which may take that of one that is older; TRAIT_CNT: there is no room. */
+/* The slot of a trait of this block, which may take that of one that is older; NO_SLOT: there is no room. */
 static uint32_t take_trait(coh_hints_t *h, uint64_t hash)
 {
-    uint32_t victim = TRAIT_CNT;
+    uint32_t victim = NO_SLOT;
     for (uint32_t i = 0; i < WAYS; i++) {
-        uint32_t at      = (uint32_t)(hash + i) % TRAIT_CNT;
+        uint32_t at      = (uint32_t)(hash + i) & (h->slot_cnt - 1);
         trait_t const *t = &h->traits[at];
         if (t->hash == hash) {
             return at;
         }
-        if (t->block != h->block && (victim == TRAIT_CNT || t->seen < h->traits[victim].seen)) {
+        if (t->block != h->block && (victim == NO_SLOT || t->seen < h->traits[victim].seen)) {
             victim = at;
         }
     }
-    if (victim != TRAIT_CNT) {
+    if (victim != NO_SLOT) {
         h->traits[victim] = (trait_t){.hash = hash};
     }
     return victim;
@@ -126,7 +150,7 @@ static uint32_t take_trait(coh_hints_t *h, uint64_t hash)
 static state_t *find_state(coh_hints_t *h, uint64_t hash)
 {
     for (uint32_t i = 0; i < WAYS; i++) {
-        state_t *s = &h->states[(hash + i) % STATE_CNT];
+        state_t *s = &h->states[(hash + i) & (h->slot_cnt - 1)];
         if (s->hash == hash) {
             return s;
         }
@@ -139,9 +163,9 @@ static state_t *take_state(coh_hints_t *h, uint64_t hash)
 {
     state_t *s = find_state(h, hash);
     if (s == NULL) {
-        s = &h->states[hash % STATE_CNT];
+        s = &h->states[hash & (h->slot_cnt - 1)];
         for (uint32_t i = 1; i < WAYS; i++) {
-            state_t *other = &h->states[(hash + i) % STATE_CNT];
+            state_t *other = &h->states[(hash + i) & (h->slot_cnt - 1)];
             s              = other->block < s->block ? other : s;
         }
         *s = (state_t){.hash = hash};
@@ -231,7 +255,7 @@ static size_t find_traits(coh_hints_t *h)
         h->firsts[pos] = of_cnt;
         for (uint32_t i = 0; i < cnt; i++) {
             uint32_t at = take_trait(h, traits[i].hash);
-            if (at == TRAIT_CNT) {
+            if (at == NO_SLOT) {
                 continue;
             }
             trait_t *t = &h->traits[at];
@@ -260,10 +284,7 @@ static void lay_out(coh_hints_t *h)
         return;
     }
     h->is_laid_out = true;
-    if (h->traits == NULL) {
-        h->traits = map(TRAIT_CNT * sizeof(*h->traits));
-        h->states = map(STATE_CNT * sizeof(*h->states));
-    }
+    size_tables(h);
     size_t of_cnt  = find_traits(h);
     h->members     = at_least(h->members, &h->member_cap, of_cnt, sizeof(*h->members));
     uint32_t first = 0;
