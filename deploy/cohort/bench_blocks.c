@@ -17,7 +17,7 @@
 /* Transactions of a block, and accounts, of works that leave it open. */
 #define USUAL_CNT 2000u
 /* Of the names of places and lines in a plot. */
-#define CELL_SZ 48
+#define CELL_SZ 128
 #define LINE_SZ (6 * CELL_SZ)
 
 /* The axes of the grid. */
@@ -61,6 +61,8 @@ static struct {
     {"busiest", NULL},
     {"reverted", NULL},
     {"speedup", "times faster than sequential on one shard"},
+    {"txs", NULL},
+    {"gas", NULL},
 };
 
 static void measure(double out[COH_CNT(columns)], row_t const *row)
@@ -83,7 +85,9 @@ static void measure(double out[COH_CNT(columns)], row_t const *row)
                                     (double)f->moves,
                                     f->busiest,
                                     (double)f->reverted,
-                                    row->speedup};
+                                    row->speedup,
+                                    (double)f->tx_cnt,
+                                    (double)f->gas_used};
     _Static_assert(COH_CNT(values) == COH_CNT(columns), "a value for each column");
     memcpy(out, values, sizeof(values));
 }
@@ -101,7 +105,7 @@ static void print_row(sweep_t *s, row_t const *row)
         }
         for (size_t i = 0; i < COH_CNT(columns); i++) {
             (void)printf(
-                "\"%s\":%.6g%s", columns[i].name, v[i], i + 1 < COH_CNT(columns) ? "," : "");
+                "\"%s\":%.10g%s", columns[i].name, v[i], i + 1 < COH_CNT(columns) ? "," : "");
         }
         (void)printf("}\n");
     } else {
@@ -189,7 +193,7 @@ static void put_csv(coh_buf_t *out, sweep_t const *s)
             coh_buf_printf(out, "%s,", s->rows[r].cells[a]);
         }
         for (size_t i = 0; i < COH_CNT(columns); i++) {
-            coh_buf_printf(out, "%.6g%s", v[i], i + 1 < COH_CNT(columns) ? "," : "\n");
+            coh_buf_printf(out, "%.10g%s", v[i], i + 1 < COH_CNT(columns) ? "," : "\n");
         }
     }
 }
@@ -340,7 +344,8 @@ static coh_err_t run_once(coh_bench_figures_t *out,
         }
         layout.dir = dir;
     }
-    size_t warm  = COH_MIN((size_t)s->options->warm_cnt, world->block_cnt - 1);
+    size_t warm =
+        world->is_recorded ? 0 : COH_MIN((size_t)s->options->warm_cnt, world->block_cnt - 1);
     coh_err_t rc = coh_bench_run(
         out, hashes, &layout, &world->genesis, world->blocks, world->block_cnt, warm, why);
     if (layout.dir != NULL) {
@@ -503,12 +508,43 @@ static coh_err_t run_works(sweep_t *s, coh_buf_t *why)
     return COH_OK;
 }
 
-/* The name of a recording: its file's, without folder and ending. */
-static void name_file(char out[CELL_SZ], char const *path)
+/* The name of recordings: their files', without folders and endings; of further ones without the network, if it is that of the first. */
+static void name_files(char out[CELL_SZ], char const *paths)
 {
-    char const *slash = strrchr(path, '/');
-    char const *name  = slash != NULL ? slash + 1 : path;
-    (void)snprintf(out, CELL_SZ, "%.*s", (int)strcspn(name, "."), name);
+    size_t n          = 0;
+    size_t network_sz = 0;
+    out[0]            = '\0';
+    for (char const *path = paths; path != NULL; path = strchr(path, '+')) {
+        path += *path == '+';
+        size_t end = strcspn(path, "+");
+        size_t at  = end;
+        while (at > 0 && path[at - 1] != '/') {
+            at--;
+        }
+        char const *name = path + at;
+        size_t name_n    = COH_MIN(strcspn(name, "."), end - at);
+        if (n == 0) {
+            network_sz = strcspn(name, "-.+") + 1;
+        } else if (name_n > network_sz && strncmp(name, out, network_sz) == 0) {
+            name += network_sz;
+            name_n -= network_sz;
+        }
+        n += (size_t)snprintf(out + n, CELL_SZ - n, "%s%.*s", n == 0 ? "" : "+", (int)name_n, name);
+        n = COH_MIN(n, (size_t)CELL_SZ - 1);
+    }
+}
+
+/* What a chain is made of. */
+static void print_chain(char const *name, coh_bench_world_t const *world)
+{
+    coh_bench_progress(true,
+                       "%s: a chain of %zu blocks, %zu transactions, %" PRIu64
+                       " gas; %zu transactions use other gas than recorded",
+                       name,
+                       world->block_cnt,
+                       world->tx_cnt,
+                       world->gas_used,
+                       world->other_gas_cnt);
 }
 
 static coh_err_t run_files(sweep_t *s, coh_buf_t *why)
@@ -517,8 +553,11 @@ static coh_err_t run_files(sweep_t *s, coh_buf_t *why)
     for (size_t i = 0; i < o->path_cnt; i++) {
         char cells[AXIS_CNT][CELL_SZ] = {[SKEW] = "real", [CROSS] = "any"};
         coh_bench_world_t world;
-        name_file(cells[WORK], o->paths[i]);
+        name_files(cells[WORK], o->paths[i]);
         coh_err_t rc = coh_bench_world_load(&world, o->paths[i], why);
+        if (rc == COH_OK && world.block_cnt > 1) {
+            print_chain(cells[WORK], &world);
+        }
         for (size_t k = 0; rc == COH_OK && k < o->shards_cnt; k++) {
             rc = run_layouts(s, &world, cells, o->shards[k], why);
         }

@@ -11,7 +11,8 @@
 #include "common/evm/code.h"
 #include "coordinator/placement.h"
 #include "deploy/cohort/bench_draw.h"
-#include "deploy/cohort/realblock.h"
+#include "deploy/cohort/realblock_chain.h"
+#include "deploy/cohort/realblock_import.h"
 #include "deploy/cohort/solo.h"
 
 /* The newest rules. */
@@ -930,48 +931,106 @@ coh_err_t coh_bench_world_new(coh_bench_world_t *out,
     return rc;
 }
 
-coh_err_t coh_bench_world_load(coh_bench_world_t *out, char const *path, coh_buf_t *why)
+typedef struct {
+    char *text; /* owned: the names, each with a NUL behind it */
+    char const **names;
+    coh_realblock_t *blocks;
+    size_t cnt;
+} recordings_t;
+
+/* The names between the plus signs. */
+static void split_paths(recordings_t *r, char const *paths)
 {
-    coh_realblock_t block;
-    *out         = (coh_bench_world_t){0};
-    coh_err_t rc = coh_realblock_load(&block, path, why);
-    if (rc == COH_OK && coh_realblock_kind(&block) == COH_REALBLOCK_TYPE) {
-        coh_buf_printf(why, "%s: %s", path, coh_realblock_kind_str(COH_REALBLOCK_TYPE));
-        rc = COH_EUNSUPPORTED;
+    r->text = coh_strdup(paths);
+    r->cnt  = 1;
+    for (char *p = r->text; *p != '\0'; p++) {
+        r->cnt += *p == '+';
+    }
+    r->names  = coh_calloc(r->cnt, sizeof(*r->names));
+    r->blocks = coh_calloc(r->cnt, sizeof(*r->blocks));
+    char *at  = r->text;
+    for (size_t i = 0; i < r->cnt; i++) {
+        size_t n    = strcspn(at, "+");
+        r->names[i] = at;
+        at[n]       = '\0';
+        at += n + 1; /* not used behind the last */
+    }
+}
+
+static coh_err_t load_recordings(recordings_t *r, coh_buf_t *why)
+{
+    for (size_t i = 0; i < r->cnt; i++) {
+        coh_buf_t what = COH_BUF_INIT;
+        coh_err_t rc   = coh_realblock_load(&r->blocks[i], r->names[i], &what);
+        if (rc == COH_OK && coh_realblock_kind(&r->blocks[i]) == COH_REALBLOCK_TYPE) {
+            coh_buf_printf(&what, "%s", coh_realblock_kind_str(COH_REALBLOCK_TYPE));
+            rc = COH_EUNSUPPORTED;
+        }
+        if (rc != COH_OK) {
+            coh_buf_printf(why, "%s: %.*s", r->names[i], (int)what.n, (char const *)what.p);
+        }
+        coh_buf_free(&what);
+        COH_TRY(rc);
+    }
+    return COH_OK;
+}
+
+/* The blocks, under consecutive numbers. */
+static void put_recorded(coh_bench_world_t *out, recordings_t const *r)
+{
+    size_t tx_cnt = 0;
+    size_t size   = 0;
+    for (size_t b = 0; b < r->cnt; b++) {
+        tx_cnt += r->blocks[b].tx_cnt;
+        size += r->blocks[b].bytes.n;
+    }
+    out->is_recorded = true;
+    out->block_cnt   = r->cnt;
+    out->blocks      = coh_calloc(r->cnt, sizeof(*out->blocks));
+    out->raws        = coh_calloc(tx_cnt + 1, sizeof(*out->raws));
+    out->senders     = coh_calloc(tx_cnt + 1, sizeof(*out->senders));
+    coh_buf_grow(&out->bytes, size); /* so that it does not move */
+    size_t at = 0;
+    for (size_t b = 0; b < r->cnt; b++) {
+        coh_realblock_t const *block = &r->blocks[b];
+        out->blocks[b]               = coh_realblock_import(block);
+        out->blocks[b].number        = r->blocks[0].number + b;
+        out->blocks[b].raws          = out->raws + at;
+        out->blocks[b].senders       = out->senders + at;
+        for (size_t i = 0; i < block->tx_cnt; i++, at++) {
+            coh_bytes_t raw  = block->raws[i];
+            out->senders[at] = block->senders[i];
+            out->raws[at]    = coh_bytes(out->bytes.p + out->bytes.n, raw.n);
+            coh_buf_put(&out->bytes, raw.p, raw.n);
+        }
+    }
+}
+
+coh_err_t coh_bench_world_load(coh_bench_world_t *out, char const *paths, coh_buf_t *why)
+{
+    recordings_t r = {0};
+    *out           = (coh_bench_world_t){0};
+    split_paths(&r, paths);
+    coh_err_t rc = load_recordings(&r, why);
+    if (rc == COH_OK && r.cnt == 1) {
+        rc = coh_realblock_genesis(&out->genesis, &r.blocks[0], why);
+    } else if (rc == COH_OK) {
+        coh_realblock_chain_t chain;
+        rc                 = coh_realblock_chain(&chain, r.blocks, r.names, r.cnt, why);
+        out->genesis       = chain.genesis;
+        out->tx_cnt        = chain.tx_cnt;
+        out->gas_used      = chain.gas_used;
+        out->other_gas_cnt = chain.other_gas_cnt;
     }
     if (rc == COH_OK) {
-        rc = coh_realblock_genesis(&out->genesis, &block, why);
+        put_recorded(out, &r);
     }
-    if (rc == COH_OK) {
-        size_t cnt   = block.tx_cnt;
-        out->blocks  = coh_calloc(1, sizeof(*out->blocks));
-        out->raws    = coh_calloc(cnt + 1, sizeof(*out->raws));
-        out->senders = coh_calloc(cnt + 1, sizeof(*out->senders));
-        for (size_t i = 0; i < cnt; i++) {
-            out->raws[i]    = (coh_bytes_t){.n = block.txs[i].raw.n};
-            out->senders[i] = block.senders[i];
-            coh_buf_put(&out->bytes, block.txs[i].raw.p, block.txs[i].raw.n);
-        }
-        size_t at = 0;
-        for (size_t i = 0; i < cnt; i++) {
-            out->raws[i].p = out->bytes.p + at;
-            at += out->raws[i].n;
-        }
-        out->blocks[0] = (coh_import_block_t){.number        = block.number,
-                                              .fork          = block.fork,
-                                              .timestamp     = block.timestamp,
-                                              .gas_limit     = block.gas_limit,
-                                              .base_fee      = block.base_fee,
-                                              .blob_base_fee = block.blob_base_fee,
-                                              .prev_randao   = block.prev_randao,
-                                              .blob_max      = block.blob_max,
-                                              .coinbase      = block.coinbase,
-                                              .tx_cnt        = (uint32_t)cnt,
-                                              .raws          = out->raws,
-                                              .senders       = out->senders};
-        out->block_cnt = 1;
+    for (size_t i = 0; i < r.cnt; i++) {
+        coh_realblock_free(&r.blocks[i]);
     }
-    coh_realblock_free(&block);
+    free(r.blocks);
+    free(r.names);
+    free(r.text);
     return rc;
 }
 

@@ -67,6 +67,11 @@ typedef struct {
     coh_genesis_t genesis;
     coh_import_block_t *blocks;
     size_t block_cnt;
+    /* Recorded ones; of several, what realblock_chain.h says of them. */
+    bool is_recorded;
+    size_t tx_cnt;
+    uint64_t gas_used;
+    size_t other_gas_cnt;
     /* What the blocks point to; owned. */
     coh_bytes_t *raws;
     coh_addr_t *senders;
@@ -78,7 +83,8 @@ typedef struct {
 coh_err_t coh_bench_world_new(coh_bench_world_t *out,
                               coh_bench_world_spec_t const *spec,
                               coh_buf_t *why);
-/* coh_bench_world_load makes a world of one recorded block of a real network (realblock.h). */
+/* coh_bench_world_load makes a world of one recorded block of a real network (realblock.h), or of several, whose paths have "+" between them, a chain (realblock_chain.h). Release it likewise.
+   Returns: COH_OK; COH_EIO, COH_EMALFORMED, COH_EUNSUPPORTED, COH_EINVAL with why, which names the file */
 coh_err_t coh_bench_world_load(coh_bench_world_t *out, char const *path, coh_buf_t *why);
 void coh_bench_world_free(coh_bench_world_t *world);
 

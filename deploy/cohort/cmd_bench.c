@@ -422,13 +422,17 @@ static int cmd_blocks(int argc, char **argv)
     };
     coh_command_t const command = {
         .name     = "bench blocks",
-        .operands = "[WORK|FILE...]",
+        .operands = "[WORK|FILE[+FILE...]...]",
         .about =
             "Executes blocks in clusters in this process, coordinator, shards and commits "
             "included, and reports throughput, what it cost in "
             "CPU time of all threads, incarnations, retractions and messages between shards. "
             "What they do is a WORK (default: each that is of no set size), or, of recordings of "
-            "real blocks (realblock-1), a FILE. Options with lists make a grid. "
+            "real blocks (realblock-1), a FILE, or several with + between, in the order of their "
+            "numbers, as a chain: block after block in one cluster, each by the rules of its fork; "
+            "exits with 1, naming the first conflict, if they do not go together, because a "
+            "transaction would be invalid where it stands. Of recordings all blocks are measured, "
+            "and of these the transactions alone. Options with lists make a grid. "
             "Every run must seal the same headers as scheduler sequential on one shard with "
             "one thread, which runs first and is what speed-up is relative to; exits with 1 "
             "if one does not. The works: "
@@ -445,7 +449,9 @@ static int cmd_blocks(int argc, char **argv)
             "  cohort bench blocks --shards 4 --placement affinity --blocks 80 --warm 50 groups\n"
             "  cohort bench blocks --threads 1,2 --blocks 3 gigaself gigatoken\n"
             "  cohort bench blocks --with-peers build/deps/peers token pool pool3 gigaswap\n"
-            "  cohort bench blocks --threads 1,2 realblocks/mainnet-17034869w.json\n",
+            "  cohort bench blocks --threads 1,2 realblocks/mainnet-17034869.json\n"
+            "  cohort bench blocks --threads 1,2 "
+            "realblocks/mainnet-19426586.json+realblocks/mainnet-19426587.json\n",
         .args    = args,
         .arg_cnt = COH_CNT(args),
     };

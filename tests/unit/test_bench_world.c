@@ -427,6 +427,103 @@ static void skews_and_works_have_names(void **state)
     assert_int_equal(coh_bench_work_parse(&work, "works"), COH_ENOTFOUND);
 }
 
+/* ---- recordings ---- */
+
+/* Loads recordings of mainnet, of which names are the numbers. */
+static coh_err_t load_recorded(coh_bench_world_t *world, char const *const names[3], coh_buf_t *why)
+{
+    coh_buf_t paths = COH_BUF_INIT;
+    for (size_t i = 0; i < 3 && names[i] != NULL; i++) {
+        coh_buf_printf(&paths,
+                       "%s%s/realblocks/mainnet-%s.json",
+                       i == 0 ? "" : "+",
+                       coh_test_data_dir(),
+                       names[i]);
+    }
+    coh_buf_put_u8(&paths, 0);
+    coh_err_t rc = coh_bench_world_load(world, (char const *)paths.p, why);
+    coh_buf_free(&paths);
+    return rc;
+}
+
+/* Consecutive blocks, also of different forks: every transaction does what it did on the network, and clusters seal what sequential execution does. Numbers are those of the headers. */
+static void recorded_blocks_make_chains(void **state)
+{
+    (void)state;
+    static struct {
+        char const *names[3];
+        size_t tx_cnt;
+        uint64_t gas;
+    } const chains[] = {{{"1149999", "1150000", "1150001w"}, 13, 21000 + 649041 + 66536},
+                        {{"15537393", "15537394"}, 81, 29991429 + 29983006},
+                        {{"19426586", "19426587"}, 164, 15757891 + 2633933}};
+    if (coh_test_data_dir() == NULL) {
+        coh_test_skip("chains of recorded blocks");
+        return;
+    }
+    for (size_t i = 0; i < COH_CNT(chains); i++) {
+        coh_bench_world_t world;
+        coh_buf_t why = COH_BUF_INIT;
+        if (load_recorded(&world, chains[i].names, &why) != COH_OK) {
+            fail_msg("%.*s", (int)why.n, (char const *)why.p);
+        }
+        assert_int_equal(world.tx_cnt, chains[i].tx_cnt);
+        assert_int_equal(world.gas_used, chains[i].gas);
+        assert_int_equal(world.other_gas_cnt, 0);
+        coh_hash_t hashes[2][3] = {0};
+        for (uint32_t k = 0; k < 2; k++) {
+            coh_bench_figures_t f;
+            coh_bench_layout_t layout = {.shard_cnt  = 1 + 2 * k,
+                                         .thread_cnt = 1 + k,
+                                         .scheduler  = k == 0 ? "sequential" : "optimistic"};
+            if (coh_bench_run(&f,
+                              hashes[k],
+                              &layout,
+                              &world.genesis,
+                              world.blocks,
+                              world.block_cnt,
+                              0,
+                              &why) != COH_OK) {
+                fail_msg("%s: %.*s", chains[i].names[0], (int)why.n, (char const *)why.p);
+            }
+            assert_int_equal(f.tx_cnt, chains[i].tx_cnt);
+            assert_int_equal(f.gas_used, chains[i].gas);
+        }
+        assert_memory_equal(hashes[0], hashes[1], sizeof(hashes[0]));
+        coh_bench_world_free(&world);
+        coh_buf_free(&why);
+    }
+}
+
+/* Between the first two an account sent more than it has sent by the end of the first; in the others, transactions use more gas over the state that is there, and leave the block too little. */
+static void recorded_blocks_far_apart_may_not_go_together(void **state)
+{
+    (void)state;
+    static struct {
+        char const *names[3];
+        char const *at;
+        char const *why;
+    } const apart[] = {
+        {{"19932703", "19933122"}, "19933122.json cannot follow: transaction ", "nonce too high"},
+        {{"12300570", "12459406"},
+         "12459406.json cannot follow: transaction ",
+         "exceeds block gas limit"}};
+    if (coh_test_data_dir() == NULL) {
+        coh_test_skip("recorded blocks that do not make a chain");
+        return;
+    }
+    for (size_t i = 0; i < COH_CNT(apart); i++) {
+        coh_bench_world_t world;
+        coh_buf_t why = COH_BUF_INIT;
+        assert_int_equal(load_recorded(&world, apart[i].names, &why), COH_EINVAL);
+        coh_buf_put_u8(&why, 0);
+        assert_non_null(strstr((char const *)why.p, apart[i].at));
+        assert_non_null(strstr((char const *)why.p, apart[i].why));
+        coh_bench_world_free(&world);
+        coh_buf_free(&why);
+    }
+}
+
 /* ---- the guard ---- */
 
 #define LONG_TXS 600u
@@ -516,6 +613,8 @@ int main(void)
         cmocka_unit_test(placement_learns_who_belongs_together),
         cmocka_unit_test(placement_learns_to_spread_load),
         cmocka_unit_test(skews_and_works_have_names),
+        cmocka_unit_test(recorded_blocks_make_chains),
+        cmocka_unit_test(recorded_blocks_far_apart_may_not_go_together),
         cmocka_unit_test(guard_bounds_incarnations_of_dependent_chains),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
