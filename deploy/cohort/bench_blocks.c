@@ -1,6 +1,8 @@
 /* Blocks through clusters in this process: a grid of work and layouts, each run held against sequential execution. */
 #include <ftw.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -567,8 +569,18 @@ static coh_err_t run_files(sweep_t *s, coh_buf_t *why)
     return COH_OK;
 }
 
+/* Each run makes its clusters and threads anew. So that it finds memory that is faulted in, as a node does that has run for long, and not such as the last run's threads have left to
+   theirs, there is one arena, which gives nothing back. */
+static void keep_memory(void)
+{
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_TRIM_THRESHOLD, INT_MAX);
+    (void)mallopt(M_MMAP_THRESHOLD, 32 << 20);
+}
+
 int coh_bench_blocks(coh_bench_blocks_options_t const *options)
 {
+    keep_memory();
     sweep_t s     = {.options = options};
     coh_buf_t why = COH_BUF_INIT;
     coh_err_t rc  = run_works(&s, &why);
