@@ -331,8 +331,9 @@ static void finish(coh_moves_t *m)
 /* Says yes once all is here, and all of ours is there. */
 static void maybe_ready(coh_moves_t *m)
 {
-    if (m->state == SENDING && m->streams_left == 0 && m->out_at == m->outs.cnt &&
-        !m->piece_is_out && atomic_load(&m->job) == JOB_NONE) {
+    /* The job first: while a worker has it, where it stands is the worker's. */
+    if (m->state == SENDING && m->streams_left == 0 && atomic_load(&m->job) == JOB_NONE &&
+        m->out_at == m->outs.cnt && !m->piece_is_out) {
         m->state            = READYING;
         coh_disk_req_t *req = request(m, COH_DISK_WRITE_SYNC, STEP_READY);
         put_notes(m, &req->batch); /* with the generations that are known now */
