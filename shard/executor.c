@@ -1888,7 +1888,6 @@ size_t coh_executor_drain(coh_executor_t *ex)
         ex->batch.again_cnt = 0;
         gather(ex, &comm_ctx(ex)->out);
     }
-    gather(ex, &comm_ctx(ex)->out);
     /* Effects first: who reads what one before it wrote sees it then, and is not retracted for it. */
     for (uint32_t r = 0; r < ex->env->rank_cnt; r++) {
         writes_t *w = &ex->batch.writes[r];

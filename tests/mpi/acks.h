@@ -14,6 +14,12 @@ typedef struct {
 void coh_test_acks_add(coh_test_acks_t *acks, coh_pub_t const *pub);
 void coh_test_acks_free(coh_test_acks_t *acks);
 
+/* coh_test_acks_ignore_answer takes the answer to a submission, for pipelines of whoever counts receipts alone. */
+void coh_test_acks_ignore_answer(void *arg,
+                                 uint64_t ticket,
+                                 coh_err_t err,
+                                 coh_op_submit_answer_t const *answer);
+
 /* coh_test_acks_check asks the cluster for every acknowledged receipt: it must be among its block's, unchanged; one in a hundred is
    asked for by its hash as well. False, with the first that is not in err_text. */
 bool coh_test_acks_check(coh_test_acks_t const *acks, coh_client_t *client, coh_buf_t *err_text);

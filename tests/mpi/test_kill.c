@@ -23,17 +23,6 @@
 /* How long a round waits for receipts at most: a publication may be missed. */
 #define ACK_US_MAX UINT64_C(10000000)
 
-static void on_answer(void *arg,
-                      uint64_t ticket,
-                      coh_err_t err,
-                      coh_op_submit_answer_t const *answer)
-{
-    (void)arg;
-    (void)ticket;
-    (void)err; /* what counts are receipts */
-    (void)answer;
-}
-
 /* Hands in tx_cnt transactions as fast as they are taken, waits until ack_cnt of them have receipts (0: does not wait), and kills
    while requests and blocks are on their way. (No account has a shard here: pairs fall within and across shards as they come.) */
 static void load_and_kill(coh_test_cluster_t *c,
@@ -52,8 +41,9 @@ static void load_and_kill(coh_test_cluster_t *c,
     options.in_flight_max        = 16;
     coh_client_pipeline_t *pipeline;
     coh_client_subscription_t *subscription;
-    assert_int_equal(
-        coh_client_pipeline_open(&pipeline, c->requests, &options, NULL, on_answer, NULL), COH_OK);
+    assert_int_equal(coh_client_pipeline_open(
+                         &pipeline, c->requests, &options, NULL, coh_test_acks_ignore_answer, NULL),
+                     COH_OK);
     assert_int_equal(coh_client_subscribe(&subscription, c->publications, "R", 64u << 20, NULL),
                      COH_OK);
     coh_pub_t pub;

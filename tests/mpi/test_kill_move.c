@@ -112,17 +112,6 @@ static void put_tx(coh_buf_t *raw, world_t *w)
     }
 }
 
-static void on_answer(void *arg,
-                      uint64_t ticket,
-                      coh_err_t err,
-                      coh_op_submit_answer_t const *answer)
-{
-    (void)arg;
-    (void)ticket;
-    (void)err; /* what counts are receipts */
-    (void)answer;
-}
-
 static void submit(coh_client_pipeline_t *pipeline, world_t *w)
 {
     coh_buf_t bufs[BATCH] = {0};
@@ -178,8 +167,9 @@ static uint64_t load_and_kill(world_t *w,
     options.in_flight_max        = 4;
     coh_client_pipeline_t *pipeline;
     coh_client_subscription_t *subscription;
-    assert_int_equal(
-        coh_client_pipeline_open(&pipeline, c->requests, &options, NULL, on_answer, NULL), COH_OK);
+    assert_int_equal(coh_client_pipeline_open(
+                         &pipeline, c->requests, &options, NULL, coh_test_acks_ignore_answer, NULL),
+                     COH_OK);
     assert_int_equal(coh_client_subscribe(&subscription, c->publications, "R", 64u << 20, NULL),
                      COH_OK);
     coh_client_t *client = coh_test_client(c, 10000);

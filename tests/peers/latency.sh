@@ -17,24 +17,11 @@ done
 bench=build/$preset/tests/bench_rpc
 [ -x "$bench" ] || die "build bench_rpc first (cmake --build build/$preset --target bench_rpc)"
 
-work=$(mktemp -d)
-job=''
-end_job() {
-    [ -z "$job" ] || { kill "$job" 2>/dev/null && wait "$job" 2>/dev/null; } || true
-    job=''
-}
-trap 'end_job; rm -rf "$work"' EXIT
-# Blocks that are full would raise the base fee above what the transfers pay.
-node tests/peers/genesis.mjs 1000000000000 >"$work/genesis.json"
-port=$(free_port_range 8)
+# shellcheck source=tests/peers/node.sh
+. tests/peers/node.sh
 
 for ((r = 0; r < rounds; r++)); do
-    rm -rf "$work/data"
-    mpirun -n 3 "build/$preset/bin/cohort" node --data "$work/data" --genesis "$work/genesis.json" --http "127.0.0.1:$port" \
-        --client-listen "tcp://127.0.0.1:$((port + 1))" --client-publish "tcp://127.0.0.1:$((port + 2))" \
-        --status-listen "127.0.0.1:$((port + 3))" >"$work/node.log" 2>&1 &
-    job=$!
-    wait_ready "$job" "$((port + 3))" 30 || die "the cluster did not start"
+    start_cohort "$preset"
     timeout 300 "$bench" --probe 127.0.0.1 "$port" 31337 "$transfers" 200 5 last | tee -a "$work/lines"
     end_job
 done

@@ -16,27 +16,18 @@ for tool in node npm mpirun; do
 done
 bench=build/$preset/tests/bench_rpc
 [ -x "$bench" ] || die "build bench_rpc first (cmake --build build/$preset --target bench_rpc)"
-# Blocks that are full would raise the base fee above what the transfers pay.
-gas_limit=1000000000000
 here=tests/peers/throughput deps=build/deps/throughput
 npm_install $here $deps
 anvil=$(echo $deps/node_modules/@foundry-rs/anvil-*/bin/anvil)
 
-work=$(mktemp -d)
-job=''
-end_job() {
-    [ -z "$job" ] || { kill "$job" 2>/dev/null && wait "$job" 2>/dev/null; } || true
-    job=''
-}
-trap 'end_job; rm -rf "$work"' EXIT
-node tests/peers/genesis.mjs $gas_limit >"$work/genesis.json"
+# shellcheck source=tests/peers/node.sh
+. tests/peers/node.sh
 # The token's init code, with its constructor's arguments: name, symbol, holder, supply.
 node -e '
 const { bytecode } = JSON.parse(require("fs").readFileSync("tests/contracts/artifacts/Token.json"));
 const word = (v) => BigInt(v).toString(16).padStart(64, "0"), text = (t) => word(t.length) + Buffer.from(t).toString("hex").padEnd(64, "0");
 console.log(bytecode.slice(2) + word(128) + word(192) + word("0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266") + word(10n ** 12n) + text("Token") + text("TKN"));
 ' >"$work/token.hex"
-port=$(free_port_range 8)
 
 start() { # NODE
     if [ "$1" = anvil ]; then
@@ -48,12 +39,7 @@ start() { # NODE
         done
         die "anvil did not start"
     fi
-    rm -rf "$work/data"
-    mpirun -n 3 "build/$preset/bin/cohort" node --data "$work/data" --genesis "$work/genesis.json" --http "127.0.0.1:$port" \
-        --client-listen "tcp://127.0.0.1:$((port + 1))" --client-publish "tcp://127.0.0.1:$((port + 2))" \
-        --status-listen "127.0.0.1:$((port + 3))" >"$work/node.log" 2>&1 &
-    job=$!
-    wait_ready "$job" "$((port + 3))" 30 || die "the cluster did not start"
+    start_cohort "$preset"
 }
 
 measure() { # NODE KIND RECEIPTS
