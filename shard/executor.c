@@ -1545,7 +1545,9 @@ coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *m, uint3
     touch_keys(ex);
     ask_senders(ex);
     coh_sched_begin(ex->sched, ex->chain_of, ex->tx_cnt, chain_cnt, traits_of, ex);
-    ex->env->wake_workers(ex->env);
+    if (ex->tx_cnt != 0) {
+        ex->env->wake_workers(ex->env);
+    }
     return COH_OK;
 }
 

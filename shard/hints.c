@@ -7,7 +7,6 @@
 #include "common/base/assert.h"
 #include "common/base/spin.h"
 
-/* Slots of both tables. */
 /* Slots of each table: so many for each transaction of the largest block so far, between these. */
 #define SLOTS_EACH   32u
 #define SLOT_CNT_MIN 1024u
@@ -60,12 +59,14 @@ struct coh_hints {
     size_t first_cap, of_cap, member_cap;
 };
 
-/* Zeroed memory that costs only where it is used; in large pages, if it may be: it is read and written all over from the first block on, and small ones would be faulted in twice each. */
+/* Zeroed memory, in large pages, if it may be, and all at once: it is read and written all over from the first block on, by whoever holds the lock, and single pages would be faulted
+   in twice each, to be read and to be written. */
 static void *map(size_t bytes)
 {
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     COH_ASSERT(p != MAP_FAILED);
     (void)madvise(p, bytes, MADV_HUGEPAGE);
+    (void)madvise(p, bytes, MADV_POPULATE_WRITE);
     return p;
 }
 

@@ -100,6 +100,8 @@ typedef struct {
     uint8_t recent : 1; /* second chance before eviction */
     uint8_t latest_has_code : 1;
     uint8_t latest_is_bare : 1; /* it has neither code nor generation nor HAS_STORAGE */
+    bool
+        is_queued; /* under the stripe's lock, too: its load is outstanding, even if somebody was faster */
     /* the communication thread's */
     bool dirty;
     bool flushing; /* in the running flush, and not changed since */
@@ -317,9 +319,12 @@ static entry_t *create(coh_mvstore_t *mv,
     /* relaxed: the count is compared with 0 only by the communication thread, after the scheduler's release of the transaction that caused the load */
     atomic_fetch_add_explicit(&mv->loads_outstanding, 1, memory_order_relaxed);
 
-    entry_t *e = &mv->entries[idx];
-    *e =
-        (entry_t){.key = *key, .next = mv->buckets[bucket], .state = STATE_LOADING, .recent = true};
+    entry_t *e          = &mv->entries[idx];
+    *e                  = (entry_t){.key       = *key,
+                                    .next      = mv->buckets[bucket],
+                                    .state     = STATE_LOADING,
+                                    .recent    = true,
+                                    .is_queued = queued};
     mv->buckets[bucket] = idx;
     return e;
 }
@@ -480,7 +485,7 @@ static void step_clock(coh_mvstore_t *mv, bool take_chances)
     mv->clock_hand = mv->clock_hand % mv->fresh + 1;
     uint32_t idx   = (uint32_t)mv->clock_hand;
     entry_t *e     = &mv->entries[idx];
-    if (e->state != STATE_READY || e->dirty || e->flushing || e->undecided != 0 ||
+    if (e->state != STATE_READY || e->is_queued || e->dirty || e->flushing || e->undecided != 0 ||
         e->waiters != NULL) {
         return;
     }
@@ -496,7 +501,7 @@ void coh_mv_forget(coh_mvstore_t *mv, bool (*picked)(void *arg, coh_addr_t const
 {
     for (uint32_t idx = 1; idx <= mv->fresh; idx++) {
         entry_t const *e = &mv->entries[idx];
-        if (e->state == STATE_READY && picked(arg, &e->key.addr)) {
+        if (e->state == STATE_READY && !e->is_queued && picked(arg, &e->key.addr)) {
             COH_ASSERT(!e->dirty && !e->flushing && e->undecided == 0 && e->waiters == NULL);
             remove_entry(mv, idx);
         }
@@ -844,7 +849,7 @@ static void add_reader(coh_arena_t *arena, history_t *h, reader_t const *r)
 
 static void check_assumptions(coh_mv_ctx_t *ctx, entry_t *e, uint32_t first);
 
-/* The value of an entry has come; its bucket is locked. */
+/* The value of an entry has come, which is still counted as outstanding; its bucket is locked. */
 static void finish_load(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, entry_t *e, coh_value_t const *value)
 {
     COH_ASSERT(e->state == STATE_LOADING);
@@ -872,13 +877,36 @@ static void finish_load(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, entry_t *e, coh_va
     if (e->waiters != NULL) {
         free_waiters(e);
     }
-    /* One load less, and so many queries more: never 0 in between. */
+    /* So many queries more, and then a load less: never 0 in between. */
     atomic_fetch_add_explicit(&mv->loads_outstanding, query_cnt, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&mv->loads_outstanding, 1, memory_order_relaxed);
     coh_metric_add(mv->metrics, COH_M_mvstore_load, 1);
 }
 
-/* A new entry of the locked bucket, with its value if the source has it. In between the bucket is not locked, and whoever else wants the key waits for it. */
+static void end_load(coh_mvstore_t *mv)
+{
+    atomic_fetch_sub_explicit(&mv->loads_outstanding, 1, memory_order_relaxed);
+}
+
+/* Gives an entry of the locked bucket that is on its way its value, if the source has it. In between the bucket is not locked: others may ask the source too, and the disk's answer
+   may come; the first one counts. */
+static void read_now(coh_mvstore_t *mv, coh_mv_ctx_t *ctx, size_t bucket, entry_t *e)
+{
+    coh_key_t key = e->key;
+    unlock_bucket(mv, bucket);
+    coh_value_t value = {0};
+    bool here         = mv->source(mv->source_arg, &key, &ctx->scratch, &value);
+    coh_spin_lock(&mv->stripes[bucket % STRIPE_CNT].lock);
+    if (!here || e->state != STATE_LOADING) {
+        return;
+    }
+    finish_load(mv, ctx, e, &value);
+    if (!e->is_queued) {
+        end_load(mv);
+    }
+    coh_metric_add(mv->metrics, COH_M_mvstore_load_at_once, 1);
+}
+
+/* A new entry of the locked bucket, with its value if the source has it. */
 static entry_t *create_now(coh_mvstore_t *mv,
                            coh_mv_ctx_t *ctx,
                            size_t bucket,
@@ -888,18 +916,12 @@ static entry_t *create_now(coh_mvstore_t *mv,
     if (e == NULL || mv->source == NULL) {
         return e;
     }
-    unlock_bucket(mv, bucket);
-    coh_value_t value = {0};
-    bool here         = mv->source(mv->source_arg, key, &ctx->scratch, &value);
-    if (!here) {
+    read_now(mv, ctx, bucket, e);
+    if (e->state == STATE_LOADING) {
+        e->is_queued = true;
         coh_spin_lock(&mv->free_lock);
         queue_load(mv, key);
         coh_spin_unlock(&mv->free_lock);
-    }
-    coh_spin_lock(&mv->stripes[bucket % STRIPE_CNT].lock);
-    if (here) {
-        finish_load(mv, ctx, e, &value);
-        coh_metric_add(mv->metrics, COH_M_mvstore_load_at_once, 1);
     }
     return e;
 }
@@ -918,10 +940,13 @@ coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
     }
     size_t bucket = lock_bucket(mv, key);
     entry_t *e    = find(mv, bucket, key);
-    if (e != NULL) {
-        note_use(e);
-    } else {
+    if (e == NULL) {
         e = create_now(mv, ctx, bucket, key);
+    } else {
+        note_use(e);
+        if (e->state == STATE_LOADING && mv->source != NULL) {
+            read_now(mv, ctx, bucket, e);
+        }
     }
     if (e == NULL || e->state == STATE_LOADING ||
         (e->history != NULL && estimate_below(e->history, reader.tx_idx, fields) &&
@@ -1321,8 +1346,12 @@ void coh_mv_loaded(coh_mvstore_t *mv,
 {
     size_t bucket = lock_bucket(mv, key);
     entry_t *e    = find(mv, bucket, key);
-    COH_ASSERT(e != NULL);
-    finish_load(mv, ctx, e, value);
+    COH_ASSERT(e != NULL && e->is_queued);
+    e->is_queued = false;
+    if (e->state == STATE_LOADING) { /* else somebody was faster */
+        finish_load(mv, ctx, e, value);
+    }
+    end_load(mv);
     unlock_bucket(mv, bucket);
 }
 

@@ -728,6 +728,61 @@ static void mvstore_reads_at_once_what_the_store_below_has(void **state)
     coh_mvstore_free(mv);
 }
 
+static bool is_any(void *arg, coh_addr_t const *addr)
+{
+    (void)arg;
+    (void)addr;
+    return true;
+}
+
+static void mvstore_reads_at_once_what_is_on_its_way(void **state)
+{
+    (void)state;
+    coh_mvstore_t *mv = coh_mvstore_new(64, 1, SELF, RANKS, NULL);
+    coh_mv_ctx_t ctx  = {0};
+    below_t below     = {.mv = mv, .inside = true};
+    coh_mv_set_source(mv, below_has, &below);
+    assert_true(coh_mv_block_begin(mv, 4, 8));
+    coh_mv_tx_t early   = {.tx_idx = 1, .home = SELF};
+    coh_mv_tx_t reader  = {.tx_idx = 3, .home = SELF};
+    coh_waiter_t waiter = {.kind = COH_WAIT_CHAIN, .chain = 9};
+    coh_value_t value;
+    coh_key_t loads[4];
+    coh_key_t key = key_of(2);
+    (void)coh_mv_touch(mv, &key);
+    assert_int_equal(coh_mv_take_loads(mv, loads, 4), 1);
+    /* not in memory yet: the first reader waits */
+    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, early, COH_READ_WORD, NULL, &waiter),
+                     COH_MV_WAIT);
+    assert_int_equal(coh_mv_take_loads(mv, loads, 4), 0);
+    below.inside = false;
+    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, reader, COH_READ_WORD, NULL, NULL),
+                     COH_MV_OK);
+    assert_int_equal(value.word.w[0], 102);
+    assert_int_equal(ctx.woken_cnt, 1);
+    assert_int_equal(ctx.woken[0].chain, 9);
+    coh_mv_discard_block(mv);
+
+    /* the disk still has to answer: until then the key stays, and after it, too, as it was read */
+    coh_mv_forget(mv, is_any, NULL);
+    assert_int_equal(coh_mv_entry_cnt(mv), 1);
+    assert_false(coh_mv_block_begin(mv, 4, 64)); /* which would have to evict it */
+    assert_int_equal(coh_mv_entry_cnt(mv), 1);
+    assert_true(coh_mv_block_begin(mv, 4, 8));
+    assert_int_equal(coh_mv_loads_outstanding(mv), 1);
+    coh_mv_loaded(mv, &ctx, &key, &(coh_value_t){.word = coh_u256(7)});
+    assert_int_equal(coh_mv_loads_outstanding(mv), 0);
+    assert_int_equal(coh_mv_read(mv, &ctx, &value, &key, reader, COH_READ_WORD, NULL, NULL),
+                     COH_MV_OK);
+    assert_int_equal(value.word.w[0], 102);
+    coh_mv_discard_block(mv);
+    coh_mv_forget(mv, is_any, NULL);
+    assert_int_equal(coh_mv_entry_cnt(mv), 0);
+    coh_mv_ctx_free(&ctx);
+    coh_mv_ctx_free(&below.other);
+    coh_mvstore_free(mv);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
@@ -736,6 +791,7 @@ int main(void)
         cmocka_unit_test(mvstore_shows_committed_and_takes_aborted_blocks_back),
         cmocka_unit_test(mvstore_evicts_only_what_is_clean_and_decided),
         cmocka_unit_test(mvstore_reads_at_once_what_the_store_below_has),
+        cmocka_unit_test(mvstore_reads_at_once_what_is_on_its_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
