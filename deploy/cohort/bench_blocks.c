@@ -65,6 +65,7 @@ static struct {
     {"speedup", "times faster than sequential on one shard"},
     {"txs", NULL},
     {"gas", NULL},
+    {"wall_us", NULL},
 };
 
 static void measure(double out[COH_CNT(columns)], row_t const *row)
@@ -89,7 +90,8 @@ static void measure(double out[COH_CNT(columns)], row_t const *row)
                                     (double)f->reverted,
                                     row->speedup,
                                     (double)f->tx_cnt,
-                                    (double)f->gas_used};
+                                    (double)f->gas_used,
+                                    (double)f->wall_us};
     _Static_assert(COH_CNT(values) == COH_CNT(columns), "a value for each column");
     memcpy(out, values, sizeof(values));
 }
@@ -363,6 +365,28 @@ static int by_wall(void const *a, void const *b)
     return x->wall_us < y->wall_us ? -1 : x->wall_us > y->wall_us;
 }
 
+static int by_value(void const *a, void const *b)
+{
+    double x = *(double const *)a;
+    double y = *(double const *)b;
+    return (x > y) - (x < y);
+}
+
+/* How many times faster than sequential: the median of the ratios of runs that followed each other, since what else the machine does changes from turn to turn. */
+static double find_speedup(coh_bench_figures_t const *sequential,
+                           coh_bench_figures_t const *runs,
+                           size_t cnt)
+{
+    double *ratios = coh_calloc(cnt, sizeof(*ratios));
+    for (size_t n = 0; n < cnt; n++) {
+        ratios[n] = (double)sequential[n].wall_us / (double)COH_MAX(runs[n].wall_us, 1);
+    }
+    qsort(ratios, cnt, sizeof(*ratios), by_value);
+    double median = ratios[cnt / 2];
+    free(ratios);
+    return median;
+}
+
 static row_t *add_row(sweep_t *s)
 {
     if (s->row_cnt == s->row_cap) {
@@ -420,19 +444,16 @@ static coh_err_t run_layouts(sweep_t *s,
             }
         }
     }
-    for (size_t i = 0; rc == COH_OK && i < cnt; i++) {
+    for (size_t i = 1; rc == COH_OK && i < cnt; i++) {
+        row_t *row   = add_row(s);
+        row->speedup = find_speedup(figures, figures + i * repeat, repeat);
         qsort(figures + i * repeat, repeat, sizeof(*figures), by_wall);
-        if (i == 0) {
-            continue;
-        }
-        row_t *row = add_row(s);
         memcpy(row->cells, cells, sizeof(row->cells));
         (void)snprintf(row->cells[SHARDS], CELL_SZ, "%u", layouts[i].shard_cnt);
         (void)snprintf(row->cells[THREADS], CELL_SZ, "%u", layouts[i].thread_cnt);
         (void)snprintf(row->cells[SCHEDULER], CELL_SZ, "%s", layouts[i].scheduler);
         (void)snprintf(row->cells[DELAY], CELL_SZ, "%" PRIu64, layouts[i].delay_us);
-        row->f       = figures[i * repeat + repeat / 2];
-        row->speedup = (double)figures[repeat / 2].wall_us / (double)COH_MAX(row->f.wall_us, 1);
+        row->f = figures[i * repeat + repeat / 2];
         print_row(s, row);
     }
     free(layouts);
