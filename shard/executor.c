@@ -161,6 +161,7 @@ struct run {
     uint32_t incarnation;
     uint32_t chain;
     bool assumed;        /* it was told that the receiver has no code, unseen */
+    uint32_t writer_end; /* while parked: of its reads so far (mvstore.h) */
     size_t bytes;        /* that it held when it was given back last; counted, while it is free */
     size_t parked_bytes; /* counted, while parked */
 };
@@ -936,9 +937,23 @@ static uint32_t traits_of(void *arg, uint32_t pos, coh_sched_trait_t *out)
     return cnt;
 }
 
-/* Tells the scheduler what an incarnation wrote that others read: not what it adds to a balance, nor its sender's account, by which his chain goes. */
-static void learn(coh_executor_t *ex, uint32_t pos, uint32_t incarnation, coh_outcome_t const *o)
+/* Whether it has certainly read what the position before it wrote. */
+static bool follows(coh_executor_t const *ex, ctx_t const *ctx, uint32_t pos)
 {
+    return pos != 0 && ex->txs[pos].remotes == NULL && ctx->mv.writer_end > ex->txs[pos - 1].tx_idx;
+}
+
+/* Tells the scheduler what an incarnation wrote that others read: not what it adds to a balance, nor its sender's account, by which his chain goes. */
+static void learn(coh_executor_t *ex,
+                  ctx_t const *ctx,
+                  uint32_t pos,
+                  uint32_t incarnation,
+                  coh_outcome_t const *o)
+{
+    if (coh_sched_is_in_order(ex->sched)) {
+        coh_sched_note_order(ex->sched, follows(ex, ctx, pos));
+        return;
+    }
     if (atomic_load_explicit(&ex->txs[pos].reads_code, memory_order_relaxed) && incarnation != 0) {
         incarnation--; /* that its receiver has code is no conflict */
     }
@@ -1145,9 +1160,10 @@ static void learn_reads(coh_executor_t *ex, run_t const *run)
 
 static void begin_run(run_t *run, uint32_t incarnation)
 {
-    run->incarnation = incarnation;
-    run->assumed     = false;
-    tx_t const *tx   = run->tx;
+    run->incarnation        = incarnation;
+    run->assumed            = false;
+    run->ctx->mv.writer_end = 0;
+    tx_t const *tx          = run->tx;
     if (tx->is_step) {
         coh_transition_begin_step(run->transition, &run->ex->block, &tx->step, &run->view);
     } else {
@@ -1179,7 +1195,8 @@ static run_t *take_run(coh_executor_t *ex,
         atomic_fetch_sub_explicit(&ex->parked_cnt, 1, memory_order_relaxed);
     }
     if (run != NULL && run->incarnation == incarnation) {
-        run->ctx = ctx;
+        run->ctx           = ctx;
+        ctx->mv.writer_end = run->writer_end;
         return run;
     }
     if (run == NULL) {
@@ -1224,6 +1241,7 @@ static void park_run(coh_executor_t *ex, ctx_t *ctx, tx_t *tx, run_t *run)
 {
     tx->is_parked = true;
     atomic_fetch_add_explicit(&ex->parked_cnt, 1, memory_order_relaxed);
+    run->writer_end   = ctx->mv.writer_end;
     run->parked_bytes = sizeof(*run) + coh_transition_bytes(run->transition);
     size_t before =
         atomic_fetch_add_explicit(&ex->parked_bytes, run->parked_bytes, memory_order_relaxed);
@@ -1300,7 +1318,7 @@ static uint32_t run_chain(coh_executor_t *ex, ctx_t *ctx, uint32_t chain)
         ctx->executed++;
         ran += (uint32_t)(o->gas_used / WORK_GAS);
         publish(ex, ctx, pos, incarnation, o, assumed);
-        learn(ex, pos, incarnation, o);
+        learn(ex, ctx, pos, incarnation, o);
         if (tx->remotes != NULL) {
             learn_reads(ex, run);
         }

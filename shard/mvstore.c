@@ -960,8 +960,12 @@ coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
     history_t *h = history(mv, ctx, e);
     reader_t r   = {.tx = reader, .fields = fields};
     r.code       = resolve(mv, &ctx->arena, out, e, reader.tx_idx, fields);
-    r.nonce      = out->nonce;
-    r.word       = out->word;
+    if (h->live_cnt != 0 && h->max_idx < reader.tx_idx &&
+        (fields != COH_READ_CODE || h->has_code)) {
+        ctx->writer_end = COH_MAX(ctx->writer_end, h->max_idx + 1);
+    }
+    r.nonce = out->nonce;
+    r.word  = out->word;
     if (fields & COH_READ_AT_LEAST) {
         r.word = *bound;
         r.fields |= at_least(&out->word, bound) ? SAW_ENOUGH : 0;

@@ -64,6 +64,8 @@ typedef struct {
     /* Of the list of touched entries: where this thread puts its next ones, of which block. */
     uint32_t touch_at, touch_end;
     uint64_t touch_block;
+    uint32_t
+        writer_end; /* above the writers of the block whose versions were read since the caller last set it to 0, where none above the reader wrote too */
 } coh_mv_ctx_t;
 
 void coh_mv_ctx_reset(coh_mv_ctx_t *ctx);

@@ -9,10 +9,15 @@
 #include "shard/sched_private.h"
 
 enum { TX_READY, TX_RUNNING, TX_RETRACTED, TX_DONE };
-/* With T workers the rest of a block goes in order when one transaction in ORDER_SHARE / T has run again in spite of hints, and at least ORDER_MIN: then more workers do not
-   help, and who waits for whom is not told by what they have in common. */
+/* With T workers a block goes on in order when one transaction in ORDER_SHARE / T has run again in spite of hints, and at least ORDER_MIN: then more workers do not
+   help, and who waits for whom is not told by what they have in common. The next block begins as this one ends. */
 #define ORDER_SHARE 8u
 #define ORDER_MIN   32u
+/* It also does when hints put so many in a row behind the one before each: that is the same at less cost. */
+#define ORDER_ROW 32u
+/* And goes on as before when of so many that ran in order fewer than this read what the one before them had written: then others could have run beside them. */
+#define ORDER_WINDOW    64u
+#define ORDER_FOLLOWERS 48u
 /* The guard goes up when one transaction in so many has run again, and at least GUARD_MIN. */
 #define GUARD_SHARE 32u
 #define GUARD_MIN   2u
@@ -72,8 +77,9 @@ struct coh_sched {
     again_t *
         again; /* a heap of chains to run again, the lowest position on top; each is QUEUED, so at most once in it */
     uint32_t worker_cnt;
-    uint32_t guarded_tx_cnt;  /* of the last block */
-    _Atomic bool is_in_order; /* each waits for the position before it; relaxed, as is_guarded */
+    uint32_t guarded_tx_cnt; /* of the last block */
+    _Atomic bool
+        is_in_order; /* each waits for the position before it, and one worker runs them; relaxed, as is_guarded */
     _Atomic bool
         is_guarded; /* hints count; relaxed: who sees it late holds one transaction later */
     _Atomic bool open;
@@ -91,8 +97,15 @@ struct coh_sched {
     coh_spin_t hold_lock;        /* of the lists of those that wait for another */
     _Atomic uint32_t held_cnt;   /* in these lists */
     _Atomic uint32_t held_block; /* times in this block */
-    _Atomic uint32_t retried;    /* transactions of this block that ran again, counted each time */
-    _Atomic uint64_t held_sum;   /* since take_held */
+    _Atomic uint32_t
+        retried; /* transactions that ran again, counted each time: of this block, since it last went in order */
+    _Atomic uint32_t
+        retried_from; /* how many were DONE then. All four relaxed: of use to in-order execution only */
+    _Atomic uint32_t row;     /* that hints put behind the one before, without another in between */
+    _Atomic uint32_t ordered; /* that ran in order */
+    _Atomic uint32_t
+        followers; /* of the last ORDER_WINDOW of them: that read what the one before had written */
+    _Atomic uint64_t held_sum; /* since take_held */
     _Atomic uint32_t
         done_end; /* those below were DONE; relaxed, and falls behind: a place to look from */
     _Atomic uint32_t retract_epoch; /* counts transactions that were DONE and are to run again */
@@ -193,12 +206,14 @@ static void append(coh_sched_t *s, uint32_t chain_id, uint32_t pos)
 /* The guard stays up from block to block while it holds one transaction in GUARD_SHARE: else nobody is in anybody's way any more, or they come in order anyhow. */
 static void begin_guard(coh_sched_t *s, uint32_t tx_cnt)
 {
-    bool useful = atomic_load(&s->is_guarded) &&
-                  atomic_load(&s->held_block) >= s->guarded_tx_cnt / GUARD_SHARE;
+    bool useful = atomic_load(&s->is_in_order) ||
+                  (atomic_load(&s->is_guarded) &&
+                   atomic_load(&s->held_block) >= s->guarded_tx_cnt / GUARD_SHARE);
     atomic_store(&s->is_guarded, useful || s->ops->is_guarded);
     atomic_store(&s->held_block, 0);
     atomic_store(&s->retried, 0);
-    atomic_store(&s->is_in_order, false);
+    atomic_store(&s->retried_from, 0);
+    atomic_store(&s->row, 0);
     atomic_store(&s->retract_epoch, 1);
     s->guarded_tx_cnt = tx_cnt;
 }
@@ -299,9 +314,25 @@ static uint32_t pop_again(coh_sched_t *s)
     return chain;
 }
 
+static bool is_done(coh_sched_t const *s, uint32_t pos)
+{
+    return atomic_load(&s->txs[pos].state) == TX_DONE;
+}
+
+/* Whether the next position would have to wait for the one before it anyhow, whose worker comes for it then. */
+static bool is_someone_elses(coh_sched_t *s)
+{
+    uint32_t pos = atomic_load_explicit(&s->fresh, memory_order_relaxed);
+    return atomic_load_explicit(&s->is_in_order, memory_order_relaxed) && pos != 0 &&
+           pos < s->tx_cnt && !is_done(s, pos - 1);
+}
+
 /* Takes the next position nobody was given yet: its chain, if that is not at work already; else it will come to it. */
 static uint32_t pop_fresh(coh_sched_t *s)
 {
+    if (is_someone_elses(s)) {
+        return COH_SCHED_NONE;
+    }
     while (atomic_load_explicit(&s->fresh, memory_order_relaxed) < s->tx_cnt) {
         uint32_t pos = atomic_fetch_add_explicit(&s->fresh, 1, memory_order_relaxed);
         if (pos >= s->tx_cnt) {
@@ -340,11 +371,6 @@ uint32_t coh_sched_pop(coh_sched_t *s, bool may_begin)
 }
 
 /* ---- who waits for whom by a hint ---- */
-
-static bool is_done(coh_sched_t const *s, uint32_t pos)
-{
-    return atomic_load(&s->txs[pos].state) == TX_DONE;
-}
 
 /* Puts pos into the list of dep. False: dep is DONE. The counter is raised before dep's state is looked at, and finish sets the state before it
    looks at the counter (both seq_cst): one of them sees the other. */
@@ -474,6 +500,20 @@ static bool hold_counted(coh_sched_t *s, uint32_t pos, uint32_t dep)
     return true;
 }
 
+/* Notes whom hints put pos behind. Whole rows of such are a chain: then hints need not be asked. */
+static void note_row(coh_sched_t *s, uint32_t pos, uint32_t const *before, uint32_t cnt)
+{
+    bool follows = false;
+    for (uint32_t i = 0; i < cnt; i++) {
+        follows = follows || before[i] + 1 == pos;
+    }
+    if (!follows) {
+        atomic_store_explicit(&s->row, 0, memory_order_relaxed);
+    } else if (atomic_fetch_add_explicit(&s->row, 1, memory_order_relaxed) + 1 == ORDER_ROW) {
+        atomic_store_explicit(&s->is_in_order, true, memory_order_relaxed);
+    }
+}
+
 /* Whether pos, which is READY, has to wait; then it is in the list of one that will wake its chain. */
 static bool is_held(coh_sched_t *s, uint32_t pos)
 {
@@ -488,10 +528,14 @@ static bool is_held(coh_sched_t *s, uint32_t pos)
     uint32_t before[COH_HINTS_BEFORE_MAX];
     uint32_t cnt     = tx->before_cnt;
     uint32_t highest = COH_SCHED_NONE;
-    if (cnt != 0 && !atomic_load_explicit(&s->is_in_order, memory_order_relaxed)) {
+    bool is_in_order = atomic_load_explicit(&s->is_in_order, memory_order_relaxed);
+    if (cnt != 0 && !is_in_order) {
         memcpy(before, tx->befores, cnt * sizeof(*before));
     } else {
         cnt = find_before(s, pos, before);
+        if (!is_in_order) {
+            note_row(s, pos, before, cnt);
+        }
     }
     for (uint32_t i = 0; i < cnt; i++) {
         uint32_t unclean = find_unclean(s, before[i]);
@@ -537,6 +581,27 @@ uint32_t coh_sched_start(coh_sched_t *s, uint32_t chain_id, uint32_t *incarnatio
     return pos;
 }
 
+bool coh_sched_is_in_order(coh_sched_t const *s)
+{
+    return atomic_load_explicit(&s->is_in_order, memory_order_relaxed);
+}
+
+void coh_sched_note_order(coh_sched_t *s, bool follows)
+{
+    if (follows) {
+        atomic_fetch_add_explicit(&s->followers, 1, memory_order_relaxed);
+    }
+    uint32_t cnt = 1 + atomic_fetch_add_explicit(&s->ordered, 1, memory_order_relaxed);
+    if (cnt % ORDER_WINDOW == 0 &&
+        atomic_exchange_explicit(&s->followers, 0, memory_order_relaxed) < ORDER_FOLLOWERS) {
+        uint32_t done = atomic_load_explicit(&s->done_cnt, memory_order_relaxed);
+        atomic_store_explicit(&s->retried_from, done, memory_order_relaxed);
+        atomic_store_explicit(&s->retried, 0, memory_order_relaxed);
+        atomic_store_explicit(&s->row, 0, memory_order_relaxed);
+        atomic_store_explicit(&s->is_in_order, false, memory_order_relaxed);
+    }
+}
+
 bool coh_sched_learns(coh_sched_t *s, uint32_t incarnation)
 {
     return s->hints != NULL &&
@@ -556,7 +621,9 @@ void coh_sched_learn(coh_sched_t *s,
         if (retried >= GUARD_MIN && retried >= done / GUARD_SHARE) {
             atomic_store_explicit(&s->is_guarded, true, memory_order_relaxed);
         }
-        if (retried >= ORDER_MIN && retried >= (uint64_t)done * s->worker_cnt / ORDER_SHARE) {
+        uint32_t from  = atomic_load_explicit(&s->retried_from, memory_order_relaxed);
+        uint32_t since = done - COH_MIN(done, from);
+        if (retried >= ORDER_MIN && retried >= (uint64_t)since * s->worker_cnt / ORDER_SHARE) {
             atomic_store_explicit(&s->is_in_order, true, memory_order_relaxed);
         }
     }

@@ -88,6 +88,10 @@ void coh_sched_learn(coh_sched_t *s,
                      uint32_t incarnation,
                      uint64_t const *touched,
                      uint32_t cnt);
+/* coh_sched_is_in_order: whether transactions run in the block's order, one after the other. Then coh_sched_note_order takes the place of learn: whether this one read what the
+   position before it wrote. When many did not, they stop running in order. */
+bool coh_sched_is_in_order(coh_sched_t const *s);
+void coh_sched_note_order(coh_sched_t *s, bool follows);
 /* coh_sched_finish: the incarnation has been executed and published. True: DONE; false: it was retracted meanwhile, what it published
    must become estimates, and start will hand it out again. Chains that waited for it are woken, *woken of them; but if *next is COH_SCHED_NONE, one of them
    goes there and is the caller's, as if popped. */

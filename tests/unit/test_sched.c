@@ -433,6 +433,88 @@ static void sched_locking_holds_at_once(void **state)
     coh_sched_free(s);
 }
 
+/* ---- in order ---- */
+
+enum { ROW = 32, WINDOW = 64, LONG = 400 };
+
+static uint32_t same_trait(void *arg, uint32_t pos, coh_sched_trait_t *out)
+{
+    (void)arg;
+    (void)pos;
+    out[0] = (coh_sched_trait_t){.hash = 77};
+    return 1;
+}
+
+static void begin_long(coh_sched_t *s)
+{
+    static uint32_t chain_of[LONG];
+    for (uint32_t i = 0; i < LONG; i++) {
+        chain_of[i] = i;
+    }
+    coh_sched_begin(s, chain_of, LONG, LONG, same_trait, NULL);
+}
+
+/* Runs a transaction as the executor does. */
+static void run_next(coh_sched_t *s, uint32_t pos, bool follows)
+{
+    pop_and_start(s, pos, 0);
+    if (coh_sched_is_in_order(s)) {
+        coh_sched_note_order(s, follows);
+    } else {
+        coh_sched_learn(s, pos, 0, hot, 1);
+    }
+    assert_true(finish(s, pos, pos));
+    assert_int_equal(start(s, pos, 0), COH_SCHED_NONE);
+}
+
+static void sched_gives_a_row_to_one_worker(void **state)
+{
+    (void)state;
+    coh_sched_t *s = coh_sched_new(COH_SCHED_LOCKING, 2);
+    begin_long(s);
+    uint32_t pos = 0;
+    while (!coh_sched_is_in_order(s)) {
+        assert_true(pos <= ROW + 1);
+        run_next(s, pos++, true);
+    }
+    assert_true(pos >= ROW);
+    /* the other one gets nothing while one is at it, and what is next when that is DONE */
+    pop_and_start(s, pos, 0);
+    assert_int_equal(coh_sched_pop(s, true), COH_SCHED_NONE);
+    coh_sched_note_order(s, true);
+    assert_true(finish(s, pos, pos));
+    assert_int_equal(start(s, pos, 0), COH_SCHED_NONE);
+    pos++;
+    /* a retraction of what was DONE comes first, and is waited for */
+    assert_true(coh_sched_retract(s, pos - 1, 0));
+    pop_and_start(s, pos - 1, 1);
+    assert_int_equal(coh_sched_pop(s, true), COH_SCHED_NONE);
+    assert_true(finish(s, pos - 1, pos - 1));
+    while (pos < LONG) {
+        run_next(s, pos++, true);
+    }
+    assert_true(coh_sched_all_done(s));
+    assert_int_equal(coh_sched_take_held(s), 0);
+    coh_sched_close(s);
+
+    /* the next block begins in order, and stops it when most do not follow upon each other: then hints hold again */
+    begin_long(s);
+    for (pos = 0; pos < 2 * WINDOW; pos++) {
+        run_next(s, pos, pos % 4 != 0);
+        assert_true(coh_sched_is_in_order(s));
+    }
+    for (; coh_sched_is_in_order(s); pos++) {
+        assert_true(pos < 4 * WINDOW);
+        run_next(s, pos, pos % 2 != 0);
+    }
+    pop_and_start(s, pos, 0);
+    assert_int_equal(coh_sched_pop(s, true), pos + 1);
+    assert_int_equal(start(s, pos + 1, 0), COH_SCHED_NONE);
+    assert_int_equal(coh_sched_take_held(s), 1);
+    coh_sched_close(s);
+    coh_sched_free(s);
+}
+
 enum { TXS = 200, CHAINS = 37, THREADS = 4, RETRACTS = 400 };
 
 typedef struct {
@@ -482,7 +564,9 @@ static void *race_worker(void *arg)
                 uint32_t finished = atomic_load(&r->last_run[victim]);
                 (void)coh_sched_retract(r->s, victim, finished == 0 ? 0 : finished - 1);
             }
-            if (coh_sched_learns(r->s, incarnation)) {
+            if (coh_sched_is_in_order(r->s)) {
+                coh_sched_note_order(r->s, coh_rng_percent(&rng, 75));
+            } else if (coh_sched_learns(r->s, incarnation)) {
                 uint64_t touched[] = {pos % 5, coh_rng_below(&rng, 8)};
                 coh_sched_learn(r->s, pos, incarnation, touched, 2);
             }
@@ -555,6 +639,7 @@ int main(void)
         cmocka_unit_test(sched_optimistic_holds_what_ran_again_over_the_same_state),
         cmocka_unit_test(sched_holds_nobody_for_rare_state),
         cmocka_unit_test(sched_locking_holds_at_once),
+        cmocka_unit_test(sched_gives_a_row_to_one_worker),
         cmocka_unit_test(sched_ends_with_everything_done_under_random_retractions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
