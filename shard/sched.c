@@ -10,12 +10,13 @@
 
 enum { TX_READY, TX_RUNNING, TX_RETRACTED, TX_DONE };
 /* With T workers a block goes on in order when one transaction in ORDER_SHARE / T has run again in spite of hints, and at least ORDER_MIN: then more workers do not
-   help, and who waits for whom is not told by what they have in common. The next block begins as this one ends. */
+   help, and who waits for whom is not told by what they have in common. */
 #define ORDER_SHARE 8u
 #define ORDER_MIN   32u
 /* It also does when hints put so many in a row behind the one before each: that is the same at less cost. */
 #define ORDER_ROW 32u
-/* And goes on as before when of so many that ran in order fewer than this read what the one before them had written: then others could have run beside them. */
+/* Of so many that ran in order at least this many must read what the one before them wrote: else others could have run beside them. The next block begins in order then; one
+   that began so, or because of a row, goes on as others do otherwise. */
 #define ORDER_WINDOW    64u
 #define ORDER_FOLLOWERS 48u
 /* The guard goes up when one transaction in so many has run again, and at least GUARD_MIN. */
@@ -97,10 +98,9 @@ struct coh_sched {
     coh_spin_t hold_lock;        /* of the lists of those that wait for another */
     _Atomic uint32_t held_cnt;   /* in these lists */
     _Atomic uint32_t held_block; /* times in this block */
-    _Atomic uint32_t
-        retried; /* transactions that ran again, counted each time: of this block, since it last went in order */
-    _Atomic uint32_t
-        retried_from; /* how many were DONE then. All four relaxed: of use to in-order execution only */
+    _Atomic uint32_t retried;    /* transactions of this block that ran again, counted each time */
+    _Atomic bool is_kept;        /* in order to the end of the block, since so many ran again */
+    _Atomic bool has_lapsed;     /* so it would not be in order any more but for that */
     _Atomic uint32_t row;     /* that hints put behind the one before, without another in between */
     _Atomic uint32_t ordered; /* that ran in order */
     _Atomic uint32_t
@@ -206,14 +206,18 @@ static void append(coh_sched_t *s, uint32_t chain_id, uint32_t pos)
 /* The guard stays up from block to block while it holds one transaction in GUARD_SHARE: else nobody is in anybody's way any more, or they come in order anyhow. */
 static void begin_guard(coh_sched_t *s, uint32_t tx_cnt)
 {
-    bool useful = atomic_load(&s->is_in_order) ||
-                  (atomic_load(&s->is_guarded) &&
-                   atomic_load(&s->held_block) >= s->guarded_tx_cnt / GUARD_SHARE);
+    bool is_in_order = atomic_load(&s->is_in_order) && !atomic_load(&s->has_lapsed);
+    bool useful      = is_in_order || (atomic_load(&s->is_guarded) &&
+                                  atomic_load(&s->held_block) >= s->guarded_tx_cnt / GUARD_SHARE);
+    atomic_store(&s->is_in_order, is_in_order);
+    atomic_store(&s->has_lapsed, false);
     atomic_store(&s->is_guarded, useful || s->ops->is_guarded);
     atomic_store(&s->held_block, 0);
     atomic_store(&s->retried, 0);
-    atomic_store(&s->retried_from, 0);
+    atomic_store(&s->is_kept, false);
     atomic_store(&s->row, 0);
+    atomic_store(&s->ordered, 0);
+    atomic_store(&s->followers, 0);
     atomic_store(&s->retract_epoch, 1);
     s->guarded_tx_cnt = tx_cnt;
 }
@@ -592,11 +596,14 @@ void coh_sched_note_order(coh_sched_t *s, bool follows)
         atomic_fetch_add_explicit(&s->followers, 1, memory_order_relaxed);
     }
     uint32_t cnt = 1 + atomic_fetch_add_explicit(&s->ordered, 1, memory_order_relaxed);
-    if (cnt % ORDER_WINDOW == 0 &&
-        atomic_exchange_explicit(&s->followers, 0, memory_order_relaxed) < ORDER_FOLLOWERS) {
-        uint32_t done = atomic_load_explicit(&s->done_cnt, memory_order_relaxed);
-        atomic_store_explicit(&s->retried_from, done, memory_order_relaxed);
-        atomic_store_explicit(&s->retried, 0, memory_order_relaxed);
+    if (cnt % ORDER_WINDOW != 0) {
+        return;
+    }
+    bool is_chain =
+        atomic_exchange_explicit(&s->followers, 0, memory_order_relaxed) >= ORDER_FOLLOWERS;
+    if (atomic_load_explicit(&s->is_kept, memory_order_relaxed)) {
+        atomic_store_explicit(&s->has_lapsed, !is_chain, memory_order_relaxed);
+    } else if (!is_chain) {
         atomic_store_explicit(&s->row, 0, memory_order_relaxed);
         atomic_store_explicit(&s->is_in_order, false, memory_order_relaxed);
     }
@@ -621,9 +628,9 @@ void coh_sched_learn(coh_sched_t *s,
         if (retried >= GUARD_MIN && retried >= done / GUARD_SHARE) {
             atomic_store_explicit(&s->is_guarded, true, memory_order_relaxed);
         }
-        uint32_t from  = atomic_load_explicit(&s->retried_from, memory_order_relaxed);
-        uint32_t since = done - COH_MIN(done, from);
-        if (retried >= ORDER_MIN && retried >= (uint64_t)since * s->worker_cnt / ORDER_SHARE) {
+        if (retried >= ORDER_MIN && retried >= (uint64_t)done * s->worker_cnt / ORDER_SHARE) {
+            atomic_store_explicit(&s->has_lapsed, true, memory_order_relaxed);
+            atomic_store_explicit(&s->is_kept, true, memory_order_relaxed);
             atomic_store_explicit(&s->is_in_order, true, memory_order_relaxed);
         }
     }
