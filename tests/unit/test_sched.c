@@ -515,6 +515,44 @@ static void sched_gives_a_row_to_one_worker(void **state)
     coh_sched_free(s);
 }
 
+/* Runs one in vain, and again. */
+static void run_twice(coh_sched_t *s, uint32_t pos)
+{
+    pop_and_start(s, pos, 0);
+    assert_false(coh_sched_retract(s, pos, 0));
+    assert_false(finish(s, pos, pos));
+    assert_int_equal(start(s, pos, 1), pos);
+    coh_sched_learn(s, pos, 1, NULL, 0);
+    assert_true(finish(s, pos, pos));
+    assert_int_equal(start(s, pos, 1), COH_SCHED_NONE);
+}
+
+static void sched_goes_in_order_when_hints_do_not_help(void **state)
+{
+    (void)state;
+    coh_sched_t *s = coh_sched_new(COH_SCHED_OPTIMISTIC, 2);
+    for (uint32_t follow = 0; follow < 2; follow++) {
+        begin_long(s);
+        assert_false(coh_sched_is_in_order(s));
+        uint32_t pos = 0;
+        while (!coh_sched_is_in_order(s)) {
+            assert_true(pos < ROW);
+            run_twice(s, pos++);
+        }
+        /* to the end, whatever follows... */
+        while (pos < LONG) {
+            run_next(s, pos++, follow != 0);
+            assert_true(coh_sched_is_in_order(s));
+        }
+        coh_sched_close(s);
+    }
+    /* ...and on, if it was a chain */
+    begin_long(s);
+    assert_true(coh_sched_is_in_order(s));
+    coh_sched_close(s);
+    coh_sched_free(s);
+}
+
 enum { TXS = 200, CHAINS = 37, THREADS = 4, RETRACTS = 400 };
 
 typedef struct {
@@ -640,6 +678,7 @@ int main(void)
         cmocka_unit_test(sched_holds_nobody_for_rare_state),
         cmocka_unit_test(sched_locking_holds_at_once),
         cmocka_unit_test(sched_gives_a_row_to_one_worker),
+        cmocka_unit_test(sched_goes_in_order_when_hints_do_not_help),
         cmocka_unit_test(sched_ends_with_everything_done_under_random_retractions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
