@@ -723,7 +723,7 @@ void coh_co_carry_out_ask(coh_coordinator_t *c, coh_ask_t *ask)
         break;
     case COH_ASK_DEV: coh_co_dev_ask(c, ask); break;
     case COH_ASK_STATS:
-        coh_block_stats_json(&ask->bytes, &c->block_stats, ask->u.stats.number);
+        coh_block_stats_json(c->block_stats, &ask->bytes, ask->u.stats.number);
         answer(c, ask, COH_OK);
         break;
     }

@@ -631,7 +631,7 @@ void coh_coordinator_status_json(coh_coordinator_t *c, coh_buf_t *out)
         put_quantiles(out, c->metrics, "tx", COH_M_chain_tx_latency, ",");
     }
     coh_buf_printf(out, "},");
-    coh_recent_json(c->recent, out);
+    coh_block_stats_recent_json(c->block_stats, out);
     coh_buf_printf(out, ",\"ranks\":[");
     put_rank(out, 0, "coordinator", now_us, c->metrics, NULL);
     for (uint32_t s = 0; s < c->shard_cnt; s++) {

@@ -640,13 +640,12 @@ static void ask_doubted(coh_coordinator_t *c, coh_buf_t *doubted)
     coh_buf_free(doubted);
 }
 
-/* settle_pool tells the pool what became of the block's transactions, and reports those left out. Returns how many used several shards, as these said. */
-static uint32_t settle_pool(coh_coordinator_t *c, coh_flight_t *f, uint64_t now_us)
+/* settle_pool tells the pool what became of the block's transactions, and reports those left out. */
+static void settle_pool(coh_coordinator_t *c, coh_flight_t *f, uint64_t now_us)
 {
     coh_buf_t left_out = COH_BUF_INIT;
     coh_buf_t doubted  = COH_BUF_INIT;
     uint32_t kept      = 0;
-    uint64_t across    = 0;
     uint32_t dropped   = 0;
     for (uint32_t i = 0; i < f->tx_cnt; i++) {
         if (i + PREFETCH_AHEAD < f->tx_cnt && f->txs[i + PREFETCH_AHEAD].pooled != NULL) {
@@ -664,7 +663,7 @@ static uint32_t settle_pool(coh_coordinator_t *c, coh_flight_t *f, uint64_t now_
             if (t->pooled != NULL) {
                 uint64_t wait_us = now_us - t->pooled->arrival_us;
                 coh_metric_observe(c->metrics, COH_M_chain_tx_latency, wait_us);
-                coh_recent_waited(c->recent, wait_us);
+                coh_block_stats_waited(c->block_stats, wait_us);
                 coh_u256_t spent;
                 (void)coh_u256_mul_u64(&spent,
                                        &r->effective_price,
@@ -696,18 +695,10 @@ static uint32_t settle_pool(coh_coordinator_t *c, coh_flight_t *f, uint64_t now_
         }
     }
     ask_doubted(c, &doubted);
-    coh_metric_add(c->metrics, COH_M_chain_tx, kept);
-    for (uint32_t s = 0; s < c->shard_cnt; s++) {
-        across += f->stats[s].across_cnt;
-    }
-    uint32_t cross = (uint32_t)COH_MIN(across, (uint64_t)kept);
-    coh_metric_add(c->metrics, COH_M_chain_tx_cross, cross);
-    f->cross_cnt = cross;
     if (dropped > 0) {
         report_dropped(c, (coh_op_dropped_t const *)(void const *)left_out.p, dropped);
     }
     coh_buf_free(&left_out);
-    return cross;
 }
 
 static void publish_block(coh_coordinator_t *c, coh_sealed_t const *b)
@@ -746,19 +737,37 @@ static void patched(coh_coordinator_t *c, coh_flight_t *f)
 /* note_stats keeps how a committed block was executed. */
 static void note_stats(coh_coordinator_t *c, coh_flight_t *f, uint64_t now_us)
 {
+    coh_sealed_t const *sealed = f->sealed;
+    uint64_t across            = 0; /* as its shards said */
     for (uint32_t i = 0; i < f->tx_cnt; i++) {
         f->stats[f->txs[i].home].tx_cnt++;
     }
-    coh_block_stats_put(&c->block_stats,
-                        &(coh_block_stats_t){.number      = f->env.number,
-                                             .hash        = f->sealed->hash,
-                                             .tx_cnt      = f->sealed->tx_cnt,
-                                             .cross_cnt   = f->cross_cnt,
-                                             .message_cnt = f->message_cnt,
-                                             .settle_us   = f->settled_us - f->sent_us,
-                                             .prepare_us  = f->voted_us - f->settled_us,
-                                             .decide_us   = now_us - f->voted_us,
-                                             .shards      = f->stats});
+    for (uint32_t s = 0; s < c->shard_cnt; s++) {
+        across += f->stats[s].across_cnt;
+    }
+    coh_block_stat_t block = {.number       = f->env.number,
+                              .hash         = sealed->hash,
+                              .timestamp    = sealed->header.timestamp,
+                              .gas_used     = sealed->header.gas_used,
+                              .gas_limit    = sealed->header.gas_limit,
+                              .tx_cnt       = sealed->tx_cnt,
+                              .cross_cnt    = (uint32_t)COH_MIN(across, (uint64_t)sealed->tx_cnt),
+                              .message_cnt  = f->message_cnt,
+                              .committed_us = now_us - c->started_us,
+                              .settle_us    = f->settled_us - f->sent_us,
+                              .prepare_us   = f->voted_us - f->settled_us,
+                              .decide_us    = now_us - f->voted_us,
+                              .shards       = f->stats};
+    coh_block_stats_add(c->block_stats, &block);
+    coh_metric_observe(c->metrics, COH_M_chain_settle_latency, block.settle_us);
+    coh_metric_observe(c->metrics, COH_M_chain_prepare_latency, block.prepare_us);
+    coh_metric_observe(c->metrics, COH_M_chain_decide_latency, block.decide_us);
+    coh_metric_observe(c->metrics, COH_M_chain_commit_latency, now_us - f->sent_us);
+    coh_metric_add(c->metrics, COH_M_chain_block, 1);
+    coh_metric_add(c->metrics, COH_M_chain_gas, block.gas_used);
+    coh_metric_add(c->metrics, COH_M_chain_tx, block.tx_cnt);
+    coh_metric_add(c->metrics, COH_M_chain_tx_cross, block.cross_cnt);
+    coh_metric_set(c->metrics, COH_M_chain_head, block.number);
 }
 
 /* on_committed: the decision is durable. */
@@ -775,31 +784,13 @@ static void on_committed(coh_coordinator_t *c, uint64_t number)
         coh_wire_put_commit(coh_co_outbox(c, s),
                             &(coh_msg_commit_t){.block = number, .hash = f->sealed->hash});
     }
-    coh_metric_observe(c->metrics, COH_M_chain_settle_latency, f->settled_us - f->sent_us);
-    coh_metric_observe(c->metrics, COH_M_chain_prepare_latency, f->voted_us - f->settled_us);
-    coh_metric_observe(c->metrics, COH_M_chain_decide_latency, now_us - f->voted_us);
-    coh_metric_observe(c->metrics, COH_M_chain_commit_latency, now_us - f->sent_us);
-    coh_metric_add(c->metrics, COH_M_chain_block, 1);
-    coh_metric_set(c->metrics, COH_M_chain_head, number);
-    uint32_t cross = settle_pool(c, f, now_us);
+    settle_pool(c, f, now_us);
     note_stats(c, f, now_us);
     coh_sealed_t *sealed = f->sealed;
-    coh_metric_add(c->metrics, COH_M_chain_gas, sealed->header.gas_used);
-    coh_recent_block(c->recent,
-                     &(coh_recent_block_t){.number       = number,
-                                           .timestamp    = sealed->header.timestamp,
-                                           .gas_used     = sealed->header.gas_used,
-                                           .gas_limit    = sealed->header.gas_limit,
-                                           .committed_us = now_us - c->started_us,
-                                           .settle_us    = f->settled_us - f->sent_us,
-                                           .prepare_us   = f->voted_us - f->settled_us,
-                                           .decide_us    = now_us - f->voted_us,
-                                           .tx_cnt       = sealed->tx_cnt,
-                                           .tx_cross     = cross});
-    f->sealed        = NULL;
-    coh_import_t *im = f->import;
-    f->import        = NULL;
-    bool was_pooled  = im == NULL && sealed->tx_cnt > 0;
+    f->sealed            = NULL;
+    coh_import_t *im     = f->import;
+    f->import            = NULL;
+    bool was_pooled      = im == NULL && sealed->tx_cnt > 0;
     if (was_pooled && c->asks.asker.done != NULL && c->config->block_follow_ms != 0) {
         c->follow_us = now_us + c->config->block_follow_ms * 1000;
     } else if (im != NULL) {
@@ -1668,7 +1659,7 @@ static void free_coordinator(coh_coordinator_t *c)
     coh_calls_fini(&c->calls);
     coh_co_free_proofs(c);
     coh_co_free_supposals(c);
-    coh_block_stats_fini(&c->block_stats);
+    coh_block_stats_free(c->block_stats);
     for (uint32_t i = 0; i < COH_COMMIT_WINDOW; i++) {
         end_flight(&c->flights[i]);
     }
@@ -1677,7 +1668,6 @@ static void free_coordinator(coh_coordinator_t *c)
     coh_gateway_free(c->gateway);
     coh_co_dev_free(c->dev);
     coh_pool_free(c->pool);
-    coh_recent_free(c->recent);
     coh_state_roots_free(c->roots);
     coh_bucket_nodes_free(&c->start_nodes);
     coh_chain_free(c->chain);
@@ -1783,11 +1773,10 @@ static void open_modules(coh_coordinator_t *c, coh_gateway_sink_t *sink)
     for (uint32_t s = 0; s < c->shard_cnt; s++) {
         c->peers[s].idle.effects = coh_calloc(c->shard_cnt, sizeof(uint64_t));
     }
-    c->recent = coh_recent_new();
-    c->pool   = new_pool(cfg);
-    c->dev    = cfg->node_dev ? coh_co_dev_new() : NULL;
+    c->pool = new_pool(cfg);
+    c->dev  = cfg->node_dev ? coh_co_dev_new() : NULL;
     coh_lookups_init(&c->lookups, c->shard_cnt);
-    coh_block_stats_init(&c->block_stats, c->shard_cnt);
+    c->block_stats = coh_block_stats_new(c->shard_cnt);
     coh_calls_init(&c->calls,
                    c->shard_cnt,
                    (uint32_t)cfg->call_inflight_max,

@@ -19,9 +19,9 @@ typedef struct coh_gateway_sink coh_gateway_sink_t;
 struct coh_gateway_sink {
     /* Answers request (an opaque number given to coh_coordinator_on_request); exactly once for each. */
     void (*reply)(coh_gateway_sink_t *sink, uint64_t request, coh_bytes_t data);
-    /* Publishes one message to all subscribers of its topic prefix (see client/ops.def). */
+    /* Publishes one message to all subscribers of its topic prefix (see client/ops.def); only after has_subscribers was true. */
     void (*publish)(coh_gateway_sink_t *sink, coh_bytes_t data);
-    /* True if somebody listens to publications. */
+    /* True if somebody listens to publications; NULL: nobody ever does. */
     bool (*has_subscribers)(coh_gateway_sink_t *sink);
 };
 

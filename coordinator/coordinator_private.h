@@ -20,7 +20,6 @@
 #include "coordinator/moves.h"
 #include "coordinator/pool.h"
 #include "coordinator/produce.h"
-#include "coordinator/recent.h"
 #include "coordinator/recovery.h"
 #include "coordinator/sequencer.h"
 #include "coordinator/settle.h"
@@ -77,7 +76,6 @@ typedef struct {
     uint8_t *has_redo;              /* owned; by shard */
     coh_block_stats_shard_t *stats; /* owned; by shard */
     uint64_t message_cnt;
-    uint32_t cross_cnt;       /* once it is committed */
     uint8_t *has_nodes;       /* owned; by shard: NODES has come */
     coh_root_trail_t trail;   /* before Byzantium */
     coh_bucket_nodes_t nodes; /* owned; of buckets that the block changed */
@@ -137,7 +135,6 @@ struct coh_coordinator {
     coh_peer_t *peers; /* by shard */
 
     coh_chain_t *chain;
-    coh_recent_t *recent;
     coh_state_roots_t *roots;       /* of the head, or of the block that is being decided */
     coh_bucket_nodes_t start_nodes; /* of all buckets, until all shards are ready */
     coh_pool_t *pool;
@@ -152,7 +149,7 @@ struct coh_coordinator {
     coh_sealed_t *genesis_block; /* owned */
     coh_ids_t proofs;            /* under way */
     coh_ids_t supposals;         /* likewise */
-    coh_block_stats_ring_t block_stats;
+    coh_block_stats_t *block_stats;
 
     coh_co_moves_t moves;
     coh_affinity_t *affinity; /* NULL: placement does not learn */

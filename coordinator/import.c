@@ -58,6 +58,37 @@ static bool decode(coh_import_t *im, coh_import_block_t const *b)
     return ok;
 }
 
+coh_block_env_t coh_import_env(coh_import_block_t const *b, uint64_t chain_id)
+{
+    return (coh_block_env_t){
+        .number        = b->number,
+        .fork          = b->fork,
+        .timestamp     = b->timestamp,
+        .gas_limit     = b->gas_limit,
+        .chain_id      = chain_id,
+        .base_fee      = b->base_fee,
+        .blob_base_fee = b->blob_base_fee,
+        .prev_randao   = b->prev_randao,
+        .blob_max      = b->blob_max,
+        .coinbase      = b->coinbase,
+    };
+}
+
+coh_import_block_t coh_import_block_of(coh_block_env_t const *env)
+{
+    return (coh_import_block_t){
+        .number        = env->number,
+        .fork          = env->fork,
+        .timestamp     = env->timestamp,
+        .gas_limit     = env->gas_limit,
+        .base_fee      = env->base_fee,
+        .blob_base_fee = env->blob_base_fee,
+        .prev_randao   = env->prev_randao,
+        .blob_max      = env->blob_max,
+        .coinbase      = env->coinbase,
+    };
+}
+
 coh_import_t *coh_import_new(coh_import_block_t const *b,
                              uint64_t chain_id,
                              coh_import_done_fn *done,
@@ -67,21 +98,10 @@ coh_import_t *coh_import_new(coh_import_block_t const *b,
         return NULL;
     }
     coh_import_t *im = coh_calloc(1, sizeof(*im));
-    im->env          = (coh_block_env_t){
-                 .number        = b->number,
-                 .fork          = b->fork,
-                 .timestamp     = b->timestamp,
-                 .gas_limit     = b->gas_limit,
-                 .chain_id      = chain_id,
-                 .base_fee      = b->base_fee,
-                 .blob_base_fee = b->blob_base_fee,
-                 .prev_randao   = b->prev_randao,
-                 .blob_max      = b->blob_max,
-                 .coinbase      = b->coinbase,
-    };
-    im->done     = done;
-    im->arg      = arg;
-    im->compares = b->expect != NULL;
+    im->env          = coh_import_env(b, chain_id);
+    im->done         = done;
+    im->arg          = arg;
+    im->compares     = b->expect != NULL;
     if (im->compares) {
         im->expect = *b->expect;
         coh_buf_put(&im->extra, b->expect->extra.p, b->expect->extra.n);

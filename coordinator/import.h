@@ -56,6 +56,10 @@ typedef struct {
         *expect; /* copied; NULL: nothing is compared, and Cohort makes the header */
 } coh_import_block_t;
 
+/* coh_import_env is a block's environment on a chain, with fees_exact false; coh_import_block_of a block that has an environment, and nothing else yet. */
+coh_block_env_t coh_import_env(coh_import_block_t const *block, uint64_t chain_id);
+coh_import_block_t coh_import_block_of(coh_block_env_t const *env);
+
 /* What became of it. */
 typedef struct {
     uint64_t number;

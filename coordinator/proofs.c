@@ -126,26 +126,6 @@ static void begin_waiting(coh_coordinator_t *c)
     }
 }
 
-/* Reads a list of nodes that came from a shard. */
-static coh_err_t read_nodes(coh_proof_t *out, coh_bytes_t in)
-{
-    coh_rlp_t reader = coh_rlp_reader(in);
-    coh_rlp_t list;
-    out->cnt = 0;
-    coh_buf_clear(&out->rlp);
-    COH_TRY(coh_rlp_list(&reader, &list));
-    COH_TRY(coh_rlp_end(&reader));
-    while (!coh_rlp_at_end(&list)) {
-        coh_bytes_t node;
-        COH_TRY(coh_rlp_string(&list, &node));
-        if (out->cnt == COH_PROOF_NODE_MAX) {
-            return COH_EMALFORMED;
-        }
-        coh_proof_add(out, node);
-    }
-    return COH_OK;
-}
-
 static void put_nodes(coh_buf_t *out, coh_proof_t const *proof)
 {
     for (size_t i = 0; i < proof->cnt; i++) {
@@ -167,7 +147,7 @@ static coh_err_t take_account(coh_coordinator_t *c,
     coh_bytes_t value     = {0};
     coh_hash_t key;
     coh_keccak256(&key, p->addr.b, sizeof(p->addr.b));
-    coh_err_t rc = read_nodes(&in_bucket, in);
+    coh_err_t rc = coh_proof_read(&in_bucket, in);
     if (rc == COH_OK) {
         rc = coh_state_roots_prove(
             c->roots, p->block, &out->state_root, &proof, &value, &in_bucket, &key);
@@ -202,7 +182,7 @@ static coh_err_t take_slot(coh_op_storage_proof_t *out,
     coh_u256_to_be(text, slot);
     coh_keccak256(&key, text, sizeof(text));
     *out         = (coh_op_storage_proof_t){.slot = *slot, .nodes = in};
-    coh_err_t rc = read_nodes(&proof, in);
+    coh_err_t rc = coh_proof_read(&proof, in);
     rc           = rc == COH_OK ? coh_proof_verify(&value, &proof, storage_root, &key) : rc;
     if (rc == COH_OK && value.n != 0) {
         coh_rlp_t reader = coh_rlp_reader(value);

@@ -8,6 +8,26 @@ die() {
     exit 1
 }
 
+# skip WHY: ends a test that cannot run here, as ctest knows it (SKIP_RETURN_CODE).
+skip() {
+    echo "${0##*/}: SKIPPED, NOTHING WAS TESTED: $*" >&2
+    exit 77
+}
+
+# at_end FUNCTION: calls it when the script ends, also by Ctrl-C or SIGTERM.
+at_end() {
+    # shellcheck disable=SC2064
+    trap "$1" EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+
+# show_help SCRIPT: prints the comment at its head, and ends.
+show_help() {
+    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$1"
+    exit 0
+}
+
 # build_preset PRESET: configures and builds, quietly; on failure shows the end of the log.
 build_preset() {
     local log="build/$1.log"

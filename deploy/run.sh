@@ -42,10 +42,7 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     --keep) keep=1 ;;
-    -h | --help)
-        sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$self"
-        exit 0
-        ;;
+    -h | --help) show_help "$self" ;;
     *) die "unknown option $1 (try --help)" ;;
     esac
     shift

@@ -34,10 +34,7 @@ while [ $# -gt 0 ]; do
     --with-peers) peers=1 ;;
     --soak) soak=1 ;;
     --with-hosts | --with-containers | --with-monitoring | --with-slurm | --with-kubernetes) with+=("${1#--with-}") ;;
-    -h | --help)
-        sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$self"
-        exit 0
-        ;;
+    -h | --help) show_help "$self" ;;
     *) die "unknown option $1 (try --help)" ;;
     esac
     shift

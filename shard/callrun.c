@@ -718,17 +718,6 @@ static coh_call_run_t apply(coh_call_t *c)
     return COH_CALL_RUN_DONE;
 }
 
-#define RUN_TRY(e)                       \
-    do {                                 \
-        coh_call_run_t run_ = (e);       \
-        if (run_ != COH_CALL_RUN_DONE) { \
-            return run_;                 \
-        }                                \
-        if (c->stage == STAGE_DONE) {    \
-            return COH_CALL_RUN_DONE;    \
-        }                                \
-    } while (0)
-
 /* Executes transactions and steps up to number cnt as a block has them. What is not a transaction leaves no trace, and nothing in the result. */
 static coh_call_run_t run_txs(coh_call_t *c, uint32_t cnt)
 {

@@ -97,6 +97,18 @@ struct coh_call {
     coh_access_list_t *accesses; /* ACCESSES */
 };
 
+/* Comes back from the function around unless e is DONE, and if that has ended the call c. */
+#define RUN_TRY(e)                       \
+    do {                                 \
+        coh_call_run_t run_ = (e);       \
+        if (run_ != COH_CALL_RUN_DONE) { \
+            return run_;                 \
+        }                                \
+        if (c->stage == STAGE_DONE) {    \
+            return COH_CALL_RUN_DONE;    \
+        }                                \
+    } while (0)
+
 /* The number of a code among c->codes; takes the reference. */
 uint32_t coh_call_add_code(coh_call_t *c, coh_code_t const *code);
 /* The value of key, as far as it is at hand; NEED: it is wanted. */

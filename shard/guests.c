@@ -79,6 +79,15 @@ size_t coh_guests_keep_steps(coh_guests_t const *g, coh_mv_step_t *steps, size_t
     return kept;
 }
 
+void coh_guests_note(coh_kv_batch_t *batch, coh_mv_item_t const *items, size_t cnt)
+{
+    for (size_t i = 0; i < cnt; i++) {
+        if (items[i].is_guest && items[i].wiped) {
+            coh_store_put_guest(batch, &items[i].key.addr, items[i].value.generation);
+        }
+    }
+}
+
 /* A change on its way, with its flat value. */
 typedef struct {
     coh_rec_change_t *recs;

@@ -10,6 +10,7 @@
 #ifndef COH_GUESTS_H
 #define COH_GUESTS_H
 
+#include "common/kv/kv.h"
 #include "common/state/directory.h"
 #include "common/wire/wire.h"
 #include "shard/mvstore.h"
@@ -60,5 +61,8 @@ coh_err_t coh_guests_take_changes(coh_guests_t const *g,
                                   coh_guest_changes_t *out,
                                   uint32_t host,
                                   coh_msg_changes_t const *m);
+
+/* coh_guests_note appends to batch the generations of those among items that are guests whose storage was wiped. */
+void coh_guests_note(coh_kv_batch_t *batch, coh_mv_item_t const *items, size_t cnt);
 
 #endif

@@ -111,25 +111,6 @@ static void on_leave(coh_tracer_t *hooks,
     }
 }
 
-static void on_step(coh_tracer_t *hooks, coh_trace_step_t const *step)
-{
-    (void)hooks;
-    (void)step;
-}
-
-static void on_frame_exit(coh_tracer_t *hooks,
-                          uint32_t depth,
-                          uint32_t status,
-                          uint64_t gas_used,
-                          coh_bytes_t output)
-{
-    (void)hooks;
-    (void)depth;
-    (void)status;
-    (void)gas_used;
-    (void)output;
-}
-
 static coh_hash_t topic_of(coh_addr_t const *addr)
 {
     coh_hash_t topic = {{0}};
@@ -250,9 +231,8 @@ bool coh_simulation_new(coh_call_t *c, coh_msg_call_t const *m)
     coh_overlay_init(&sim->added, c->limits.seed);
     coh_buf_grow(&sim->texts, 1);
     if (sim->flags & COH_SIM_TRANSFERS) {
-        sim->transfers        = coh_calloc(1, sizeof(*sim->transfers));
-        sim->transfers->hooks = (coh_tracer_t){
-            .step = on_step, .exit = on_frame_exit, .enter = on_enter, .leave = on_leave};
+        sim->transfers             = coh_calloc(1, sizeof(*sim->transfers));
+        sim->transfers->hooks      = (coh_tracer_t){.enter = on_enter, .leave = on_leave};
         sim->transfers->transition = c->transition;
         coh_transition_set_tracer(c->transition, &sim->transfers->hooks);
     }
@@ -503,17 +483,6 @@ static void list_state(coh_call_t *c)
         }
     }
 }
-
-#define RUN_TRY(e)                       \
-    do {                                 \
-        coh_call_run_t run_ = (e);       \
-        if (run_ != COH_CALL_RUN_DONE) { \
-            return run_;                 \
-        }                                \
-        if (c->stage == STAGE_DONE) {    \
-            return COH_CALL_RUN_DONE;    \
-        }                                \
-    } while (0)
 
 coh_call_run_t coh_simulation_run(coh_call_t *c)
 {

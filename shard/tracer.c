@@ -138,15 +138,9 @@ static void put_addr(coh_buf_t *out, coh_addr_t const *addr)
 /* "0x..", without leading zeros. */
 static void put_quantity(coh_buf_t *out, coh_u256_t const *v)
 {
-    uint8_t be[32];
-    char hex[65];
-    coh_u256_to_be(be, v);
-    coh_hex_encode(hex, be, sizeof(be));
-    char const *p = hex;
-    while (*p == '0' && p[1] != 0) {
-        p++;
-    }
-    coh_buf_printf(out, "\"0x%s\"", p);
+    char text[COH_HEX_QUANTITY_SZ];
+    (void)coh_hex_quantity(text, v);
+    coh_buf_printf(out, "\"%s\"", text);
 }
 
 static void put_word(coh_buf_t *out, coh_u256_t const *v)
@@ -949,19 +943,6 @@ static void on_step(coh_tracer_t *hooks, coh_trace_step_t const *s)
     }
 }
 
-static void on_exit_frame(coh_tracer_t *hooks,
-                          uint32_t depth,
-                          uint32_t status,
-                          uint64_t gas_used,
-                          coh_bytes_t output)
-{
-    (void)hooks;
-    (void)depth;
-    (void)status;
-    (void)gas_used;
-    (void)output;
-}
-
 static void on_enter(coh_tracer_t *hooks, coh_trace_call_t const *c)
 {
     coh_call_tracer_t *t = of(hooks);
@@ -992,11 +973,10 @@ static void on_leave(coh_tracer_t *hooks,
 static coh_call_tracer_t *new_tracer(uint32_t kind, uint32_t flags, size_t byte_max, uint64_t seed)
 {
     coh_call_tracer_t *t = coh_calloc(1, sizeof(*t));
-    t->hooks             = (coh_tracer_t){
-                    .step = on_step, .exit = on_exit_frame, .enter = on_enter, .leave = on_leave};
-    t->kind     = kind;
-    t->flags    = flags;
-    t->byte_max = byte_max;
+    t->hooks             = (coh_tracer_t){.step = on_step, .enter = on_enter, .leave = on_leave};
+    t->kind              = kind;
+    t->flags             = flags;
+    t->byte_max          = byte_max;
     coh_overlay_init(&t->set, seed);
     coh_overlay_init(&t->excluded, seed);
     return t;

@@ -1,5 +1,7 @@
 #include "common/base/hex.h"
 
+static char const digits[] = "0123456789abcdef";
+
 static int digit(char c)
 {
     if (c >= '0' && c <= '9') {
@@ -16,13 +18,29 @@ static int digit(char c)
 
 void coh_hex_encode(char *out, void const *p, size_t n)
 {
-    static char const digits[] = "0123456789abcdef";
-    uint8_t const *b           = p;
+    uint8_t const *b = p;
     for (size_t i = 0; i < n; i++) {
         out[2 * i]     = digits[b[i] >> 4];
         out[2 * i + 1] = digits[b[i] & 15];
     }
     out[2 * n] = '\0';
+}
+
+size_t coh_hex_quantity(char out[COH_HEX_QUANTITY_SZ], coh_u256_t const *v)
+{
+    uint8_t be[32];
+    coh_u256_to_be(be, v);
+    size_t n = 0;
+    out[n++] = '0';
+    out[n++] = 'x';
+    for (size_t i = 0; i < 64; i++) {
+        unsigned d = (unsigned)(i % 2 == 0 ? be[i / 2] >> 4 : be[i / 2] & 15);
+        if (d != 0 || n > 2 || i == 63) {
+            out[n++] = digits[d];
+        }
+    }
+    out[n] = '\0';
+    return n;
 }
 
 static void skip_prefix(char const **text, size_t *len)

@@ -112,7 +112,7 @@ static void trace_leave(coh_evm_t *evm,
                         uint64_t gas_used,
                         coh_bytes_t output)
 {
-    if (is_watched(evm)) {
+    if (is_watched(evm) && evm->tracer->leave != NULL) {
         evm->tracer->leave(evm->tracer, depth, status, gas_used, output);
     }
 }
@@ -465,7 +465,7 @@ void coh_call_return(coh_evm_t *evm)
     if (g->status != COH_EVM_SUCCESS) {
         coh_state_rollback(evm->state, g->mark);
     }
-    if (evm->tracer != NULL) {
+    if (evm->tracer != NULL && evm->tracer->exit != NULL) {
         evm->tracer->exit(evm->tracer, evm->depth, g->status, g->gas_begin - g->gas, g->output);
     }
     trace_leave(evm, evm->depth, g->status, g->gas_begin - g->gas, returned);

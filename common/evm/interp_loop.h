@@ -119,7 +119,7 @@ next:
         STORE_FRAME;
         return COH_EXIT_NEED;
     }
-    if (evm->tracer != NULL && !f->retried) {
+    if (evm->tracer != NULL && evm->tracer->step != NULL && !f->retried) {
         STORE_FRAME;
         trace_step(evm, f, *ip, row->gas);
     }

@@ -35,7 +35,7 @@ typedef struct {
 
 typedef struct coh_tracer coh_tracer_t;
 
-/* enter and leave may be NULL, both; with them no transfer is too plain for the EVM to see it. */
+/* Each may be NULL; with enter no transfer is too plain for the EVM to see it, and without it there is no leave. */
 struct coh_tracer {
     /* Before each instruction. gas_cost is what is known of its cost then: the static part. */
     void (*step)(coh_tracer_t *tracer, coh_trace_step_t const *step);

@@ -22,6 +22,25 @@ void coh_proof_add(coh_proof_t *proof, coh_bytes_t rlp)
     proof->ends[proof->cnt++] = proof->rlp.n;
 }
 
+coh_err_t coh_proof_read(coh_proof_t *proof, coh_bytes_t list)
+{
+    coh_rlp_t reader = coh_rlp_reader(list);
+    coh_rlp_t nodes;
+    proof->cnt = 0;
+    coh_buf_clear(&proof->rlp);
+    COH_TRY(coh_rlp_list(&reader, &nodes));
+    COH_TRY(coh_rlp_end(&reader));
+    while (!coh_rlp_at_end(&nodes)) {
+        coh_bytes_t node;
+        COH_TRY(coh_rlp_string(&nodes, &node));
+        if (proof->cnt == COH_PROOF_NODE_MAX) {
+            return COH_EMALFORMED;
+        }
+        coh_proof_add(proof, node);
+    }
+    return COH_OK;
+}
+
 coh_bytes_t coh_proof_node(coh_proof_t const *proof, size_t idx)
 {
     COH_ASSERT(idx < proof->cnt);

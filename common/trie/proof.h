@@ -21,6 +21,9 @@ typedef struct {
 void coh_proof_free(coh_proof_t *proof);
 /* coh_proof_add appends a node, copied. */
 void coh_proof_add(coh_proof_t *proof, coh_bytes_t rlp);
+/* coh_proof_read replaces proof's nodes by those of an RLP list, as answers and messages have them.
+   Returns: COH_OK; COH_EMALFORMED no list of strings with nothing behind it, or more than COH_PROOF_NODE_MAX: proof has some of them */
+coh_err_t coh_proof_read(coh_proof_t *proof, coh_bytes_t list);
 /* coh_proof_node is node idx; valid until the next is added. */
 coh_bytes_t coh_proof_node(coh_proof_t const *proof, size_t idx);
 

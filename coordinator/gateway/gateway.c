@@ -150,7 +150,8 @@ void coh_gateway_refuse(coh_gateway_t *gw, uint64_t ticket, coh_err_t err, char 
 
 bool coh_gateway_has_subscribers(coh_gateway_t const *gw)
 {
-    return gw->sink != NULL && gw->sink->has_subscribers(gw->sink);
+    return gw->sink != NULL && gw->sink->has_subscribers != NULL &&
+           gw->sink->has_subscribers(gw->sink);
 }
 
 static void publish(coh_gateway_t *gw)

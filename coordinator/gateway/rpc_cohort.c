@@ -1,5 +1,5 @@
-/* Methods of Cohort's own about a block: how it was executed (cohort_blockStats), and what its execution touched and changed (cohort_accessList, EIP-7928). The list is made by executing the block once more on the
-   state before it, so of blocks on whose parent calls can run. */
+/* Methods of Cohort's own: which shard owns what (cohort_shards, cohort_ownerOf), how a block was executed (cohort_blockStats), and what its execution touched and changed (cohort_accessList, EIP-7928). The list is
+   made by executing the block once more on the state before it, so of blocks on whose parent calls can run. */
 #include <stdlib.h>
 
 #include "common/base/alloc.h"
@@ -12,9 +12,8 @@
 
 #define PUT COH_RPC_PUT
 
-/* ---- cohort_blockStats ---- */
-
-static void step_stats(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
+/* The answer is ready-made JSON. */
+static void step_json(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
 {
     (void)rpc;
     if (ask->err != COH_OK) {
@@ -25,6 +24,28 @@ static void step_stats(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
     coh_rpc_done(call);
 }
 
+/* ---- cohort_shards, cohort_ownerOf ---- */
+
+void coh_rpc_do_shards(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t const *params)
+{
+    (void)rpc;
+    (void)params;
+    coh_rpc_post(call, coh_ask_new(COH_ASK_SHARDS), step_json);
+}
+
+void coh_rpc_do_owner_of(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t const *params)
+{
+    (void)rpc;
+    coh_addr_t addr;
+    COH_RPC_READ(coh_rpc_get_addr, &addr, call, params, 0);
+    coh_ask_t *ask            = coh_ask_new(COH_ASK_SHARDS);
+    ask->u.shards.one_account = true;
+    ask->u.shards.addr        = addr;
+    coh_rpc_post(call, ask, step_json);
+}
+
+/* ---- cohort_blockStats ---- */
+
 static void stats_of_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *block)
 {
     (void)rpc;
@@ -34,7 +55,7 @@ static void stats_of_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t
     }
     coh_ask_t *ask      = coh_ask_new(COH_ASK_STATS);
     ask->u.stats.number = block->sealed->header.number;
-    coh_rpc_post(call, ask, step_stats);
+    coh_rpc_post(call, ask, step_json);
 }
 
 void coh_rpc_do_block_stats(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t const *params)

@@ -1642,33 +1642,3 @@ METHOD(pool_status)
     IGNORE(rpc, params);
     coh_rpc_post(call, coh_ask_new(COH_ASK_POOL), step_pool_status);
 }
-
-/* ---- Cohort's own ---- */
-
-static void step_text(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
-{
-    (void)rpc;
-    if (ask->err != COH_OK) {
-        coh_rpc_fail_err(call, ask->err);
-        return;
-    }
-    coh_buf_put(&call->out, ask->bytes.p, ask->bytes.n);
-    coh_rpc_done(call);
-}
-
-METHOD(shards)
-{
-    IGNORE(rpc, params);
-    coh_rpc_post(call, coh_ask_new(COH_ASK_SHARDS), step_text);
-}
-
-METHOD(owner_of)
-{
-    (void)rpc;
-    coh_addr_t addr;
-    READ(coh_rpc_get_addr, &addr, call, params, 0);
-    coh_ask_t *ask            = coh_ask_new(COH_ASK_SHARDS);
-    ask->u.shards.one_account = true;
-    ask->u.shards.addr        = addr;
-    coh_rpc_post(call, ask, step_text);
-}

@@ -98,25 +98,12 @@ json_t *coh_rpc_parse(coh_bytes_t text,
 
 static char const digits[] = "0123456789abcdef";
 
-static void put_number(coh_buf_t *out, uint8_t const be[32])
-{
-    char text[68] = "\"0x";
-    size_t n      = 3;
-    for (size_t i = 0; i < 64; i++) {
-        unsigned digit = (unsigned)(i % 2 == 0 ? be[i / 2] >> 4 : be[i / 2] & 15);
-        if (digit != 0 || n > 3 || i == 63) {
-            text[n++] = digits[digit];
-        }
-    }
-    text[n++] = '"';
-    coh_buf_put(out, text, n);
-}
-
 void coh_rpc_put_u256(coh_buf_t *out, coh_u256_t const *v)
 {
-    uint8_t be[32];
-    coh_u256_to_be(be, v);
-    put_number(out, be);
+    char text[COH_HEX_QUANTITY_SZ + 2] = "\"";
+    size_t n                           = 1 + coh_hex_quantity(text + 1, v);
+    text[n++]                          = '"';
+    coh_buf_put(out, text, n);
 }
 
 void coh_rpc_put_quantity(coh_buf_t *out, uint64_t v)

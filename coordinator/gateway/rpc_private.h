@@ -1,4 +1,5 @@
-/* rpc_private.h: the inside of rpc.h, shared by rpc.c (requests, calls, asks), rpc_eth.c (methods), rpc_call.c (calls and traces), and rpc_logs.c (logs, filters, subscriptions). */
+/* rpc_private.h: the inside of rpc.h, shared by rpc.c (requests, calls, asks), rpc_eth.c (chain, state, transactions, pool), rpc_call.c (calls and traces), rpc_simulate.c (eth_simulateV1),
+   rpc_logs.c (logs, filters, subscriptions), rpc_cohort.c (Cohort's own), and rpc_dev.c (dev chains). */
 #ifndef COH_RPC_PRIVATE_H
 #define COH_RPC_PRIVATE_H
 

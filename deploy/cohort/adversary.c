@@ -60,25 +60,6 @@ struct coh_adversary {
 
 /* ---- What is seen ---- */
 
-static void on_step(coh_tracer_t *tracer, coh_trace_step_t const *step)
-{
-    (void)tracer;
-    (void)step;
-}
-
-static void on_end(coh_tracer_t *tracer,
-                   uint32_t depth,
-                   uint32_t status,
-                   uint64_t gas_used,
-                   coh_bytes_t output)
-{
-    (void)tracer;
-    (void)depth;
-    (void)status;
-    (void)gas_used;
-    (void)output;
-}
-
 static void on_enter(coh_tracer_t *tracer, coh_trace_call_t const *call)
 {
     coh_adversary_call((coh_adversary_t *)tracer, &call->from, &call->to);
@@ -88,7 +69,7 @@ coh_adversary_t *coh_adversary_new(void)
 {
     coh_adversary_t *a = coh_calloc(1, sizeof(*a));
     a->fd              = -1;
-    a->tracer = (coh_tracer_t){.step = on_step, .exit = on_end, .enter = on_enter, .leave = on_end};
+    a->tracer          = (coh_tracer_t){.enter = on_enter};
     return a;
 }
 
@@ -236,17 +217,8 @@ void coh_adversary_learn(coh_adversary_t *a,
     coh_memview_set_block_hash(state, block_hash, (void *)genesis);
     coh_memview_put_alloc(state, genesis->alloc, genesis->alloc_cnt);
     for (size_t i = 0; i < block_cnt; i++) {
-        coh_block_env_t const env = {.number        = blocks[i].number,
-                                     .timestamp     = blocks[i].timestamp,
-                                     .gas_limit     = blocks[i].gas_limit,
-                                     .chain_id      = genesis->chain_id,
-                                     .base_fee      = blocks[i].base_fee,
-                                     .blob_base_fee = blocks[i].blob_base_fee,
-                                     .prev_randao   = blocks[i].prev_randao,
-                                     .coinbase      = blocks[i].coinbase,
-                                     .fork          = blocks[i].fork,
-                                     .blob_max      = blocks[i].blob_max,
-                                     .fees_exact    = true};
+        coh_block_env_t env = coh_import_env(&blocks[i], genesis->chain_id);
+        env.fees_exact      = true;
         coh_memview_set_fork(state, env.fork);
         learn_block(a, t, state, &env, &blocks[i]);
     }

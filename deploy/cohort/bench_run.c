@@ -31,7 +31,6 @@ typedef struct {
 } rank_t;
 
 struct cluster {
-    coh_gateway_sink_t sink; /* first, so that it can be cast back; nobody asks anything */
     rank_t *ranks;
     uint32_t rank_cnt;
     coh_config_t config;
@@ -51,25 +50,6 @@ struct cluster {
     coh_bench_figures_t at_start;
     coh_bench_figures_t *out;
 };
-
-static void on_reply(coh_gateway_sink_t *sink, uint64_t request, coh_bytes_t data)
-{
-    (void)sink;
-    (void)request;
-    (void)data;
-}
-
-static void on_publish(coh_gateway_sink_t *sink, coh_bytes_t data)
-{
-    (void)sink;
-    (void)data;
-}
-
-static bool has_subscribers(coh_gateway_sink_t *sink)
-{
-    (void)sink;
-    return false;
-}
 
 static void end(cluster_t *c, coh_err_t err)
 {
@@ -255,7 +235,7 @@ static coh_err_t open_rank(rank_t *r, coh_bench_layout_t const *layout, coh_buf_
     coh_env_t *env = coh_runtime_env(r->runtime);
     if (r->rank == 0) {
         COH_TRY(coh_coordinator_new(
-            &c->coordinator, &c->config, c->genesis, env, r->kv, &c->sink, err_text));
+            &c->coordinator, &c->config, c->genesis, env, r->kv, NULL, err_text));
         coh_runtime_set_node(r->runtime, coh_coordinator_node(c->coordinator));
         coh_runtime_add_source(r->runtime,
                                &(coh_runtime_source_t){.poll = poll_work, .arg = c, .fd = -1});
@@ -350,7 +330,6 @@ coh_err_t coh_bench_run(coh_bench_figures_t *out,
     COH_ASSERT(warm_cnt < block_cnt);
     *out        = (coh_bench_figures_t){0};
     cluster_t c = {
-        .sink      = {.reply = on_reply, .publish = on_publish, .has_subscribers = has_subscribers},
         .rank_cnt  = 1 + layout->shard_cnt,
         .genesis   = genesis,
         .blocks    = blocks,

@@ -12,7 +12,6 @@
 #include "common/base/rng.h"
 #include "common/node/disk_req.h"
 #include "common/wire/wire.h"
-#include "deploy/cohort/store_walk.h"
 #include "shard/shard.h"
 
 /* Rounds in which nothing happens, with no other thread that could make something happen. */
@@ -426,18 +425,6 @@ static void on_reply(coh_gateway_sink_t *sink, uint64_t request, coh_bytes_t dat
     c->visitor->reply(c->visitor->arg, request, data);
 }
 
-static void on_publish(coh_gateway_sink_t *sink, coh_bytes_t data)
-{
-    (void)sink;
-    (void)data;
-}
-
-static bool has_subscribers(coh_gateway_sink_t *sink)
-{
-    (void)sink;
-    return false;
-}
-
 void coh_block_cluster_ask(coh_block_cluster_t *c, uint64_t request, coh_bytes_t data)
 {
     c->asked_cnt++;
@@ -582,14 +569,11 @@ static coh_err_t run_until_over(coh_block_cluster_t *c, coh_buf_t *err_text)
 
 static coh_err_t visit_state(coh_block_cluster_t *c)
 {
-    coh_kv_t **kvs                       = coh_calloc(c->layout.shard_cnt, sizeof(*kvs));
-    coh_block_cluster_visitor_t const *v = c->visitor;
-    coh_store_walker_t const walker      = {
-             .account = v->account, .slot = v->slot, .code = v->code, .state = v->state, .arg = v->arg};
+    coh_kv_t **kvs = coh_calloc(c->layout.shard_cnt, sizeof(*kvs));
     for (uint32_t i = 0; i < c->layout.shard_cnt; i++) {
         kvs[i] = c->ranks[i + 1].kv;
     }
-    coh_err_t err = coh_store_walk(kvs, c->layout.shard_cnt, &walker);
+    coh_err_t err = coh_store_walk(kvs, c->layout.shard_cnt, &c->visitor->walker);
     free(kvs);
     return err;
 }
@@ -655,9 +639,8 @@ coh_err_t coh_block_cluster_open(coh_block_cluster_t *c,
     c->report        = (coh_block_cluster_report_t){0};
     c->goes_on       = false;
     c->asked_cnt     = 0;
-    c->sink          = (coh_gateway_sink_t){
-                 .reply = on_reply, .publish = on_publish, .has_subscribers = has_subscribers};
-    coh_err_t err = make_config(c, tx_max, err_text);
+    c->sink          = (coh_gateway_sink_t){.reply = on_reply};
+    coh_err_t err    = make_config(c, tx_max, err_text);
     for (uint32_t r = 0; err == COH_OK && r < c->rank_cnt; r++) {
         err = open_rank(c, r, err_text);
     }

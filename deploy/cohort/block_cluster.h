@@ -8,10 +8,10 @@
 #ifndef COH_BLOCK_CLUSTER_H
 #define COH_BLOCK_CLUSTER_H
 
-#include "common/state/memview.h"
 #include "common/wire/wire.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/seal.h"
+#include "deploy/cohort/store_walk.h"
 
 typedef struct {
     uint32_t shard_cnt;    /* 1.. */
@@ -60,17 +60,8 @@ typedef struct {
         void *arg,
         coh_import_result_t const *
             result); /* in order; with restarts it may miss some that were decided just before one */
-    /* The state after the last valid block, in no order: accounts that exist, their non-zero slots of the present generation, and all code that is
-       stored, which may be more than any account has. */
-    void (*account)(void *arg, coh_addr_t const *addr, coh_value_t const *value);
-    void (*slot)(void *arg,
-                 coh_addr_t const *addr,
-                 coh_u256_t const *slot,
-                 coh_u256_t const *value);
-    void (*code)(void *arg, coh_hash_t const *hash, coh_bytes_t code);
-    /* Beside, or instead: an empty view that takes all accounts with their code and slots. Of an account whose code is stored nowhere, and of
-       slots without an account, the run fails (COH_ECORRUPT). */
-    coh_memview_t *state;
+    /* Of the state after the last valid block; with an arg of its own. What makes it fail fails the run. */
+    coh_store_walker_t walker;
     /* Between steps, from the first block on: may ask (coh_block_cluster_ask). True: the cluster shall not end yet. */
     bool (*turn)(void *arg, uint64_t head);
     /* An answer to what was asked (client/ops.def). What is asked before a restart is answered by it never. */

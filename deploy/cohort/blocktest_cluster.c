@@ -39,7 +39,7 @@ static clustered_t *of(coh_branches_engine_t *engine)
 static void end_cluster(clustered_t *s, coh_memview_t *state)
 {
     if (s->is_open) {
-        coh_block_cluster_visitor_t const visitor = {.state = state};
+        coh_block_cluster_visitor_t const visitor = {.walker = {.state = state}};
         (void)coh_block_cluster_close(s->cluster, &visitor, &s->why);
         s->is_open = false;
     }

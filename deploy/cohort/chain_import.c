@@ -72,24 +72,16 @@ coh_err_t coh_chain_import_make(coh_chain_import_t *in,
         in->raws[i]    = plan->txs[i].tx.raw;
         in->senders[i] = plan->txs[i].sender;
     }
-    in->expect = (coh_import_expect_t){.header       = block->header,
-                                       .header_fork  = block->header_fork,
-                                       .hash         = block->hash,
-                                       .blob_gas     = plan->blob_gas,
-                                       .deposit_addr = rules->deposit_addr,
-                                       .extra        = put_extra(in, block)};
-    in->block  = (coh_import_block_t){.number        = env->number,
-                                      .fork          = env->fork,
-                                      .timestamp     = env->timestamp,
-                                      .gas_limit     = env->gas_limit,
-                                      .base_fee      = env->base_fee,
-                                      .blob_base_fee = env->blob_base_fee,
-                                      .prev_randao   = env->prev_randao,
-                                      .blob_max      = env->blob_max,
-                                      .coinbase      = env->coinbase,
-                                      .tx_cnt        = plan->tx_cnt,
-                                      .raws          = in->raws,
-                                      .senders       = in->senders,
-                                      .expect        = &in->expect};
+    in->expect        = (coh_import_expect_t){.header       = block->header,
+                                              .header_fork  = block->header_fork,
+                                              .hash         = block->hash,
+                                              .blob_gas     = plan->blob_gas,
+                                              .deposit_addr = rules->deposit_addr,
+                                              .extra        = put_extra(in, block)};
+    in->block         = coh_import_block_of(env);
+    in->block.tx_cnt  = plan->tx_cnt;
+    in->block.raws    = in->raws;
+    in->block.senders = in->senders;
+    in->block.expect  = &in->expect;
     return put_steps(in, plan);
 }

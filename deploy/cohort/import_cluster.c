@@ -72,18 +72,6 @@ static void on_reply(coh_gateway_sink_t *sink, uint64_t request, coh_bytes_t dat
     c->is_asked = false;
 }
 
-static void on_publish(coh_gateway_sink_t *sink, coh_bytes_t data)
-{
-    (void)sink;
-    (void)data;
-}
-
-static bool has_subscribers(coh_gateway_sink_t *sink)
-{
-    (void)sink;
-    return false;
-}
-
 static void ask_accounts(cluster_t *c)
 {
     coh_op_accounts_request_t request = {
@@ -188,7 +176,7 @@ coh_err_t coh_import_cluster_run(coh_import_outcome_t *out,
     own.status_listen[0] = '\0';
     *out = (coh_import_outcome_t){.accounts = coh_calloc(addr_cnt + 1, sizeof(*out->accounts))};
     cluster_t c = {
-        .sink      = {.reply = on_reply, .publish = on_publish, .has_subscribers = has_subscribers},
+        .sink      = {.reply = on_reply},
         .block     = block,
         .addrs     = addrs,
         .addr_cnt  = addr_cnt,

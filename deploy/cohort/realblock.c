@@ -261,6 +261,21 @@ coh_err_t coh_realblock_load(coh_realblock_t *out, char const *path, coh_buf_t *
     return rd.err;
 }
 
+coh_block_env_t coh_realblock_env(coh_realblock_t const *block)
+{
+    return (coh_block_env_t){.number        = block->number,
+                             .timestamp     = block->timestamp,
+                             .gas_limit     = block->gas_limit,
+                             .chain_id      = block->chain_id,
+                             .base_fee      = block->base_fee,
+                             .blob_base_fee = block->blob_base_fee,
+                             .blob_max      = block->blob_max,
+                             .prev_randao   = block->prev_randao,
+                             .coinbase      = block->coinbase,
+                             .fork          = block->fork,
+                             .fees_exact    = true};
+}
+
 void coh_realblock_free(coh_realblock_t *block)
 {
     free(block->raws);

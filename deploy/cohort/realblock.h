@@ -15,6 +15,7 @@
 #include "common/codec/step.h"
 #include "common/codec/tx.h"
 #include "common/config/genesis.h"
+#include "common/state/block_env.h"
 
 typedef struct {
     uint64_t chain_id;
@@ -62,6 +63,9 @@ typedef struct {
    Returns: COH_OK; COH_EIO, COH_EMALFORMED with what is wrong in err_text */
 coh_err_t coh_realblock_load(coh_realblock_t *out, char const *path, coh_buf_t *err_text);
 void coh_realblock_free(coh_realblock_t *block);
+
+/* The environment of its transactions, fees to the coinbase one by one. */
+coh_block_env_t coh_realblock_env(coh_realblock_t const *block);
 
 typedef enum {
     COH_REALBLOCK_TRANSFERS, /* no code runs: plain transfers, and creations without init code */

@@ -242,17 +242,8 @@ static coh_err_t execute(join_t *j, size_t at)
 {
     coh_realblock_t const *block = &j->blocks[at];
     j->block                     = block;
-    j->env                       = (coh_block_env_t){.number        = j->blocks[0].number + at,
-                                                     .timestamp     = block->timestamp,
-                                                     .gas_limit     = block->gas_limit,
-                                                     .chain_id      = block->chain_id,
-                                                     .base_fee      = block->base_fee,
-                                                     .blob_base_fee = block->blob_base_fee,
-                                                     .prev_randao   = block->prev_randao,
-                                                     .coinbase      = block->coinbase,
-                                                     .fork          = block->fork,
-                                                     .blob_max      = block->blob_max,
-                                                     .fees_exact    = true};
+    j->env                       = coh_realblock_env(block);
+    j->env.number                = j->blocks[0].number + at;
     uint64_t gas_left            = block->gas_limit;
     coh_memview_set_fork(j->state, block->fork);
     for (size_t i = 0; i < block->tx_cnt; i++) {

@@ -32,7 +32,7 @@ typedef struct {
 } coh_realstate_t;
 
 void coh_realstate_free(coh_realstate_t *state);
-/* Callbacks of a coh_block_cluster_visitor_t or coh_store_walker_t; arg is the coh_realstate_t. */
+/* Callbacks of a coh_store_walker_t; arg is the coh_realstate_t. */
 void coh_realstate_add_account(void *arg, coh_addr_t const *addr, coh_value_t const *value);
 void coh_realstate_add_slot(void *arg,
                             coh_addr_t const *addr,

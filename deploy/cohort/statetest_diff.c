@@ -73,30 +73,16 @@ static void *sorted(void const *v,
     return copy;
 }
 
-/* Hexadecimal without leading zeros. */
-static void word_text(char out[67], coh_u256_t const *v)
-{
-    uint8_t octets[32];
-    char digits[65];
-    coh_u256_to_be(octets, v);
-    coh_hex_encode(digits, octets, sizeof(octets));
-    char const *p = digits;
-    while (*p == '0' && p[1] != '\0') {
-        p++;
-    }
-    (void)snprintf(out, 67, "0x%s", p);
-}
-
 /* Whether there is room for another line; counts it anyway. */
 static bool next_line(diff_t *d) { return d->line_cnt++ < COH_STATETEST_DIFF_MAX; }
 
 static void diff_word(diff_t *d, char const *what, coh_u256_t const *got, coh_u256_t const *want)
 {
     if (!coh_u256_eq(got, want) && next_line(d)) {
-        char got_text[67];
-        char want_text[67];
-        word_text(got_text, got);
-        word_text(want_text, want);
+        char got_text[COH_HEX_QUANTITY_SZ];
+        char want_text[COH_HEX_QUANTITY_SZ];
+        (void)coh_hex_quantity(got_text, got);
+        (void)coh_hex_quantity(want_text, want);
         coh_buf_printf(d->out, "%s %s %s, expected %s\n", d->addr, what, got_text, want_text);
     }
 }
@@ -112,9 +98,9 @@ static void diff_slots(diff_t *d, slots_t const *got, coh_genesis_account_t cons
         if (i < got->cnt) {
             order = k == want->slot_cnt ? -1 : compare_slots(&x[i], &y[k]);
         }
-        char slot_text[67];
+        char slot_text[COH_HEX_QUANTITY_SZ];
         char what[80];
-        word_text(slot_text, order <= 0 ? &x[i].key : &y[k].key);
+        (void)coh_hex_quantity(slot_text, order <= 0 ? &x[i].key : &y[k].key);
         (void)snprintf(what, sizeof(what), "slot %s:", slot_text);
         diff_word(d,
                   what,

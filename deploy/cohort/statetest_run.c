@@ -357,22 +357,14 @@ static coh_tx_err_t execute_in_cluster(coh_statetest_runner_t *runner,
                                        coh_memview_t **mv)
 {
     coh_block_env_t const *env                = &run->test->env;
-    coh_import_block_t const block            = {.number        = env->number,
-                                                 .fork          = env->fork,
-                                                 .timestamp     = env->timestamp,
-                                                 .gas_limit     = env->gas_limit,
-                                                 .base_fee      = env->base_fee,
-                                                 .blob_base_fee = env->blob_base_fee,
-                                                 .prev_randao   = env->prev_randao,
-                                                 .blob_max      = env->blob_max,
-                                                 .coinbase      = env->coinbase,
-                                                 .tx_cnt        = 1,
-                                                 .raws          = &run->tx.raw,
-                                                 .senders       = &run->sender};
+    coh_import_block_t block                  = coh_import_block_of(env);
+    block.tx_cnt                              = 1;
+    block.raws                                = &run->tx.raw;
+    block.senders                             = &run->sender;
     answer_t answer                           = {.run = run};
     coh_memview_t *state                      = coh_memview_new(&coh_code_coder, env->fork);
     coh_block_cluster_visitor_t const visitor = {
-        .block = take_block, .state = state, .arg = &answer};
+        .block = take_block, .walker = {.state = state}, .arg = &answer};
     coh_genesis_t genesis;
     coh_buf_t why = COH_BUF_INIT;
     make_genesis(&genesis, run->test);

@@ -9,15 +9,9 @@
 
 static void put_word(coh_buf_t *out, coh_u256_t const *v)
 {
-    uint8_t octets[32];
-    char digits[65];
-    coh_u256_to_be(octets, v);
-    coh_hex_encode(digits, octets, sizeof(octets));
-    char const *p = digits;
-    while (*p == '0' && p[1] != '\0') {
-        p++;
-    }
-    coh_buf_printf(out, "\"0x%s\"", p);
+    char text[COH_HEX_QUANTITY_SZ];
+    (void)coh_hex_quantity(text, v);
+    coh_buf_printf(out, "\"%s\"", text);
 }
 
 static void write_buf(FILE *file, coh_buf_t const *buf) { (void)fwrite(buf->p, 1, buf->n, file); }

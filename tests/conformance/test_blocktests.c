@@ -19,6 +19,7 @@
 #include "common/obs/log.h"
 #include "deploy/cohort/blocktest_run.h"
 #include "tests/support/data.h"
+#include "tests/support/seed.h"
 
 #define OWN       COHORT_SOURCE_DIR "/tests/conformance/own_blocks/chains.json"
 #define OWN_CASES 15
@@ -295,12 +296,10 @@ static void blocktests_published_pass(void **state)
         coh_test_skip("8874 published blockchain tests");
         return;
     }
-    bool all          = getenv("COHORT_TEST_LONG") != NULL;
-    char const *given = getenv("COH_TEST_SEED");
-    uint64_t seed     = given != NULL ? strtoull(given, NULL, 0) : coh_clock_unix_us();
+    bool all      = getenv("COHORT_TEST_LONG") != NULL;
+    uint64_t seed = coh_test_seed();
     coh_rng_t rng;
     coh_rng_seed(&rng, seed);
-    printf("seed: COH_TEST_SEED=%" PRIu64 "\n", seed);
     uint64_t until  = coh_clock_mono_us() + SAMPLE_US;
     totals_t totals = {.why = COH_BUF_INIT};
     for (size_t f = 0; f < COH_CNT(folders); f++) {

@@ -14,6 +14,7 @@
 #include "common/base/rng.h"
 #include "common/chain/replay.h"
 #include "tests/support/data.h"
+#include "tests/support/seed.h"
 
 #define HIVECHAIN_LAST "0x36a166f0dcd160fc5e5c61c9a7c2d7f236d9175bf27f43aaa2150e291f092ef7"
 #define RPC_LAST       "0xd226371d0b1551adb03fb52b71f08e3e11247fe9b1af994768af8cdaa8e7dcd7"
@@ -205,9 +206,7 @@ static void chains_refuse_what_was_changed(void **state)
         coh_test_skip("changed blocks");
         return;
     }
-    char const *given = getenv("COH_TEST_SEED");
-    uint64_t seed     = given != NULL ? strtoull(given, NULL, 0) : coh_clock_unix_us();
-    printf("seed: COH_TEST_SEED=%" PRIu64 "\n", seed);
+    uint64_t seed = coh_test_seed();
     coh_rng_t rng;
     coh_rng_seed(&rng, seed);
     coh_buf_t dir = COH_BUF_INIT;

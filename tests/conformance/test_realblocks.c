@@ -36,6 +36,7 @@
 #include "deploy/cohort/realblock_import.h"
 #include "deploy/cohort/realblock_state.h"
 #include "tests/support/realblocks.h"
+#include "tests/support/seed.h"
 
 /* As a layout's placement: by what the block does. */
 #define WORST    "adversarial"
@@ -153,10 +154,11 @@ static void run_layout(coh_test_realblock_t const *r,
 {
     answer_t a                                = {.recording = r};
     coh_memview_t *state                      = coh_memview_new(&coh_code_coder, r->block.fork);
-    coh_block_cluster_visitor_t const visitor = {.block = take_block, .state = state, .arg = &a};
-    coh_import_block_t const block            = coh_realblock_import(&r->block);
-    coh_buf_t why                             = COH_BUF_INIT;
-    coh_block_cluster_t *cluster              = coh_block_cluster_new(layout);
+    coh_block_cluster_visitor_t const visitor = {
+        .block = take_block, .walker = {.state = state}, .arg = &a};
+    coh_import_block_t const block = coh_realblock_import(&r->block);
+    coh_buf_t why                  = COH_BUF_INIT;
+    coh_block_cluster_t *cluster   = coh_block_cluster_new(layout);
     if (coh_block_cluster_run(cluster, genesis, &block, 1, &visitor, &why) != COH_OK) {
         differ(&a, "%.*s", (int)why.n, (char const *)why.p);
     }
@@ -329,7 +331,9 @@ static void check_state_root(whole_t *w)
 static void run_whole(whole_t *w, coh_genesis_t const *genesis, coh_block_cluster_t *cluster)
 {
     coh_block_cluster_visitor_t const visitor = {
-        .block = take_whole_block, .account = take_account, .slot = take_slot, .arg = w};
+        .block  = take_whole_block,
+        .walker = {.account = take_account, .slot = take_slot, .arg = w},
+        .arg    = w};
     coh_buf_t why     = COH_BUF_INIT;
     w->run.has_result = false;
     if (coh_block_cluster_run(cluster, genesis, &w->run.whole.import.block, 1, &visitor, &why) !=
@@ -535,9 +539,7 @@ static void whole_realblocks_confirm_their_headers(void **state)
         replay_whole(use, COH_CNT(layouts));
         return;
     }
-    char const *seed_text = getenv("COHORT_TEST_SEED");
-    uint64_t seed         = seed_text != NULL ? strtoull(seed_text, NULL, 10) : 1;
-    print_message("COHORT_TEST_SEED=%llu\n", (unsigned long long)seed);
+    uint64_t seed = coh_test_seed_or(1);
     for (size_t s = 0; s < COH_CNT(shards); s++) {
         for (size_t t = 0; t < COH_CNT(threads); t++) {
             for (size_t k = 0; k < 2 * COH_CNT(schedulers); k++) {

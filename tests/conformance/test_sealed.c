@@ -286,7 +286,7 @@ static void check_block(void *arg, coh_test_realblock_t const *r)
     json_t const *root   = r->root;
     json_t *header       = json_object_get(root, "header");
     json_t *tx_only      = json_object_get(root, "txOnly");
-    coh_block_env_t env  = coh_test_block_env(&r->block);
+    coh_block_env_t env  = coh_realblock_env(&r->block);
     coh_memview_t *mv    = coh_test_load_pre(&r->block);
     receipts_t receipts  = {.ends = coh_calloc(r->block.tx_cnt + 1, sizeof(size_t))};
     coh_transition_t *tr = coh_transition_new();

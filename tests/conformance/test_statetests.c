@@ -1,7 +1,6 @@
 /* `cohort statetest`, as a user runs it, with both loops of the interpreter, straight and resumed at each first read, and in clusters, at random places and at the worst ones with delayed messages: all cases of our own
    (folder own; expected hashes computed with npm's @ethereumjs/vm), then files of the published suites, drawn at random until a
    third of a minute is over, or, with COHORT_TEST_LONG, all of them. Cases that are wrong in one place show that the runner would notice. */
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,6 +16,7 @@
 #include "common/base/clock.h"
 #include "common/base/rng.h"
 #include "tests/support/data.h"
+#include "tests/support/seed.h"
 
 #define OWN       COHORT_SOURCE_DIR "/tests/conformance/own"
 #define OWN_CASES 1306
@@ -469,11 +468,7 @@ static void run_all(char const *dir)
 /* Files in random order, each in a mode by turns, until the time is over. */
 static void run_sample(char const *dir)
 {
-    struct timespec now;
-    assert_int_equal(clock_gettime(CLOCK_REALTIME, &now), 0);
-    char const *given = getenv("COHORT_TEST_SEED");
-    uint64_t seed     = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)now.tv_nsec;
-    print_message("seed %" PRIu64 " (COHORT_TEST_SEED repeats the order)\n", seed);
+    uint64_t seed = coh_test_seed();
     coh_rng_t rng;
     coh_rng_seed(&rng, seed);
 

@@ -50,18 +50,8 @@ finish() {
     rm -rf "$work"
     exit $rc
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+at_end finish
 
-fail() {
-    echo "test_containers: $*" >&2
-    exit 1
-}
-skip() {
-    echo "test_containers: SKIPPED, NOTHING WAS TESTED: $*" >&2
-    exit 77
-}
 [ "$(id -u)" -eq 0 ] || skip "not root"
 command -v podman podman-compose buildah >/dev/null || skip "no podman, buildah or podman-compose (deploy/setup.sh --containers)"
 unshare --mount --net --pid --fork --mount-proc true 2>/dev/null || skip "namespaces are not allowed"
@@ -75,7 +65,7 @@ make_image() {
         echo "making a base with debootstrap"
         mirror=$({ sed -n 's/^URIs: *//p;s/^deb \(http[^ ]*\) .*/\1/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null || true; } | head -n 1) # one of these may not be there
         nice debootstrap --variant=minbase bookworm "$work/base" "${mirror:-http://deb.debian.org/debian}" >"$work/debootstrap.log" 2>&1 ||
-            fail "debootstrap: $(tail -n 3 "$work/debootstrap.log")"
+            die "debootstrap: $(tail -n 3 "$work/debootstrap.log")"
         tar -C "$work/base" -c . | "$podman" import - $base >/dev/null 2>&1
         rm -rf "$work/base"
     fi
@@ -83,26 +73,26 @@ make_image() {
     nice "$podman" build --format docker --network=host -f deploy/Containerfile -t localhost/cohort-test --build-arg VERSION=test \
         --build-arg "REVISION=$(git rev-parse HEAD)" . >"$work/build.log" 2>&1 || {
         tail -n 30 "$work/build.log" >&2
-        fail "the image cannot be built"
+        die "the image cannot be built"
     }
     size() { "$podman" image inspect --format '{{.Size}}' "$1"; }
     echo "image built in $((SECONDS - started)) s: $(($(size localhost/cohort-test) / 1000000)) MB, of which its base is $(($(size $base) / 1000000)) MB"
 
     inside() { "$podman" run --rm --network=none --entrypoint /bin/bash localhost/cohort-test -c "$1"; }
-    [ "$("$podman" image inspect --format '{{.Config.User}}' localhost/cohort-test)" = cohort ] || fail "the image's user is not cohort"
+    [ "$("$podman" image inspect --format '{{.Config.User}}' localhost/cohort-test)" = cohort ] || die "the image's user is not cohort"
     for label in title version revision base.name; do
-        [ -n "$("$podman" image inspect --format "{{index .Config.Labels \"org.opencontainers.image.$label\"}}" localhost/cohort-test)" ] || fail "no label $label"
+        [ -n "$("$podman" image inspect --format "{{index .Config.Labels \"org.opencontainers.image.$label\"}}" localhost/cohort-test)" ] || die "no label $label"
     done
     found=$("$podman" run --rm --user 0 --network=none --entrypoint /usr/bin/find localhost/cohort-test / -xdev -type f \( -perm /6000 -o -perm -0002 \))
-    [ -z "$found" ] || fail "setuid, setgid or world-writable files: $found"
+    [ -z "$found" ] || die "setuid, setgid or world-writable files: $found"
     found=$("$podman" run --rm --user 0 --network=none --entrypoint /usr/bin/find localhost/cohort-test / -xdev -type d -perm -0002 ! -perm -1000)
-    [ -z "$found" ] || fail "world-writable folders: $found"
+    [ -z "$found" ] || die "world-writable folders: $found"
     # Of what belongs to the image's user, or may be written by it, nothing is outside of its two folders; nothing belongs to nobody.
     found=$("$podman" run --rm --network=none --entrypoint /usr/bin/find localhost/cohort-test / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/tmp \
         -o -path /run/lock -o -path /var/lib/cohort -o -path /home/cohort \) -prune -o ! -type l -writable -print 2>/dev/null || true) # some folders are closed to it
-    [ -z "$found" ] || fail "the image's user may write to: $found"
+    [ -z "$found" ] || die "the image's user may write to: $found"
     found=$("$podman" run --rm --user 0 --network=none --entrypoint /usr/bin/find localhost/cohort-test / -xdev \( -nouser -o -nogroup \))
-    [ -z "$found" ] || fail "files of unknown users: $found"
+    [ -z "$found" ] || die "files of unknown users: $found"
     # Nor are there capabilities on files, which do what setuid does.
     found=$("$podman" image mount localhost/cohort-test)
     found=$(python3 - "$found" <<'END'
@@ -115,14 +105,14 @@ for folder, _, names in os.walk(sys.argv[1]):
 END
     )
     "$podman" image unmount localhost/cohort-test >/dev/null
-    [ -z "$found" ] || fail "files with capabilities: $found"
+    [ -z "$found" ] || die "files with capabilities: $found"
     found=$("$podman" run --rm --user 0 --network=none --entrypoint /bin/grep localhost/cohort-test -rlE -e 'BEGIN ([A-Z]+ )?PRIVATE KEY' /etc /home /root /opt /srv /usr/local /var || true)
-    [ -z "$found" ] || fail "private keys: $found"
+    [ -z "$found" ] || die "private keys: $found"
     # shellcheck disable=SC2016
     found=$(inside 'command -v gcc cc make cmake ninja git npm node || true')
-    [ -z "$found" ] || fail "build tools: $found"
-    inside 'ls /etc/ssh/ssh_host_* 2>/dev/null' && fail "the image holds ssh host keys"
-    inside 'cohort version' >/dev/null || fail "the program does not run"
+    [ -z "$found" ] || die "build tools: $found"
+    inside 'ls /etc/ssh/ssh_host_* 2>/dev/null' && die "the image holds ssh host keys"
+    inside 'cohort version' >/dev/null || die "the program does not run"
 }
 
 if [ "${2-}" != --cluster ]; then
@@ -148,21 +138,21 @@ export COHORT_IMAGE=localhost/cohort-test COHORT_GENESIS=$work/genesis.json COHO
 
 started_ms=$(date +%s%3N)
 up=1
-compose up -d || fail "podman-compose up"
+compose up -d || die "podman-compose up"
 address() { "$podman" inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' "${project}_$1_1"; }
 coordinator=$(address coordinator)
 wait_ready() {
     local end=$((SECONDS + 60))
     until curl -fs -o /dev/null --max-time 2 "http://$coordinator:7550/readyz"; do
-        [ $SECONDS -lt $end ] || fail "not ready within 60 s: $1"
+        [ $SECONDS -lt $end ] || die "not ready within 60 s: $1"
         sleep 0.05
     done
 }
 wait_ready "at first"
 echo "three containers: ready $(($(date +%s%3N) - started_ms)) ms after podman-compose up"
-"$podman" logs "${project}_coordinator_1" 2>&1 | grep -q 'without a job key' && fail "the ranks do not use the job key of keys.sh"
+"$podman" logs "${project}_coordinator_1" 2>&1 | grep -q 'without a job key' && die "the ranks do not use the job key of keys.sh"
 for name in coordinator shard1 shard2; do
-    "$podman" healthcheck run "${project}_${name}_1" >/dev/null || fail "$name is not healthy"
+    "$podman" healthcheck run "${project}_${name}_1" >/dev/null || die "$name is not healthy"
 done
 "$build/tests/hosts/host_acks" load --requests "tcp://$coordinator:7545" --publications "tcp://$coordinator:7546" --accounts $accounts --count 20000 \
     "$work/receipts" >"$work/load.log" 2>&1 &
@@ -174,19 +164,19 @@ done
 killed_ms=$(date +%s%3N)
 "$podman" kill "${project}_shard2_1" >/dev/null
 until ! curl -fs -o /dev/null --max-time 2 "http://$coordinator:7550/readyz"; do
-    [ $(($(date +%s%3N) - killed_ms)) -lt 20000 ] || fail "the job did not end within 20 s of the death of a shard's container"
+    [ $(($(date +%s%3N) - killed_ms)) -lt 20000 ] || die "the job did not end within 20 s of the death of a shard's container"
     sleep 0.05
 done
 echo "shard2 killed: the job ended after $(($(date +%s%3N) - killed_ms)) ms"
-"$podman" healthcheck run "${project}_shard1_1" >/dev/null || fail "shard1 is not healthy while it waits"
+"$podman" healthcheck run "${project}_shard1_1" >/dev/null || die "shard1 is not healthy while it waits"
 started_ms=$(date +%s%3N)
 "$podman" start "${project}_shard2_1" >/dev/null
 wait_ready "after shard2 came back"
 echo "shard2 started again: ready after $(($(date +%s%3N) - started_ms)) ms"
 wait $loader || true
-"$build/tests/hosts/host_acks" check --requests "tcp://$coordinator:7545" --accounts $accounts "$work/receipts" || fail "after the death of a container"
+"$build/tests/hosts/host_acks" check --requests "tcp://$coordinator:7545" --accounts $accounts "$work/receipts" || die "after the death of a container"
 
 "$podman" stop -t 30 "${project}_coordinator_1" >/dev/null
 code=$("$podman" inspect --format '{{.State.ExitCode}}' "${project}_coordinator_1")
-[ "$code" -eq 0 ] || fail "the coordinator's container ended with $code"
+[ "$code" -eq 0 ] || die "the coordinator's container ended with $code"
 echo "test_containers: passed"

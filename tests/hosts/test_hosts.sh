@@ -16,10 +16,7 @@ cd "$(dirname "$(realpath "$0")")/../.."
 END_SECONDS=25
 SILENCE_SECONDS=3
 
-if ! why=$(hosts_can 2>&1); then
-    echo "test_hosts: SKIPPED, NOTHING WAS TESTED: $why" >&2
-    exit 77
-fi
+why=$(hosts_can 2>&1) || skip "$why"
 work=$(mktemp -d /var/tmp/cohort-hosts.XXXXXX)
 finish() {
     local rc=$?
@@ -31,14 +28,7 @@ finish() {
     rm -rf "$work"
     exit $rc
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-fail() {
-    echo "test_hosts: $*" >&2
-    exit 1
-}
+at_end finish
 
 cohort=$build/bin/cohort acks=$build/tests/hosts/host_acks
 accounts=500
@@ -68,7 +58,7 @@ start() {
 said() {
     local end=$((SECONDS + $3))
     until [ "$(grep -c "$1" "$launch_log" || true)" -ge "$2" ]; do
-        [ $SECONDS -lt $end ] || fail "waited $3 s in vain for: $1"
+        [ $SECONDS -lt $end ] || die "waited $3 s in vain for: $1"
         sleep 0.1
     done
 }
@@ -79,12 +69,12 @@ stop() {
     # shellcheck disable=SC2016
     on h1 bash -c 'kill -TERM $(cat /tmp/launch.pid)'
     wait $launcher || rc=$?
-    [ $rc -eq 0 ] || fail "cohort-launch ended with $rc"
+    [ $rc -eq 0 ] || die "cohort-launch ended with $rc"
 }
 
 run_bench() {
     on h1 "$work/cohort" bench transfers --accounts $accounts --cross 30 "$@" --client-listen "$requests" --client-publish "$publications" \
-        >"$work/bench.log" 2>&1 || fail "the bench failed"
+        >"$work/bench.log" 2>&1 || die "the bench failed"
     grep -E 'end to end|p50|p99|cross-shard share' "$work/bench.log"
 }
 
@@ -98,12 +88,12 @@ start_load() {
         [ "$size" -le $((before + 200000)) ] || return 0
         sleep 0.1
     done
-    fail "no receipts come"
+    die "no receipts come"
 }
 
 check_acks() {
     wait "$loader" || true
-    on h1 "$acks" check --requests "$requests" --accounts $accounts "$work/receipts" || fail "after $1"
+    on h1 "$acks" check --requests "$requests" --accounts $accounts "$work/receipts" || die "after $1"
 }
 
 # ranks_alive HOST: how many ranks run there.
@@ -117,7 +107,7 @@ ended_after() {
         left=0
         for host in "$@"; do left=$((left + $(ranks_alive "$host"))); done
         [ $left -gt 0 ] || break
-        [ $((SECONDS - since)) -le $END_SECONDS ] || fail "$what: the job has not ended after $END_SECONDS s"
+        [ $((SECONDS - since)) -le $END_SECONDS ] || die "$what: the job has not ended after $END_SECONDS s"
         sleep 0.2
     done
     echo "$what: the job ended after $((SECONDS - since)) s"
@@ -130,7 +120,7 @@ for host in h1 h2 h3; do
     # ssh, status pages, clients (loopback but for the addresses given), ranks and daemon.
     strangers=$(on $host ss -Hltn | awk '{ n = split($4, a, ":"); if ($4 !~ /^127\./ && $4 !~ /^\[::1\]/) print a[n] }' |
         awk '$1 != 22 && ($1 < 7545 || $1 > 7553) && ($1 < 20000 || $1 > 20500)')
-    [ -z "$strangers" ] || fail "$host listens on ${strangers//$'\n'/ }"
+    [ -z "$strangers" ] || die "$host listens on ${strangers//$'\n'/ }"
 done
 run_bench --seconds 8
 
@@ -156,7 +146,7 @@ cut h2
 ended_after $since "link cut" h1 h2 h3
 heal h2
 said 'msg="cluster ready"' 3 60
-grep -q 'msg="rank is silent" peer=2 ' "$launch_log" || fail "the rank behind the cut link is not named"
+grep -q 'msg="rank is silent" peer=2 ' "$launch_log" || die "the rank behind the cut link is not named"
 check_acks "a cut link"
 
 echo "== the coordinator's host dies"

@@ -6,10 +6,7 @@ build=$(realpath "$1")
 cd "$(dirname "$(realpath "$0")")/../.."
 . deploy/lib.sh
 PATH=$PWD/build/tools:$PATH
-command -v prometheus >/dev/null || {
-    echo "test_monitoring: SKIPPED, NOTHING WAS TESTED: no prometheus (deploy/setup.sh --monitoring)" >&2
-    exit 77
-}
+command -v prometheus >/dev/null || skip "no prometheus (deploy/setup.sh --monitoring)"
 work=$(mktemp -d /var/tmp/cohort-monitoring.XXXXXX)
 pids=()
 finish() {
@@ -23,13 +20,7 @@ finish() {
     rm -rf "$work"
     exit $rc
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-fail() {
-    echo "test_monitoring: $*" >&2
-    exit 1
-}
+at_end finish
 
 port=$(free_port_range 6)
 cohort=$build/bin/cohort
@@ -38,7 +29,7 @@ setsid mpirun -n 3 "$cohort" node --data "$work/data" --genesis "$work/genesis.j
     --client-publish "tcp://127.0.0.1:$((port + 1))" --status-listen "127.0.0.1:$((port + 2))" </dev/null >"$work/cluster.log" 2>&1 &
 cluster=$!
 pids+=("$cluster")
-wait_ready $cluster $((port + 2)) 30 || fail "the cluster is not ready"
+wait_ready $cluster $((port + 2)) 30 || die "the cluster is not ready"
 
 # The configuration as it is, but for ports and for the pace.
 cp deploy/monitoring/rules.yml "$work/rules.yml"
@@ -48,25 +39,25 @@ prometheus --config.file "$work/prometheus.yml" --storage.tsdb.path "$work/tsdb"
 pids+=($!)
 api=http://127.0.0.1:$((port + 5))/api/v1
 "$cohort" bench transfers --accounts 500 --cross 30 --seconds 12 --client-listen "tcp://127.0.0.1:$port" --client-publish "tcp://127.0.0.1:$((port + 1))" \
-    >"$work/bench.log" 2>&1 || fail "the bench failed"
+    >"$work/bench.log" 2>&1 || die "the bench failed"
 
 # shellcheck disable=SC2016 # a variable of Grafana
 mapfile -t queries < <(sed -n 's/^ *"expr": "\(.*\)",$/\1/p' deploy/monitoring/dashboard.json | sed 's/\\"/"/g; s/\$__rate_interval/30s/g')
-[ ${#queries[@]} -gt 20 ] || fail "found ${#queries[@]} queries in the dashboard"
+[ ${#queries[@]} -gt 20 ] || die "found ${#queries[@]} queries in the dashboard"
 for query in "${queries[@]}"; do
-    answer=$(curl -fsS --max-time 10 --data-urlencode "query=$query" "$api/query") || fail "query failed: $query"
-    [[ $answer == *'"result":[{'* ]] || fail "no data: $query"
+    answer=$(curl -fsS --max-time 10 --data-urlencode "query=$query" "$api/query") || die "query failed: $query"
+    [[ $answer == *'"result":[{'* ]] || die "no data: $query"
 done
 echo "${#queries[@]} queries of the dashboard return data"
 
 firing() { curl -fsS --max-time 10 "$api/alerts" | grep -o '"alertname":"[A-Za-z]*"[^}]*}[^}]*}[^}]*"state":"[a-z]*"' || true; }
 alerts=$(firing)
-[ -z "$alerts" ] || fail "alerts though all is well: $alerts"
-stop_cluster $cluster || fail "the cluster did not end cleanly"
+[ -z "$alerts" ] || die "alerts though all is well: $alerts"
+stop_cluster $cluster || die "the cluster did not end cleanly"
 for _ in $(seq 100); do
     alerts=$(firing)
     [[ $alerts != *CohortRankDown* ]] || break
     sleep 0.1
 done
-[[ $alerts == *CohortRankDown* ]] || fail "no alert though the cluster is gone"
+[[ $alerts == *CohortRankDown* ]] || die "no alert though the cluster is gone"
 echo "test_monitoring: passed"

@@ -8,10 +8,6 @@ cd "$(dirname "$(realpath "$0")")/../.."
 . deploy/lib.sh
 . tests/hosts/hosts.sh
 
-skip() {
-    echo "test_slurm: SKIPPED, NOTHING WAS TESTED: $*" >&2
-    exit 77
-}
 why=$(hosts_can 2>&1) || skip "$why"
 command -v slurmctld slurmd munged sbatch >/dev/null || skip "no Slurm (deploy/setup.sh --slurm)"
 work=$(mktemp -d /var/tmp/cohort-slurm.XXXXXX)
@@ -23,13 +19,7 @@ finish() {
     rm -rf "$work"
     exit $rc
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-fail() {
-    echo "test_slurm: $*" >&2
-    exit 1
-}
+at_end finish
 
 hosts_up "$work/net" "$build/tests/hosts/host_switch" 3
 mkdir -p "$work/slurm/state"
@@ -71,7 +61,7 @@ for _ in $(seq 200); do
     [ "$(slurm sinfo -h -t idle -o %D 2>/dev/null)" != 3 ] || break
     sleep 0.1
 done
-[ "$(slurm sinfo -h -t idle -o %D)" = 3 ] || fail "the nodes do not come up: $(slurm sinfo -N)"
+[ "$(slurm sinfo -h -t idle -o %D)" = 3 ] || die "the nodes do not come up: $(slurm sinfo -N)"
 
 accounts=200
 "$build/bin/cohort" bench transfers --accounts $accounts --write-genesis "$work/genesis.json"
@@ -88,7 +78,7 @@ ready() { # LOG TIMES
         [ "$(grep -c 'msg="cluster ready"' "$1" || true)" -lt "$2" ] || return 0
         sleep 0.1
     done
-    fail "the job did not become ready"
+    die "the job did not become ready"
 }
 drain() { # JOB
     local state=''
@@ -97,7 +87,7 @@ drain() { # JOB
         state=$(slurm scontrol show job "$1" | sed -n 's/.*JobState=\([A-Z]*\).*/\1/p')
         case $state in RUNNING | COMPLETING) sleep 0.1 ;; *) break ;; esac
     done
-    [ "$state" = COMPLETED ] || fail "job $1 ended as $state" # with any other exit code it is FAILED
+    [ "$state" = COMPLETED ] || die "job $1 ended as $state" # with any other exit code it is FAILED
 }
 load() {
     on h1 "$build/tests/hosts/host_acks" load --requests "$requests" --publications "$publications" --accounts $accounts --count 10000 "$work/receipts"
@@ -110,11 +100,11 @@ drain "$job"
 echo "job $job: made the data, loaded, drained"
 job=$(submit "$work/job2.log")
 ready "$work/job2.log" 1
-on h1 "$build/tests/hosts/host_acks" check --requests "$requests" --accounts $accounts "$work/receipts" || fail "in the second job"
+on h1 "$build/tests/hosts/host_acks" check --requests "$requests" --accounts $accounts "$work/receipts" || die "in the second job"
 on h3 pkill -KILL -x cohort
 ready "$work/job2.log" 2
 load
-on h1 "$build/tests/hosts/host_acks" check --requests "$requests" --accounts $accounts "$work/receipts" || fail "after the death of a rank"
+on h1 "$build/tests/hosts/host_acks" check --requests "$requests" --accounts $accounts "$work/receipts" || die "after the death of a rank"
 drain "$job"
 echo "job $job: resumed, survived the death of a rank, drained"
 echo "test_slurm: passed"

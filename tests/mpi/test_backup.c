@@ -15,6 +15,7 @@
 #include "common/base/hex.h"
 #include "tests/mpi/operate.h"
 #include "tests/mpi/traffic.h"
+#include "tests/support/seed.h"
 
 #define SHARDS 3u
 
@@ -384,7 +385,8 @@ static void backup_that_was_killed_is_none(void **state)
 static void one_process_is_backed_up_as_well(void **state)
 {
     (void)state;
-    static char const ready[] = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    static char const ready[] =
+        "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     coh_rng_t rng;
     coh_rng_seed(&rng, seed + 3);
     coh_bench_accounts_t accounts;
@@ -437,10 +439,8 @@ static void one_process_is_backed_up_as_well(void **state)
 
 int main(void)
 {
-    is_long               = getenv("COHORT_TEST_LONG") != NULL;
-    char const *seed_text = getenv("COHORT_TEST_SEED");
-    seed                  = seed_text != NULL ? strtoull(seed_text, NULL, 0) : coh_clock_unix_us();
-    printf("repeat with COHORT_TEST_SEED=%llu\n", (unsigned long long)seed);
+    is_long                         = getenv("COHORT_TEST_LONG") != NULL;
+    seed                            = coh_test_seed();
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(backup_under_load_is_one_block),
         cmocka_unit_test(backups_are_refused_that_are_not_sound),

@@ -10,10 +10,10 @@
 #include <nanomsg/nn.h>
 #include <nanomsg/reqrep.h>
 
-#include "common/base/clock.h"
 #include "common/base/hex.h"
 #include "common/base/rng.h"
 #include "tests/mpi/cluster.h"
+#include "tests/support/seed.h"
 
 #define SHARDS      2u
 #define ACCOUNTS    20u
@@ -49,9 +49,7 @@ static int start_cluster(void **state)
 {
     (void)state;
     static char const *const options[] = {"--pool-tx-max 64", "--block-interval-ms 5", NULL};
-    char const *seed_text              = getenv("COHORT_TEST_SEED");
-    uint64_t seed = seed_text != NULL ? strtoull(seed_text, NULL, 0) : coh_clock_unix_us();
-    printf("repeat with COHORT_TEST_SEED=%llu\n", (unsigned long long)seed);
+    uint64_t seed                      = coh_test_seed();
     coh_rng_seed(&rng, seed);
     coh_bench_accounts_new(&accounts, 1, ACCOUNTS, 2);
     coh_test_cluster_init(&cluster, SHARDS, &accounts);

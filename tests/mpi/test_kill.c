@@ -14,6 +14,7 @@
 #include "tests/mpi/acks.h"
 #include "tests/mpi/cluster.h"
 #include "tests/support/flat_root.h"
+#include "tests/support/seed.h"
 
 #define SHARDS        2u
 #define ACCOUNTS      500u
@@ -108,10 +109,8 @@ static void check_stores(coh_test_cluster_t *c)
 static void kill_loses_nothing_acknowledged(void **state)
 {
     (void)state;
-    bool is_long          = getenv("COHORT_TEST_LONG") != NULL;
-    char const *seed_text = getenv("COHORT_TEST_SEED");
-    uint64_t seed         = seed_text != NULL ? strtoull(seed_text, NULL, 0) : coh_clock_unix_us();
-    printf("repeat with COHORT_TEST_SEED=%llu\n", (unsigned long long)seed);
+    bool is_long  = getenv("COHORT_TEST_LONG") != NULL;
+    uint64_t seed = coh_test_seed();
     coh_rng_t rng;
     coh_rng_seed(&rng, seed);
 

@@ -16,6 +16,7 @@
 #include "common/base/rng.h"
 #include "tests/mpi/acks.h"
 #include "tests/mpi/operate.h"
+#include "tests/support/seed.h"
 
 #define SHARDS    3u
 #define ACCOUNTS  150u
@@ -225,10 +226,8 @@ static void expect_sound(world_t *w, coh_u256_t const *supply)
 static void kill_in_a_round_loses_nothing(void **state)
 {
     (void)state;
-    bool is_long          = getenv("COHORT_TEST_LONG") != NULL;
-    char const *seed_text = getenv("COHORT_TEST_SEED");
-    uint64_t seed         = seed_text != NULL ? strtoull(seed_text, NULL, 0) : coh_clock_unix_us();
-    printf("repeat with COHORT_TEST_SEED=%llu\n", (unsigned long long)seed);
+    bool is_long  = getenv("COHORT_TEST_LONG") != NULL;
+    uint64_t seed = coh_test_seed();
     /* Without the dead one the others cannot finish: no use in waiting for that (deploy/mpi-env.sh: 5). */
     assert_int_equal(setenv("OMPI_MCA_odls_base_sigkill_timeout", "0", 0), 0);
     world_t w = {.partner = 1};

@@ -23,11 +23,6 @@ finish() {
 trap finish EXIT
 unset COHORT_NETWORK "${!OMPI_MCA_@}" # those of the launcher itself
 
-fail() {
-    echo "test_launch: $*" >&2
-    exit 1
-}
-
 port=$(free_port_range 8)
 node=(--data "$work/data" --genesis "$work/genesis.json" --client-listen "tcp://127.0.0.1:$port"
     --client-publish "tcp://127.0.0.1:$((port + 1))" --status-listen "127.0.0.1:$((port + 2))" --log-level warn)
@@ -39,10 +34,10 @@ count() { grep -c "$1" "$work/launch.log" || true; }
 await() { # TEXT TIMES
     for _ in $(seq 600); do
         [ "$(count "$1")" -lt "$2" ] || return 0
-        kill -0 "$launch_pid" 2>/dev/null || fail "ended while waiting for: $1"
+        kill -0 "$launch_pid" 2>/dev/null || die "ended while waiting for: $1"
         sleep 0.1
     done
-    fail "waited in vain for: $1"
+    die "waited in vain for: $1"
 }
 # rank_pid R: the process of a rank of ours.
 rank_pid() {
@@ -61,37 +56,37 @@ launch_pid=$!
 await 'msg="cluster ready"' 1
 "$program" bench transfers --accounts 100 --count 2000 --client-listen "tcp://127.0.0.1:$port" --client-publish "tcp://127.0.0.1:$((port + 1))" >"$work/bench.log" 2>&1
 before=$(head_number)
-[ "$before" -gt 0 ] || fail "no block was made"
+[ "$before" -gt 0 ] || die "no block was made"
 for victim in 1 0; do
     kill -KILL "$(rank_pid $victim)"
     await 'msg="cluster ready"' $((3 - victim))
-    [ "$(head_number)" -ge "$before" ] || fail "the head went back from $before to $(head_number)"
+    [ "$(head_number)" -ge "$before" ] || die "the head went back from $before to $(head_number)"
 done
-[ "$(count 'msg="starting again"')" -eq 2 ] || fail "expected two restarts"
+[ "$(count 'msg="starting again"')" -eq 2 ] || die "expected two restarts"
 
 # A second cluster on the same data.
 rc=0
 timeout 100 "${launch[@]}" --ready "127.0.0.1:$((port + 5))" --restarts 2 -- "${node[@]}" --client-listen "tcp://127.0.0.1:$((port + 6))" \
     --client-publish "tcp://127.0.0.1:$((port + 7))" --status-listen "" >"$work/second.log" 2>&1 || rc=$?
-[ $rc -eq 1 ] || fail "a second cluster on the same data: exit code $rc"
-grep -q 'giving up: 2 failures in a row' "$work/second.log" || fail "no report of giving up"
-grep -q '  2\. the job ended with code 1, before it was ready' "$work/second.log" || fail "no reason in the report"
+[ $rc -eq 1 ] || die "a second cluster on the same data: exit code $rc"
+grep -q 'giving up: 2 failures in a row' "$work/second.log" || die "no report of giving up"
+grep -q '  2\. the job ended with code 1, before it was ready' "$work/second.log" || die "no reason in the report"
 
 kill -TERM "$launch_pid"
 rc=0
 wait "$launch_pid" || rc=$?
 launch_pid=''
-[ $rc -eq 0 ] || fail "exit code $rc after SIGTERM"
+[ $rc -eq 0 ] || die "exit code $rc after SIGTERM"
 
 rc=0
 timeout 60 "${launch[@]}" -- "${node[@]}" --no-such-option >"$work/usage.log" 2>&1 || rc=$?
-[ $rc -eq 2 ] || fail "an unknown option of cohort node: exit code $rc"
-[ "$(grep -c 'starting the cluster' "$work/usage.log")" -eq 1 ] || fail "started again after an unknown option"
+[ $rc -eq 2 ] || die "an unknown option of cohort node: exit code $rc"
+[ "$(grep -c 'starting the cluster' "$work/usage.log")" -eq 1 ] || die "started again after an unknown option"
 
 # 192.0.2.0/24 is nobody's (RFC 5737); what stands in for ssh fails at once.
 printf '%s slots=1\n192.0.2.1 slots=2\n' "$(hostname)" >"$work/hosts"
 rc=0
 timeout 60 deploy/cohort-launch --program "$program" --hosts "$work/hosts" --network lo --ssh false --away-seconds 2 -- "${node[@]}" >"$work/away.log" 2>&1 || rc=$?
-[ $rc -eq 1 ] || fail "a host that stays away: exit code $rc"
-grep -q 'giving up: hosts stay away" hosts="192.0.2.1"' "$work/away.log" || fail "the host that stays away is not named"
+[ $rc -eq 1 ] || die "a host that stays away: exit code $rc"
+grep -q 'giving up: hosts stay away" hosts="192.0.2.1"' "$work/away.log" || die "the host that stays away is not named"
 echo "test_launch: head $before kept over two kills; passed"

@@ -11,10 +11,10 @@
 
 #include <cmocka.h>
 
-#include "common/base/clock.h"
 #include "common/kv/kv.h"
 #include "tests/mpi/operate.h"
 #include "tests/mpi/traffic.h"
+#include "tests/support/seed.h"
 
 static uint64_t seed;
 static bool is_long;
@@ -240,10 +240,8 @@ static void reshard_survives_being_killed(void **state)
 
 int main(void)
 {
-    is_long               = getenv("COHORT_TEST_LONG") != NULL;
-    char const *seed_text = getenv("COHORT_TEST_SEED");
-    seed                  = seed_text != NULL ? strtoull(seed_text, NULL, 0) : coh_clock_unix_us();
-    printf("repeat with COHORT_TEST_SEED=%llu\n", (unsigned long long)seed);
+    is_long                         = getenv("COHORT_TEST_LONG") != NULL;
+    seed                            = coh_test_seed();
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(reshard_keeps_the_state),
         cmocka_unit_test(reshard_brings_accounts_home),

@@ -19,17 +19,13 @@ finish() {
 }
 trap finish EXIT
 
-fail() {
-    echo "test_status: $*" >&2
-    exit 1
-}
 # await TEXT FILE TIMES: until so many lines of it match.
 await() {
     for _ in $(seq 600); do
         [ "$(grep -c -E "$1" "$2" || true)" -lt "$3" ] || return 0
         sleep 0.1
     done
-    fail "waited in vain for: $1"
+    die "waited in vain for: $1"
 }
 
 port=$(free_port_range 3)
@@ -38,17 +34,17 @@ start() {
     "$program" node --shards 2 --data "$work/data" --genesis "$work/genesis.json" --client-listen "tcp://127.0.0.1:$port" \
         --client-publish "tcp://127.0.0.1:$((port + 1))" --status-listen "127.0.0.1:$((port + 2))" >>"$work/node.log" 2>&1 &
     node_pid=$!
-    wait_ready "$node_pid" "$((port + 2))" 30 || fail "the node did not start"
+    wait_ready "$node_pid" "$((port + 2))" 30 || die "the node did not start"
 }
 stop() {
     kill -TERM "$node_pid"
-    wait "$node_pid" || fail "the node ended with $?"
+    wait "$node_pid" || die "the node ended with $?"
 }
 "$program" bench transfers --accounts 100 --write-genesis "$work/genesis.json"
 start
 
-"${status[@]}" --json | grep -q '^{"version":.*"recent":{"blocks":0,.*"ranks":\[.*\]}$' || fail "--json"
-"${status[@]}" | grep -q '^head  ' || fail "once"
+"${status[@]}" --json | grep -q '^{"version":.*"recent":{"blocks":0,.*"ranks":\[.*\]}$' || die "--json"
+"${status[@]}" | grep -q '^head  ' || die "once"
 
 # In a pipe.
 "${status[@]}" --watch >"$work/pipe.out" 2>"$work/pipe.log" &
@@ -60,9 +56,9 @@ lines=$(wc -l <"$work/pipe.out")
 start
 await '^uptime_s=[0-9]+ state=running ' "$work/pipe.out" $((lines + 2))
 kill -INT "$watch_pid"
-wait "$watch_pid" || fail "SIGINT in a pipe: exit code $?"
+wait "$watch_pid" || die "SIGINT in a pipe: exit code $?"
 watch_pid=''
-! grep -q -v '^uptime_s=' "$work/pipe.out" || fail "something else in the pipe"
+! grep -q -v '^uptime_s=' "$work/pipe.out" || die "something else in the pipe"
 
 # On a terminal of 12 rows, with ^C typed.
 printf 'stty rows 12 cols 60; exec' >"$work/command"
@@ -76,12 +72,12 @@ script -q -e -f -c "bash $work/command" "$work/terminal.out" < <(
     sleep 1
 ) >/dev/null &
 watch_pid=$!
-wait "$watch_pid" || fail "SIGINT on a terminal: exit code $?"
+wait "$watch_pid" || die "SIGINT on a terminal: exit code $?"
 watch_pid=''
-grep -a -q $'\033\\[?25l' "$work/terminal.out" || fail "the cursor stayed"
-sed '$d' "$work/terminal.out" | tail -n 1 | grep -a -q $'^\033\\[?25h' || fail "the cursor did not come back"
+grep -a -q $'\033\\[?25l' "$work/terminal.out" || die "the cursor stayed"
+sed '$d' "$work/terminal.out" | tail -n 1 | grep -a -q $'^\033\\[?25h' || die "the cursor did not come back"
 # A picture: from one home to the next. None has more than 12 rows, or a row longer than 60.
 awk -v RS=$'\033\\[H' 'NR > 1 { sub(/\033\[J.*/, ""); gsub(/\033\[K|\r/, ""); n = split($0, row, "\n"); if (n > 12) exit 1; for (i = 1; i <= n; i++) if (length(row[i]) > 60) exit 1; shown = $0 }
-    END { if (NR < 4 || shown !~ /cohort [0-9.]+, running/ || shown !~ /and [0-9]+ lines more/) exit 1 }' "$work/terminal.out" || fail "the pictures do not fit"
+    END { if (NR < 4 || shown !~ /cohort [0-9.]+, running/ || shown !~ /and [0-9]+ lines more/) exit 1 }' "$work/terminal.out" || die "the pictures do not fit"
 stop
 node_pid=''

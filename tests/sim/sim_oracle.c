@@ -741,19 +741,11 @@ static bool proven(coh_buf_t *out,
                    coh_addr_t const *addr)
 {
     coh_proof_t proof = COH_PROOF_INIT;
-    coh_rlp_t reader  = coh_rlp_reader(nodes);
-    coh_rlp_t list;
     coh_bytes_t item;
     coh_hash_t key;
-    bool ok = coh_rlp_list(&reader, &list) == COH_OK;
-    while (ok && !coh_rlp_at_end(&list)) {
-        ok = coh_rlp_string(&list, &item) == COH_OK && proof.cnt < COH_PROOF_NODE_MAX;
-        if (ok) {
-            coh_proof_add(&proof, item);
-        }
-    }
     coh_keccak256(&key, addr->b, sizeof(addr->b));
-    ok = ok && coh_proof_verify(&item, &proof, root, &key) == COH_OK;
+    bool ok = coh_proof_read(&proof, nodes) == COH_OK &&
+              coh_proof_verify(&item, &proof, root, &key) == COH_OK;
     if (ok) {
         coh_buf_put(out, item.p, item.n);
     }

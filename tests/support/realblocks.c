@@ -52,18 +52,3 @@ coh_memview_t *coh_test_load_pre(coh_realblock_t const *block)
     coh_memview_set_block_hash(mv, block_hash, (void *)(uintptr_t)block);
     return mv;
 }
-
-coh_block_env_t coh_test_block_env(coh_realblock_t const *block)
-{
-    return (coh_block_env_t){.number        = block->number,
-                             .timestamp     = block->timestamp,
-                             .gas_limit     = block->gas_limit,
-                             .chain_id      = block->chain_id,
-                             .base_fee      = block->base_fee,
-                             .blob_base_fee = block->blob_base_fee,
-                             .blob_max      = block->blob_max,
-                             .prev_randao   = block->prev_randao,
-                             .coinbase      = block->coinbase,
-                             .fork          = block->fork,
-                             .fees_exact    = true};
-}

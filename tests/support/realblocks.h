@@ -3,7 +3,6 @@
 #ifndef COH_TEST_REALBLOCKS_H
 #define COH_TEST_REALBLOCKS_H
 
-#include "common/state/block_env.h"
 #include "common/state/memview.h"
 #include "deploy/cohort/realblock.h"
 #include "tests/support/data.h"
@@ -22,8 +21,5 @@ size_t coh_test_realblocks(char const *what,
 
 /* coh_test_load_pre: the state before the block, which answers BLOCKHASH too; borrows from block until it is freed with coh_memview_free. */
 coh_memview_t *coh_test_load_pre(coh_realblock_t const *block);
-
-/* The environment of the block's transactions, fees to the coinbase one by one. */
-coh_block_env_t coh_test_block_env(coh_realblock_t const *block);
 
 #endif

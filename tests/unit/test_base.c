@@ -89,6 +89,22 @@ static void hex_reads_what_it_writes(void **state)
     assert_memory_equal(out, "\x00\x7f\x80\xff", 4);
 }
 
+/* Execution API specification, "hex encoded unsigned integer". */
+static void hex_quantities(void **state)
+{
+    (void)state;
+    char text[COH_HEX_QUANTITY_SZ];
+    coh_u256_t v = COH_U256_ZERO;
+    assert_int_equal(coh_hex_quantity(text, &v), 3);
+    assert_string_equal(text, "0x0");
+    v = coh_u256(1024);
+    assert_int_equal(coh_hex_quantity(text, &v), 5);
+    assert_string_equal(text, "0x400");
+    v = (coh_u256_t){{0, 0, 0, UINT64_C(0xa000000000000000)}};
+    assert_int_equal(coh_hex_quantity(text, &v), 66);
+    assert_string_equal(text, "0xa000000000000000000000000000000000000000000000000000000000000000");
+}
+
 static void hex_refuses_other_text(void **state)
 {
     (void)state;
@@ -203,6 +219,7 @@ int main(void)
         cmocka_unit_test(integers_keep_their_byte_order),
         cmocka_unit_test(bytes_compare_by_content),
         cmocka_unit_test(hex_reads_what_it_writes),
+        cmocka_unit_test(hex_quantities),
         cmocka_unit_test(hex_refuses_other_text),
         cmocka_unit_test(err_has_a_text_for_every_code),
         cmocka_unit_test(alloc_returns_zeroed_memory),

@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -26,6 +25,7 @@
 #include "deploy/cohort/block_cluster.h"
 #include "shard/sched.h"
 #include "tests/support/data.h"
+#include "tests/support/seed.h"
 
 #define BLOCKS     3u
 #define BLOCK_TXS  60u
@@ -79,17 +79,8 @@ static outcome_t *execute(coh_bench_world_t const *world)
     outcome_t *out               = coh_calloc(world->block_cnt * BLOCK_TXS, sizeof(*out));
     for (size_t b = 0; b < world->block_cnt; b++) {
         coh_import_block_t const *ib = &world->blocks[b];
-        coh_block_env_t env          = {.number        = ib->number,
-                                        .timestamp     = ib->timestamp,
-                                        .gas_limit     = ib->gas_limit,
-                                        .chain_id      = world->genesis.chain_id,
-                                        .base_fee      = ib->base_fee,
-                                        .blob_base_fee = ib->blob_base_fee,
-                                        .prev_randao   = ib->prev_randao,
-                                        .coinbase      = ib->coinbase,
-                                        .fork          = ib->fork,
-                                        .blob_max      = ib->blob_max,
-                                        .fees_exact    = true};
+        coh_block_env_t env          = coh_import_env(ib, world->genesis.chain_id);
+        env.fees_exact               = true;
         for (uint32_t i = 0; i < ib->tx_cnt; i++) {
             coh_tx_t tx;
             assert_int_equal(coh_tx_decode(&tx, ib->raws[i]), COH_TX_OK);
@@ -598,11 +589,7 @@ static void guard_bounds_incarnations_of_dependent_chains(void **state)
 int main(void)
 {
     (void)coh_log_init("error", "");
-    char const *given = getenv("COHORT_TEST_SEED");
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)now.tv_nsec;
-    print_message("seed %" PRIu64 " (COHORT_TEST_SEED repeats it)\n", seed);
+    seed = coh_test_seed();
     coh_rng_seed(&rng, seed);
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(works_equal_sequential_execution),

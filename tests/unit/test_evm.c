@@ -1185,25 +1185,6 @@ static void evm_trace(void **state)
     coh_vm_fini(&vm);
 }
 
-static void ignore_step(coh_tracer_t *tracer, coh_trace_step_t const *s)
-{
-    (void)tracer;
-    (void)s;
-}
-
-static void ignore_exit(coh_tracer_t *tracer,
-                        uint32_t depth,
-                        uint32_t status,
-                        uint64_t gas_used,
-                        coh_bytes_t output)
-{
-    (void)tracer;
-    (void)depth;
-    (void)status;
-    (void)gas_used;
-    (void)output;
-}
-
 static void record_enter(coh_tracer_t *tracer, coh_trace_call_t const *c)
 {
     coh_buf_printf(&((recorder_t *)tracer)->text,
@@ -1238,10 +1219,7 @@ static void record_leave(coh_tracer_t *tracer,
 static void evm_trace_calls(void **state)
 {
     (void)state;
-    recorder_t r = {.tracer = {.step  = ignore_step,
-                               .exit  = ignore_exit,
-                               .enter = record_enter,
-                               .leave = record_leave}};
+    recorder_t r = {.tracer = {.enter = record_enter, .leave = record_leave}};
     coh_vm_t vm;
     coh_vm_init(
         &vm,

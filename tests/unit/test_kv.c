@@ -15,11 +15,11 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/rng.h"
 #include "common/kv/kv.h"
+#include "tests/support/seed.h"
 
 #define CACHE_BYTES ((size_t)1 << 20)
 
@@ -267,9 +267,7 @@ static void kv_equals_model(void **state)
     coh_kv_t *kv = ((fixture_t *)*state)->kv;
     static uint32_t model[MODEL_KEYS];
     memset(model, 0, sizeof(model));
-    char const *given = getenv("COH_TEST_SEED");
-    uint64_t seed     = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-    print_message("COH_TEST_SEED=%llu\n", (unsigned long long)seed);
+    uint64_t seed = coh_test_seed();
     coh_rng_t rng;
     coh_rng_seed(&rng, seed);
     uint32_t stamp = 0;

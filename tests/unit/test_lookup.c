@@ -21,6 +21,24 @@ typedef struct {
     coh_lookup_t *done;
 } world_t;
 
+static void init(world_t *w)
+{
+    coh_buf_t why = COH_BUF_INIT;
+    *w            = (world_t){.reader = coh_wire_reader_new()};
+    coh_lookups_init(&w->lookups, SHARDS);
+    assert_int_equal(coh_placement_initial(&w->dir, "hash", SHARDS, &why), COH_OK);
+    coh_buf_free(&why);
+}
+
+static void fini(world_t *w)
+{
+    for (uint32_t s = 0; s < SHARDS; s++) {
+        coh_buf_free(&w->outbox[s]);
+    }
+    coh_lookups_fini(&w->lookups);
+    coh_wire_reader_free(w->reader);
+}
+
 static coh_buf_t *outbox(void *arg, uint32_t shard)
 {
     world_t *w = arg;
@@ -62,12 +80,9 @@ static void answer(world_t *w, uint32_t s, uint64_t block)
 static void lookup_asks_again_until_all_answers_are_of_one_block(void **state)
 {
     (void)state;
-    world_t w         = {.reader = coh_wire_reader_new()};
-    coh_buf_t err     = COH_BUF_INIT;
-    coh_lookup_t *one = NULL;
-    coh_lookups_init(&w.lookups, SHARDS);
-    assert_int_equal(coh_placement_initial(&w.dir, "hash", SHARDS, &err), COH_OK);
-    one = coh_lookup_new(&w.lookups, ACCOUNTS, done, &w);
+    world_t w;
+    init(&w);
+    coh_lookup_t *one = coh_lookup_new(&w.lookups, ACCOUNTS, done, &w);
     for (uint32_t i = 0; i < ACCOUNTS; i++) {
         one->keys[i].addr.b[0] = (uint8_t)i;
     }
@@ -87,12 +102,7 @@ static void lookup_asks_again_until_all_answers_are_of_one_block(void **state)
         assert_int_equal(one->values[i].word.w[0], 9);
     }
     coh_lookup_free(one);
-    for (uint32_t s = 0; s < SHARDS; s++) {
-        coh_buf_free(&w.outbox[s]);
-    }
-    coh_lookups_fini(&w.lookups);
-    coh_wire_reader_free(w.reader);
-    coh_buf_free(&err);
+    fini(&w);
 }
 
 /* Answers what shard s was asked, as if it remembered block, or not. */
@@ -131,10 +141,8 @@ static void lookup_of_an_earlier_block(void **state)
 {
     (void)state;
     for (uint32_t forgets = 0; forgets < 2; forgets++) {
-        world_t w     = {.reader = coh_wire_reader_new()};
-        coh_buf_t err = COH_BUF_INIT;
-        coh_lookups_init(&w.lookups, SHARDS);
-        assert_int_equal(coh_placement_initial(&w.dir, "hash", SHARDS, &err), COH_OK);
+        world_t w;
+        init(&w);
         coh_lookup_t *one = coh_lookup_new(&w.lookups, ACCOUNTS, done, &w);
         one->wanted       = 5;
         /* One key of code for a shard at most: its octets are the same buffer's. */
@@ -159,12 +167,7 @@ static void lookup_of_an_earlier_block(void **state)
         assert_true(one->is_gone ||
                     coh_bytes_eq(one->values[3].code, coh_bytes(((uint8_t[]){0xc0, 3}), 2)));
         coh_lookup_free(one);
-        for (uint32_t s = 0; s < SHARDS; s++) {
-            coh_buf_free(&w.outbox[s]);
-        }
-        coh_lookups_fini(&w.lookups);
-        coh_wire_reader_free(w.reader);
-        coh_buf_free(&err);
+        fini(&w);
     }
 }
 

@@ -11,7 +11,6 @@
 
 #include "common/base/alloc.h"
 #include "common/base/checksum.h"
-#include "common/base/clock.h"
 #include "common/base/rng.h"
 #include "common/codec/block.h"
 #include "common/crypto/keccak.h"
@@ -21,6 +20,7 @@
 #include "common/trie/root.h"
 #include "common/trie/roots.h"
 #include "tests/support/data.h"
+#include "tests/support/seed.h"
 
 static bool is_long;
 static uint64_t seed;
@@ -836,10 +836,8 @@ static void mpt_gone_pages_are_deleted(void **state)
 
 int main(void)
 {
-    char const *given = getenv("COHORT_TEST_SEED");
-    seed              = given != NULL ? strtoull(given, NULL, 10) : coh_clock_unix_us();
-    is_long           = getenv("COHORT_TEST_LONG") != NULL;
-    print_message("seed %llu (COHORT_TEST_SEED repeats it)\n", (unsigned long long)seed);
+    seed                            = coh_test_seed();
+    is_long                         = getenv("COHORT_TEST_LONG") != NULL;
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(mpt_damage_is_reported),
         cmocka_unit_test(mpt_tells_that_too_much_is_to_flush),

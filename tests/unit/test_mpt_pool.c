@@ -9,9 +9,9 @@
 #include <cmocka.h>
 
 #include "common/base/alloc.h"
-#include "common/base/clock.h"
 #include "common/base/rng.h"
 #include "common/trie/mpt_pool.h"
+#include "tests/support/seed.h"
 
 enum { HELD_MAX = 4000, STEP_CNT = 200000, CHUNK_SZ = 2 << 20 };
 
@@ -34,9 +34,7 @@ static void check(held_t const *h)
 static void pool_keeps_blocks_apart(void **state)
 {
     (void)state;
-    char const *text = getenv("COHORT_TEST_SEED");
-    uint64_t seed    = text != NULL ? strtoull(text, NULL, 10) : coh_clock_unix_us();
-    print_message("seed %llu\n", (unsigned long long)seed);
+    uint64_t seed = coh_test_seed();
     coh_rng_t rng;
     coh_rng_seed(&rng, seed);
     coh_mpt_pool_t pool;

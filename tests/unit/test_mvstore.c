@@ -6,12 +6,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
 
 #include "common/base/rng.h"
 #include "shard/mvstore.h"
+#include "tests/support/seed.h"
 
 enum { KEYS = 6, TXS = 300, SELF = 1, OTHER = 2, RANKS = 3 };
 
@@ -153,9 +153,7 @@ static coh_value_t value_of(model_value_t const *v)
 
 static uint64_t seed_of_run(void)
 {
-    char const *text = getenv("COH_TEST_SEED");
-    uint64_t seed    = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)time(NULL) * 1000003;
-    print_message("seed: COH_TEST_SEED=%llu\n", (unsigned long long)seed);
+    uint64_t seed = coh_test_seed();
     return seed;
 }
 

@@ -4,12 +4,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
 
 #include "common/client/ops.h"
 #include "tests/support/messages.h"
+#include "tests/support/seed.h"
 
 static coh_op_reader_t *reader;
 
@@ -291,11 +291,10 @@ static void ops_tokens_stand_before_requests(void **state)
     assert_false(coh_op_is_private(reader, OCTETS(0x91)));
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : (uint64_t)time(NULL);
-    void *state   = &seed;
-    printf("seed %llu (give it as the argument to repeat)\n", (unsigned long long)seed);
+    uint64_t seed                   = coh_test_seed();
+    void *state                     = &seed;
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(ops_encode_as_specified),
         cmocka_unit_test(ops_requests_are_strict),

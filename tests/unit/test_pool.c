@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
-#include "common/base/clock.h"
 #include "common/base/rng.h"
 #include "coordinator/pool.h"
 #include "tests/support/ids.h"
+#include "tests/support/seed.h"
 
 #define GAS_LIMIT UINT64_C(21000)
 
@@ -936,10 +936,9 @@ static void random_history(uint64_t seed, coh_pool_order_t order, int steps)
 static void pool_equals_the_model(void **state)
 {
     (void)state;
-    char const *given = getenv("COH_TEST_SEED");
-    uint64_t seed     = given != NULL ? strtoull(given, NULL, 0) : coh_clock_unix_us();
+    uint64_t seed = coh_test_seed();
     for (uint64_t i = 0; i < 20; i++) {
-        printf("seed %llu (COH_TEST_SEED)\n", (unsigned long long)(seed + i));
+        printf("seed %llu\n", (unsigned long long)(seed + i));
         random_history(seed + i, i % 2 == 0 ? COH_POOL_ARRIVAL : COH_POOL_TIP, 3000);
     }
 }

@@ -1,4 +1,4 @@
-/* RLP: the suite of ethereum/tests, and cases of our own for the typed reads and the writers. */
+/* RLP: the typed reads and the writers. ethereum/tests' suite is in conformance/test_rlp_vectors.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,43 +17,6 @@ static void assert_bytes(coh_bytes_t got, char const *want_hex)
     assert_true(coh_test_hex(&want, want_hex));
     assert_true(coh_bytes_eq(got, coh_buf_bytes(&want)));
     coh_buf_free(&want);
-}
-
-/* Reads all items at every depth; the depth of a fixture is small. */
-static coh_err_t walk(coh_rlp_t *r)
-{
-    while (!coh_rlp_at_end(r)) {
-        coh_rlp_kind_t kind;
-        coh_bytes_t payload;
-        COH_TRY(coh_rlp_next(r, &kind, &payload));
-        if (kind == COH_RLP_LIST) {
-            coh_rlp_t inner = coh_rlp_reader(payload);
-            COH_TRY(walk(&inner));
-        }
-    }
-    return COH_OK;
-}
-
-/* One item, well-formed at every depth, that fills text. */
-static bool is_valid(coh_bytes_t text)
-{
-    coh_rlp_t r = coh_rlp_reader(text);
-    coh_rlp_kind_t kind;
-    coh_bytes_t payload;
-    if (coh_rlp_next(&r, &kind, &payload) != COH_OK || coh_rlp_end(&r) != COH_OK) {
-        return false;
-    }
-    coh_rlp_t inner = coh_rlp_reader(payload);
-    return kind == COH_RLP_STRING || walk(&inner) == COH_OK;
-}
-
-static bool is_valid_hex(char const *hex)
-{
-    coh_buf_t text = COH_BUF_INIT;
-    assert_true(coh_test_hex(&text, hex));
-    bool valid = is_valid(coh_buf_bytes(&text));
-    coh_buf_free(&text);
-    return valid;
 }
 
 static void rlp_writes_the_yellow_papers_examples(void **state)
@@ -245,86 +208,6 @@ static void rlp_typed_reads_check_kind_and_size(void **state)
     assert_true(coh_rlp_at_end(&r));
 }
 
-/* Writes what a fixture's "in" describes; false for a number beyond 256 bits. */
-static bool put_json(coh_buf_t *out, json_t const *in)
-{
-    if (json_is_string(in)) {
-        char const *text = json_string_value(in);
-        size_t n         = json_string_length(in);
-        coh_u256_t v;
-        if (n == 0 || text[0] != '#') {
-            coh_rlp_put_string(out, text, n);
-            return true;
-        }
-        if (coh_u256_parse(&v, text + 1, n - 1) != COH_OK) {
-            return false;
-        }
-        coh_rlp_put_u256(out, &v);
-        return true;
-    }
-    if (json_is_integer(in)) {
-        coh_rlp_put_u64(out, (uint64_t)json_integer_value(in));
-        return true;
-    }
-    size_t at = out->n;
-    for (size_t i = 0; i < json_array_size(in); i++) {
-        if (!put_json(out, json_array_get(in, i))) {
-            return false;
-        }
-    }
-    coh_rlp_wrap_list(out, at);
-    return true;
-}
-
-static void run_fixture(char const *path, size_t *valid_cnt, size_t *invalid_cnt)
-{
-    json_t *doc = coh_test_json(path);
-    char const *name;
-    json_t *test;
-    json_object_foreach (doc, name, test) {
-        json_t const *in = json_object_get(test, "in");
-        char const *out  = coh_test_str(test, "out");
-        bool invalid     = json_is_string(in) && strcmp(json_string_value(in), "INVALID") == 0;
-        bool opaque      = json_is_string(in) && strcmp(json_string_value(in), "VALID") == 0;
-        if (is_valid_hex(out) == invalid) {
-            fail_msg("%s: %s: expected %svalid", path, name, invalid ? "in" : "");
-        }
-        *(invalid ? invalid_cnt : valid_cnt) += 1;
-        coh_buf_t text = COH_BUF_INIT;
-        coh_u256_t v;
-        if (invalid || opaque) {
-            continue;
-        }
-        if (put_json(&text, in)) {
-            assert_bytes(coh_buf_bytes(&text), out);
-        } else { /* 2^256: no number for us, though well-formed */
-            assert_int_equal(read_u256(out, &v), COH_EMALFORMED);
-        }
-        coh_buf_free(&text);
-    }
-    json_decref(doc);
-}
-
-static void rlp_passes_the_published_suite(void **state)
-{
-    (void)state;
-    char const *dir = coh_test_data_dir();
-    if (dir == NULL) {
-        coh_test_skip("ethtests/RLPTests (3 files)");
-        return;
-    }
-    char **files;
-    size_t cnt         = coh_test_files(&files, dir, "ethtests/RLPTests", ".json");
-    size_t valid_cnt   = 0;
-    size_t invalid_cnt = 0;
-    for (size_t i = 0; i < cnt; i++) {
-        run_fixture(files[i], &valid_cnt, &invalid_cnt);
-    }
-    coh_test_files_free(files);
-    print_message("%zu valid, %zu invalid encodings\n", valid_cnt, invalid_cnt);
-    assert_true(valid_cnt > 20 && invalid_cnt > 20);
-}
-
 int main(void)
 {
     struct CMUnitTest const tests[] = {
@@ -333,7 +216,6 @@ int main(void)
         cmocka_unit_test(rlp_reader_accepts_only_the_shortest_form),
         cmocka_unit_test(rlp_numbers_have_no_leading_zeros),
         cmocka_unit_test(rlp_typed_reads_check_kind_and_size),
-        cmocka_unit_test(rlp_passes_the_published_suite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

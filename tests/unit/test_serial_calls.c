@@ -12,7 +12,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/base/alloc.h"
 #include "common/crypto/keccak.h"
@@ -25,6 +24,7 @@
 #include "shard/codes.h"
 #include "tests/support/codegen.h"
 #include "tests/support/pins.h"
+#include "tests/support/seed.h"
 #include "tests/support/txgen.h"
 
 enum {
@@ -95,17 +95,9 @@ static coh_addr_t contract_addr(uint32_t i)
 
 static coh_block_env_t env_of(coh_import_block_t const *b)
 {
-    return (coh_block_env_t){.number        = b->number,
-                             .timestamp     = b->timestamp,
-                             .gas_limit     = b->gas_limit,
-                             .chain_id      = CHAIN_ID,
-                             .base_fee      = b->base_fee,
-                             .blob_base_fee = b->blob_base_fee,
-                             .prev_randao   = b->prev_randao,
-                             .coinbase      = b->coinbase,
-                             .fork          = FORK,
-                             .blob_max      = b->blob_max,
-                             .fees_exact    = true};
+    coh_block_env_t env = coh_import_env(b, CHAIN_ID);
+    env.fees_exact      = true;
+    return env;
 }
 
 static void fill_data(coh_rng_t *rng, uint8_t data[32])
@@ -542,11 +534,10 @@ static void calls_come_through_restarts(void **state)
     free(w);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     (void)coh_log_init("error", "");
-    run_seed = argc > 1 ? strtoull(argv[1], NULL, 0) : (uint64_t)time(NULL);
-    printf("seed %" PRIu64 " (give it as the argument to repeat)\n", run_seed);
+    run_seed                        = coh_test_seed();
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(calls_equal_sequential_execution),
         cmocka_unit_test(calls_come_through_restarts),

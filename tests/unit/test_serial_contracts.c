@@ -32,6 +32,7 @@
 #include "tests/support/codegen.h"
 #include "tests/support/evmasm.h"
 #include "tests/support/pins.h"
+#include "tests/support/seed.h"
 #include "tests/support/txgen.h"
 
 #define BLOCKS_MAX   4u
@@ -246,18 +247,9 @@ static void encode_logs(coh_buf_t *out, coh_outcome_t const *o)
 
 static coh_block_env_t env_of(block_t const *b)
 {
-    coh_import_block_t const *ib = &b->block;
-    return (coh_block_env_t){.number        = ib->number,
-                             .timestamp     = ib->timestamp,
-                             .gas_limit     = ib->gas_limit,
-                             .chain_id      = CHAIN_ID,
-                             .base_fee      = ib->base_fee,
-                             .blob_base_fee = ib->blob_base_fee,
-                             .prev_randao   = ib->prev_randao,
-                             .coinbase      = ib->coinbase,
-                             .fork          = ib->fork,
-                             .blob_max      = ib->blob_max,
-                             .fees_exact    = true};
+    coh_block_env_t env = coh_import_env(&b->block, CHAIN_ID);
+    env.fees_exact      = true;
+    return env;
 }
 
 /* Executes a step at the end of block b in sequence. */
@@ -654,12 +646,11 @@ static check_t compare(world_t *w, coh_block_cluster_layout_t const *layout, uin
     check_t c = {.world = w, .move_percent = move_percent, .shard_cnt = layout->shard_cnt};
     c.addrs   = list_accounts(w, &c.addr_cnt);
     coh_rng_seed(&c.move_rng, layout->seed);
-    coh_block_cluster_visitor_t visitor = {.block   = check_block,
-                                           .account = check_account,
-                                           .slot    = check_slot,
-                                           .code    = check_code,
-                                           .turn    = move_percent != 0 ? move_some : NULL,
-                                           .arg     = &c};
+    coh_block_cluster_visitor_t visitor = {
+        .block  = check_block,
+        .walker = {.account = check_account, .slot = check_slot, .code = check_code, .arg = &c},
+        .turn   = move_percent != 0 ? move_some : NULL,
+        .arg    = &c};
     coh_import_block_t blocks[BLOCKS_MAX];
     for (uint32_t b = 0; b < w->block_cnt; b++) {
         blocks[b] = w->blocks[b].block;
@@ -1387,7 +1378,9 @@ static void contracts_of_an_invalid_block_leave_nothing(void **state)
         b->block.tx_cnt                           = 2;
         check_t c                                 = {.world = w};
         coh_block_cluster_visitor_t const visitor = {
-            .block = check_refused, .account = check_account, .slot = check_slot, .arg = &c};
+            .block  = check_refused,
+            .walker = {.account = check_account, .slot = check_slot, .arg = &c},
+            .arg    = &c};
         coh_block_cluster_t *cluster = coh_block_cluster_new(
             &(coh_block_cluster_layout_t){.shard_cnt = shards, .thread_cnt = 1, .seed = shards});
         coh_buf_t why = COH_BUF_INIT;
@@ -1427,11 +1420,7 @@ static void transfers_across_shards_cost_no_reads(void **state)
 int main(void)
 {
     (void)coh_log_init("error", "");
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    char const *given = getenv("COHORT_TEST_SEED");
-    run_seed          = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)now.tv_nsec;
-    print_message("seed %" PRIu64 " (COHORT_TEST_SEED repeats it)\n", run_seed);
+    run_seed                        = coh_test_seed();
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(contracts_equal_sequential_execution_homestead),
         cmocka_unit_test(contracts_equal_sequential_execution_byzantium),

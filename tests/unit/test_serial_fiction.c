@@ -15,7 +15,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/base/alloc.h"
 #include "common/base/rng.h"
@@ -32,6 +31,7 @@
 #include "shard/shard.h"
 #include "tests/support/pins.h"
 #include "tests/support/reference.h"
+#include "tests/support/seed.h"
 #include "tests/support/txgen.h"
 
 #define ACCOUNTS 48u
@@ -110,11 +110,7 @@ static coh_txgen_spec_t draw_spec(coh_rng_t *rng,
 static int make_input(void **state)
 {
     (void)state;
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    char const *given = getenv("COHORT_TEST_SEED");
-    input.seed        = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)now.tv_nsec;
-    print_message("seed %" PRIu64 " (COHORT_TEST_SEED repeats it)\n", input.seed);
+    input.seed = coh_test_seed();
     coh_rng_t rng;
     coh_rng_seed(&rng, input.seed);
     input.gen        = coh_txgen_new();
@@ -312,17 +308,11 @@ static uint64_t proof_block(uint32_t idx) { return BLOCKS - idx % PROOF_DEPTH; }
 static bool verify(coh_buf_t *value, coh_bytes_t nodes, coh_hash_t const *root, coh_bytes_t key)
 {
     coh_proof_t proof = COH_PROOF_INIT;
-    coh_rlp_t reader  = coh_rlp_reader(nodes);
-    coh_rlp_t list;
     coh_bytes_t item;
     coh_hash_t hash;
-    bool ok = coh_rlp_list(&reader, &list) == COH_OK;
-    while (ok && !coh_rlp_at_end(&list)) {
-        ok = coh_rlp_string(&list, &item) == COH_OK;
-        coh_proof_add(&proof, item);
-    }
     coh_keccak256(&hash, key.p, key.n);
-    ok = ok && coh_proof_verify(&item, &proof, root, &hash) == COH_OK;
+    bool ok = coh_proof_read(&proof, nodes) == COH_OK &&
+              coh_proof_verify(&item, &proof, root, &hash) == COH_OK;
     if (ok) {
         coh_buf_put(value, item.p, item.n);
     }
@@ -388,18 +378,6 @@ static void on_reply(coh_gateway_sink_t *sink, uint64_t request, coh_bytes_t dat
     } else {
         take_receipts(c, (uint32_t)request - 1, &answer.u.block_receipts);
     }
-}
-
-static void on_publish(coh_gateway_sink_t *sink, coh_bytes_t data)
-{
-    (void)sink;
-    (void)data;
-}
-
-static bool has_subscribers(coh_gateway_sink_t *sink)
-{
-    (void)sink;
-    return false;
 }
 
 static void ask(cluster_t *c, uint32_t request)
@@ -488,10 +466,9 @@ static void run_layout(uint32_t shard_cnt,
                        char const *home)
 {
     cluster_t *c = coh_calloc(1, sizeof(*c));
-    c->sink      = (coh_gateway_sink_t){
-             .reply = on_reply, .publish = on_publish, .has_subscribers = has_subscribers};
-    c->rank_cnt = 1 + shard_cnt;
-    c->reader   = coh_op_reader_new();
+    c->sink      = (coh_gateway_sink_t){.reply = on_reply};
+    c->rank_cnt  = 1 + shard_cnt;
+    c->reader    = coh_op_reader_new();
     coh_config_default(&c->config);
     coh_buf_t why = COH_BUF_INIT;
     assert_int_equal(coh_config_set(&c->config, "placement-policy", placement, &why), COH_OK);

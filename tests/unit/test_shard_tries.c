@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "common/base/alloc.h"
-#include "common/base/clock.h"
 #include "common/base/hex.h"
 #include "common/base/rng.h"
 #include "common/codec/block.h"
@@ -24,6 +23,7 @@
 #include "common/trie/roots.h"
 #include "shard/store.h"
 #include "shard/tries.h"
+#include "tests/support/seed.h"
 
 enum { ACCOUNTS = 40, SLOTS = 6, PAST = 64 };
 
@@ -266,19 +266,6 @@ static void put_nodes(world_t *w, coh_tries_done_t const *done, coh_buf_t *undo)
 
 /* ---- proofs ---- */
 
-static void read_proof(coh_proof_t *out, coh_buf_t const *in)
-{
-    coh_rlp_t reader = coh_rlp_reader(coh_buf_bytes(in));
-    coh_rlp_t list;
-    coh_bytes_t node;
-    assert_int_equal(coh_rlp_list(&reader, &list), COH_OK);
-    *out = COH_PROOF_INIT;
-    while (!coh_rlp_at_end(&list)) {
-        assert_int_equal(coh_rlp_string(&list, &node), COH_OK);
-        coh_proof_add(out, node);
-    }
-}
-
 static void ask_proof(world_t *w)
 {
     if (w->query_open || w->committed - w->started > 20) {
@@ -300,15 +287,15 @@ static void check_slots(account_t const *a, coh_trie_proof_t const *p, coh_hash_
 {
     assert_int_equal(p->slot_cnt, SLOTS);
     for (uint32_t k = 0; k < SLOTS; k++) {
-        coh_proof_t proof;
-        coh_u256_t slot = slot_of(k);
+        coh_proof_t proof = COH_PROOF_INIT;
+        coh_u256_t slot   = slot_of(k);
         uint8_t text[32];
         coh_hash_t key;
         coh_bytes_t value;
         coh_u256_t word = COH_U256_ZERO;
         coh_u256_to_be(text, &slot);
         coh_keccak256(&key, text, sizeof(text));
-        read_proof(&proof, &p->slots[k].nodes);
+        assert_int_equal(coh_proof_read(&proof, coh_buf_bytes(&p->slots[k].nodes)), COH_OK);
         assert_int_equal(coh_proof_verify(&value, &proof, root, &key), COH_OK);
         if (value.n != 0) {
             coh_rlp_t reader = coh_rlp_reader(value);
@@ -346,10 +333,10 @@ static void check_proof(world_t *w, coh_tries_done_t const *done)
     coh_addr_t addr = addr_of(w->query_account);
     coh_roots_compute(top, &root);
     assert_memory_equal(root.b, should.b, sizeof(root.b));
-    coh_proof_t in_bucket;
-    coh_proof_t proof = COH_PROOF_INIT;
+    coh_proof_t in_bucket = COH_PROOF_INIT;
+    coh_proof_t proof     = COH_PROOF_INIT;
     coh_bytes_t value;
-    read_proof(&in_bucket, &done->proof.nodes);
+    assert_int_equal(coh_proof_read(&in_bucket, coh_buf_bytes(&done->proof.nodes)), COH_OK);
     coh_keccak256(&key, addr.b, sizeof(addr.b));
     coh_roots_prove(top, &proof, &in_bucket, &key);
     assert_int_equal(coh_proof_verify(&value, &proof, &root, &key), COH_OK);
@@ -710,11 +697,9 @@ static void live(uint64_t seed, uint32_t steps, world_t *sums)
 static void tries_follow_the_model_through_random_lives(void **state)
 {
     (void)state;
-    char const *given = getenv("COHORT_TEST_SEED");
-    uint64_t seed     = given != NULL ? strtoull(given, NULL, 10) : coh_clock_unix_us();
-    uint32_t lives    = getenv("COHORT_TEST_LONG") != NULL ? 2000 : 40;
-    world_t *sums     = coh_calloc(1, sizeof(*sums));
-    print_message("seed %llu (COHORT_TEST_SEED repeats it)\n", (unsigned long long)seed);
+    uint64_t seed  = coh_test_seed();
+    uint32_t lives = getenv("COHORT_TEST_LONG") != NULL ? 2000 : 40;
+    world_t *sums  = coh_calloc(1, sizeof(*sums));
     for (uint32_t i = 0; i < lives; i++) {
         live(seed + i, 1500, sums);
     }

@@ -10,12 +10,12 @@
 #include <cmocka.h>
 
 #include "common/base/alloc.h"
-#include "common/base/clock.h"
 #include "common/base/rng.h"
 #include "common/crypto/keccak.h"
 #include "common/state/memview.h"
 #include "common/state/state.h"
 #include "tests/support/ids.h"
+#include "tests/support/seed.h"
 
 static coh_u256_t const huge = {{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
 
@@ -451,9 +451,7 @@ static void random_transactions(uint64_t seed, coh_fork_t fork, bool stutter)
 static void state_equals_a_model_that_copies_everything(void **state)
 {
     (void)state;
-    char const *given = getenv("COH_TEST_SEED");
-    uint64_t seed     = given != NULL ? strtoull(given, NULL, 0) : coh_clock_unix_us();
-    printf("seed: COH_TEST_SEED=%llu\n", (unsigned long long)seed);
+    uint64_t seed                   = coh_test_seed();
     static coh_fork_t const forks[] = {COH_FORK_FRONTIER,
                                        COH_FORK_TANGERINE,
                                        COH_FORK_SPURIOUS,

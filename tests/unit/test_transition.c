@@ -9,12 +9,12 @@
 
 #include <cmocka.h>
 
-#include "common/base/clock.h"
 #include "common/base/rng.h"
 #include "common/evm/code.h"
 #include "common/evm/transition.h"
 #include "common/state/memview.h"
 #include "tests/support/data.h"
+#include "tests/support/seed.h"
 
 #define ACCOUNT_MAX 4u
 #define BASE_FEE    10u
@@ -1080,9 +1080,7 @@ static void transition_pays_precompiles(void **state)
 static void transition_is_the_same_all_ways(void **state)
 {
     (void)state;
-    char const *given = getenv("COH_TEST_SEED");
-    uint64_t seed     = given != NULL ? strtoull(given, NULL, 0) : coh_clock_unix_us();
-    printf("seed: COH_TEST_SEED=%llu\n", (unsigned long long)seed);
+    uint64_t seed = coh_test_seed();
     static struct {
         uint8_t opcode, pops;
     } const ops[] = {{0x54, 1}, {0x55, 2}, {0x55, 2}, {0x55, 2}, {0x31, 1}, {0x3b, 1},

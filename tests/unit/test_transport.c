@@ -12,13 +12,13 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/rng.h"
 #include "common/net/bell.h"
 #include "common/net/transport.h"
+#include "tests/support/seed.h"
 
 enum { RANKS = 4, FRAMES = 2000, FRAME_BYTES_MAX = 3000 };
 
@@ -79,9 +79,7 @@ static void *exchange(void *arg)
 
 static void check_order_and_content(uint64_t delay_us)
 {
-    char const *given = getenv("COH_TEST_SEED");
-    uint64_t seed     = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-    print_message("COH_TEST_SEED=%llu\n", (unsigned long long)seed);
+    uint64_t seed = coh_test_seed();
     coh_transport_t *ends[RANKS];
     assert_int_equal(coh_transport_local_new(ends, RANKS), COH_OK);
     if (delay_us != 0) {

@@ -6,13 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 #include <gmp.h>
 
 #include "common/base/rng.h"
 #include "common/base/u256.h"
+#include "tests/support/seed.h"
 
 typedef struct {
     char const *a, *b;
@@ -597,9 +597,7 @@ static void check_modular(coh_u256_t const *a,
 static void u256_equals_gmp(void **state)
 {
     (void)state;
-    char const *given = getenv("COHORT_TEST_SEED");
-    uint64_t seed     = given != NULL ? strtoull(given, NULL, 10) : 20240611;
-    print_message("seed %llu (COHORT_TEST_SEED)\n", (unsigned long long)seed);
+    uint64_t seed = coh_test_seed_or(20240611);
     mpz_t za, zb, want, modulus;
     mpz_inits(za, zb, want, modulus, NULL);
     mpz_setbit(modulus, 256);

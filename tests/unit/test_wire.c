@@ -5,13 +5,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
 #include <msgpack.h>
 
 #include "common/wire/wire.h"
 #include "tests/support/messages.h"
+#include "tests/support/seed.h"
 
 static coh_envelope_t const ENV = {.fingerprint = 0x1122334455667788, .sender = 3, .epoch = 200};
 
@@ -401,11 +401,10 @@ static void wire_protocol_page_lists_all_messages(void **state)
     coh_buf_free(&page);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : (uint64_t)time(NULL);
-    void *state   = &seed;
-    printf("seed %llu (give it as the argument to repeat)\n", (unsigned long long)seed);
+    uint64_t seed                   = coh_test_seed();
+    void *state                     = &seed;
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(wire_encodes_as_specified),
         cmocka_unit_test(wire_decodes_as_specified),

@@ -1,11 +1,9 @@
 /* Updates on parts of tries: roots against tries made anew of all pairs (root.h), and what happens where nodes are missing. The seed is printed; COHORT_TEST_SEED repeats it. */
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -16,6 +14,7 @@
 #include "common/trie/proof.h"
 #include "common/trie/root.h"
 #include "common/trie/witness.h"
+#include "tests/support/seed.h"
 
 #define KEY_CNT 400u
 
@@ -233,11 +232,7 @@ static void witness_trusts_nothing(void **state)
 
 int main(void)
 {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    char const *given = getenv("COHORT_TEST_SEED");
-    run_seed          = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)now.tv_nsec;
-    print_message("seed %" PRIu64 " (COHORT_TEST_SEED repeats it)\n", run_seed);
+    run_seed                        = coh_test_seed();
     struct CMUnitTest const tests[] = {
         cmocka_unit_test(witness_gives_the_roots_of_tries_made_anew),
         cmocka_unit_test(witness_needs_no_more_than_proofs_and_siblings),

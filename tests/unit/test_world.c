@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
-#include "common/base/clock.h"
 #include "common/base/rng.h"
 #include "common/chain/world.h"
 #include "common/trie/state_root.h"
+#include "tests/support/seed.h"
 
 #define ACCOUNT_CNT 40u
 #define WRITE_MAX   12u
@@ -82,9 +82,7 @@ static void expect_root(coh_world_t *w, coh_hash_t *out)
 static void world_roots_are_those_computed_anew(void **state)
 {
     (void)state;
-    char const *given = getenv("COH_TEST_SEED");
-    uint64_t seed     = given != NULL ? strtoull(given, NULL, 0) : coh_clock_unix_us();
-    printf("seed: COH_TEST_SEED=%llu\n", (unsigned long long)seed);
+    uint64_t seed = coh_test_seed();
     coh_rng_t rng;
     coh_rng_seed(&rng, seed);
     coh_world_t *w    = coh_world_new(COH_FORK_LONDON, COH_WORLD_INCREMENTAL);
