@@ -25,10 +25,9 @@
 /* How long a worker without work gives its time slice away before it sleeps. */
 #define SPIN_US UINT64_C(20)
 /* Longest sleep of the loop: on_tick, unless it asks for less, sees the time at least this often. A wake-up for nothing costs some 50 us of a
- * core whose caches are in use by others. With bytes under way MPI may want to be called more often. */
-#define TICK_US      UINT64_C(50000)
-#define TICK_US_SEND UINT64_C(10000)
-/* Sleeps of the loop on a transport without a descriptor, which is polled in between; each poll
+ * core whose caches are in use by others. */
+#define TICK_US UINT64_C(50000)
+/* Sleeps of the loop while the transport must be polled; each poll
  * costs some 10 us of a core with its two context switches, and a block some ten hops: a tenth of
  * a millisecond more for each hop is cheaper than polling for it. */
 #define POLLED_SLEEP_US_MIN   UINT64_C(100)
@@ -456,8 +455,8 @@ static void refresh_metrics(coh_runtime_t *rt)
 static void wait_for_work(coh_runtime_t *rt, uint64_t now_us, uint64_t busy_us)
 {
     int wait_fd       = rt->tp->ops->wait_fd(rt->tp);
-    uint64_t sleep_us = rt->tp->ops->backlog(rt->tp) != 0 ? TICK_US_SEND : TICK_US;
-    if (wait_fd < 0) {
+    uint64_t sleep_us = TICK_US;
+    if (rt->tp->ops->must_poll(rt->tp)) {
         uint64_t polled_us = (now_us - busy_us) / POLLED_IDLE_PER_SLEEP;
         polled_us          = COH_MAX(polled_us, POLLED_SLEEP_US_MIN);
         sleep_us           = COH_MIN(polled_us, POLLED_SLEEP_US_MAX);
