@@ -1873,12 +1873,15 @@ static void send_stats(coh_shard_t *s)
 
 static void maybe_flush(coh_shard_t *s, uint64_t now)
 {
-    bool due =
-        s->redo_bytes >= s->config->state_flush_bytes ||
-        (s->redo_bytes != 0 && now - s->flush_us >= s->config->state_flush_seconds * 1000000) ||
-        coh_mv_dirty_cnt(s->mv) > s->config->state_cache_entries / 2 || coh_tries_is_full(s->tries);
+    uint64_t due_us =
+        s->redo_bytes != 0 ? s->flush_us + s->config->state_flush_seconds * 1000000 : UINT64_MAX;
+    bool due = s->redo_bytes >= s->config->state_flush_bytes || now >= due_us ||
+               coh_mv_dirty_cnt(s->mv) > s->config->state_cache_entries / 2 ||
+               coh_tries_is_full(s->tries);
     if (due && !coh_flush_is_running(s->flush) && !coh_moves_is_active(s->moves)) {
         start_flush(s);
+    } else if (!due) {
+        s->env->due_us = COH_MIN(s->env->due_us, due_us);
     }
 }
 
@@ -1934,17 +1937,19 @@ static bool shard_on_tick(coh_node_t *node)
     did = coh_callq_poll(s->calls) || did;
     did = coh_reads_poll(s->reads) || did;
     did = poll_tries(s) || did;
+    if (s->state == SHARD_RUNNING) {
+        maybe_flush(s, now); /* poll_flush begins it */
+    }
     did = poll_flush(s) || did;
     did = poll_moves(s) || did;
-    if (s->state == SHARD_RUNNING) {
-        maybe_flush(s, now);
-    } else if (s->state == SHARD_FLUSHING) {
+    if (s->state == SHARD_FLUSHING) {
         did = tick_flushing(s) || did;
     }
     if (now - s->stats_us >= STATS_US) {
         s->stats_us = now;
         send_stats(s);
     }
+    s->env->due_us = COH_MIN(s->env->due_us, s->stats_us + STATS_US);
     return did;
 }
 
