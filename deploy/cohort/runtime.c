@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -432,12 +433,21 @@ static uint64_t resident_bytes(void)
 static void refresh_store_metrics(coh_runtime_t *rt)
 {
     coh_metrics_t *metrics = rt->env.metrics;
+    if (rt->options.owns_process) {
+        struct mallinfo2 heap = mallinfo2(); /* walks what is free: some time, too */
+        coh_metric_set(metrics, COH_M_process_heap, heap.arena + heap.hblkhd);
+        coh_metric_set(metrics, COH_M_process_heap_used, heap.uordblks + heap.hblkhd);
+    }
     if (rt->options.kv_is_rocks) {
         coh_kv_rocks_stats_t stats;
         coh_kv_rocks_stats(rt->options.kv, &stats);
         coh_metric_set(metrics, COH_M_rocksdb_stall, stats.stall_micros * 1000);
         coh_metric_set(metrics, COH_M_rocksdb_compaction, stats.compaction_bytes);
         coh_metric_set(metrics, COH_M_rocksdb_sst, stats.sst_bytes);
+        coh_metric_set(metrics, COH_M_rocksdb_memtable, stats.memtable_bytes);
+        coh_metric_set(metrics, COH_M_rocksdb_cache, stats.cache_bytes);
+        coh_metric_set(metrics, COH_M_rocksdb_cache_pinned, stats.cache_pinned_bytes);
+        coh_metric_set(metrics, COH_M_rocksdb_reader, stats.reader_bytes);
     }
 }
 
@@ -451,8 +461,8 @@ static void refresh_metrics(coh_runtime_t *rt)
     }
 }
 
-/* Waits until there may be something to do; busy_us: when there last was. */
-static void wait_for_work(coh_runtime_t *rt, uint64_t now_us, uint64_t busy_us)
+/* Waits until there may be something to do; busy_us: when there last was. True: nothing woke it before its tick, and nothing has since. */
+static bool wait_for_work(coh_runtime_t *rt, uint64_t now_us, uint64_t busy_us)
 {
     int wait_fd       = rt->tp->ops->wait_fd(rt->tp);
     uint64_t sleep_us = TICK_US;
@@ -472,11 +482,17 @@ static void wait_for_work(coh_runtime_t *rt, uint64_t now_us, uint64_t busy_us)
     for (uint32_t i = 0; i < rt->source_cnt; i++) {
         fds[fd_cnt++] = (struct pollfd){.fd = rt->sources[i].fd, .events = POLLIN};
     }
+    bool to_tick = false;
     atomic_store(&rt->sleeping, true);
     if (!atomic_load(&rt->pending)) {
         struct timespec timeout = {.tv_nsec = (long)(sleep_us * 1000)};
         int rc                  = ppoll(fds, fd_cnt, &timeout, NULL);
         COH_ASSERT(rc >= 0 || errno == EINTR);
+        if (rc == 0 && sleep_us == TICK_US) {
+            /* Until it got the core back, somebody may have come. */
+            timeout.tv_nsec = 0;
+            to_tick         = ppoll(fds, fd_cnt, &timeout, NULL) == 0;
+        }
     }
     atomic_store(&rt->sleeping, false);
     if (fds[0].revents != 0) {
@@ -484,6 +500,7 @@ static void wait_for_work(coh_runtime_t *rt, uint64_t now_us, uint64_t busy_us)
         ssize_t n = read(rt->event_fd, &value, sizeof(value));
         (void)n; /* already read is as good */
     }
+    return to_tick;
 }
 
 /* One round of the loop. */
@@ -521,6 +538,7 @@ static coh_err_t run_loop(coh_runtime_t *rt)
     coh_node_ops_t const *ops = rt->node->ops;
     bool stopping             = false;
     uint64_t busy_us          = coh_clock_mono_us();
+    bool to_tick              = false; /* it has slept to its tick */
     while (!ops->finished(rt->node)) {
         if (atomic_load(&rt->abandoned)) {
             return COH_ECLOSED;
@@ -534,10 +552,14 @@ static coh_err_t run_loop(coh_runtime_t *rt)
         atomic_store_explicit(&rt->last_round_us, coh_clock_unix_us(), memory_order_relaxed);
         bool did = false;
         COH_TRY(run_round(rt, now_us, &did));
+        if (to_tick && did && !busy) {
+            coh_metric_add(rt->env.metrics, COH_M_node_overslept, 1);
+        }
+        to_tick = false;
         if (busy || did) {
             busy_us = now_us;
         } else if (!ops->finished(rt->node)) {
-            wait_for_work(rt, now_us, busy_us);
+            to_tick = wait_for_work(rt, now_us, busy_us);
         }
     }
     return COH_OK;
