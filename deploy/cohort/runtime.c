@@ -551,8 +551,9 @@ static coh_err_t run_loop(coh_runtime_t *rt)
         uint64_t now_us = coh_clock_mono_us();
         atomic_store_explicit(&rt->last_round_us, coh_clock_unix_us(), memory_order_relaxed);
         bool did = false;
+        to_tick  = to_tick && !busy && now_us < rt->env.due_us;
         COH_TRY(run_round(rt, now_us, &did));
-        if (to_tick && did && !busy) {
+        if (to_tick && did) {
             coh_metric_add(rt->env.metrics, COH_M_node_overslept, 1);
         }
         to_tick = false;
