@@ -461,7 +461,7 @@ static void refresh_metrics(coh_runtime_t *rt)
     }
 }
 
-/* Waits until there may be something to do; busy_us: when there last was. True: nothing woke it before its tick, and nothing has since. */
+/* Waits until there may be something to do; busy_us: when there last was. True: nothing woke it before its tick, nothing has since, and all workers sleep. */
 static bool wait_for_work(coh_runtime_t *rt, uint64_t now_us, uint64_t busy_us)
 {
     int wait_fd       = rt->tp->ops->wait_fd(rt->tp);
@@ -489,9 +489,10 @@ static bool wait_for_work(coh_runtime_t *rt, uint64_t now_us, uint64_t busy_us)
         int rc                  = ppoll(fds, fd_cnt, &timeout, NULL);
         COH_ASSERT(rc >= 0 || errno == EINTR);
         if (rc == 0 && sleep_us == TICK_US) {
-            /* Until it got the core back, somebody may have come. */
+            /* Until it got the core back, somebody may have come. A worker that is at it will come. */
             timeout.tv_nsec = 0;
-            to_tick         = ppoll(fds, fd_cnt, &timeout, NULL) == 0;
+            to_tick         = ppoll(fds, fd_cnt, &timeout, NULL) == 0 &&
+                      atomic_load(&rt->sleeper_cnt) == rt->worker_cnt;
         }
     }
     atomic_store(&rt->sleeping, false);

@@ -763,11 +763,8 @@ static void runtime_counts_what_it_overslept(void **state)
         assert_int_equal(coh_transport_local_new(&tp, 1), COH_OK);
         spy_init(&spy, 0);
         coh_runtime_t *rt             = NULL;
-        coh_runtime_options_t options = {.transport   = tp,
-                                         .kv          = &spy.base,
-                                         .fingerprint = FINGERPRINT,
-                                         .worker_cnt  = 1,
-                                         .metrics     = metrics};
+        coh_runtime_options_t options = {
+            .transport = tp, .kv = &spy.base, .fingerprint = FINGERPRINT, .metrics = metrics};
         assert_int_equal(coh_runtime_new(&rt, &options), COH_OK);
         late_node_t late = {
             .base = {.ops = &late_ops}, .env = coh_runtime_env(rt), .asks_for_tick = asks == 1};
