@@ -220,6 +220,13 @@ bool coh_chain_dropped(coh_chain_t const *chain, coh_hash_t const *hash, coh_tx_
     return false;
 }
 
+uint64_t coh_chain_flush_due_us(coh_chain_t const *chain)
+{
+    return chain->is_flushing || chain->active.cnt == 0
+               ? UINT64_MAX
+               : chain->active_since_us + chain->limits.index_age_us;
+}
+
 coh_disk_req_t *coh_chain_flush_begin(coh_chain_t *chain, uint64_t now_us, bool force)
 {
     bool due = chain->active.cnt >= chain->limits.index_tx_max ||

@@ -66,6 +66,8 @@ bool coh_chain_dropped(coh_chain_t const *chain, coh_hash_t const *hash, coh_tx_
 /* coh_chain_flush_begin returns the request that writes the index, if it is due (or wanted by force) and none is under way; else NULL. The caller hands
    it to the disk with a tag of its own and calls coh_chain_flush_done when it is back. */
 coh_disk_req_t *coh_chain_flush_begin(coh_chain_t *chain, uint64_t now_us, bool force);
+/* coh_chain_flush_due_us: when it will be due by its age; UINT64_MAX: by that it will not. */
+uint64_t coh_chain_flush_due_us(coh_chain_t const *chain);
 void coh_chain_flush_done(coh_chain_t *chain, bool ok);
 /* True if no index entry is in memory alone. */
 bool coh_chain_is_flushed(coh_chain_t const *chain);

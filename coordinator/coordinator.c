@@ -1629,6 +1629,7 @@ static bool on_tick(coh_node_t *node)
         c->env->disk(c->env, flush);
         any = true;
     }
+    c->env->due_us = COH_MIN(c->env->due_us, coh_chain_flush_due_us(c->chain));
     coh_metric_set(c->metrics, COH_M_pool_tx, coh_pool_tx_cnt(c->pool));
     coh_metric_set(c->metrics, COH_M_pool_sender, coh_pool_sender_cnt(c->pool));
     return any;

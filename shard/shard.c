@@ -251,17 +251,19 @@ static bool shard_on_tick(coh_node_t *node)
     did = coh_callq_poll(s->calls) || did;
     did = coh_reads_poll(s->reads) || did;
     did = poll_tries(s) || did;
+    if (s->state == COH_SH_RUNNING) {
+        coh_sh_maybe_flush(s, now); /* poll_flush begins it */
+    }
     did = coh_sh_poll_flush(s) || did;
     did = coh_sh_poll_moves(s) || did;
-    if (s->state == COH_SH_RUNNING) {
-        coh_sh_maybe_flush(s, now);
-    } else if (s->state == COH_SH_FLUSHING) {
+    if (s->state == COH_SH_FLUSHING) {
         did = coh_sh_poll_stop(s) || did;
     }
     if (now - s->stats_us >= STATS_US) {
         s->stats_us = now;
         send_stats(s);
     }
+    s->env->due_us = COH_MIN(s->env->due_us, s->stats_us + STATS_US);
     return did;
 }
 

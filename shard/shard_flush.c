@@ -33,12 +33,15 @@ bool coh_sh_poll_flush(coh_shard_t *s)
 
 void coh_sh_maybe_flush(coh_shard_t *s, uint64_t now_us)
 {
-    bool due =
-        s->redo_bytes >= s->config->state_flush_bytes ||
-        (s->redo_bytes != 0 && now_us - s->flush_us >= s->config->state_flush_seconds * 1000000) ||
-        coh_mv_dirty_cnt(s->mv) > s->config->state_cache_entries / 2 || coh_tries_is_full(s->tries);
+    uint64_t due_us =
+        s->redo_bytes != 0 ? s->flush_us + s->config->state_flush_seconds * 1000000 : UINT64_MAX;
+    bool due = s->redo_bytes >= s->config->state_flush_bytes || now_us >= due_us ||
+               coh_mv_dirty_cnt(s->mv) > s->config->state_cache_entries / 2 ||
+               coh_tries_is_full(s->tries);
     if (due && !coh_flush_is_running(s->flush) && !coh_moves_is_active(s->moves)) {
         coh_sh_start_flush(s);
+    } else if (!due) {
+        s->env->due_us = COH_MIN(s->env->due_us, due_us);
     }
 }
 

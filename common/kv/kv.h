@@ -123,6 +123,11 @@ typedef struct {
     uint64_t bytes_written;
     uint64_t compaction_bytes;
     uint64_t sst_bytes;
+    /* In memory: */
+    uint64_t memtable_bytes;     /* write buffers, those that are being flushed too */
+    uint64_t cache_bytes;        /* block cache in use... */
+    uint64_t cache_pinned_bytes; /* ...and of it, by readers at this moment */
+    uint64_t reader_bytes;       /* indexes and filters of open tables, beside the cache */
 } coh_kv_rocks_stats_t;
 
 /* coh_kv_rocks_open opens or creates a store in directory path (its parent must exist).

@@ -588,6 +588,21 @@ static uint64_t ticker(char const *text, char const *name)
     return value;
 }
 
+static uint64_t property(rocks_t *rocks, int table, char const *name)
+{
+    uint64_t value = 0;
+    return rocksdb_property_int_cf(rocks->db, rocks->handles[table], name, &value) == 0 ? value : 0;
+}
+
+static uint64_t sum_of_tables(rocks_t *rocks, char const *name)
+{
+    uint64_t sum = 0;
+    for (int table = 0; table < COH_KV_TABLE_CNT; table++) {
+        sum += property(rocks, table, name);
+    }
+    return sum;
+}
+
 void coh_kv_rocks_stats(coh_kv_t *kv, coh_kv_rocks_stats_t *out)
 {
     COH_ASSERT(kv->ops == &rocks_ops);
@@ -600,14 +615,11 @@ void coh_kv_rocks_stats(coh_kv_t *kv, coh_kv_rocks_stats_t *out)
         out->compaction_bytes = ticker(text, "rocksdb.compact.write.bytes");
         rocksdb_free(text);
     }
-    for (int table = 0; table < COH_KV_TABLE_CNT; table++) {
-        static char const *const sizes[] = {"rocksdb.total-sst-files-size",
-                                            "rocksdb.total-blob-file-size"};
-        for (size_t i = 0; i < COH_CNT(sizes); i++) {
-            uint64_t bytes = 0;
-            if (rocksdb_property_int_cf(rocks->db, rocks->handles[table], sizes[i], &bytes) == 0) {
-                out->sst_bytes += bytes;
-            }
-        }
-    }
+    out->sst_bytes = sum_of_tables(rocks, "rocksdb.total-sst-files-size") +
+                     sum_of_tables(rocks, "rocksdb.total-blob-file-size");
+    out->memtable_bytes = sum_of_tables(rocks, "rocksdb.size-all-mem-tables");
+    out->reader_bytes   = sum_of_tables(rocks, "rocksdb.estimate-table-readers-mem");
+    /* All tables share one cache. */
+    out->cache_bytes        = property(rocks, COH_KV_META, "rocksdb.block-cache-usage");
+    out->cache_pinned_bytes = property(rocks, COH_KV_META, "rocksdb.block-cache-pinned-usage");
 }

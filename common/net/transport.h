@@ -24,6 +24,8 @@ typedef struct {
     int (*poll)(coh_transport_t *tp, coh_frame_fn *fn, void *arg);
     /* A file descriptor that becomes readable when a frame may have arrived; -1 if there is none (then it must be polled). */
     int (*wait_fd)(coh_transport_t *tp);
+    /* True while there are bytes under way that move in poll alone, which no descriptor tells of: poll is to be called again soon. Always true without a descriptor. */
+    bool (*must_poll)(coh_transport_t *tp);
     /* Bytes handed to send that have not left yet. */
     size_t (*backlog)(coh_transport_t *tp);
     void (*close)(coh_transport_t *tp);

@@ -121,6 +121,12 @@ static int delay_wait_fd(coh_transport_t *tp)
     return under->ops->wait_fd(under);
 }
 
+static bool delay_must_poll(coh_transport_t *tp)
+{
+    coh_transport_t *under = ((end_t *)tp)->under;
+    return under->ops->must_poll(under);
+}
+
 static size_t delay_backlog(coh_transport_t *tp)
 {
     end_t *end             = (end_t *)tp;
@@ -157,11 +163,12 @@ static void delay_close(coh_transport_t *tp)
 }
 
 static coh_transport_ops_t const delay_ops = {
-    .send    = delay_send,
-    .poll    = delay_poll,
-    .wait_fd = delay_wait_fd,
-    .backlog = delay_backlog,
-    .close   = delay_close,
+    .send      = delay_send,
+    .poll      = delay_poll,
+    .wait_fd   = delay_wait_fd,
+    .must_poll = delay_must_poll,
+    .backlog   = delay_backlog,
+    .close     = delay_close,
 };
 
 void coh_transport_delay(coh_transport_t **ends, uint32_t rank_cnt, uint64_t delay_us)

@@ -158,6 +158,12 @@ static int local_poll(coh_transport_t *tp, coh_frame_fn *fn, void *arg)
 
 static int local_wait_fd(coh_transport_t *tp) { return ((end_t *)tp)->event_fd; }
 
+static bool local_must_poll(coh_transport_t *tp)
+{
+    (void)tp;
+    return false;
+}
+
 static size_t local_backlog(coh_transport_t *tp)
 {
     return atomic_load_explicit(&((end_t *)tp)->unread_bytes, memory_order_relaxed);
@@ -194,11 +200,12 @@ static void local_close(coh_transport_t *tp)
 }
 
 static coh_transport_ops_t const local_ops = {
-    .send    = local_send,
-    .poll    = local_poll,
-    .wait_fd = local_wait_fd,
-    .backlog = local_backlog,
-    .close   = local_close,
+    .send      = local_send,
+    .poll      = local_poll,
+    .wait_fd   = local_wait_fd,
+    .must_poll = local_must_poll,
+    .backlog   = local_backlog,
+    .close     = local_close,
 };
 
 coh_err_t coh_transport_local_new(coh_transport_t **out, uint32_t rank_cnt)

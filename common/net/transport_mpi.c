@@ -8,7 +8,12 @@
 
    Where all ranks share a machine, a sender rings the receiver's bell, and who has nothing to do
    sleeps until then. With a receive under way that is not finished (the sender has to move bytes
-   too) a rank polls, and rings that sender. On several machines all poll. */
+   too) a rank polls, and rings that sender.
+
+   A frame that was rung for need not have left: where the receiver's queue is full, or there is no
+   fragment left for it, Open MPI keeps it, however short it is, and tries again in later calls. It
+   does not say when it has gone. So as long as sends are under way their sender polls, and
+   rings their receivers again each time. On several machines all poll. */
 #include <mpi.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -39,11 +44,16 @@ typedef struct {
 } recv_t;
 
 typedef struct {
+    coh_buf_t frame;
+    uint32_t dst;
+} send_t;
+
+typedef struct {
     coh_transport_t base;
     coh_frame_pool_t pool;
     /* Sends under way: requests[i] belongs to sends[i]. */
     MPI_Request *send_requests;
-    coh_buf_t *sends;
+    send_t *sends;
     int *done; /* scratch of reap */
     size_t send_cnt;
     size_t send_cap;
@@ -54,6 +64,7 @@ typedef struct {
     size_t recv_cnt;
     size_t recv_bytes;
     coh_bell_t *bell; /* NULL: no bells between these ranks */
+    bool *to_ring;    /* by rank; scratch of ring_all, all false otherwise */
 } mpi_t;
 
 static coh_err_t mpi_err(int rc, char const *what)
@@ -94,7 +105,7 @@ static coh_err_t mpi_send(coh_transport_t *tp, uint32_t dst, coh_buf_t *frame)
             LANE_TAG,
             MPI_COMM_WORLD,
             &mpi->send_requests[mpi->send_cnt]);
-    mpi->sends[mpi->send_cnt++] = *frame;
+    mpi->sends[mpi->send_cnt++] = (send_t){.frame = *frame, .dst = dst};
     mpi->send_bytes += frame->n;
     *frame = coh_frame_pool_get(&mpi->pool, 0);
     if (mpi->bell != NULL) {
@@ -120,7 +131,7 @@ static coh_err_t reap_sends(mpi_t *mpi)
         return COH_OK;
     }
     for (int i = 0; i < done_cnt; i++) {
-        coh_buf_t *frame = &mpi->sends[mpi->done[i]];
+        coh_buf_t *frame = &mpi->sends[mpi->done[i]].frame;
         mpi->send_bytes -= frame->n;
         coh_frame_pool_put(&mpi->pool, frame);
     }
@@ -198,6 +209,23 @@ static coh_err_t match(mpi_t *mpi, bool *found)
     return COH_OK;
 }
 
+/* Rings those of whom something is under way, and those to whom, once each. */
+static void ring_all(mpi_t *mpi)
+{
+    for (size_t i = 0; i < mpi->recv_cnt; i++) {
+        mpi->to_ring[mpi->recvs[i].src] = true;
+    }
+    for (size_t i = 0; i < mpi->send_cnt; i++) {
+        mpi->to_ring[mpi->sends[i].dst] = true;
+    }
+    for (uint32_t rank = 0; rank < mpi->base.rank_cnt; rank++) {
+        if (mpi->to_ring[rank]) {
+            mpi->to_ring[rank] = false;
+            coh_bell_ring(mpi->bell, rank);
+        }
+    }
+}
+
 static int mpi_poll(coh_transport_t *tp, coh_frame_fn *fn, void *arg)
 {
     mpi_t *mpi = (mpi_t *)tp;
@@ -216,8 +244,8 @@ static int mpi_poll(coh_transport_t *tp, coh_frame_fn *fn, void *arg)
         }
         misses = found ? 0 : misses + 1;
     }
-    for (size_t i = 0; mpi->bell != NULL && i < mpi->recv_cnt; i++) {
-        coh_bell_ring(mpi->bell, mpi->recvs[i].src);
+    if (mpi->bell != NULL && (mpi->recv_cnt != 0 || mpi->send_cnt != 0)) {
+        ring_all(mpi);
     }
     return rc == COH_OK ? cnt : (int)rc;
 }
@@ -226,6 +254,12 @@ static int mpi_wait_fd(coh_transport_t *tp)
 {
     mpi_t const *mpi = (mpi_t *)tp;
     return mpi->bell != NULL && mpi->recv_cnt == 0 ? coh_bell_fd(mpi->bell) : -1;
+}
+
+static bool mpi_must_poll(coh_transport_t *tp)
+{
+    mpi_t const *mpi = (mpi_t *)tp;
+    return mpi->bell == NULL || mpi->recv_cnt != 0 || mpi->send_cnt != 0;
 }
 
 static size_t mpi_backlog(coh_transport_t *tp) { return ((mpi_t *)tp)->send_bytes; }
@@ -268,15 +302,17 @@ static void mpi_close(coh_transport_t *tp)
     free(mpi->send_requests);
     free(mpi->sends);
     free(mpi->done);
+    free(mpi->to_ring);
     free(mpi);
 }
 
 static coh_transport_ops_t const mpi_ops = {
-    .send    = mpi_send,
-    .poll    = mpi_poll,
-    .wait_fd = mpi_wait_fd,
-    .backlog = mpi_backlog,
-    .close   = mpi_close,
+    .send      = mpi_send,
+    .poll      = mpi_poll,
+    .wait_fd   = mpi_wait_fd,
+    .must_poll = mpi_must_poll,
+    .backlog   = mpi_backlog,
+    .close     = mpi_close,
 };
 
 /* Makes the ranks' bells known to each other. All of them are of use, or none is used. */
@@ -308,6 +344,7 @@ static coh_err_t hang_bells(mpi_t *mpi)
         return rc;
     }
     mpi->bell             = bell;
+    mpi->to_ring          = coh_calloc(rank_cnt, sizeof(*mpi->to_ring));
     mpi->base.one_machine = true;
     return COH_OK;
 }

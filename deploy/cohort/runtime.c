@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -25,10 +26,9 @@
 /* How long a worker without work gives its time slice away before it sleeps. */
 #define SPIN_US UINT64_C(20)
 /* Longest sleep of the loop: on_tick, unless it asks for less, sees the time at least this often. A wake-up for nothing costs some 50 us of a
- * core whose caches are in use by others. With bytes under way MPI may want to be called more often. */
-#define TICK_US      UINT64_C(50000)
-#define TICK_US_SEND UINT64_C(10000)
-/* Sleeps of the loop on a transport without a descriptor, which is polled in between; each poll
+ * core whose caches are in use by others. */
+#define TICK_US UINT64_C(50000)
+/* Sleeps of the loop while the transport must be polled; each poll
  * costs some 10 us of a core with its two context switches, and a block some ten hops: a tenth of
  * a millisecond more for each hop is cheaper than polling for it. */
 #define POLLED_SLEEP_US_MIN   UINT64_C(100)
@@ -433,12 +433,21 @@ static uint64_t resident_bytes(void)
 static void refresh_store_metrics(coh_runtime_t *rt)
 {
     coh_metrics_t *metrics = rt->env.metrics;
+    if (rt->options.owns_process) {
+        struct mallinfo2 heap = mallinfo2(); /* walks what is free: some time, too */
+        coh_metric_set(metrics, COH_M_process_heap, heap.arena + heap.hblkhd);
+        coh_metric_set(metrics, COH_M_process_heap_used, heap.uordblks + heap.hblkhd);
+    }
     if (rt->options.kv_is_rocks) {
         coh_kv_rocks_stats_t stats;
         coh_kv_rocks_stats(rt->options.kv, &stats);
         coh_metric_set(metrics, COH_M_rocksdb_stall, stats.stall_micros * 1000);
         coh_metric_set(metrics, COH_M_rocksdb_compaction, stats.compaction_bytes);
         coh_metric_set(metrics, COH_M_rocksdb_sst, stats.sst_bytes);
+        coh_metric_set(metrics, COH_M_rocksdb_memtable, stats.memtable_bytes);
+        coh_metric_set(metrics, COH_M_rocksdb_cache, stats.cache_bytes);
+        coh_metric_set(metrics, COH_M_rocksdb_cache_pinned, stats.cache_pinned_bytes);
+        coh_metric_set(metrics, COH_M_rocksdb_reader, stats.reader_bytes);
     }
 }
 
@@ -452,12 +461,12 @@ static void refresh_metrics(coh_runtime_t *rt)
     }
 }
 
-/* Waits until there may be something to do; busy_us: when there last was. */
-static void wait_for_work(coh_runtime_t *rt, uint64_t now_us, uint64_t busy_us)
+/* Waits until there may be something to do; busy_us: when there last was. True: nothing woke it before its tick, nothing has since, and all workers sleep. */
+static bool wait_for_work(coh_runtime_t *rt, uint64_t now_us, uint64_t busy_us)
 {
     int wait_fd       = rt->tp->ops->wait_fd(rt->tp);
-    uint64_t sleep_us = rt->tp->ops->backlog(rt->tp) != 0 ? TICK_US_SEND : TICK_US;
-    if (wait_fd < 0) {
+    uint64_t sleep_us = TICK_US;
+    if (rt->tp->ops->must_poll(rt->tp)) {
         uint64_t polled_us = (now_us - busy_us) / POLLED_IDLE_PER_SLEEP;
         polled_us          = COH_MAX(polled_us, POLLED_SLEEP_US_MIN);
         sleep_us           = COH_MIN(polled_us, POLLED_SLEEP_US_MAX);
@@ -473,11 +482,18 @@ static void wait_for_work(coh_runtime_t *rt, uint64_t now_us, uint64_t busy_us)
     for (uint32_t i = 0; i < rt->source_cnt; i++) {
         fds[fd_cnt++] = (struct pollfd){.fd = rt->sources[i].fd, .events = POLLIN};
     }
+    bool to_tick = false;
     atomic_store(&rt->sleeping, true);
     if (!atomic_load(&rt->pending)) {
         struct timespec timeout = {.tv_nsec = (long)(sleep_us * 1000)};
         int rc                  = ppoll(fds, fd_cnt, &timeout, NULL);
         COH_ASSERT(rc >= 0 || errno == EINTR);
+        if (rc == 0 && sleep_us == TICK_US) {
+            /* Until it got the core back, somebody may have come. A worker that is at it will come. */
+            timeout.tv_nsec = 0;
+            to_tick         = ppoll(fds, fd_cnt, &timeout, NULL) == 0 &&
+                      atomic_load(&rt->sleeper_cnt) == rt->worker_cnt;
+        }
     }
     atomic_store(&rt->sleeping, false);
     if (fds[0].revents != 0) {
@@ -485,6 +501,7 @@ static void wait_for_work(coh_runtime_t *rt, uint64_t now_us, uint64_t busy_us)
         ssize_t n = read(rt->event_fd, &value, sizeof(value));
         (void)n; /* already read is as good */
     }
+    return to_tick;
 }
 
 /* One round of the loop. */
@@ -522,6 +539,7 @@ static coh_err_t run_loop(coh_runtime_t *rt)
     coh_node_ops_t const *ops = rt->node->ops;
     bool stopping             = false;
     uint64_t busy_us          = coh_clock_mono_us();
+    bool to_tick              = false; /* it has slept to its tick */
     while (!ops->finished(rt->node)) {
         if (atomic_load(&rt->abandoned)) {
             return COH_ECLOSED;
@@ -534,11 +552,16 @@ static coh_err_t run_loop(coh_runtime_t *rt)
         uint64_t now_us = coh_clock_mono_us();
         atomic_store_explicit(&rt->last_round_us, coh_clock_unix_us(), memory_order_relaxed);
         bool did = false;
+        to_tick  = to_tick && !busy && now_us < rt->env.due_us;
         COH_TRY(run_round(rt, now_us, &did));
+        if (to_tick && did) {
+            coh_metric_add(rt->env.metrics, COH_M_node_overslept, 1);
+        }
+        to_tick = false;
         if (busy || did) {
             busy_us = now_us;
         } else if (!ops->finished(rt->node)) {
-            wait_for_work(rt, now_us, busy_us);
+            to_tick = wait_for_work(rt, now_us, busy_us);
         }
     }
     return COH_OK;

@@ -4,7 +4,8 @@
    transport let them.
 
    With --rung a token goes round before that, and each rank sleeps until the transport's descriptor wakes it: a ring that is
-   missing, or comes before its frame can be found, ends the run. (Through shared memory; TCP needs both ends to poll.)
+   missing, or comes before its frame can be found, ends the run. Then rank 0 sends each of the others more short frames than MPI has room for between two of their polls: what it holds
+   back leaves later, and must be rung for then. (Through shared memory; TCP needs both ends to poll.)
    At the end ranks close in the middle of a frame.
 
    Run: mpirun -n 4 mpi_exchange [--rung] [SEED]      exit code 0: all is well; rank r sends by SEED + r */
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/base/alloc.h"
 #include "common/base/clock.h"
@@ -25,6 +27,10 @@ enum {
     WAIT_MS_MAX   = 10,
     LAPS          = 500,
     RING_MS_MAX   = 20000,
+    FLOODS        = 20,
+    FLOOD_FRAMES  = 200,
+    FLOOD_BYTES   = 230,
+    FLOOD_US      = 20000,
     LAST_BYTES    = 64 << 20
 };
 
@@ -182,6 +188,82 @@ static bool pass_token(side_t *side)
     return ok;
 }
 
+typedef struct {
+    side_t *side;
+    uint32_t taken;
+    bool *told; /* rank 0: by rank, that it has said that all has come */
+    bool wrong;
+} flood_t;
+
+/* A frame of a flood, which tells its number, or the word that all have come. Who is done with the floods goes on to the exchange. */
+static void take_flood(void *arg, uint32_t src, coh_bytes_t data)
+{
+    flood_t *flood = arg;
+    bool is_floods = flood->side->tp->rank == 0 ? !flood->told[src] : src == 0;
+    if (!is_floods) {
+        check_frame(flood->side, src, data);
+        return;
+    }
+    if (flood->side->tp->rank == 0) {
+        flood->told[src] = true;
+        flood->wrong     = flood->wrong || data.n != 1;
+    } else {
+        flood->wrong =
+            flood->wrong || data.n != FLOOD_BYTES || coh_load_u32_le(data.p) != flood->taken;
+    }
+    flood->taken++;
+}
+
+static bool send_flood(coh_transport_t *tp)
+{
+    coh_buf_t frame = COH_BUF_INIT;
+    bool ok         = true;
+    for (uint32_t i = 0; ok && i < FLOOD_FRAMES; i++) {
+        for (uint32_t dst = 1; ok && dst < tp->rank_cnt; dst++) {
+            coh_store_u32_le(coh_buf_extend(&frame, FLOOD_BYTES), i);
+            ok = tp->ops->send(tp, dst, &frame) == COH_OK;
+        }
+    }
+    coh_buf_free(&frame);
+    return ok;
+}
+
+/* Sleeps until cnt frames have come, but not for long where the transport must be polled. */
+static bool await_flood(flood_t *flood, uint32_t cnt)
+{
+    coh_transport_t *tp = flood->side->tp;
+    bool ok             = tp->ops->poll(tp, take_flood, flood) >= 0;
+    while (ok && flood->taken < cnt) {
+        bool polls       = tp->ops->must_poll(tp);
+        struct pollfd fd = {.fd = tp->ops->wait_fd(tp), .events = POLLIN};
+        int rung         = poll(&fd, 1, polls ? 1 : RING_MS_MAX);
+        ok               = (rung == 1 || polls) && tp->ops->poll(tp, take_flood, flood) >= 0;
+    }
+    return ok && !flood->wrong;
+}
+
+/* Rank 0 floods the others, which look for nothing meanwhile, and each tells it when all has come. */
+static bool flood_others(side_t *side)
+{
+    coh_transport_t *tp = side->tp;
+    coh_buf_t frame     = COH_BUF_INIT;
+    bool ok             = true;
+    for (uint32_t i = 0; ok && i < FLOODS; i++) {
+        flood_t flood = {.side = side, .told = coh_calloc(tp->rank_cnt, sizeof(*flood.told))};
+        if (tp->rank == 0) {
+            ok = send_flood(tp) && await_flood(&flood, tp->rank_cnt - 1);
+        } else {
+            (void)usleep(FLOOD_US); /* time for it to be sent; shorter or longer is right, too */
+            ok = await_flood(&flood, FLOOD_FRAMES);
+            coh_buf_put_u8(&frame, 1);
+            ok = ok && tp->ops->send(tp, 0, &frame) == COH_OK;
+        }
+        free(flood.told);
+    }
+    coh_buf_free(&frame);
+    return ok;
+}
+
 static void count_frame(void *arg, uint32_t src, coh_bytes_t data)
 {
     (void)src;
@@ -225,6 +307,10 @@ int main(int argc, char **argv)
     (void)fprintf(stderr, "rank %u: seed %llu\n", tp->rank, (unsigned long long)side.seed);
     if (rung && !pass_token(&side)) {
         (void)fprintf(stderr, "rank %u: the token was lost\n", tp->rank);
+        coh_transport_mpi_abort(1);
+    }
+    if (rung && !flood_others(&side)) {
+        (void)fprintf(stderr, "rank %u: a flood did not arrive\n", tp->rank);
         coh_transport_mpi_abort(1);
     }
     uint64_t start_us = coh_clock_mono_us();

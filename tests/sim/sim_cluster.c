@@ -70,6 +70,7 @@ typedef struct {
     bool take_write;       /* the write at the head is being carried out */
     bool disk_broken;      /* a write failed: so do all that follow (deploy/cohort/disk.h) */
     uint64_t tick_at;      /* when the tick in the queue goes off; UINT64_MAX if none */
+    bool called;           /* ...and whether somebody called for it */
     bool in_work;
     bool ended;
 } rank_t;
@@ -280,6 +281,13 @@ static void tick_soon(sim_t *sim, rank_t *rank, uint64_t within_us)
     }
 }
 
+/* call_tick: as the runtime does behind whatever woke it. */
+static void call_tick(sim_t *sim, rank_t *rank, uint64_t within_us)
+{
+    rank->called = true;
+    tick_soon(sim, rank, within_us);
+}
+
 static void start_write(sim_t *sim, rank_t *rank)
 {
     if (rank->writes_head != NULL && !rank->take_write) {
@@ -368,7 +376,7 @@ static void env_wake_workers(coh_env_t *env)
 static void env_wake_node(coh_env_t *env)
 {
     rank_t *rank = rank_of(env);
-    tick_soon(rank->sim, rank, 20);
+    call_tick(rank->sim, rank, 20);
 }
 
 static sim_t *sim_of_sink(coh_gateway_sink_t *sink)
@@ -522,7 +530,7 @@ static void after_call(sim_t *sim, rank_t *rank)
     if (finished || coh_rng_percent(&sim->rng, 70)) {
         flush_outboxes(sim, rank);
     }
-    tick_soon(sim, rank, 50);
+    call_tick(sim, rank, 50);
     if (!finished) {
         return;
     }
@@ -571,13 +579,38 @@ void sim_stop(sim_t *sim)
     after_call(sim, rank);
 }
 
+static bool says_anything(sim_t const *sim, rank_t const *rank)
+{
+    bool any = false;
+    for (uint32_t dst = 0; dst < sim->rank_cnt; dst++) {
+        any = any || rank->outboxes[dst].n > rank->envelope_bytes;
+    }
+    return any;
+}
+
+/* What a rank leaves to do behind a tick that did nothing, or where nobody calls for a tick when there is something to do, waits for the longest sleep of the runtime. */
+static void check_rest(sim_t *sim, rank_t *rank, bool was_called, bool busy)
+{
+    if (!was_called && busy) {
+        sim_fail(sim, "rank %u did something at a tick that nobody called for", rank->env.rank);
+    } else if (!busy && !rank->node->ops->finished(rank->node) &&
+               (rank->node->ops->on_tick(rank->node) || says_anything(sim, rank))) {
+        sim_fail(
+            sim, "rank %u left something to do behind a tick that did nothing", rank->env.rank);
+    }
+}
+
 static void run_tick(sim_t *sim, rank_t *rank)
 {
     if (rank->tick_at != sim->now || rank->ended) {
         return; /* an earlier one has taken its place */
     }
-    rank->tick_at = UINT64_MAX;
-    bool busy     = rank->node->ops->on_tick(rank->node);
+    bool was_called  = rank->called || env_mono_us(&rank->env) >= rank->env.due_us;
+    rank->tick_at    = UINT64_MAX;
+    rank->called     = false;
+    rank->env.due_us = UINT64_MAX;
+    bool busy        = rank->node->ops->on_tick(rank->node);
+    check_rest(sim, rank, was_called, busy || says_anything(sim, rank));
     show_messages(sim, rank);
     flush_outboxes(sim, rank);
     uint64_t run = sim->runs;
@@ -882,7 +915,7 @@ void sim_start(sim_t *sim)
                      (char const *)why.p);
         }
         coh_buf_free(&why);
-        tick_soon(sim, rank, 200);
+        call_tick(sim, rank, 200);
     }
 }
 

@@ -502,6 +502,14 @@ static void kv_rocks_is_opened_once(void **state)
     coh_buf_free(&text);
 }
 
+/* n octets, all c. */
+static coh_buf_t big(size_t n, uint8_t c)
+{
+    coh_buf_t value = COH_BUF_INIT;
+    memset(coh_buf_extend(&value, n), c, n);
+    return value;
+}
+
 static void kv_rocks_keeps_ingested(void **state)
 {
     fixture_t *f = *state;
@@ -534,14 +542,19 @@ static void kv_rocks_keeps_ingested(void **state)
     put(f->kv, COH_KV_META, "k", "v", true);
     coh_kv_rocks_stats(f->kv, &stats);
     assert_true(stats.bytes_written > 0);
-}
-
-/* n octets, all c. */
-static coh_buf_t big(size_t n, uint8_t c)
-{
-    coh_buf_t value = COH_BUF_INIT;
-    memset(coh_buf_extend(&value, n), c, n);
-    return value;
+    /* The table that was read is open. */
+    assert_true(stats.reader_bytes > 0);
+    assert_in_range(stats.cache_bytes, 1, CACHE_BYTES);
+    assert_true(stats.cache_pinned_bytes <= stats.cache_bytes);
+    uint64_t before = stats.memtable_bytes;
+    coh_kv_batch_init(&batch);
+    coh_buf_t value = big(1 << 20, 7);
+    coh_kv_batch_put(&batch, COH_KV_STORAGE, coh_bytes(key, 8), coh_buf_bytes(&value));
+    assert_int_equal(f->kv->ops->write(f->kv, &batch, false), COH_OK);
+    coh_buf_free(&value);
+    coh_kv_batch_free(&batch);
+    coh_kv_rocks_stats(f->kv, &stats);
+    assert_in_range(stats.memtable_bytes, before + (1 << 20), before + (4 << 20));
 }
 
 typedef struct {

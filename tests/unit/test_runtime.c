@@ -708,6 +708,77 @@ static void runtime_stops_fails_and_abandons(void **state)
     world_fini(&w);
 }
 
+/* A node that finds something to do at its second tick. */
+typedef struct {
+    coh_node_t base;
+    coh_env_t *env;
+    uint32_t tick_cnt;
+    bool asks_for_tick;
+} late_node_t;
+
+static bool late_on_tick(coh_node_t *node)
+{
+    late_node_t *late = (late_node_t *)node;
+    if (late->asks_for_tick) {
+        late->env->due_us = late->env->mono_us(late->env) + 1000;
+    }
+    return ++late->tick_cnt >= 2;
+}
+
+static bool late_work(coh_node_t *node, uint32_t worker)
+{
+    (void)node;
+    (void)worker;
+    return false;
+}
+
+static bool late_finished(coh_node_t const *node)
+{
+    return ((late_node_t const *)node)->tick_cnt >= 3;
+}
+
+static char const *late_failed(coh_node_t const *node)
+{
+    (void)node;
+    return NULL;
+}
+
+static void late_free(coh_node_t *node) { (void)node; }
+
+static coh_node_ops_t const late_ops = {
+    .on_tick  = late_on_tick,
+    .work     = late_work,
+    .finished = late_finished,
+    .failed   = late_failed,
+    .free     = late_free,
+};
+
+static void runtime_counts_what_it_overslept(void **state)
+{
+    (void)state;
+    for (int asks = 0; asks < 2; asks++) {
+        coh_transport_t *tp;
+        spy_kv_t spy;
+        coh_metrics_t *metrics = coh_metrics_new(0);
+        assert_int_equal(coh_transport_local_new(&tp, 1), COH_OK);
+        spy_init(&spy, 0);
+        coh_runtime_t *rt             = NULL;
+        coh_runtime_options_t options = {
+            .transport = tp, .kv = &spy.base, .fingerprint = FINGERPRINT, .metrics = metrics};
+        assert_int_equal(coh_runtime_new(&rt, &options), COH_OK);
+        late_node_t late = {
+            .base = {.ops = &late_ops}, .env = coh_runtime_env(rt), .asks_for_tick = asks == 1};
+        coh_runtime_set_node(rt, &late.base);
+        assert_int_equal((intptr_t)run(rt), COH_OK);
+        assert_int_equal(late.tick_cnt, 3);
+        assert_int_equal(coh_metric_get(metrics, COH_M_node_overslept), 1 - asks);
+        coh_runtime_free(rt);
+        tp->ops->close(tp);
+        spy_fini(&spy);
+        coh_metrics_free(metrics);
+    }
+}
+
 /* ---- The data directory ---- */
 
 typedef struct {
@@ -843,6 +914,7 @@ int main(void)
         cmocka_unit_test(runtime_reports_failed_writes),
         cmocka_unit_test(runtime_reads_beside_writes),
         cmocka_unit_test(runtime_loses_no_wake_of_workers),
+        cmocka_unit_test(runtime_counts_what_it_overslept),
         cmocka_unit_test(runtime_stops_fails_and_abandons),
         cmocka_unit_test_setup_teardown(datadir_knows_its_own, place_setup, place_teardown),
         cmocka_unit_test_setup_teardown(
