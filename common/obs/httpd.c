@@ -182,13 +182,17 @@ static enum MHD_Result count_host(void *arg,
     return MHD_YES;
 }
 
-/* is_addressed: the client means this server by a name that it has, and says so once. */
+/* is_addressed: the client means this server by a name that it has, and says so once. Who names none (HTTP/1.0, as load balancers' checks
+   do) is no browser. */
 static bool is_addressed(struct MHD_Connection *connection, char const *hosts)
 {
     unsigned cnt     = 0;
     char const *host = NULL;
     size_t n         = 0;
     (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, count_host, &cnt);
+    if (cnt == 0) {
+        return true;
+    }
     return cnt == 1 &&
            MHD_lookup_connection_value_n(connection,
                                          MHD_HEADER_KIND,
@@ -216,7 +220,8 @@ static enum MHD_Result on_request(void *user,
     (void)upload;
     coh_buf_t body = COH_BUF_INIT;
     if (!is_addressed(connection, httpd->hosts)) {
-        coh_buf_printf(&body, "invalid host specified\n");
+        coh_buf_printf(
+            &body, "invalid host specified: neither an IP address nor a name of --status-hosts\n");
         return respond(connection, MHD_HTTP_FORBIDDEN, TEXT_PLAIN, &body);
     }
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {

@@ -791,7 +791,9 @@ static enum MHD_Result begin(http_t *h, char const *path, char const *method, ch
     }
     if (head.host == 0 ||
         !coh_httpd_host_is_allowed(header(c, MHD_HTTP_HEADER_HOST), gw->config->http_hosts)) {
-        return refuse(h, MHD_HTTP_FORBIDDEN, "invalid host specified");
+        return refuse(h,
+                      MHD_HTTP_FORBIDDEN,
+                      "invalid host specified: neither an IP address nor a name of http-hosts");
     }
     if (strcmp(path, "/") != 0) {
         return refuse(h, MHD_HTTP_NOT_FOUND, "JSON-RPC is at /");

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test_status.sh PROGRAM: cohort status on a node of two shards. --json is JSON. --watch: in a pipe one line a second; on a terminal one picture over the other, no larger than the window;
+# test_status.sh PROGRAM: cohort status on a node of two shards. --json is JSON; its pages answer to this host's name, and to no other. --watch: in a pipe one line a second; on a terminal one picture over the other, no larger than the window;
 # SIGINT ends either with exit code 0, and the cursor is there again; a node that goes away is said to, and is shown again when it is back.
 set -euo pipefail
 program=$(realpath "$1")
@@ -49,6 +49,12 @@ start
 
 "${status[@]}" --json | grep -q '^{"version":.*"recent":{"blocks":0,.*"ranks":\[.*\]}$' || fail "--json"
 "${status[@]}" | grep -q '^head  ' || fail "once"
+
+# By whose name the pages may be asked for.
+for name in localhost "$(hostname)" "$(hostname):$((port + 2))"; do
+    curl -fsS -o /dev/null --max-time 5 -H "Host: $name" "http://127.0.0.1:$((port + 2))/status" || fail "no answer to $name"
+done
+curl -s --max-time 5 -H "Host: x$(hostname)" "http://127.0.0.1:$((port + 2))/status" | grep -q -e '--status-hosts$' || fail "a name that is no host's is not refused"
 
 # In a pipe.
 "${status[@]}" --watch >"$work/pipe.out" 2>"$work/pipe.log" &
