@@ -164,6 +164,12 @@ echo "three containers: ready $(($(date +%s%3N) - started_ms)) ms after podman-c
 for name in coordinator shard1 shard2; do
     "$podman" healthcheck run "${project}_${name}_1" >/dev/null || fail "$name is not healthy"
 done
+# By the names that they have in their network.
+for where in coordinator:7550 shard1:7551 shard2:7552; do
+    # shellcheck disable=SC2016 # expanded there
+    "$podman" exec "${project}_shard1_1" bash -c 'exec 3<>"/dev/tcp/${0%:*}/${0#*:}" && printf "GET /metrics HTTP/1.0\r\nHost: %s\r\n\r\n" "$0" >&3 && cat <&3' $where |
+        grep -c '^cohort_' >/dev/null || fail "no metrics at $where"
+done
 "$build/tests/hosts/host_acks" load --requests "tcp://$coordinator:7545" --publications "tcp://$coordinator:7546" --accounts $accounts --count 20000 \
     "$work/receipts" >"$work/load.log" 2>&1 &
 loader=$!
