@@ -58,8 +58,8 @@ if [ -z "$threads" ]; then
 fi
 
 deploy/setup.sh
-echo "build: preset release" >&2
-build_preset release
+echo "build: preset release (minutes the first time; log: build/release.log)" >&2
+build_preset release cohort
 cohort=$PWD/$(cohort_of release)
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/cohort-run.XXXXXX")
