@@ -140,7 +140,7 @@ mkdir -p "$work/deploy"
 # No ports of the machine: the test talks to the coordinator's address.
 sed -e '/^    ports:/d' -e '/^      - 127\.0\.0\.1:/d' deploy/compose.yaml >"$work/deploy/compose.yaml"
 accounts=200
-"$build/bin/cohort" bench transfers --accounts $accounts --write-genesis "$work/genesis.json"
+"$podman" run --rm --network=none localhost/cohort-test bench transfers --accounts $accounts --write-genesis - >"$work/genesis.json"
 chmod 644 "$work/genesis.json"
 chmod 755 "$work"
 deploy/container/keys.sh "$work/secrets"
