@@ -1,6 +1,7 @@
 #include "common/obs/httpd.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -350,6 +351,7 @@ coh_err_t coh_httpd_start_tls(coh_httpd_t **out,
         options[4]           = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, tls->cert};
         options[5].ptr_value = tls->key;
     }
+    errno = 0;
     /* The log callback is first: it hears what is wrong with the others. */
     httpd->daemon = MHD_start_daemon(flags,
                                      0,
@@ -363,15 +365,12 @@ coh_err_t coh_httpd_start_tls(coh_httpd_t **out,
                                      MHD_OPTION_ARRAY,
                                      options,
                                      MHD_OPTION_END);
+    int number    = errno;
     freeaddrinfo(found);
     if (httpd->daemon == NULL) {
         free(httpd->hosts);
         free(httpd);
-        char quoted[HOST_SZ];
-        COH_LOG_ERR("httpd",
-                    "cannot listen",
-                    "addr=%s",
-                    coh_log_quote(quoted, sizeof(quoted), addr, strlen(addr)));
+        errno = number;
         return COH_EIO;
     }
     *out = httpd;

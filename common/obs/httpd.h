@@ -57,8 +57,8 @@ typedef struct {
    until coh_httpd_stop.
    In:      hosts   names of this server beside IP addresses, comma-separated; "*": any; copied
             routes  at most COH_HTTPD_ROUTE_MAX; the table is copied
-   Returns: COH_OK; COH_EINVAL no such address; COH_EIO cannot listen there (in use, no right),
-            logged */
+   Returns: COH_OK; COH_EINVAL no such address; COH_EIO cannot listen there (in use, no right): errno
+            says why, 0: it is not known */
 coh_err_t coh_httpd_start(coh_httpd_t **out,
                           char const *addr,
                           char const *hosts,

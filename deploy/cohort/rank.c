@@ -426,8 +426,10 @@ static coh_err_t open_pages(coh_rank_t *rank, coh_buf_t *err_text)
         rc = coh_httpd_start_tls(
             &rank->httpd, (char const *)addr.p, (char const *)hosts.p, &tls, routes, route_cnt);
         if (rc != COH_OK) {
-            coh_buf_printf(
-                err_text, "cannot serve HTTP on %s: %s", (char const *)addr.p, coh_err_str(rc));
+            coh_buf_printf(err_text,
+                           "status-listen: cannot listen on %s: %s",
+                           (char const *)addr.p,
+                           rc == COH_EIO && errno != 0 ? strerror(errno) : coh_err_str(rc));
         }
     }
     coh_buf_free(&addr);

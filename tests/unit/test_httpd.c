@@ -2,6 +2,7 @@
 #include "common/obs/httpd.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -419,7 +420,8 @@ static void httpd_start_errors(void **state)
     }
     char addr[32];
     (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", coh_httpd_port(httpd));
-    assert_int_equal(coh_httpd_start(&other, addr, "", routes, 1), COH_EIO); /* in use */
+    assert_int_equal(coh_httpd_start(&other, addr, "", routes, 1), COH_EIO);
+    assert_int_equal(errno, EADDRINUSE);
     coh_httpd_stop(NULL);
 }
 
