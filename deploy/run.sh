@@ -125,7 +125,8 @@ The cluster keeps running.
   status         http://$status/status  (rank r: port + r; also /metrics /livez /readyz)
   people         http://$status/ in a browser, or $cohort status --connect $client
   data, logs     $work
-  stop           kill -USR1 $mpirun_pid; then rm -r $work
+  stop           kill -USR1 $mpirun_pid
+  clean up       rm -r $work
 END
     disown "$mpirun_pid"
     trap - EXIT

@@ -110,6 +110,13 @@ static void log_ready(coh_rank_t const *rank)
                     rank->gateway != NULL ? rank->config->client_publish : "none",
                     rank->rpc != NULL ? coh_gateway_http_port(rank->rpc) : 0,
                     rank->httpd != NULL ? coh_httpd_port(rank->httpd) : 0);
+        if (rank->config->node_dev) {
+            COH_LOG_INF("node",
+                        "dev chain",
+                        "listen=%s accounts=%u mnemonic=\"" COH_DEV_MNEMONIC "\"",
+                        rank->config->http_listen,
+                        COH_DEV_ACCOUNT_CNT);
+        }
     } else {
         COH_LOG_INF("node",
                     "shard ready",
