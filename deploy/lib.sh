@@ -28,13 +28,14 @@ show_help() {
     exit 0
 }
 
-# build_preset PRESET: configures and builds, quietly; on failure shows the end of the log.
+# build_preset PRESET [TARGET...]: configures and builds, quietly, all or these targets; on failure shows the end of the log.
 build_preset() {
-    local log="build/$1.log"
+    local preset=$1 log="build/$1.log"
+    shift
     mkdir -p build
-    if ! { cmake --preset "$1" && cmake --build --preset "$1"; } >"$log" 2>&1; then
+    if ! { cmake --preset "$preset" && cmake --build --preset "$preset" ${1+--target "$@"}; } >"$log" 2>&1; then
         tail -n 40 "$log" >&2
-        die "build of preset $1 failed; whole log: $log"
+        die "build of preset $preset failed; whole log: $log"
     fi
 }
 

@@ -55,8 +55,8 @@ if [ -z "$threads" ]; then
 fi
 
 deploy/setup.sh
-echo "build: preset release" >&2
-build_preset release
+echo "build: preset release (minutes the first time; log: build/release.log)" >&2
+build_preset release cohort
 cohort=$PWD/$(cohort_of release)
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/cohort-run.XXXXXX")
@@ -122,7 +122,8 @@ The cluster keeps running.
   status         http://$status/status  (rank r: port + r; also /metrics /livez /readyz)
   people         http://$status/ in a browser, or $cohort status --connect $client
   data, logs     $work
-  stop           kill -USR1 $mpirun_pid; then rm -r $work
+  stop           kill -USR1 $mpirun_pid
+  clean up       rm -r $work
 END
     disown "$mpirun_pid"
     trap - EXIT

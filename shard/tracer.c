@@ -6,6 +6,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/hex.h"
+#include "common/base/utf8.h"
 #include "common/codec/tx.h"
 #include "common/evm/gas.h"
 #include "common/evm/opcodes.h"
@@ -150,45 +151,12 @@ static void put_word(coh_buf_t *out, coh_u256_t const *v)
     put_digits(out, coh_bytes(be, sizeof(be)));
 }
 
-/* Octets of the well-formed UTF-8 sequence at p of n octets (RFC 3629), 0: there is none. */
-static size_t utf8_at(uint8_t const *p, size_t n)
-{
-    uint8_t low  = 0x80;
-    uint8_t high = 0xbf;
-    size_t more  = 0;
-    if (p[0] < 0x80) {
-        return 1;
-    }
-    if (p[0] >= 0xc2 && p[0] <= 0xdf) {
-        more = 1;
-    } else if (p[0] >= 0xe0 && p[0] <= 0xef) {
-        more = 2;
-        low  = p[0] == 0xe0 ? 0xa0 : 0x80;
-        high = p[0] == 0xed ? 0x9f : 0xbf;
-    } else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-        more = 3;
-        low  = p[0] == 0xf0 ? 0x90 : 0x80;
-        high = p[0] == 0xf4 ? 0x8f : 0xbf;
-    } else {
-        return 0;
-    }
-    if (n <= more || p[1] < low || p[1] > high) {
-        return 0;
-    }
-    for (size_t i = 2; i <= more; i++) {
-        if (p[i] < 0x80 || p[i] > 0xbf) {
-            return 0;
-        }
-    }
-    return more + 1;
-}
-
 static void put_string(coh_buf_t *out, coh_bytes_t in)
 {
     put_text(out, "\"");
     for (size_t i = 0; i < in.n;) {
         uint8_t c = in.p[i];
-        size_t n  = utf8_at(in.p + i, in.n - i);
+        size_t n  = coh_utf8_len(in.p + i, in.n - i);
         if (n == 0) {
             put_text(out, "\\ufffd");
             n = 1;

@@ -1,11 +1,12 @@
 /* dev_chain.h: the chain of cohort node --dev: chain id 31337, every fork from its beginning with the contracts that blocks call, and ten accounts with 10,000 ether each, whose keys everybody knows: those of the
-   mnemonic "test test test test test test test test test test test junk" (BIP-39, BIP-44 path m/44'/60'/0'/0/i), as other development chains have them. */
+   mnemonic below (BIP-39, BIP-44 path m/44'/60'/0'/0/i), as other development chains have them. */
 #ifndef COH_DEV_CHAIN_H
 #define COH_DEV_CHAIN_H
 
 #include "common/config/genesis.h"
 
 #define COH_DEV_CHAIN_ID        31337u
+#define COH_DEV_MNEMONIC        "test test test test test test test test test test test junk"
 #define COH_DEV_ACCOUNT_CNT     10u
 #define COH_DEV_CHAIN_GAS_LIMIT UINT64_C(30000000)
 

@@ -1,6 +1,7 @@
 #include "common/obs/httpd.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -182,13 +183,17 @@ static enum MHD_Result count_host(void *arg,
     return MHD_YES;
 }
 
-/* is_addressed: the client means this server by a name that it has, and says so once. */
+/* is_addressed: the client means this server by a name that it has, and says so once. Who names none (HTTP/1.0, as load balancers' checks
+   do) is no browser. */
 static bool is_addressed(struct MHD_Connection *connection, char const *hosts)
 {
     unsigned cnt     = 0;
     char const *host = NULL;
     size_t n         = 0;
     (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, count_host, &cnt);
+    if (cnt == 0) {
+        return true;
+    }
     return cnt == 1 &&
            MHD_lookup_connection_value_n(connection,
                                          MHD_HEADER_KIND,
@@ -216,7 +221,8 @@ static enum MHD_Result on_request(void *user,
     (void)upload;
     coh_buf_t body = COH_BUF_INIT;
     if (!is_addressed(connection, httpd->hosts)) {
-        coh_buf_printf(&body, "invalid host specified\n");
+        coh_buf_printf(
+            &body, "invalid host specified: neither an IP address nor a name of --status-hosts\n");
         return respond(connection, MHD_HTTP_FORBIDDEN, TEXT_PLAIN, &body);
     }
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
@@ -345,6 +351,7 @@ coh_err_t coh_httpd_start_tls(coh_httpd_t **out,
         options[4]           = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, tls->cert};
         options[5].ptr_value = tls->key;
     }
+    errno = 0;
     /* The log callback is first: it hears what is wrong with the others. */
     httpd->daemon = MHD_start_daemon(flags,
                                      0,
@@ -358,15 +365,12 @@ coh_err_t coh_httpd_start_tls(coh_httpd_t **out,
                                      MHD_OPTION_ARRAY,
                                      options,
                                      MHD_OPTION_END);
+    int number    = errno;
     freeaddrinfo(found);
     if (httpd->daemon == NULL) {
         free(httpd->hosts);
         free(httpd);
-        char quoted[HOST_SZ];
-        COH_LOG_ERR("httpd",
-                    "cannot listen",
-                    "addr=%s",
-                    coh_log_quote(quoted, sizeof(quoted), addr, strlen(addr)));
+        errno = number;
         return COH_EIO;
     }
     *out = httpd;

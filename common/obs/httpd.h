@@ -7,7 +7,7 @@
    by browsers, which ask each time whether it is still the same (ETag). One thread of its own (libmicrohttpd with epoll) serves at most
    COH_HTTPD_CONNECTION_MAX connections and closes those idle for COH_HTTPD_IDLE_SECONDS.
 
-   Who asks must mean this server: the Host header is there once and is an IP address or one of the names given at the start, else the answer is 403. Otherwise a web page could
+   Who asks must mean this server: a Host header is there at most once and is an IP address or one of the names given at the start, else the answer is 403. Otherwise a web page could
    have its own name point to this port, and its browser would let it read what is served (DNS rebinding).
 
    Handlers run on that thread. They may call what is safe from any thread (metrics, atomics);
@@ -57,8 +57,8 @@ typedef struct {
    until coh_httpd_stop.
    In:      hosts   names of this server beside IP addresses, comma-separated; "*": any; copied
             routes  at most COH_HTTPD_ROUTE_MAX; the table is copied
-   Returns: COH_OK; COH_EINVAL no such address; COH_EIO cannot listen there (in use, no right),
-            logged */
+   Returns: COH_OK; COH_EINVAL no such address; COH_EIO cannot listen there (in use, no right): errno
+            says why, 0: it is not known */
 coh_err_t coh_httpd_start(coh_httpd_t **out,
                           char const *addr,
                           char const *hosts,

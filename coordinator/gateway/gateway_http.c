@@ -791,7 +791,9 @@ static enum MHD_Result begin(http_t *h, char const *path, char const *method, ch
     }
     if (head.host == 0 ||
         !coh_httpd_host_is_allowed(header(c, MHD_HTTP_HEADER_HOST), gw->config->http_hosts)) {
-        return refuse(h, MHD_HTTP_FORBIDDEN, "invalid host specified");
+        return refuse(h,
+                      MHD_HTTP_FORBIDDEN,
+                      "invalid host specified: neither an IP address nor a name of http-hosts");
     }
     if (strcmp(path, "/") != 0) {
         return refuse(h, MHD_HTTP_NOT_FOUND, "JSON-RPC is at /");
@@ -1110,7 +1112,10 @@ static coh_err_t start_daemon(coh_gateway_http_t *gw, coh_buf_t *err_text)
     coh_config_t const *cfg = gw->config;
     struct addrinfo *found  = NULL;
     if (coh_httpd_resolve(&found, cfg->http_listen) != COH_OK) {
-        coh_buf_printf(err_text, "http-listen %s: expected host:port", cfg->http_listen);
+        coh_buf_printf(
+            err_text,
+            "http-listen %s: expected host:port, of an address or a name that is known here",
+            cfg->http_listen);
         return COH_EINVAL;
     }
     unsigned flags =
@@ -1136,6 +1141,7 @@ static coh_err_t start_daemon(coh_gateway_http_t *gw, coh_buf_t *err_text)
         flags |= MHD_USE_TLS;
         options[8] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, gw->tls.cert};
     }
+    errno      = 0;
     gw->daemon = MHD_start_daemon(flags,
                                   0,
                                   NULL,
@@ -1148,9 +1154,13 @@ static coh_err_t start_daemon(coh_gateway_http_t *gw, coh_buf_t *err_text)
                                   MHD_OPTION_ARRAY,
                                   options,
                                   MHD_OPTION_END);
+    int number = errno;
     freeaddrinfo(found);
     if (gw->daemon == NULL) {
-        coh_buf_printf(err_text, "cannot serve JSON-RPC on %s", cfg->http_listen);
+        coh_buf_printf(err_text,
+                       "http-listen: cannot listen on %s: %s",
+                       cfg->http_listen,
+                       number != 0 ? strerror(number) : "the server does not start");
         return COH_EIO;
     }
     return COH_OK;

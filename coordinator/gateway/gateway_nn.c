@@ -139,7 +139,14 @@ static coh_err_t open_socket(int *out,
                addr,
                err_text);
     }
-    NN_TRY(nn_bind(*out, addr), "listen on", addr, err_text);
+    if (nn_bind(*out, addr) < 0) {
+        coh_err_t rc = nn_failed(
+            protocol == NN_REP ? "serve client-listen" : "serve client-publish", addr, err_text);
+        if (rc == COH_EINVAL) {
+            coh_buf_printf(err_text, "; expected an address like tcp://127.0.0.1:7545");
+        }
+        return rc;
+    }
     return COH_OK;
 }
 

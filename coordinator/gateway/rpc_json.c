@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/base/hex.h"
+#include "common/base/utf8.h"
 #include "common/crypto/keccak.h"
 
 bool coh_rpc_fault(coh_rpc_fault_t *fault, int code, char const *fmt, ...)
@@ -135,46 +136,12 @@ void coh_rpc_put_data(coh_buf_t *out, void const *p, size_t n)
     *at = '"';
 }
 
-/* Octets of the UTF-8 character that begins at p; 0 if none does (RFC 3629). */
-static size_t utf8_len(uint8_t const *p, size_t n)
-{
-    static struct {
-        uint8_t first, last, low, high; /* of the first octet, and of the second */
-        size_t n;
-    } const forms[] = {
-        {0x00, 0x7f, 0, 0, 1},
-        {0xc2, 0xdf, 0x80, 0xbf, 2},
-        {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3},
-        {0xed, 0xed, 0x80, 0x9f, 3},
-        {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4},
-        {0xf1, 0xf3, 0x80, 0xbf, 4},
-        {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    for (size_t f = 0; f < COH_CNT(forms); f++) {
-        if (p[0] < forms[f].first || p[0] > forms[f].last) {
-            continue;
-        }
-        if (forms[f].n > n || (forms[f].n > 1 && (p[1] < forms[f].low || p[1] > forms[f].high))) {
-            return 0;
-        }
-        for (size_t i = 2; i < forms[f].n; i++) {
-            if ((p[i] & 0xc0) != 0x80) {
-                return 0;
-            }
-        }
-        return forms[f].n;
-    }
-    return 0;
-}
-
 void coh_rpc_put_string(coh_buf_t *out, char const *text, size_t n)
 {
     uint8_t const *p = (uint8_t const *)text;
     coh_buf_put_u8(out, '"');
     for (size_t i = 0; i < n;) {
-        size_t len = utf8_len(p + i, n - i);
+        size_t len = coh_utf8_len(p + i, n - i);
         if (p[i] == '"' || p[i] == '\\') {
             uint8_t const escaped[] = {'\\', p[i]};
             coh_buf_put(out, escaped, sizeof(escaped));

@@ -15,6 +15,7 @@
 #include "deploy/cohort/bench_plot.h"
 #include "deploy/cohort/bench_run.h"
 #include "deploy/cohort/bench_text.h"
+#include "deploy/cohort/report_text.h"
 
 /* Transactions of a block, and accounts, of works that leave it open. */
 #define USUAL_CNT 2000u
@@ -103,10 +104,12 @@ static void print_row(sweep_t *s, row_t const *row)
     double v[COH_CNT(columns)];
     measure(v, row);
     if (s->options->json) {
-        (void)printf("{");
+        coh_buf_t names = COH_BUF_INIT;
         for (int a = 0; a < AXIS_CNT; a++) {
-            (void)printf("\"%s\":\"%s\",", axis_names[a], row->cells[a]);
+            coh_report_json_member(&names, axis_names[a], row->cells[a]);
         }
+        (void)printf("{%.*s", (int)names.n, (char const *)names.p);
+        coh_buf_free(&names);
         for (size_t i = 0; i < COH_CNT(columns); i++) {
             (void)printf(
                 "\"%s\":%.10g%s", columns[i].name, v[i], i + 1 < COH_CNT(columns) ? "," : "");

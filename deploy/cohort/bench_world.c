@@ -966,7 +966,12 @@ static coh_err_t load_recordings(recordings_t *r, coh_buf_t *why)
             coh_buf_printf(&what, "%s", coh_realblock_kind_str(COH_REALBLOCK_TYPE));
             rc = COH_EUNSUPPORTED;
         }
-        if (rc != COH_OK) {
+        if (rc == COH_EIO) {
+            coh_buf_printf(why,
+                           "%s: neither a WORK nor a FILE that can be read; 'cohort bench blocks "
+                           "--help' lists the works",
+                           r->names[i]);
+        } else if (rc != COH_OK) {
             coh_buf_printf(why, "%s: %.*s", r->names[i], (int)what.n, (char const *)what.p);
         }
         coh_buf_free(&what);

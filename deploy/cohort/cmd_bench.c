@@ -1,4 +1,5 @@
 /* cohort bench KIND: puts load on a running cluster, or on the EVM in this process, and measures it. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -15,13 +16,13 @@ static int write_genesis(char const *path, coh_bench_options_t const *options)
     coh_buf_t text = COH_BUF_INIT;
     coh_bench_accounts_new(&accounts, options->seed, options->account_cnt, options->thread_cnt);
     coh_bench_genesis_put(&text, &accounts);
-    FILE *file = fopen(path, "w");
+    FILE *file = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
     bool ok    = file != NULL && fwrite(text.p, 1, text.n, file) == text.n;
     ok         = (file != NULL && fclose(file) == 0) && ok;
     coh_buf_free(&text);
     coh_bench_accounts_free(&accounts);
     if (!ok) {
-        (void)fprintf(stderr, "cohort bench: cannot write %s\n", path);
+        (void)fprintf(stderr, "cohort bench: cannot write %s: %s\n", path, strerror(errno));
         return COH_EXIT_FAILED;
     }
     return COH_EXIT_OK;
@@ -57,7 +58,8 @@ static int cmd_transfers(int argc, char **argv)
              COH_ARG_STR_ROW("write-genesis",
                         "FILE",
                         &genesis_path,
-                        "only write a genesis.json that funds the accounts, for cohort node"),
+                        "only write a genesis.json that funds the accounts, for cohort node; -: to "
+                             "standard output"),
              COH_ARG_U64_ROW("seed",
                         "S",
                         &options.seed,
@@ -485,6 +487,9 @@ int coh_cmd_bench(int argc, char **argv)
         return cmd_blocks(argc - 1, argv + 1);
     }
     bool help = argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    if (argc >= 2 && !help) {
+        (void)fprintf(stderr, "cohort bench: unknown kind '%s'\n\n", argv[1]);
+    }
     (void)fprintf(
         help ? stdout : stderr,
         "usage: cohort bench KIND [OPTION...]\n\n"

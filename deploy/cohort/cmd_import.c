@@ -1,5 +1,6 @@
 /* cohort import: replays recorded blocks of real networks, or an exported chain, through an embedded cluster and holds the result against the recording or the headers. */
 #include <dirent.h>
+#include <errno.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -16,6 +17,7 @@
 #include "deploy/cohort/import_chain.h"
 #include "deploy/cohort/import_cluster.h"
 #include "deploy/cohort/realblock_state.h"
+#include "deploy/cohort/report_text.h"
 
 typedef struct {
     coh_config_t config;
@@ -268,18 +270,15 @@ static void print_json(import_t const *im,
 {
     coh_buf_t fields = COH_BUF_INIT;
     put_fields(&fields, r->confirmed, "\"");
-    /* Names and reasons are ours and hold nothing that JSON escapes but what file names may bring. */
-    printf("{\"file\":\"");
-    for (char const *p = name; *p != '\0'; p++) {
-        if (*p == '"' || *p == '\\' || (unsigned char)*p < 0x20) {
-            printf("\\u%04x", (unsigned)(unsigned char)*p);
-        } else {
-            putchar(*p);
-        }
-    }
-    printf("\",\"number\":%" PRIu64 ",\"fork\":\"%s\",\"txs\":%zu,\"gas\":%" PRIu64
+    coh_buf_t texts = COH_BUF_INIT;
+    coh_report_json_member(&texts, "file", name);
+    size_t name_n = texts.n;
+    coh_report_json_text(&texts, (char const *)why->p, why->n);
+    printf("{%.*s\"number\":%" PRIu64 ",\"fork\":\"%s\",\"txs\":%zu,\"gas\":%" PRIu64
            ",\"shards\":%" PRIu64 ",\"threads\":%" PRIu64 ",\"result\":\"%s\",\"us\":%" PRIu64
-           ",\"confirmed\":[%.*s],\"lacks\":\"%s\",\"reason\":\"%.*s\"}\n",
+           ",\"confirmed\":[%.*s],\"lacks\":\"%s\",\"reason\":%.*s}\n",
+           (int)name_n,
+           (char const *)texts.p,
            r->block.number,
            coh_fork_name(r->block.fork),
            r->block.tx_cnt,
@@ -291,8 +290,9 @@ static void print_json(import_t const *im,
            (int)fields.n,
            (char const *)fields.p,
            r->whole.lacks != NULL ? r->whole.lacks : "",
-           (int)why->n,
-           (char const *)why->p);
+           (int)(texts.n - name_n),
+           (char const *)texts.p + name_n);
+    coh_buf_free(&texts);
     coh_buf_free(&fields);
 }
 
@@ -531,7 +531,7 @@ int coh_cmd_import(int argc, char **argv)
     paths_t paths = {0};
     for (int i = at; i < argc; i++) {
         if (!expand_path(&paths, argv[i])) {
-            (void)fprintf(stderr, "cohort import: cannot read %s\n", argv[i]);
+            (void)fprintf(stderr, "cohort import: cannot read %s: %s\n", argv[i], strerror(errno));
             exit_code = COH_EXIT_FAILED;
         }
     }

@@ -1,9 +1,11 @@
 #include "deploy/cohort/rank.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
@@ -108,6 +110,13 @@ static void log_ready(coh_rank_t const *rank)
                     rank->gateway != NULL ? rank->config->client_publish : "none",
                     rank->rpc != NULL ? coh_gateway_http_port(rank->rpc) : 0,
                     rank->httpd != NULL ? coh_httpd_port(rank->httpd) : 0);
+        if (rank->config->node_dev) {
+            COH_LOG_INF("node",
+                        "dev chain",
+                        "listen=%s accounts=%u mnemonic=\"" COH_DEV_MNEMONIC "\"",
+                        rank->config->http_listen,
+                        COH_DEV_ACCOUNT_CNT);
+        }
     } else {
         COH_LOG_INF("node",
                     "shard ready",
@@ -385,6 +394,17 @@ static coh_err_t status_address(coh_buf_t *out,
     return COH_OK;
 }
 
+/* The names that the status pages go by: those of the configuration, and this host's own. */
+static void put_status_hosts(coh_buf_t *out, char const *configured)
+{
+    char own[HOST_NAME_MAX + 1];
+    coh_buf_printf(out, "%s", configured);
+    if (strcmp(configured, "*") != 0 && gethostname(own, sizeof(own)) == 0) {
+        coh_buf_printf(out, "%s%s", configured[0] == '\0' ? "" : ",", own);
+    }
+    coh_buf_put_u8(out, 0);
+}
+
 static coh_err_t open_pages(coh_rank_t *rank, coh_buf_t *err_text)
 {
     coh_runtime_source_t source = {.poll = show, .arg = rank, .fd = -1};
@@ -405,21 +425,22 @@ static coh_err_t open_pages(coh_rank_t *rank, coh_buf_t *err_text)
     coh_tls_t tls;
     COH_TRY(coh_tls_load(
         &tls, "status", rank->config->status_tls_cert, rank->config->status_tls_key, err_text));
-    coh_buf_t addr = COH_BUF_INIT;
-    coh_err_t rc   = status_address(&addr, rank->config->status_listen, rank->idx, err_text);
+    coh_buf_t addr  = COH_BUF_INIT;
+    coh_buf_t hosts = COH_BUF_INIT;
+    coh_err_t rc    = status_address(&addr, rank->config->status_listen, rank->idx, err_text);
     if (rc == COH_OK) {
-        rc = coh_httpd_start_tls(&rank->httpd,
-                                 (char const *)addr.p,
-                                 rank->config->status_hosts,
-                                 &tls,
-                                 routes,
-                                 route_cnt);
+        put_status_hosts(&hosts, rank->config->status_hosts);
+        rc = coh_httpd_start_tls(
+            &rank->httpd, (char const *)addr.p, (char const *)hosts.p, &tls, routes, route_cnt);
         if (rc != COH_OK) {
-            coh_buf_printf(
-                err_text, "cannot serve HTTP on %s: %s", (char const *)addr.p, coh_err_str(rc));
+            coh_buf_printf(err_text,
+                           "status-listen: cannot listen on %s: %s",
+                           (char const *)addr.p,
+                           rc == COH_EIO && errno != 0 ? strerror(errno) : coh_err_str(rc));
         }
     }
     coh_buf_free(&addr);
+    coh_buf_free(&hosts);
     coh_tls_free(&tls);
     return rc;
 }

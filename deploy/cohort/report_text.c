@@ -1,17 +1,23 @@
 #include "deploy/cohort/report_text.h"
 
 #include "common/base/hex.h"
+#include "common/base/utf8.h"
 
 void coh_report_json_text(coh_buf_t *out, char const *p, size_t n)
 {
     coh_buf_put_u8(out, '"');
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)p[i];
-        if (c == '"' || c == '\\' || c < 0x20) {
-            coh_buf_printf(out, "\\u%04x", c);
+    uint8_t const *text = (uint8_t const *)p;
+    for (size_t i = 0; i < n;) {
+        size_t len = coh_utf8_len(text + i, n - i);
+        if (len == 0) {
+            coh_buf_printf(out, "\\ufffd");
+            len = 1;
+        } else if (text[i] == '"' || text[i] == '\\' || text[i] < 0x20) {
+            coh_buf_printf(out, "\\u%04x", text[i]);
         } else {
-            coh_buf_put_u8(out, c);
+            coh_buf_put(out, text + i, len);
         }
+        i += len;
     }
     coh_buf_put_u8(out, '"');
 }

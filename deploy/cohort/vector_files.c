@@ -1,5 +1,6 @@
 #include "deploy/cohort/vector_files.h"
 
+#include <errno.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -255,17 +256,17 @@ int coh_vector_run(coh_vector_run_t const *run, char *const *operands, int opera
             stderr, "cohort %s: no files; 'cohort %s --help' explains\n", run->name, run->name);
         return COH_EXIT_USAGE;
     }
-    uint64_t start = coh_clock_mono_us();
-    paths_t paths  = {0};
-    bool readable  = true;
+    uint64_t start                = coh_clock_mono_us();
+    paths_t paths                 = {0};
+    coh_statetest_totals_t totals = {.fork_cnt = 0};
     for (int i = 0; i < operand_cnt; i++) {
         if (!add_operand(&paths, operands[i])) {
-            (void)fprintf(stderr, "cohort %s: cannot read %s\n", run->name, operands[i]);
-            readable = false;
+            (void)fprintf(
+                stderr, "cohort %s: cannot read %s: %s\n", run->name, operands[i], strerror(errno));
+            totals.unreadable++;
         }
     }
-    coh_statetest_totals_t totals = {.fork_cnt = 0};
-    if (readable && paths.cnt != 0) {
+    if (totals.unreadable == 0 && paths.cnt != 0) {
         run_all(run, &paths, &totals);
     }
     free_paths(&paths);
@@ -273,7 +274,7 @@ int coh_vector_run(coh_vector_run_t const *run, char *const *operands, int opera
     coh_statetest_report_totals(&text, run->json, &totals, coh_clock_mono_us() - start);
     (void)fwrite(text.p, 1, text.n, stdout);
     coh_buf_free(&text);
-    if (!readable || totals.unreadable != 0) {
+    if (totals.unreadable != 0) {
         return COH_EXIT_USAGE;
     }
     if (totals.passed + totals.failed == 0) {

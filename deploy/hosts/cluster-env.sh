@@ -4,8 +4,8 @@
 #
 #   COHORT_NETWORK   interface (eth0) or network (10.1.2.0/24) on which ranks talk; the same spelling must fit on all hosts, so
 #                    better the network. Without it Open MPI tries every address that a host has.
-#   COHORT_PORTS     first of 501 TCP ports for ranks and daemons, where a firewall stands between hosts: 20000 means
-#                    20000-20499 for ranks and 20500 for mpirun's daemon on each host (it listens on all that it is given: two
+#   COHORT_PORTS     first of 510 TCP ports for ranks and daemons, where a firewall stands between hosts: 20000 means
+#                    20000-20499 for ranks and 20500-20509 for mpirun's daemon on each host (it listens on all of these that are free: two
 #                    clusters on one host need ports of their own). Without it the kernel chooses.
 
 : "${COHORT_NETWORK:?set it to the network between the hosts, such as 10.1.2.0/24}"
@@ -33,14 +33,15 @@ export OMPI_MCA_oob_tcp_keepalive_probes="${OMPI_MCA_oob_tcp_keepalive_probes-3}
 # SIGKILL. (A clean end goes by SIGUSR1 to mpirun, and takes the time it needs.)
 export OMPI_MCA_odls_base_sigkill_timeout="${OMPI_MCA_odls_base_sigkill_timeout-1}"
 
+# Ten for the daemon, since it does not take a port again on which a connection of the last job still waits for its end (a minute, after a link was cut).
 if [ -n "${COHORT_PORTS-}" ]; then
     # It listens for both families of addresses.
     export OMPI_MCA_btl_tcp_port_min_v4="${OMPI_MCA_btl_tcp_port_min_v4-$COHORT_PORTS}"
     export OMPI_MCA_btl_tcp_port_range_v4="${OMPI_MCA_btl_tcp_port_range_v4-500}"
     export OMPI_MCA_btl_tcp_port_min_v6="${OMPI_MCA_btl_tcp_port_min_v6-$COHORT_PORTS}"
     export OMPI_MCA_btl_tcp_port_range_v6="${OMPI_MCA_btl_tcp_port_range_v6-500}"
-    export OMPI_MCA_oob_tcp_dynamic_ipv4_ports="${OMPI_MCA_oob_tcp_dynamic_ipv4_ports-$((COHORT_PORTS + 500))}"
-    export OMPI_MCA_oob_tcp_dynamic_ipv6_ports="${OMPI_MCA_oob_tcp_dynamic_ipv6_ports-$((COHORT_PORTS + 500))}"
+    export OMPI_MCA_oob_tcp_dynamic_ipv4_ports="${OMPI_MCA_oob_tcp_dynamic_ipv4_ports-$((COHORT_PORTS + 500))-$((COHORT_PORTS + 509))}"
+    export OMPI_MCA_oob_tcp_dynamic_ipv6_ports="${OMPI_MCA_oob_tcp_dynamic_ipv6_ports-$((COHORT_PORTS + 500))-$((COHORT_PORTS + 509))}"
 fi
 
 # mpirun refuses root without these two; in containers one is root.

@@ -237,7 +237,8 @@ static void blocktests_run_as_a_command(void **state)
     expect_program("--shards 2 --stutter '" OWN "'", 2, "are for execution outside a cluster");
     expect_program("--fork Nowhere '" OWN "'", 2, "expected a name as tests have it");
     expect_program("--fork BPO1 '" OWN "'", 2, "no case was selected");
-    expect_program("/nonexistent", 2, "cannot read /nonexistent");
+    expect_program("/nonexistent", 2, "cannot read /nonexistent: No such file or directory");
+    expect_program("/nonexistent", 2, "0 failed, 1 files unreadable");
     expect_program("", 2, "no files");
 }
 

@@ -130,7 +130,7 @@ mkdir -p "$work/deploy"
 # No ports of the machine: the test talks to the coordinator's address.
 sed -e '/^    ports:/d' -e '/^      - 127\.0\.0\.1:/d' deploy/compose.yaml >"$work/deploy/compose.yaml"
 accounts=200
-"$build/bin/cohort" bench transfers --accounts $accounts --write-genesis "$work/genesis.json"
+"$podman" run --rm --network=none localhost/cohort-test bench transfers --accounts $accounts --write-genesis - >"$work/genesis.json"
 chmod 644 "$work/genesis.json"
 chmod 755 "$work"
 deploy/container/keys.sh "$work/secrets"
@@ -153,6 +153,12 @@ echo "three containers: ready $(($(date +%s%3N) - started_ms)) ms after podman-c
 "$podman" logs "${project}_coordinator_1" 2>&1 | grep -q 'without a job key' && die "the ranks do not use the job key of keys.sh"
 for name in coordinator shard1 shard2; do
     "$podman" healthcheck run "${project}_${name}_1" >/dev/null || die "$name is not healthy"
+done
+# By the names that they have in their network.
+for where in coordinator:7550 shard1:7551 shard2:7552; do
+    # shellcheck disable=SC2016 # expanded there
+    "$podman" exec "${project}_shard1_1" bash -c 'exec 3<>"/dev/tcp/${0%:*}/${0#*:}" && printf "GET /metrics HTTP/1.0\r\nHost: %s\r\n\r\n" "$0" >&3 && cat <&3' $where |
+        grep -c '^cohort_' >/dev/null || fail "no metrics at $where"
 done
 "$build/tests/hosts/host_acks" load --requests "tcp://$coordinator:7545" --publications "tcp://$coordinator:7546" --accounts $accounts --count 20000 \
     "$work/receipts" >"$work/load.log" 2>&1 &

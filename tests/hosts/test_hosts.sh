@@ -2,7 +2,8 @@
 # test_hosts.sh BUILD: clusters over three hosts that are namespaces of this machine, started by cohort-launch over ssh. BUILD is a build
 # folder, such as build/release. Needs root; says so loudly, and leaves with code 77, where it may not make namespaces.
 #
-#   1. a run with 30 % of transfers across shards passes its checks, and nobody listens on other ports than those said (COHORT_PORTS)
+#   1. a run with 30 % of transfers across shards passes its checks, nobody listens on other ports than those said (COHORT_PORTS), and each
+#      rank's status is there for other hosts, by the names of hosts
 #   2. so does one with 5 ms +- 2 ms of delay and 0.5 % loss on every host's link
 #   3. under load: a host dies; a link is cut; the coordinator's host dies, with mpirun on it. Each time the job ends within END_SECONDS, and after the host
 #      or link is back every acknowledged receipt is there, and all balances and burnt fees add up
@@ -46,10 +47,10 @@ start() {
     starts=$((starts + 1))
     launch_log=$work/launch-$starts.log
     # shellcheck disable=SC2016
-    on h1 env -u OMPI_MCA_odls_base_sigkill_timeout -u OMPI_MCA_btl_tcp_if_include -u OMPI_MCA_oob_tcp_if_include COHORT_PORTS=20000 \
+    on h1 env -u OMPI_MCA_odls_base_sigkill_timeout -u OMPI_MCA_btl_tcp_if_include -u OMPI_MCA_oob_tcp_if_include COHORT_PORTS=20000 COH_STATUS_LISTEN=0.0.0.0:7550 \
         bash -c 'echo $$ >/tmp/launch.pid; exec "$@"' launch "$PWD/deploy/cohort-launch" --program "$work/cohort" --hosts "$work/net/hosts" \
         --network 10.99.0.0/24 --ssh "ssh -F $work/net/ssh_config" -- --data /mnt/data --genesis "$work/genesis.json" \
-        --job-key-file "$work/job.key" --client-listen "$requests" --client-publish "$publications" --status-listen 0.0.0.0:7550 \
+        --job-key-file "$work/job.key" --client-listen "$requests" --client-publish "$publications" \
         --net-silence-seconds $SILENCE_SECONDS </dev/null >"$launch_log" 2>&1 &
     launcher=$!
 }
@@ -113,15 +114,27 @@ ended_after() {
     echo "$what: the job ended after $((SECONDS - since)) s"
 }
 
+# ready_again TIMES WHAT: waits until the cluster is ready so often.
+ready_again() {
+    local since=$SECONDS
+    said 'mod=launch msg="cluster ready"' "$1" 60
+    echo "$2: ready after $((SECONDS - since)) s"
+}
+
 echo "== three hosts"
 start
-said 'msg="cluster ready"' 1 60
+said 'mod=launch msg="cluster ready"' 1 60
 for host in h1 h2 h3; do
     # ssh, status pages, clients (loopback but for the addresses given), ranks and daemon.
     strangers=$(on $host ss -Hltn | awk '{ n = split($4, a, ":"); if ($4 !~ /^127\./ && $4 !~ /^\[::1\]/) print a[n] }' |
-        awk '$1 != 22 && ($1 < 7545 || $1 > 7553) && ($1 < 20000 || $1 > 20500)')
+        awk '$1 != 22 && ($1 < 7545 || $1 > 7553) && ($1 < 20000 || $1 > 20509)')
     [ -z "$strangers" ] || die "$host listens on ${strangers//$'\n'/ }"
 done
+for where in h1:7550 h1:7551 h2:7552 h3:7553; do
+    on h2 curl -fsS --max-time 5 "http://$where/metrics" | grep -c '^cohort_' >/dev/null || fail "no metrics at $where"
+done
+code=$(on h2 curl -s -o /dev/null --max-time 5 -w '%{http_code}' -H 'Host: rebound.example' http://h1:7550/status)
+[ "$code" = 403 ] || fail "a name that is no host's: HTTP status $code"
 run_bench --seconds 8
 
 echo "== 5 ms +- 2 ms of delay, 0.5 % loss"
@@ -136,7 +149,7 @@ crash h3
 ended_after $since "host dead" h1 h2
 said 'msg="waiting for hosts" hosts="h3"' 1 30
 boot h3
-said 'msg="cluster ready"' 2 60
+ready_again 2 "host back"
 check_acks "the death of a host"
 
 echo "== a link is cut"
@@ -145,7 +158,7 @@ since=$SECONDS
 cut h2
 ended_after $since "link cut" h1 h2 h3
 heal h2
-said 'msg="cluster ready"' 3 60
+ready_again 3 "link back"
 grep -q 'msg="rank is silent" peer=2 ' "$launch_log" || die "the rank behind the cut link is not named"
 check_acks "a cut link"
 
@@ -156,7 +169,7 @@ crash h1
 ended_after $since "first host dead" h2 h3
 boot h1
 start
-said 'msg="cluster ready"' 1 60
+said 'mod=launch msg="cluster ready"' 1 60
 check_acks "the death of the first host"
 run_bench --seconds 4
 stop

@@ -75,7 +75,7 @@ submit() {
 ready() { # LOG TIMES
     touch "$1"
     for _ in $(seq 600); do
-        [ "$(grep -c 'msg="cluster ready"' "$1" || true)" -lt "$2" ] || return 0
+        [ "$(grep -c 'mod=launch msg="cluster ready"' "$1" || true)" -lt "$2" ] || return 0
         sleep 0.1
     done
     die "the job did not become ready"

@@ -53,13 +53,13 @@ head_number() { "$program" status --connect "tcp://127.0.0.1:$port" --json | gre
 
 "${launch[@]}" -- "${node[@]}" >"$work/launch.log" 2>&1 &
 launch_pid=$!
-await 'msg="cluster ready"' 1
+await 'mod=launch msg="cluster ready"' 1
 "$program" bench transfers --accounts 100 --count 2000 --client-listen "tcp://127.0.0.1:$port" --client-publish "tcp://127.0.0.1:$((port + 1))" >"$work/bench.log" 2>&1
 before=$(head_number)
 [ "$before" -gt 0 ] || die "no block was made"
 for victim in 1 0; do
     kill -KILL "$(rank_pid $victim)"
-    await 'msg="cluster ready"' $((3 - victim))
+    await 'mod=launch msg="cluster ready"' $((3 - victim))
     [ "$(head_number)" -ge "$before" ] || die "the head went back from $before to $(head_number)"
 done
 [ "$(count 'msg="starting again"')" -eq 2 ] || die "expected two restarts"
