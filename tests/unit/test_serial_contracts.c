@@ -1379,6 +1379,11 @@ static void contracts_planted_bugs_are_caught(void **state)
     assert_int_equal(plant("none", &usual), 0);
     assert_true(plant("sched:drop_retract", &retractions) != 0);
     assert_true(plant("mvstore:drop_read", &retractions) != 0);
+    /* Of delegations: the code of accounts is read without being registered, an authority's nonce is not moved by who runs again, and what an incarnation delegated that the next
+       one does not is not taken back. */
+    assert_true(plant("mvstore:drop_code_read", &retractions) != 0);
+    assert_true(plant("executor:lose_nonce", &retractions) != 0);
+    assert_true(plant("executor:keep_delegation", &retractions) != 0);
     /* Who reads on over an estimate is retracted when its writer has run again: right, but not for nothing. */
     assert_int_equal(plant("mvstore:ignore_estimate", &retractions), 0);
     assert_true(retractions > usual);
