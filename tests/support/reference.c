@@ -225,6 +225,9 @@ coh_tx_err_t coh_ref_check(coh_ref_t const *ref,
     if (tx->gas_limit > block->gas_limit - block->gas_used) {
         return COH_TX_GAS_LIMIT;
     }
+    if (tx->blob_cnt > block->blob_max - block->blob_cnt) {
+        return COH_TX_BLOB_CNT; /* EIP-4844, EIP-7691 */
+    }
     return COH_TX_OK;
 }
 
@@ -381,6 +384,7 @@ coh_ref_outcome_t coh_ref_apply(coh_ref_t *ref,
     }
     ref->burnt = sum(ref->burnt, sum(product(block->base_fee, outcome.gas_used), blob_fee));
     block->gas_used += outcome.gas_used;
+    block->blob_cnt += tx->blob_cnt;
     return outcome;
 }
 

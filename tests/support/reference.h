@@ -57,7 +57,9 @@ typedef struct {
     coh_u256_t base_fee;      /* 0 before London */
     coh_u256_t blob_base_fee; /* 0 before Cancun */
     coh_addr_t coinbase;
-    uint64_t gas_used; /* so far; the caller starts it at 0 */
+    uint32_t blob_max; /* blobs in it */
+    uint32_t blob_cnt; /* so far; the caller starts it at 0, like the next */
+    uint64_t gas_used;
 } coh_ref_block_t;
 
 /* What became of a transaction. */

@@ -59,7 +59,6 @@ typedef struct {
     coh_hash_t root; /* of the reference's state after it */
     coh_ref_t after; /* that state */
     uint32_t tx_cnt;
-    uint32_t blob_cnt;
 } block_t;
 
 static struct {
@@ -190,9 +189,6 @@ static void draw_tx(coh_rng_t *rng, block_t *block, counts_t *cnt)
 {
     coh_txgen_auth_t auths[AUTHS_MAX];
     coh_txgen_spec_t spec = draw_spec(rng, &input.after, &block->env, auths, draw(rng, ACCOUNTS));
-    if (block->blob_cnt + spec.blob_cnt > BLOB_MAX) {
-        return;
-    }
     coh_txgen_tx_t const *tx  = coh_txgen_make(input.gen, &spec);
     bool from_delegated       = is_delegated(&tx->sender);
     bool to_delegated         = is_delegated(&tx->tx.to);
@@ -205,7 +201,6 @@ static void draw_tx(coh_rng_t *rng, block_t *block, counts_t *cnt)
     block->senders[block->tx_cnt]  = tx->sender;
     block->outcomes[block->tx_cnt] = outcome;
     block->tx_cnt++;
-    block->blob_cnt += spec.blob_cnt;
     cnt->failed += outcome.failed;
     cnt->created += tx->tx.is_create && !outcome.failed;
     cnt->type[tx->tx.type]++;
@@ -266,6 +261,7 @@ static int make_input(void **state)
                 .chain_id      = CHAIN_ID,
                 .base_fee      = coh_u256(7 + draw(&rng, 100)),
                 .blob_base_fee = coh_u256(1 + draw(&rng, 5)),
+                .blob_max      = BLOB_MAX,
                 .coinbase      = b % 2 == 0 ? coh_txgen_addr(input.gen, 0) : (coh_addr_t){.b = {0xc0}},
         };
         for (uint32_t attempt = 0; attempt < 20 * BLOCK_TXS && block->tx_cnt < BLOCK_TXS;
