@@ -1768,6 +1768,70 @@ static void contracts_take_what_a_sender_needs(void **state)
     }
 }
 
+#ifdef COH_DEEP_CHECKS
+
+static bool count_kept(void *arg, char const *place)
+{
+    _Atomic uint32_t *cnt = arg;
+    if (strcmp(place, "executor:drop_parked") == 0) { /* asked when there is room */
+        atomic_fetch_add(cnt, 1);
+    }
+    return false;
+}
+
+#endif
+
+/* Each of ten transactions uses 40 MiB of memory, and then waits for balances of other shards: what is parked may take 256 MiB (COH_EXECUTOR_PARKED_BYTES), so some begin again. */
+static void contracts_park_no_more_than_there_is_room_for(void **state)
+{
+    (void)state;
+    char text[512] = "1 41943040 MSTORE 0";
+    for (uint32_t i = 0; i < 8; i++) {
+        size_t n = strlen(text);
+        (void)snprintf(text + n, sizeof(text) - n, " 0 CALLDATALOAD %u ADD BALANCE ADD", i);
+    }
+    size_t n = strlen(text);
+    (void)snprintf(text + n, sizeof(text) - n, " 41943040 MLOAD ADD 0 CALLDATALOAD SSTORE");
+    char const *codes[] = {text};
+    world_t *w          = new_world(COH_FORK_PRAGUE, codes, 1);
+    block_t *b          = begin_block(w, nobody);
+    b->block.gas_limit  = UINT64_C(1) << 41;
+    for (uint32_t i = 0; i < EOAS; i++) {
+        uint8_t word[32]      = {[30] = (uint8_t)(0x70 + i)};
+        coh_txgen_spec_t spec = {.key       = i,
+                                 .chain_id  = CHAIN_ID,
+                                 .gas_limit = UINT64_C(1) << 34,
+                                 .max_fee   = coh_u256(BASE_FEE),
+                                 .to        = contract_addr(0),
+                                 .data      = coh_bytes(word, sizeof(word))};
+        assert_true(add_tx(w, b, coh_txgen_make(w->gen, &spec)));
+        assert_int_equal(b->outcomes[i].status, 1);
+        assert_int_equal(slot_of(w, contract_addr(0), UINT64_C(0x7000) + 256 * i), 1);
+    }
+    coh_metrics_t *metrics    = coh_metrics_new(0);
+    coh_metrics_t *by_rank[3] = {metrics, metrics, metrics};
+#ifdef COH_DEEP_CHECKS
+    _Atomic uint32_t kept = 0;
+    coh_hook_set(count_kept, &kept);
+#endif
+    for (uint32_t i = 0; i < 3; i++) {
+        run_layout(w,
+                   &(coh_block_cluster_layout_t){.shard_cnt  = 2,
+                                                 .thread_cnt = 1 + i % 2,
+                                                 .placement  = "random:3",
+                                                 .seed       = i,
+                                                 .delay_us   = 100,
+                                                 .metrics    = by_rank});
+    }
+#ifdef COH_DEEP_CHECKS
+    coh_hook_set(NULL, NULL);
+    assert_true(atomic_load(&kept) < coh_metric_get(metrics, COH_M_executor_parked));
+#endif
+    assert_true(coh_metric_get(metrics, COH_M_executor_parked) > 2 * EOAS);
+    coh_metrics_free(metrics);
+    drop_world(w);
+}
+
 /* Two contracts call each other as deep as calls may be (1024, Yellow Paper 8), each adding one to its counter and to what it returns; the last call fails. */
 static void contracts_nest_to_the_depth_limit(void **state)
 {
@@ -1962,6 +2026,7 @@ int main(void)
         cmocka_unit_test(contracts_authorize_as_the_eip_says),
         cmocka_unit_test(contracts_take_what_a_sender_needs),
         cmocka_unit_test(contracts_nest_to_the_depth_limit),
+        cmocka_unit_test(contracts_park_no_more_than_there_is_room_for),
         cmocka_unit_test(contracts_see_code_and_existence_change_in_a_block),
         cmocka_unit_test(contracts_wait_for_the_hash_of_a_block_under_way),
         cmocka_unit_test(contracts_of_an_invalid_block_leave_nothing),
