@@ -502,16 +502,16 @@ static coh_txgen_spec_t draw_spec(history_t *h,
                                   uint32_t from,
                                   uint32_t to)
 {
-    coh_rng_t *rng                   = &h->rng;
-    coh_addr_t sender                = coh_txgen_addr(h->gen, from);
-    coh_ref_account_t const *account = coh_ref_account(&h->plan, &sender);
-    bool fee_market                  = env->fork >= COH_FORK_LONDON;
-    coh_txgen_spec_t spec            = {
-                   .key      = from,
-                   .type     = (coh_tx_type_t)coh_rng_below(rng, fee_market ? 3 : 2),
-                   .chain_id = h->scenario.genesis.chain_id,
-                   .nonce    = account->nonce,
-                   .to       = coh_rng_percent(rng, 98) ? coh_txgen_addr(h->gen, to) : (coh_addr_t){.b = {0}},
+    coh_rng_t *rng                  = &h->rng;
+    coh_addr_t sender               = coh_txgen_addr(h->gen, from);
+    coh_ref_account_t const account = *coh_ref_account(&h->plan, &sender);
+    bool fee_market                 = env->fork >= COH_FORK_LONDON;
+    coh_txgen_spec_t spec           = {
+                  .key      = from,
+                  .type     = (coh_tx_type_t)coh_rng_below(rng, fee_market ? 3 : 2),
+                  .chain_id = h->scenario.genesis.chain_id,
+                  .nonce    = account.nonce,
+                  .to       = coh_rng_percent(rng, 98) ? coh_txgen_addr(h->gen, to) : (coh_addr_t){.b = {0}},
     };
     spec.unprotected = coh_rng_percent(rng, 10);
     if (coh_rng_percent(rng, 15)) {
@@ -530,8 +530,8 @@ static coh_txgen_spec_t draw_spec(history_t *h,
     spec.max_tip       = coh_u256(coh_rng_below(rng, max_fee + 1));
     coh_u256_t upfront = upfront_of(&spec);
     coh_u256_t spendable = COH_U256_ZERO;
-    if (!coh_u256_lt(&account->balance, &upfront)) {
-        (void)coh_u256_sub(&spendable, &account->balance, &upfront);
+    if (!coh_u256_lt(&account.balance, &upfront)) {
+        (void)coh_u256_sub(&spendable, &account.balance, &upfront);
     }
     switch (coh_rng_below(rng, 5)) {
     case 0: break;
