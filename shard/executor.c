@@ -807,6 +807,12 @@ static coh_write_t const *find_credit(tx_t const *tx, coh_outcome_t const *o)
     return NULL;
 }
 
+/* Whether w may be what an authorization of tx did (EIP-7702). */
+static bool is_delegation(tx_t const *tx, coh_write_t const *w)
+{
+    return tx->tx.auth_cnt != 0 && (w->flags & COH_WRITE_CODE);
+}
+
 /* assumed: the write that carries the assumption that its account has no code; or NULL. */
 static void publish(coh_executor_t *ex,
                     ctx_t *ctx,
@@ -833,6 +839,10 @@ static void publish(coh_executor_t *ex,
         sort_writes(&after, ctx->sorted + old.cnt);
     }
     for (uint32_t i = 0; i < now.cnt; i++) {
+        if (incarnation != 0 && is_delegation(tx, &now.writes[i]) &&
+            COH_HOOK("executor:lose_nonce")) {
+            now.writes[i].flags &= ~(uint32_t)COH_WRITE_NONCE;
+        }
         coh_write_t const *w = &now.writes[i];
         coh_write_t full     = {0};
         if (w->flags & COH_WRITE_CODE) {
@@ -843,7 +853,8 @@ static void publish(coh_executor_t *ex,
         publish_write(ex, ctx, tx, w, find_write(&before, &w->key), incarnation);
     }
     for (uint32_t i = 0; i < old.cnt; i++) {
-        if (find_write(&after, &old.writes[i].key) == NULL) {
+        if (find_write(&after, &old.writes[i].key) == NULL &&
+            !(is_delegation(tx, &old.writes[i]) && COH_HOOK("executor:keep_delegation"))) {
             coh_write_t gone = {.key = old.writes[i].key, .flags = COH_WRITE_REMOVED};
             publish_write(ex, ctx, tx, &gone, &old.writes[i], incarnation);
         }

@@ -971,6 +971,9 @@ coh_mv_status_t coh_mv_read(coh_mvstore_t *mv,
         r.fields |= at_least(&out->word, bound) ? SAW_ENOUGH : 0;
     }
     r.fields |= (out->flags & COH_ACCOUNT_EXISTS) ? SAW_EXISTS : 0;
+    if (COH_HOOK("mvstore:drop_code_read")) {
+        r.fields &= ~(uint32_t)COH_READ_CODE;
+    }
     if (!COH_HOOK("mvstore:drop_read")) {
         add_reader(&ctx->arena, h, &r);
     }

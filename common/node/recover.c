@@ -7,6 +7,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/clock.h"
+#include "common/crypto/keccak.h"
 
 struct coh_recoverq {
     size_t tx_max;
@@ -260,6 +261,17 @@ void coh_recover_job_set_authorities(coh_recover_job_t *job, uint32_t idx, coh_b
     job->txs[idx].authorities = coh_buf_bytes(&job->authorities[idx]);
 }
 
+/* What breaks a static rule was passed over, and is told of by its hash all the same. */
+static void hash_refused(coh_recover_job_t *job, uint32_t first, uint32_t cnt)
+{
+    for (uint32_t i = first; i < first + cnt; i++) {
+        coh_tx_recover_t *r = &job->results[i];
+        if (r->err != COH_TX_OK && r->err != COH_TX_MALFORMED && r->err != COH_TX_TOO_LARGE) {
+            coh_keccak256(&r->hash, r->tx->raw.p, r->tx->raw.n);
+        }
+    }
+}
+
 bool coh_recoverq_work(coh_recoverq_t *q)
 {
     if (atomic_load_explicit(&q->queued_cnt, memory_order_relaxed) == 0) {
@@ -275,6 +287,7 @@ bool coh_recoverq_work(coh_recoverq_t *q)
     uint64_t start    = coh_clock_thread_cpu_ns();
     coh_recover_job_decode(job, first, cnt);
     uint64_t signature_ns = coh_tx_recover_batch(&job->results[first], cnt, &scratch);
+    hash_refused(job, first, cnt);
     coh_buf_free(&scratch);
     uint64_t start_auth = coh_clock_thread_cpu_ns();
     find_authorities(job, first, cnt);

@@ -83,6 +83,7 @@ typedef struct {
     uint64_t runs;
     uint64_t events;
     sim_counts_t counts;
+    sim_drawn_t drawn;
 } totals_t;
 
 static void add_counts(sim_counts_t *to, sim_counts_t const *from)
@@ -112,6 +113,35 @@ static void usage(void)
     exit(2);
 }
 
+static void add_drawn(sim_drawn_t *sum, sim_drawn_t const *drawn)
+{
+    for (size_t i = 0; i < COH_TX_TYPE_CNT; i++) {
+        sum->type[i] += drawn->type[i];
+    }
+    sum->from_delegated += drawn->from_delegated;
+    sum->to_delegated += drawn->to_delegated;
+    sum->failed += drawn->failed;
+}
+
+/* Whether so many histories drew all that they should have. */
+static bool print_drawn(sim_drawn_t const *d, uint64_t histories)
+{
+    printf("sim: transactions by type %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
+           " with blobs, %" PRIu64 " with authorizations; %" PRIu64 " from and %" PRIu64
+           " to delegated accounts, %" PRIu64 " failed\n",
+           d->type[COH_TX_LEGACY],
+           d->type[COH_TX_ACCESS_LIST],
+           d->type[COH_TX_DYNAMIC_FEE],
+           d->type[COH_TX_BLOB],
+           d->type[COH_TX_SET_CODE],
+           d->from_delegated,
+           d->to_delegated,
+           d->failed);
+    bool all = d->type[COH_TX_BLOB] != 0 && d->type[COH_TX_SET_CODE] != 0 &&
+               d->from_delegated != 0 && d->to_delegated != 0 && d->failed != 0;
+    return all || histories < 100;
+}
+
 static double seconds(void)
 {
     struct timespec t;
@@ -134,6 +164,7 @@ static bool run_seed(uint64_t seed, bool verbose, bool twice, coh_txgen_t *gen, 
     totals->runs += result.runs;
     totals->events += result.events;
     add_counts(&totals->counts, &result.counts);
+    add_drawn(&totals->drawn, &result.drawn);
     if (verbose) {
         printf("seed %" PRIu64 ": history %016" PRIx64 ", %" PRIu64 " events, %" PRIu64
                " runs, %" PRIu64 " blocks, %" PRIu64 " transactions, %" PRIu64 " left out\n",
@@ -274,5 +305,6 @@ int main(int argc, char **argv)
         printf("plant %s: %s\n", PLANTS[plant], failed != 0 ? "caught" : "NOT CAUGHT");
         return failed != 0 ? 0 : 1;
     }
-    return failed != 0 ? 1 : 0;
+    bool drew_all = print_drawn(&totals.drawn, ran);
+    return failed != 0 || !drew_all ? 1 : 0;
 }

@@ -7,6 +7,7 @@
 
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
+#include "common/codec/rlp.h"
 #include "common/evm/evm.h"
 #include "common/node/call.h"
 #include "coordinator/coordinator.h"
@@ -23,6 +24,7 @@
 #define CHECKS_AT_ONCE   16u
 /* Proofs of the head's state among the checks. */
 #define CHECKED_PROOFS 8u
+#define AUTHS_MAX      4u
 /* Simulated time in which everything must be done once nothing breaks any more. */
 #define PATIENCE_US (60 * 1000 * MS)
 
@@ -56,6 +58,10 @@ typedef struct {
     uint64_t client_us;          /* longest time between two requests */
     char pins[COH_TEST_PINS_SZ]; /* placement, or empty */
     uint32_t move_permille;      /* of the client's turns that move accounts */
+    /* Transactions of types 3 and 4, and contracts. */
+    uint32_t blob_percent;
+    uint32_t auth_percent;
+    uint32_t contract_cnt;
 } scenario_t;
 
 typedef struct {
@@ -110,6 +116,8 @@ struct history {
     uint64_t last_run; /* the one that PHASE_LAST ends */
     /* Planning: what the transactions made so far would do, in the order in which they were made. */
     coh_ref_t plan;
+    coh_rng_t type_rng; /* of blobs, delegations and calls: all else is drawn as without */
+    coh_txgen_auth_t auths[AUTHS_MAX];
     uint32_t last_to;
     client_tx_t *txs;
     uint32_t tx_cnt;
@@ -216,8 +224,12 @@ static void draw_genesis(scenario_t *s, coh_rng_t *rng, coh_txgen_t *gen)
             g->alloc[i].nonce = draw(rng, 1, 1000000);
         }
     }
+}
+
+static void finish_genesis(scenario_t *s)
+{
     coh_buf_t why = COH_BUF_INIT;
-    coh_err_t err = coh_genesis_finish(g, &why);
+    coh_err_t err = coh_genesis_finish(&s->genesis, &why);
     COH_ASSERT(err == COH_OK);
     coh_buf_free(&why);
 }
@@ -265,6 +277,36 @@ static void draw_scenario(scenario_t *s,
     draw_genesis(s, rng, gen);
 }
 
+/* Contracts of the reference lie here. */
+static coh_addr_t contract_addr(uint32_t i) { return (coh_addr_t){.b = {0xcc, [19] = (uint8_t)i}}; }
+
+/* In two of three histories there are blobs, contracts and delegations, as soon as the fork has them. Clients' blobs take time to check: there are fewer of them. */
+static void draw_types(scenario_t *s, coh_rng_t *rng)
+{
+    if (coh_rng_percent(rng, 33)) {
+        return;
+    }
+    if (s->fork >= COH_FORK_CANCUN && (s->import || coh_rng_percent(rng, 20))) {
+        s->blob_percent                   = (uint32_t)draw(rng, 1, s->import ? 30 : 8);
+        s->genesis.header.excess_blob_gas = draw_scale(rng, 0, 30000000);
+    }
+    if (s->fork < COH_FORK_PRAGUE) {
+        return;
+    }
+    s->auth_percent  = (uint32_t)draw(rng, 1, 40);
+    s->contract_cnt  = COH_REF_CONTRACT_CNT;
+    coh_genesis_t *g = &s->genesis;
+    g->alloc         = coh_realloc(g->alloc, (g->alloc_cnt + s->contract_cnt) * sizeof(*g->alloc));
+    for (uint32_t i = 0; i < s->contract_cnt; i++) {
+        coh_bytes_t code = coh_ref_contracts[i].code;
+        uint8_t *copied  = coh_calloc(1, code.n); /* the genesis frees it */
+        g->alloc[g->alloc_cnt++] =
+            (coh_genesis_account_t){.addr  = contract_addr(i),
+                                    .nonce = 1,
+                                    .code  = coh_bytes(memcpy(copied, code.p, code.n), code.n)};
+    }
+}
+
 /* In some histories accounts live apart from their buckets: existing ones, such that come to be, the coinbase; in some, placement learns. */
 static void draw_pins(scenario_t *s, uint64_t seed, coh_txgen_t *gen)
 {
@@ -277,12 +319,15 @@ static void draw_pins(scenario_t *s, uint64_t seed, coh_txgen_t *gen)
         return;
     }
     uint32_t cnt      = s->account_cnt + FRESH_KEY_CNT;
-    coh_addr_t *addrs = coh_calloc((size_t)cnt + 1, sizeof(*addrs));
+    coh_addr_t *addrs = coh_calloc((size_t)cnt + 1 + s->contract_cnt, sizeof(*addrs));
     for (uint32_t i = 0; i < cnt; i++) {
         addrs[i] = coh_txgen_addr(gen, i);
     }
-    addrs[cnt] = s->genesis.coinbase;
-    coh_test_pins_write(s->pins, addrs, (size_t)cnt + 1, s->sim.shard_cnt, coh_rng_next(&rng));
+    addrs[cnt++] = s->genesis.coinbase;
+    for (uint32_t i = 0; i < s->contract_cnt; i++) {
+        addrs[cnt++] = contract_addr(i);
+    }
+    coh_test_pins_write(s->pins, addrs, cnt, s->sim.shard_cnt, coh_rng_next(&rng));
     free(addrs);
     set_option(&s->config, "placement-policy", s->pins);
 }
@@ -296,7 +341,7 @@ static void print_scenario(scenario_t const *s)
             " us, slow %u%%, in memory %u%%\n"
             "  block-tx-max %" PRIu64 " interval %" PRIu64 " ms depth %" PRIu64
             " gas limit %" PRIu64 " cache %" PRIu64 " flush %" PRIu64
-            " placement %s home %s scheduler %s order %s\n",
+            " placement %s home %s scheduler %s order %s\n  blobs %u%% authorizations %u%%\n",
             s->import ? "import" : "production",
             (int)s->mix,
             coh_fork_name(s->fork),
@@ -322,7 +367,9 @@ static void print_scenario(scenario_t const *s)
             s->config.placement_policy,
             s->config.placement_home,
             s->config.shard_scheduler,
-            s->config.pool_order);
+            s->config.pool_order,
+            s->blob_percent,
+            s->auth_percent);
 }
 
 /* ---- making transactions ---- */
@@ -371,8 +418,82 @@ static uint64_t gas_needed(coh_txgen_spec_t const *spec, coh_fork_t fork)
         gas += UINT64_C(2400) * spec->access_addr_cnt +
                UINT64_C(1900) * spec->access_addr_cnt * spec->access_keys_each;
     }
+    gas += UINT64_C(25000) * spec->auth_cnt;
     uint64_t floor = fork >= COH_FORK_PRAGUE ? 21000 + 10 * (zeros + 4 * others) : 0;
     return COH_MAX(gas, floor);
+}
+
+/* What its sender must have, without the value. */
+static coh_u256_t upfront_of(coh_txgen_spec_t const *spec)
+{
+    coh_u256_t gas  = spec->max_fee;
+    coh_u256_t blob = spec->max_fee_per_blob_gas;
+    (void)coh_u256_mul_u64(&gas, &gas, spec->gas_limit);
+    (void)coh_u256_mul_u64(&blob, &blob, COH_TX_BLOB_GAS * spec->blob_cnt);
+    (void)coh_u256_add(&gas, &gas, &blob);
+    return gas;
+}
+
+/* One to four accounts that want to run the code of others (EIP-7702); about a fourth of it has no effect, by the plan. */
+static void draw_auths(history_t *h, coh_txgen_spec_t *spec)
+{
+    coh_rng_t *rng = &h->type_rng;
+    spec->type     = COH_TX_SET_CODE;
+    spec->auths    = h->auths;
+    spec->auth_cnt = (uint32_t)draw(rng, 1, AUTHS_MAX);
+    for (uint32_t i = 0; i < spec->auth_cnt; i++) {
+        uint32_t keys   = h->scenario.account_cnt + FRESH_KEY_CNT;
+        uint32_t key    = coh_rng_percent(rng, 20) ? spec->key : (uint32_t)draw(rng, 0, keys - 1);
+        coh_addr_t addr = coh_txgen_addr(h->gen, key);
+        uint64_t to     = coh_rng_below(rng, 100);
+        coh_txgen_auth_t a = {.key      = key,
+                              .chain_id = coh_rng_percent(rng, 20) ? 0 : spec->chain_id,
+                              .nonce    = coh_ref_account(&h->plan, &addr)->nonce};
+        a.nonce += key == spec->key;
+        for (uint32_t k = 0; k < i; k++) {
+            a.nonce += h->auths[k].key == key;
+        }
+        if (to < 40) {
+            a.addr = contract_addr((uint32_t)coh_rng_below(rng, h->scenario.contract_cnt));
+        } else if (to < 60) { /* delegated as well, himself, or without any code */
+            a.addr = coh_txgen_addr(h->gen, (uint32_t)draw(rng, 0, keys - 1));
+        } else if (to < 70) {
+            a.addr = (coh_addr_t){.b = {[19] = (uint8_t)draw(rng, 1, 0x11)}};
+        } /* else nobody's: no delegation any more */
+        switch (coh_rng_below(rng, 16)) {
+        case 0: a.nonce++; break;
+        case 1: a.nonce--; break; /* of a nonce 0 the largest there is, by which nobody can sign */
+        case 2: a.chain_id = spec->chain_id + 1; break;
+        case 3: a.is_forged = true; break;
+        default: break;
+        }
+        h->auths[i] = a;
+    }
+}
+
+/* The versioned hash of a blob of zeros: 0x01, and the end of the SHA-256 of the point at infinity, its commitment (EIP-4844). */
+static coh_hash_t const of_infinity = {{0x01, 0x06, 0x57, 0xf3, 0x75, 0x54, 0xc7, 0x81,
+                                        0x40, 0x2a, 0x22, 0x91, 0x7d, 0xee, 0x2f, 0x75,
+                                        0xde, 0xf7, 0xab, 0x96, 0x6d, 0x7b, 0x77, 0x09,
+                                        0x05, 0x39, 0x8e, 0xba, 0x3c, 0x44, 0x40, 0x14}};
+
+/* Makes a blob transaction, or one with authorizations, of some, and sends some to contracts. */
+static void draw_type(history_t *h, coh_ref_block_t const *env, coh_txgen_spec_t *spec)
+{
+    coh_rng_t *rng      = &h->type_rng;
+    scenario_t const *s = &h->scenario;
+    uint64_t price      = env->blob_base_fee.w[0];
+    if (coh_rng_percent(rng, s->blob_percent) && env->blob_cnt < env->blob_max) {
+        spec->type      = COH_TX_BLOB;
+        spec->blob_cnt  = (uint32_t)draw(rng, 1, COH_MIN(2, env->blob_max - env->blob_cnt));
+        spec->blob_hash = &of_infinity;
+        spec->max_fee_per_blob_gas = coh_u256(draw(rng, price, 2 * price + 3));
+    } else if (coh_rng_percent(rng, s->auth_percent)) {
+        draw_auths(h, spec);
+    }
+    if (s->contract_cnt != 0 && coh_rng_percent(rng, 6)) {
+        spec->to = contract_addr((uint32_t)coh_rng_below(rng, s->contract_cnt));
+    }
 }
 
 /* Draws what key `from` might send next, by the plan, in a block like env. */
@@ -381,16 +502,16 @@ static coh_txgen_spec_t draw_spec(history_t *h,
                                   uint32_t from,
                                   uint32_t to)
 {
-    coh_rng_t *rng                   = &h->rng;
-    coh_addr_t sender                = coh_txgen_addr(h->gen, from);
-    coh_ref_account_t const *account = coh_ref_account(&h->plan, &sender);
-    bool fee_market                  = env->fork >= COH_FORK_LONDON;
-    coh_txgen_spec_t spec            = {
-                   .key      = from,
-                   .type     = (coh_tx_type_t)coh_rng_below(rng, fee_market ? 3 : 2),
-                   .chain_id = h->scenario.genesis.chain_id,
-                   .nonce    = account->nonce,
-                   .to       = coh_rng_percent(rng, 98) ? coh_txgen_addr(h->gen, to) : (coh_addr_t){.b = {0}},
+    coh_rng_t *rng                  = &h->rng;
+    coh_addr_t sender               = coh_txgen_addr(h->gen, from);
+    coh_ref_account_t const account = *coh_ref_account(&h->plan, &sender);
+    bool fee_market                 = env->fork >= COH_FORK_LONDON;
+    coh_txgen_spec_t spec           = {
+                  .key      = from,
+                  .type     = (coh_tx_type_t)coh_rng_below(rng, fee_market ? 3 : 2),
+                  .chain_id = h->scenario.genesis.chain_id,
+                  .nonce    = account.nonce,
+                  .to       = coh_rng_percent(rng, 98) ? coh_txgen_addr(h->gen, to) : (coh_addr_t){.b = {0}},
     };
     spec.unprotected = coh_rng_percent(rng, 10);
     if (coh_rng_percent(rng, 15)) {
@@ -400,17 +521,17 @@ static coh_txgen_spec_t draw_spec(history_t *h,
         spec.access_addr_cnt  = (uint32_t)draw(rng, 0, 2);
         spec.access_keys_each = (uint32_t)draw(rng, 0, 2);
     }
+    draw_type(h, env, &spec);
     spec.gas_limit =
         gas_needed(&spec, env->fork) + (coh_rng_percent(rng, 40) ? coh_rng_below(rng, 20000) : 0);
     uint64_t base      = env->base_fee.w[0];
     uint64_t max_fee   = base + (coh_rng_percent(rng, 30) ? 0 : coh_rng_below(rng, 4 * base + 100));
     spec.max_fee       = coh_u256(max_fee);
     spec.max_tip       = coh_u256(coh_rng_below(rng, max_fee + 1));
-    coh_u256_t upfront = spec.max_fee;
-    (void)coh_u256_mul_u64(&upfront, &upfront, spec.gas_limit);
+    coh_u256_t upfront = upfront_of(&spec);
     coh_u256_t spendable = COH_U256_ZERO;
-    if (!coh_u256_lt(&account->balance, &upfront)) {
-        (void)coh_u256_sub(&spendable, &account->balance, &upfront);
+    if (!coh_u256_lt(&account.balance, &upfront)) {
+        (void)coh_u256_sub(&spendable, &account.balance, &upfront);
     }
     switch (coh_rng_below(rng, 5)) {
     case 0: break;
@@ -426,8 +547,12 @@ static coh_txgen_spec_t draw_spec(history_t *h,
     return spec;
 }
 
-static void spoil_spec(history_t *h, coh_txgen_spec_t *spec)
+static void spoil_spec(history_t *h, coh_ref_block_t const *env, coh_txgen_spec_t *spec)
 {
+    if (spec->blob_cnt != 0 && coh_rng_percent(&h->type_rng, 50)) {
+        spec->max_fee_per_blob_gas = coh_u256(env->blob_base_fee.w[0] - 1);
+        return;
+    }
     switch (coh_rng_below(&h->rng, 4)) {
     case 0: spec->nonce -= spec->nonce > 0; break;
     case 1: spec->nonce += draw(&h->rng, 1, 3); break;
@@ -448,9 +573,8 @@ static coh_txgen_tx_t const *plan_valid(history_t *h, coh_ref_block_t *env)
         draw_ends(h, &from, &to);
         coh_txgen_spec_t spec    = draw_spec(h, env, from, to);
         coh_addr_t sender        = coh_txgen_addr(h->gen, from);
-        coh_u256_t upfront       = spec.max_fee;
+        coh_u256_t upfront       = upfront_of(&spec);
         coh_ref_account_t *owner = coh_ref_account(&h->plan, &sender);
-        (void)coh_u256_mul_u64(&upfront, &upfront, spec.gas_limit);
         (void)coh_u256_add(&upfront, &upfront, &spec.value);
         if (coh_u256_lt(&owner->balance, &upfront) ||
             spec.gas_limit > env->gas_limit - env->gas_used) {
@@ -472,7 +596,7 @@ static coh_txgen_tx_t const *plan_invalid(history_t *h, coh_ref_block_t const *e
     uint32_t to;
     draw_ends(h, &from, &to);
     coh_txgen_spec_t spec = draw_spec(h, env, from, to);
-    spoil_spec(h, &spec);
+    spoil_spec(h, env, &spec);
     return coh_txgen_make(h->gen, &spec);
 }
 
@@ -486,6 +610,7 @@ static void plan_production(history_t *h)
     while (h->tx_cnt < s->tx_cnt) {
         bool invalid             = coh_rng_percent(&h->rng, s->invalid_percent);
         env.gas_used             = 0; /* each in a block of its own, as far as the plan goes */
+        env.blob_cnt             = 0;
         coh_txgen_tx_t const *tx = invalid ? plan_invalid(h, &env) : plan_valid(h, &env);
         if (tx == NULL) {
             break;
@@ -537,10 +662,15 @@ static void plan_block(history_t *h, uint64_t number, uint32_t tx_max, bool spoi
     coh_ref_block_t env = {
         .fork      = s->fork,
         .gas_limit = 30000000,
+        .chain_id  = s->genesis.chain_id,
         .base_fee  = coh_u256(base),
         .coinbase  = coh_rng_percent(&h->rng, 60) ? coh_txgen_addr(h->gen, draw_key(h))
                                                   : s->genesis.coinbase,
     };
+    if (s->fork >= COH_FORK_CANCUN) {
+        env.blob_base_fee = coh_u256(draw_scale(&h->type_rng, 1, 1000));
+        env.blob_max      = (uint32_t)draw(&h->type_rng, 1, 9);
+    }
     step_t *step    = add_step(h, number, &env, tx_max);
     uint32_t bad_at = spoil ? (uint32_t)coh_rng_below(&h->rng, tx_max) : UINT32_MAX;
     for (uint32_t i = 0; i < tx_max; i++) {
@@ -653,15 +783,17 @@ static void import_some(history_t *h)
            h->step_next < h->step_cnt && sim_is_running(sim) && sim_failed(sim) == NULL) {
         step_t *step             = &h->steps[h->step_next];
         coh_import_block_t block = {
-            .number    = step->number,
-            .fork      = step->env.fork,
-            .timestamp = step->timestamp,
-            .gas_limit = step->env.gas_limit,
-            .base_fee  = step->env.base_fee,
-            .coinbase  = step->env.coinbase,
-            .tx_cnt    = step->tx_cnt,
-            .raws      = step->raws,
-            .senders   = step->senders,
+            .number        = step->number,
+            .fork          = step->env.fork,
+            .timestamp     = step->timestamp,
+            .gas_limit     = step->env.gas_limit,
+            .base_fee      = step->env.base_fee,
+            .blob_base_fee = step->env.blob_base_fee,
+            .blob_max      = step->env.blob_max,
+            .coinbase      = step->env.coinbase,
+            .tx_cnt        = step->tx_cnt,
+            .raws          = step->raws,
+            .senders       = step->senders,
         };
         step->run = sim_run(sim);
         h->steps_out++;
@@ -724,26 +856,52 @@ static void forget_requests(history_t *h)
     h->request_cnt = 0;
 }
 
+/* A blob transaction as clients send it (EIP-4844): behind it come its blobs, all zeros, whose commitments and proofs are the point at infinity. The caller frees out. */
+static void put_network(coh_buf_t *out, coh_txgen_tx_t const *tx)
+{
+    static uint8_t const zeros[131072];
+    static uint8_t const infinity[48] = {0xc0};
+    coh_bytes_t const parts[3]        = {
+               {zeros, sizeof(zeros)}, {infinity, sizeof(infinity)}, {infinity, sizeof(infinity)}};
+    coh_buf_put(out, tx->raw.p, tx->raw.n);
+    for (size_t part = 0; part < COH_CNT(parts); part++) {
+        size_t at = out->n;
+        for (uint32_t i = 0; i < tx->tx.blob_cnt; i++) {
+            coh_rlp_put_string(out, parts[part].p, parts[part].n);
+        }
+        coh_rlp_wrap_list(out, at);
+    }
+    coh_rlp_wrap_list(out, 1);
+}
+
 static void ask_submit(history_t *h, uint32_t first, uint32_t cnt)
 {
     request_t *request = new_request(h, COH_OP_SUBMIT);
     request->first     = first;
     request->cnt       = cnt;
     coh_bytes_t raws[16];
+    coh_buf_t networks[16] = {COH_BUF_INIT};
     COH_ASSERT(cnt <= COH_CNT(raws));
     for (uint32_t i = 0; i < cnt; i++) {
         raws[i]                = h->txs[first + i].tx->raw;
         h->txs[first + i].sent = true;
+        if (h->txs[first + i].tx->tx.blob_cnt != 0) {
+            put_network(&networks[i], h->txs[first + i].tx);
+            raws[i] = coh_buf_bytes(&networks[i]);
+        }
     }
     coh_op_submit_request_t msg = {.raws = {.v = raws, .cnt = cnt}};
     coh_op_put_submit_request(&h->buf, &msg);
+    for (uint32_t i = 0; i < cnt; i++) {
+        coh_buf_free(&networks[i]);
+    }
     send_request(h, request);
 }
 
-/* Account i of all that may hold something: keys, then the coinbase of genesis and the zero address. */
+/* Account i of all that may hold something: keys, then the coinbase of genesis, the zero address, and contracts. */
 static uint32_t known_account_cnt(history_t const *h)
 {
-    return h->scenario.account_cnt + FRESH_KEY_CNT + 2;
+    return h->scenario.account_cnt + FRESH_KEY_CNT + 2 + h->scenario.contract_cnt;
 }
 
 static coh_addr_t known_account(history_t *h, uint32_t i)
@@ -751,6 +909,9 @@ static coh_addr_t known_account(history_t *h, uint32_t i)
     uint32_t keys = h->scenario.account_cnt + FRESH_KEY_CNT;
     if (i < keys) {
         return coh_txgen_addr(h->gen, i);
+    }
+    if (i > keys + 1) {
+        return contract_addr(i - keys - 2);
     }
     return i == keys ? h->scenario.genesis.coinbase : (coh_addr_t){.b = {0}};
 }
@@ -1434,6 +1595,9 @@ void sim_history_run(sim_history_result_t *out,
     h->backs_up   = params->seed % 2 == 0;
     scenario_t *s = &h->scenario;
     draw_scenario(s, params, &h->rng, gen);
+    coh_rng_seed(&h->type_rng, params->seed ^ UINT64_C(0x7479706573));
+    draw_types(s, &h->type_rng);
+    finish_genesis(s);
     draw_pins(s, params->seed, gen);
     coh_rng_seed(&h->move_rng, params->seed ^ UINT64_C(0x6d6f766573));
     if (s->sim.shard_cnt > 1 && coh_rng_percent(&h->move_rng, 50)) {
@@ -1483,6 +1647,7 @@ void sim_history_run(sim_history_result_t *out,
         .blocks   = sim_oracle_head(h->oracle) - s->genesis.number,
         .included = sim_oracle_included_cnt(h->oracle),
         .left_out = sim_oracle_left_out_cnt(h->oracle),
+        .drawn    = sim_oracle_drawn(h->oracle),
         .runs     = sim_run(h->sim),
     };
     sim_add_counts(h->sim, &out->counts);

@@ -4,7 +4,7 @@
 #ifndef COH_SIM_HISTORY_H
 #define COH_SIM_HISTORY_H
 
-#include "tests/sim/sim_cluster.h"
+#include "tests/sim/sim_oracle.h"
 #include "tests/support/txgen.h"
 
 typedef struct {
@@ -23,6 +23,7 @@ typedef struct {
     uint64_t left_out;
     uint64_t runs;
     sim_counts_t counts;
+    sim_drawn_t drawn;
 } sim_history_result_t;
 
 /* sim_history_run runs the history of a seed. gen: keys and signatures, shared by all histories of a process. */

@@ -6,6 +6,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/base/hex.h"
+#include "common/codec/blob.h"
 #include "common/codec/rlp.h"
 #include "common/codec/step.h"
 #include "common/crypto/keccak.h"
@@ -24,6 +25,7 @@ typedef struct {
     bool committed;
     coh_ref_block_t env;
     uint64_t timestamp;
+    uint64_t excess_blob_gas; /* if it is produced */
     uint32_t tx_cnt;
     uint32_t seen_cnt;
     uint32_t included_cnt;
@@ -47,6 +49,7 @@ struct sim_oracle {
     uint64_t head;
     size_t included_cnt;
     size_t left_out_cnt;
+    sim_drawn_t drawn;
     uint64_t ready_run;  /* of the last READY... */
     uint32_t ready_cnt;  /* ...how many there were in it... */
     uint64_t ready_head; /* ...and the head then */
@@ -66,12 +69,7 @@ sim_oracle_t *sim_oracle_new(sim_t *sim,
                      .head    = genesis->number,
     };
     coh_ref_init(&oracle->start);
-    for (size_t i = 0; i < genesis->alloc_cnt; i++) {
-        coh_ref_account_t *account = coh_ref_account(&oracle->start, &genesis->alloc[i].addr);
-        account->nonce             = genesis->alloc[i].nonce;
-        account->balance           = genesis->alloc[i].balance;
-        account->exists            = true;
-    }
+    coh_ref_put_alloc(&oracle->start, genesis->alloc, genesis->alloc_cnt);
     oracle->supply = coh_ref_total(&oracle->start);
     return oracle;
 }
@@ -123,6 +121,8 @@ coh_ref_t const *sim_oracle_state(sim_oracle_t const *oracle, uint64_t number)
                                   : &oracle->blocks[number - oracle->base - 1].after;
 }
 
+sim_drawn_t sim_oracle_drawn(sim_oracle_t const *oracle) { return oracle->drawn; }
+
 size_t sim_oracle_included_cnt(sim_oracle_t const *oracle) { return oracle->included_cnt; }
 
 size_t sim_oracle_left_out_cnt(sim_oracle_t const *oracle) { return oracle->left_out_cnt; }
@@ -140,16 +140,40 @@ static coh_u256_t next_base_fee(sim_oracle_t const *oracle, coh_fork_t fork)
     return coh_base_fee_next(&env->base_fee, env->gas_used, env->gas_limit);
 }
 
+/* The excess blob gas that follows the head (EIP-4844, EIP-7918). */
+static uint64_t next_excess(sim_oracle_t const *oracle,
+                            coh_fork_t fork,
+                            coh_blob_params_t const *params)
+{
+    coh_blob_parent_t parent = {.excess_blob_gas = oracle->genesis->header.excess_blob_gas,
+                                .base_fee        = oracle->genesis->base_fee};
+    if (oracle->head != oracle->base) {
+        block_t const *head = &oracle->blocks[oracle->head - oracle->base - 1];
+        parent              = (coh_blob_parent_t){.excess_blob_gas = head->excess_blob_gas,
+                                                  .blob_gas_used   = COH_TX_BLOB_GAS * head->env.blob_cnt,
+                                                  .base_fee        = head->env.base_fee};
+    }
+    return fork < COH_FORK_CANCUN ? 0 : coh_blob_next_excess(&parent, fork, params);
+}
+
 coh_ref_block_t sim_oracle_next_block(sim_oracle_t const *oracle)
 {
-    coh_fork_t fork =
-        coh_genesis_fork(oracle->genesis, oracle->head + 1, oracle->genesis->timestamp + 1);
-    return (coh_ref_block_t){
-        .fork      = fork,
-        .gas_limit = oracle->genesis->gas_limit,
-        .base_fee  = next_base_fee(oracle, fork),
-        .coinbase  = oracle->genesis->coinbase,
+    coh_genesis_t const *genesis = oracle->genesis;
+    coh_fork_t fork          = coh_genesis_fork(genesis, oracle->head + 1, genesis->timestamp + 1);
+    coh_blob_params_t params = coh_genesis_blob_params(genesis, genesis->timestamp + 1);
+    coh_ref_block_t next     = {
+            .fork      = fork,
+            .gas_limit = genesis->gas_limit,
+            .chain_id  = genesis->chain_id,
+            .base_fee  = next_base_fee(oracle, fork),
+            .coinbase  = genesis->coinbase,
+            .blob_max  = params.max,
     };
+    if (fork >= COH_FORK_CANCUN) {
+        next.blob_base_fee =
+            coh_blob_base_fee(next_excess(oracle, fork, &params), params.update_fraction);
+    }
+    return next;
 }
 
 sim_oracle_tx_t const *sim_oracle_find(sim_oracle_t const *oracle, coh_hash_t const *hash)
@@ -191,6 +215,12 @@ static void apply_reward(sim_oracle_t *oracle, block_t *block, sim_oracle_tx_t *
     }
 }
 
+static bool is_delegated(coh_ref_t const *ref, coh_addr_t const *addr)
+{
+    coh_ref_account_t const *account = coh_ref_find(ref, addr);
+    return account != NULL && account->is_delegated;
+}
+
 /* Executes block as the next of the chain, and compares what the homes reported. */
 static void commit(sim_oracle_t *oracle, block_t *block)
 {
@@ -210,13 +240,18 @@ static void commit(sim_oracle_t *oracle, block_t *block)
         return;
     }
     if (!oracle->params.import) {
-        coh_u256_t base_fee = next_base_fee(oracle, block->env.fork);
-        if (!coh_u256_eq(&base_fee, &block->env.base_fee)) {
+        coh_ref_block_t next     = sim_oracle_next_block(oracle);
+        coh_blob_params_t params = coh_genesis_blob_params(oracle->genesis, block->timestamp);
+        if (!coh_u256_eq(&next.base_fee, &block->env.base_fee) ||
+            !coh_u256_eq(&next.blob_base_fee, &block->env.blob_base_fee) ||
+            next.blob_max != block->env.blob_max) {
             sim_fail(sim,
-                     "block %" PRIu64 " has another base fee than follows from the one before",
+                     "block %" PRIu64
+                     " has another base fee, or price of blobs, than follows from the one before",
                      block->number);
             return;
         }
+        block->excess_blob_gas = next_excess(oracle, next.fork, &params);
     }
     coh_ref_copy(&block->after, sim_oracle_state(oracle, oracle->head));
     block->committed = true;
@@ -227,8 +262,10 @@ static void commit(sim_oracle_t *oracle, block_t *block)
             apply_reward(oracle, block, tx);
             continue;
         }
-        tx->outcome   = coh_ref_apply(&block->after, &block->env, &tx->tx, &tx->sender);
-        bool included = tx->outcome.verdict == COH_TX_OK;
+        bool from_delegated = is_delegated(&block->after, &tx->sender);
+        bool to_delegated   = is_delegated(&block->after, &tx->tx.to);
+        tx->outcome         = coh_ref_apply(&block->after, &block->env, &tx->tx, &tx->sender);
+        bool included       = tx->outcome.verdict == COH_TX_OK;
         if (!tx->voted) {
             sim_fail(sim,
                      "block %" PRIu64 " transaction %u: committed without a report of its home",
@@ -241,15 +278,17 @@ static void commit(sim_oracle_t *oracle, block_t *block)
                      i,
                      coh_tx_err_str((coh_tx_err_t)tx->verdict),
                      coh_tx_err_str(tx->outcome.verdict));
-        } else if (included && (tx->gas_used != tx->outcome.gas_used || tx->status != 1)) {
+        } else if (included && (tx->gas_used != tx->outcome.gas_used ||
+                                tx->status != (tx->outcome.failed ? 0 : 1))) {
             sim_fail(sim,
                      "block %" PRIu64 " transaction %u: gas %" PRIu64
-                     " status %u, by the reference %" PRIu64 " and 1",
+                     " status %u, by the reference %" PRIu64 " and %u",
                      block->number,
                      i,
                      tx->gas_used,
                      tx->status,
-                     tx->outcome.gas_used);
+                     tx->outcome.gas_used,
+                     tx->outcome.failed ? 0 : 1);
         } else if (!included && oracle->params.import) {
             sim_fail(sim,
                      "block %" PRIu64 " was imported although its transaction %u is invalid: %s",
@@ -265,6 +304,10 @@ static void commit(sim_oracle_t *oracle, block_t *block)
             tx->place          = block->included_cnt++;
             tx->cumulative_gas = block->env.gas_used;
             oracle->included_cnt++;
+            oracle->drawn.type[tx->tx.type]++;
+            oracle->drawn.from_delegated += from_delegated;
+            oracle->drawn.to_delegated += to_delegated;
+            oracle->drawn.failed += tx->outcome.failed;
         } else {
             oracle->left_out_cnt++;
         }
@@ -312,10 +355,13 @@ static void on_block(sim_oracle_t *oracle, uint32_t dst, coh_msg_block_t const *
             .run       = run,
             .attempt   = msg->attempt,
             .announced = true,
-            .env       = {.fork      = (coh_fork_t)msg->fork,
-                          .gas_limit = msg->gas_limit,
-                          .base_fee  = msg->base_fee,
-                          .coinbase  = msg->coinbase},
+            .env       = {.fork          = (coh_fork_t)msg->fork,
+                          .gas_limit     = msg->gas_limit,
+                          .chain_id      = oracle->genesis->chain_id,
+                          .base_fee      = msg->base_fee,
+                          .blob_base_fee = msg->blob_base_fee,
+                          .blob_max      = msg->blob_max,
+                          .coinbase      = msg->coinbase},
             .timestamp = msg->timestamp,
             .tx_cnt    = msg->tx_cnt,
             .txs       = coh_calloc(msg->tx_cnt + 1, sizeof(*block->txs)),
@@ -324,6 +370,8 @@ static void on_block(sim_oracle_t *oracle, uint32_t dst, coh_msg_block_t const *
     if (block->tx_cnt != msg->tx_cnt || block->timestamp != msg->timestamp ||
         block->env.fork != (coh_fork_t)msg->fork || block->env.gas_limit != msg->gas_limit ||
         !coh_u256_eq(&block->env.base_fee, &msg->base_fee) ||
+        !coh_u256_eq(&block->env.blob_base_fee, &msg->blob_base_fee) ||
+        block->env.blob_max != msg->blob_max ||
         !coh_addr_eq(&block->env.coinbase, &msg->coinbase)) {
         sim_fail(sim, "block %" PRIu64 " is announced differently to rank %u", msg->number, dst);
         return;
@@ -560,6 +608,8 @@ static void check_header(sim_oracle_t *oracle,
     if (header.number != number || header.gas_used != env->gas_used ||
         header.gas_limit != env->gas_limit || header.timestamp != block->timestamp ||
         !coh_addr_eq(&header.coinbase, &env->coinbase) ||
+        header.blob_gas_used != COH_TX_BLOB_GAS * env->blob_cnt ||
+        (!oracle->params.import && header.excess_blob_gas != block->excess_blob_gas) ||
         (env->fork >= COH_FORK_LONDON && !coh_u256_eq(&header.base_fee, &env->base_fee))) {
         sim_fail(sim,
                  "the header of block %" PRIu64 " differs from the reference: number %" PRIu64
@@ -630,7 +680,8 @@ void sim_oracle_check_receipt(sim_oracle_t *oracle, coh_op_receipt_t const *rece
     }
     if (tx->place != receipt->tx_idx || receipt->type != (uint32_t)tx->tx.type ||
         !coh_addr_eq(&receipt->from, &tx->sender) || !coh_addr_eq(&receipt->to, &tx->tx.to) ||
-        receipt->status != 1 || receipt->gas_used != tx->outcome.gas_used ||
+        receipt->status != (tx->outcome.failed ? 0 : 1) ||
+        receipt->gas_used != tx->outcome.gas_used ||
         receipt->cumulative_gas != tx->cumulative_gas ||
         !coh_u256_eq(&receipt->effective_price, &tx->outcome.gas_price)) {
         sim_fail(oracle->sim,
@@ -771,10 +822,11 @@ void sim_oracle_check_proof(sim_oracle_t *oracle,
     bool ok = coh_hash_eq(&root, &answer->state_root) && proven(&value, answer->nodes, &root, addr);
     if (ok && a != NULL && a->exists) {
         coh_trie_account_t account;
-        ok = coh_trie_account_get(&account, coh_buf_bytes(&value)) == COH_OK &&
+        coh_hash_t code_hash = coh_ref_code_hash(a);
+        ok                   = coh_trie_account_get(&account, coh_buf_bytes(&value)) == COH_OK &&
              account.nonce == a->nonce && coh_u256_eq(&account.balance, &a->balance) &&
-             answer->exists == 1 && answer->nonce == a->nonce &&
-             coh_u256_eq(&answer->balance, &a->balance);
+             coh_hash_eq(&account.code_hash, &code_hash) && answer->exists == 1 &&
+             answer->nonce == a->nonce && coh_u256_eq(&answer->balance, &a->balance);
     } else if (ok) {
         ok = value.n == 0 && answer->exists == 0;
     }

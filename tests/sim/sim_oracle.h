@@ -59,6 +59,14 @@ coh_ref_block_t sim_oracle_next_block(sim_oracle_t const *oracle);
 /* sim_oracle_find returns the included transaction of a committed block, or NULL. */
 sim_oracle_tx_t const *sim_oracle_find(sim_oracle_t const *oracle, coh_hash_t const *hash);
 size_t sim_oracle_included_cnt(sim_oracle_t const *oracle);
+/* What was drawn: included transactions by type (coh_tx_type_t), and those of delegated senders and receivers. */
+typedef struct {
+    uint64_t type[COH_TX_TYPE_CNT];
+    uint64_t from_delegated;
+    uint64_t to_delegated;
+    uint64_t failed;
+} sim_drawn_t;
+sim_drawn_t sim_oracle_drawn(sim_oracle_t const *oracle);
 size_t sim_oracle_left_out_cnt(sim_oracle_t const *oracle);
 
 /* Answers to clients, held against what the oracle knows. */

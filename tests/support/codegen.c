@@ -3,9 +3,13 @@
 #include "common/base/u256.h"
 #include "common/crypto/keccak.h"
 
-/* Where pieces put init code in memory: behind the word that they pass on. */
+/* Where pieces put init code in memory: behind the word that they pass on. Then what they copy of others' code, and the word that they got. */
 #define INIT_AT 64u
-#define SALTS   2u
+#define CODE_AT 128u
+#define WORD_AT 160u
+/* From here on memory is zeros. */
+#define ZEROS_AT 256u
+#define SALTS    2u
 
 static void op(coh_buf_t *out, uint8_t code) { asm_op(out, code); }
 
@@ -62,7 +66,7 @@ static void piece_token(coh_buf_t *out, coh_codegen_t const *gen, coh_rng_t *rng
 
 static void piece_look(coh_buf_t *out, coh_codegen_t const *gen, coh_rng_t *rng)
 {
-    switch (coh_rng_below(rng, 6)) {
+    switch (coh_rng_below(rng, 10)) {
     case 0:
         push_target(out, gen, rng);
         op(out, COH_OP_BALANCE);
@@ -83,6 +87,21 @@ static void piece_look(coh_buf_t *out, coh_codegen_t const *gen, coh_rng_t *rng)
         op(out, COH_OP_ADDRESS);
         op(out, COH_OP_BALANCE);
         break;
+    case 5: /* of a delegated account the designator (EIP-7702) */
+        asm_push(out, 32);
+        asm_push(out, 0);
+        asm_push(out, CODE_AT);
+        push_target(out, gen, rng);
+        op(out, COH_OP_EXTCODECOPY);
+        asm_push(out, CODE_AT);
+        op(out, COH_OP_MLOAD);
+        break;
+    case 6: op(out, gen->fork >= COH_FORK_CANCUN ? COH_OP_BLOBBASEFEE : COH_OP_GASPRICE); break;
+    case 7:
+        asm_push(out, coh_rng_below(rng, 3));
+        op(out, gen->fork >= COH_FORK_CANCUN ? COH_OP_BLOBHASH : COH_OP_CALLDATALOAD);
+        break;
+    case 8: op(out, gen->fork >= COH_FORK_ISTANBUL ? COH_OP_SELFBALANCE : COH_OP_ORIGIN); break;
     default:
         push_target(out, gen, rng);
         op(out, COH_OP_EXTCODESIZE);
@@ -160,40 +179,127 @@ coh_addr_t coh_codegen_create2(coh_addr_t const *creator, uint32_t kind, uint64_
     return addr;
 }
 
-/* Creates, and half of the time calls what it made, which may destroy itself at once. */
-static void piece_create(coh_buf_t *out, coh_codegen_t const *gen, coh_rng_t *rng)
+/* Any precompiled contract, of this fork or a later one, with what memory holds or with zeros: that is the point at infinity of each curve. */
+static void piece_precompile(coh_buf_t *out, coh_codegen_t const *gen, coh_rng_t *rng)
+{
+    static uint16_t const sizes[] = {0, 32, 64, 96, 128, 160, 192, 213, 256, 288, 384};
+    uint64_t number               = coh_rng_percent(rng, 90) ? 1 + coh_rng_below(rng, 0x12) : 0x100;
+    asm_push(out, 64); /* output */
+    asm_push(out, INIT_AT);
+    asm_push(out, sizes[coh_rng_below(rng, COH_CNT(sizes))]); /* input */
+    asm_push(out, coh_rng_percent(rng, 50) ? 0 : ZEROS_AT);
+    if (gen->fork < COH_FORK_BYZANTIUM || coh_rng_percent(rng, 30)) {
+        asm_push(out, coh_rng_below(rng, 2));
+        asm_push(out, number);
+        asm_push(out, 50000);
+        op(out, COH_OP_CALL);
+    } else {
+        asm_push(out, number);
+        asm_push(out, 50000);
+        op(out, COH_OP_STATICCALL);
+    }
+    asm_push(out, INIT_AT);
+    op(out, COH_OP_MLOAD);
+    op(out, COH_OP_ADD);
+    store_result(out, rng);
+}
+
+/* Calls itself with the word that it got, and does so again there: until the gas is gone, or, before EIP-150, the calls are as deep as they may be. */
+static void piece_recurse(coh_buf_t *out, coh_codegen_t const *gen, coh_rng_t *rng)
+{
+    asm_push(out, 0);
+    op(out, COH_OP_CALLDATALOAD);
+    asm_push(out, WORD_AT);
+    op(out, COH_OP_MSTORE);
+    asm_push(out, 32); /* output */
+    asm_push(out, 32);
+    asm_push(out, 32); /* input */
+    asm_push(out, WORD_AT);
+    asm_push(out, 0);
+    op(out, COH_OP_ADDRESS);
+    if (gen->fork >= COH_FORK_TANGERINE) {
+        op(out, COH_OP_GAS);
+    } else {
+        asm_push(out, 6000);
+        op(out, COH_OP_GAS);
+        op(out, COH_OP_SUB);
+    }
+    op(out, COH_OP_CALL);
+    store_result(out, rng);
+}
+
+/* Puts an init code of kind into memory; returns its size. */
+static size_t put_init(coh_buf_t *out, uint32_t kind)
 {
     coh_buf_t init = COH_BUF_INIT;
-    coh_codegen_init(&init, (uint32_t)coh_rng_below(rng, COH_CODEGEN_INIT_CNT));
+    coh_codegen_init(&init, kind);
     uint8_t words[64] = {0};
-    memcpy(words, init.p, init.n);
+    size_t n          = init.n;
+    memcpy(words, init.p, n);
+    coh_buf_free(&init);
     for (size_t i = 0; i < sizeof(words); i += 32) {
         op(out, COH_OP_PUSH32);
         coh_buf_put(out, words + i, 32);
         asm_push(out, INIT_AT + i);
         op(out, COH_OP_MSTORE);
     }
+    return n;
+}
+
+/* Calls the address on top of the stack, which stays there, with a word of memory. */
+static void call_made(coh_buf_t *out, coh_codegen_t const *gen, uint64_t word_at)
+{
+    asm_push(out, 32);
+    asm_push(out, 32);
+    asm_push(out, 32);
+    asm_push(out, word_at);
+    asm_push(out, 0);
+    op(out, COH_OP_DUP1 + 5); /* the address */
+    push_gas(out, gen);
+    op(out, COH_OP_CALL);
+    op(out, COH_OP_POP);
+}
+
+/* Creates, and half of the time calls what it made, which may destroy itself at once. */
+static void piece_create(coh_buf_t *out, coh_codegen_t const *gen, coh_rng_t *rng)
+{
+    size_t n     = put_init(out, (uint32_t)coh_rng_below(rng, COH_CODEGEN_INIT_CNT));
     bool create2 = gen->fork >= COH_FORK_CONSTANTINOPLE && coh_rng_percent(rng, 70);
     if (create2) {
         asm_push(out, coh_rng_below(rng, SALTS));
     }
-    asm_push(out, init.n);
+    asm_push(out, n);
     asm_push(out, INIT_AT);
     asm_push(out, coh_rng_below(rng, 2) * 5);
     op(out, create2 ? COH_OP_CREATE2 : COH_OP_CREATE);
-    coh_buf_free(&init);
     if (coh_rng_percent(rng, 50)) {
-        asm_push(out, 32);
-        asm_push(out, 32);
-        asm_push(out, 32);
-        asm_push(out, 0);
-        asm_push(out, 0);
-        op(out, COH_OP_DUP1 + 5); /* the address */
-        push_gas(out, gen);
-        op(out, COH_OP_CALL);
-        op(out, COH_OP_POP);
+        call_made(out, gen, 0);
     }
     store_result(out, rng);
+}
+
+/* Creates by CREATE2, has that destroy itself, creates at the same address again, and calls what is there. It is still taken then (EIP-684): the account goes
+   when the transaction ends. */
+static void piece_recreate(coh_buf_t *out, coh_codegen_t const *gen, coh_rng_t *rng)
+{
+    if (gen->fork < COH_FORK_CONSTANTINOPLE) {
+        piece_create(out, gen, rng);
+        return;
+    }
+    uint64_t salt = coh_rng_below(rng, SALTS);
+    size_t n      = put_init(out, (uint32_t)coh_rng_below(rng, 2));
+    asm_push(out, 1);
+    asm_push(out, WORD_AT);
+    op(out, COH_OP_MSTORE);
+    for (int i = 0; i < 2; i++) {
+        asm_push(out, salt);
+        asm_push(out, n);
+        asm_push(out, INIT_AT);
+        asm_push(out, coh_rng_below(rng, 2) * 5);
+        op(out, COH_OP_CREATE2);
+        call_made(out, gen, WORD_AT);
+        store_result(out, rng);
+    }
 }
 
 static void piece_log(coh_buf_t *out, coh_rng_t *rng)
@@ -227,18 +333,20 @@ static void piece_fail(coh_buf_t *out, coh_codegen_t const *gen, coh_rng_t *rng)
     asm_land(out, skip);
 }
 
+/* Two transient slots count what a transaction does in all calls of a contract (EIP-1153). */
 static void piece_transient(coh_buf_t *out, coh_codegen_t const *gen, coh_rng_t *rng)
 {
     if (gen->fork < COH_FORK_CANCUN) {
         piece_count(out, rng);
         return;
     }
-    asm_push(out, 1);
+    uint64_t slot = coh_rng_below(rng, 2);
+    asm_push(out, slot);
     op(out, COH_OP_TLOAD);
     asm_push(out, 1);
     op(out, COH_OP_ADD);
     op(out, COH_OP_DUP1);
-    asm_push(out, 1);
+    asm_push(out, slot);
     op(out, COH_OP_TSTORE);
     store_result(out, rng);
 }
@@ -246,16 +354,22 @@ static void piece_transient(coh_buf_t *out, coh_codegen_t const *gen, coh_rng_t 
 static void piece(coh_buf_t *out, coh_codegen_t const *gen, coh_rng_t *rng)
 {
     uint64_t what = coh_rng_below(rng, 100);
-    if (what < 15) {
+    if (what < 13) {
         piece_count(out, rng);
-    } else if (what < 22) {
+    } else if (what < 19) {
         piece_token(out, gen, rng);
-    } else if (what < 42) {
+    } else if (what < 38) {
         piece_look(out, gen, rng);
-    } else if (what < 65) {
+    } else if (what < 58) {
         piece_call(out, gen, rng);
-    } else if (what < 77) {
+    } else if (what < 66) {
         piece_create(out, gen, rng);
+    } else if (what < 70) {
+        piece_recreate(out, gen, rng);
+    } else if (what < 73) {
+        piece_recurse(out, gen, rng);
+    } else if (what < 78) {
+        piece_precompile(out, gen, rng);
     } else if (what < 83) {
         piece_log(out, rng);
     } else if (what < 88) {

@@ -1,5 +1,5 @@
-/* codegen.h: random contracts that get into each other's way: they count in few slots, call, delegate to and pay each other, look at balances, code
-   and block hashes, create and destroy, log and revert.
+/* codegen.h: random contracts that get into each other's way: they count in few slots, call, delegate to and pay each other, call themselves until the gas is gone,
+   and precompiled contracts; look at balances, code, block hashes, blobs and their price, create, destroy, and create again in the same transaction, log and revert.
 
    A contract is a row of eight pieces; bit i of its call data's first word lets piece i run. What a piece calls gets that word shifted right by eight bits: so
    call data says what happens, seven calls deep, and without any (a plain transfer) nothing does. */

@@ -79,21 +79,33 @@ coh_addr_t coh_txgen_addr(coh_txgen_t *gen, uint32_t key)
     return gen->addrs[key];
 }
 
-/* The payload of an access list (EIP-2930): [[address, [key...]]...] with made-up members. */
-static void put_access_list(coh_buf_t *out, uint32_t addr_cnt, uint32_t keys_each)
+/* An entry of an access list (EIP-2930): [address, [key...]], with the first key_cnt slots. */
+static void put_listed(coh_buf_t *out, coh_addr_t const *addr, uint32_t key_cnt)
 {
-    for (uint32_t a = 0; a < addr_cnt; a++) {
-        size_t entry    = out->n;
-        coh_addr_t addr = {.b = {0xac, [19] = (uint8_t)a}};
-        coh_rlp_put_string(out, addr.b, sizeof(addr.b));
-        size_t keys = out->n;
-        for (uint32_t k = 0; k < keys_each; k++) {
-            coh_hash_t key = {.b = {[31] = (uint8_t)k}};
-            coh_rlp_put_string(out, key.b, sizeof(key.b));
-        }
-        coh_rlp_wrap_list(out, keys);
-        coh_rlp_wrap_list(out, entry);
+    size_t entry = out->n;
+    coh_rlp_put_string(out, addr->b, sizeof(addr->b));
+    size_t keys = out->n;
+    for (uint32_t k = 0; k < key_cnt; k++) {
+        coh_hash_t key = {.b = {[31] = (uint8_t)k}};
+        coh_rlp_put_string(out, key.b, sizeof(key.b));
     }
+    coh_rlp_wrap_list(out, keys);
+    coh_rlp_wrap_list(out, entry);
+}
+
+/* The payload of an access list: made-up members, then those that are given. Returns how many keys the latter have. */
+static uint32_t put_access_list(coh_buf_t *out, coh_txgen_spec_t const *spec)
+{
+    uint32_t key_cnt = 0;
+    for (uint32_t a = 0; a < spec->access_addr_cnt; a++) {
+        coh_addr_t addr = {.b = {0xac, [19] = (uint8_t)a}};
+        put_listed(out, &addr, spec->access_keys_each);
+    }
+    for (uint32_t i = 0; i < spec->listed_cnt; i++) {
+        put_listed(out, &spec->listed[i].addr, spec->listed[i].slot_cnt);
+        key_cnt += spec->listed[i].slot_cnt;
+    }
+    return key_cnt;
 }
 
 /* The payload of a list of versioned hashes (EIP-4844), made up. */
@@ -115,6 +127,7 @@ static void put_auths(coh_txgen_t *gen, coh_buf_t *out, coh_txgen_auth_t const *
         make_key(gen, auths[i].key);
         coh_err_t err = coh_tx_auth_sign(&auth, gen->secrets[auths[i].key]);
         COH_ASSERT(err == COH_OK);
+        auth.parity = auths[i].is_forged ? 2 : auth.parity;
         coh_tx_auth_put(out, &auth);
     }
 }
@@ -128,9 +141,13 @@ coh_txgen_tx_t const *coh_txgen_make(coh_txgen_t *gen, coh_txgen_spec_t const *s
     }
     coh_buf_put(&gen->data, spec->data.p, spec->data.n);
     coh_buf_clear(&gen->access);
-    bool const legacy = spec->type == COH_TX_LEGACY;
+    bool const legacy   = spec->type == COH_TX_LEGACY;
+    uint32_t listed_cnt = 0;
+    uint32_t key_cnt    = 0;
     if (!legacy) {
-        put_access_list(&gen->access, spec->access_addr_cnt, spec->access_keys_each);
+        listed_cnt = spec->access_addr_cnt + spec->listed_cnt;
+        key_cnt    = spec->access_addr_cnt * spec->access_keys_each;
+        key_cnt += put_access_list(&gen->access, spec);
     }
     coh_buf_clear(&gen->own);
     bool const blob     = spec->type == COH_TX_BLOB;
@@ -154,8 +171,8 @@ coh_txgen_tx_t const *coh_txgen_make(coh_txgen_t *gen, coh_txgen_spec_t const *s
                    .to                   = spec->is_create ? (coh_addr_t){{0}} : spec->to,
                    .data                 = coh_buf_bytes(&gen->data),
                    .access_list          = coh_buf_bytes(&gen->access),
-                   .access_addr_cnt      = legacy ? 0 : spec->access_addr_cnt,
-                   .access_key_cnt       = legacy ? 0 : spec->access_addr_cnt * spec->access_keys_each,
+                   .access_addr_cnt      = listed_cnt,
+                   .access_key_cnt       = key_cnt,
                    .max_fee_per_blob_gas = blob ? spec->max_fee_per_blob_gas : COH_U256_ZERO,
                    .blob_hashes          = blob ? coh_buf_bytes(&gen->own) : none,
                    .blob_cnt             = blob ? spec->blob_cnt : 0,

@@ -17,7 +17,14 @@ typedef struct {
     uint64_t chain_id;
     uint64_t nonce;
     coh_addr_t addr;
+    bool is_forged; /* signed by nobody */
 } coh_txgen_auth_t;
+
+/* An account to name in an access list (EIP-2930), with the first so many slots of its storage. */
+typedef struct {
+    coh_addr_t addr;
+    uint32_t slot_cnt;
+} coh_txgen_listed_t;
 
 /* What to sign. */
 typedef struct {
@@ -36,6 +43,8 @@ typedef struct {
     coh_bytes_t data;    /* behind it; borrowed for the call */
     uint32_t access_addr_cnt;
     uint32_t access_keys_each;
+    coh_txgen_listed_t const *listed; /* behind these made-up ones; borrowed for the call */
+    uint32_t listed_cnt;
     coh_u256_t max_fee_per_blob_gas; /* type 3 only, as the next */
     uint32_t blob_cnt;
     coh_hash_t const *blob_hash;   /* of each; NULL: made up */

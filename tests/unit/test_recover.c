@@ -210,8 +210,11 @@ static void recover_takes_all_types(void **state)
         .check_static = true, .fork = COH_FORK_OSAKA, .chain_id = 1, .blob_max = 6};
     coh_recover_rules_t before = {
         .check_static = true, .fork = COH_FORK_SHANGHAI, .chain_id = 1, .blob_max = 0};
-    coh_recover_rules_t bare = {.check_static = false};
-    coh_txgen_auth_t auth    = {.key = 2, .chain_id = 1};
+    coh_recover_rules_t bare      = {.check_static = false};
+    coh_recover_rules_t elsewhere = {
+        .check_static = true, .fork = COH_FORK_OSAKA, .chain_id = 2, .blob_max = 6};
+    coh_recoverq_t *q     = coh_recoverq_new(10, NULL, NULL, NULL);
+    coh_txgen_auth_t auth = {.key = 2, .chain_id = 1};
     for (int type = COH_TX_LEGACY; type < COH_TX_TYPE_CNT; type++) {
         coh_txgen_spec_t spec = {
             .key                  = 1,
@@ -233,14 +236,23 @@ static void recover_takes_all_types(void **state)
             {&admission, type == COH_TX_BLOB ? COH_TX_BLOB_SIDECAR_NONE : COH_TX_OK},
             {&before, type > COH_TX_DYNAMIC_FEE ? COH_TX_TYPE_UNSUPPORTED : COH_TX_OK},
             {&bare, COH_TX_OK},
+            {&elsewhere, COH_TX_CHAIN_ID},
         };
         for (size_t i = 0; i < COH_CNT(cases); i++) {
             coh_recover_job_t *job = job_of(cases[i].rules, tx->raw);
             coh_recover_job_decode(job, 0, 1);
             assert_int_equal(job->results[0].err, cases[i].want);
             coh_recover_job_free(job);
+            /* Whatever becomes of it, it is told of by its hash. */
+            assert_int_equal(coh_recoverq_push(q, job_of(cases[i].rules, tx->raw)), COH_OK);
+            assert_true(coh_recoverq_work(q));
+            job = coh_recoverq_pop(q);
+            assert_int_equal(job->results[0].err, cases[i].want);
+            assert_memory_equal(job->results[0].hash.b, tx->hash.b, sizeof(tx->hash.b));
+            coh_recover_job_free(job);
         }
     }
+    coh_recoverq_free(q);
     coh_txgen_free(gen);
 }
 

@@ -1,6 +1,6 @@
-/* The serial fiction (README) for contracts: blocks of random calls, creations, transfers and delegations over random contracts (tests/support/codegen.h) through 1, 2, 3
+/* The serial fiction (README) for contracts: blocks of random transactions of all types, calls, creations, transfers, blobs and delegations, over random contracts (tests/support/codegen.h) through 1, 2, 3
    and 8 shards, 1, 2 and 4 threads each, any placement (also the worst, with delayed messages) and any homes, give the same outcomes, gas, logs and state, and those are the ones of sequential
-   execution: one transition after the other over the state in memory. And by name what has bitten other engines. */
+   execution: one transition after the other over the state in memory; blocks with an invalid transaction are refused for it, and leave nothing. And by name what has bitten other engines. */
 /* links: coh_block_cluster */
 
 #include <setjmp.h>
@@ -38,9 +38,14 @@
 #define BLOCKS_MAX   4u
 #define BLOCK_TXS    60u
 #define EOAS         10u
-#define POOR         3u /* the last of them own little */
+#define POOR         3u                 /* the last of them own little */
+#define STRANGERS    3u                 /* keys behind those, of accounts that are not there */
+#define CODED_KEY    (EOAS + STRANGERS) /* whose account has code that is no delegation */
 #define CONTRACTS    8u
-#define TARGETS_MAX  64u
+#define TARGETS_MAX  72u
+#define AUTHS_MAX    4u
+#define LISTED_MAX   3u
+#define BLOB_MAX     6u
 #define COINBASE_KEY 0u /* of every second block */
 #define CHAIN_ID     7u
 #define BASE_FEE     10u
@@ -61,9 +66,22 @@ typedef struct {
     coh_addr_t senders[BLOCK_TXS];
     outcome_t outcomes[BLOCK_TXS];
     uint64_t gas_used;
+    uint32_t blob_cnt;
     coh_bytes_t steps[COH_STEP_CNT_MAX]; /* in the world's arena */
     coh_hash_t root;                     /* of the state after it */
 } block_t;
+
+/* What a world holds, by which a test sees that its input is worth something. */
+typedef struct {
+    uint32_t status[2];
+    uint32_t step[3]; /* by coh_step_result_t */
+    uint32_t type[COH_TX_TYPE_CNT];
+    uint32_t from_delegated; /* transactions of senders with a delegation */
+    uint32_t to_delegated;   /* likewise receivers */
+    uint32_t log;
+    uint32_t code; /* of all accounts at the end */
+    uint32_t delegation;
+} counts_t;
 
 typedef struct {
     coh_fork_t fork;
@@ -74,13 +92,16 @@ typedef struct {
     uint32_t target_cnt;
     block_t blocks[BLOCKS_MAX];
     uint32_t block_cnt;
+    /* A block that is refused, before blocks[bad_at]. */
+    bool has_bad;
+    block_t bad;
+    uint32_t bad_at;
+    uint32_t bad_idx; /* its first invalid transaction, and why it is */
+    coh_tx_err_t bad_verdict;
     coh_memview_t *state; /* after them */
     coh_transition_t *transition;
-    uint32_t status_cnt[2];
-    uint32_t step_cnt[3]; /* by coh_step_result_t */
     coh_arena_t arena;
-    uint32_t log_cnt;
-    uint32_t code_cnt; /* of all accounts at the end */
+    counts_t cnt;
     /* Of the first layout. */
     bool known;
     coh_hash_t hashes[BLOCKS_MAX];
@@ -123,7 +144,7 @@ static void add_account(world_t *w, coh_genesis_account_t account)
 
 static void make_targets(world_t *w)
 {
-    for (uint32_t i = 0; i < EOAS; i++) {
+    for (uint32_t i = 0; i <= CODED_KEY; i++) {
         w->targets[w->target_cnt++] = coh_txgen_addr(w->gen, i);
     }
     for (uint32_t i = 0; i < CONTRACTS; i++) {
@@ -180,13 +201,19 @@ static void finish_genesis(world_t *w)
     start_reference(w);
 }
 
+static void free_block(block_t *b)
+{
+    for (uint32_t i = 0; i < b->block.tx_cnt; i++) {
+        coh_buf_free(&b->outcomes[i].logs);
+    }
+}
+
 static void free_world(world_t *w)
 {
     for (uint32_t b = 0; b < w->block_cnt; b++) {
-        for (uint32_t i = 0; i < w->blocks[b].block.tx_cnt; i++) {
-            coh_buf_free(&w->blocks[b].outcomes[i].logs);
-        }
+        free_block(&w->blocks[b]);
     }
+    free_block(&w->bad);
     coh_transition_free(w->transition);
     coh_memview_free(w->state);
     coh_genesis_free(&w->genesis);
@@ -202,26 +229,32 @@ static void end_block(world_t *w)
     }
 }
 
-static block_t *begin_block(world_t *w, coh_addr_t coinbase)
+/* Makes b an empty block on top of those that there are. */
+static void start_block(world_t *w, block_t *b, coh_addr_t coinbase)
 {
     end_block(w);
-    block_t *b = &w->blocks[w->block_cnt];
-    b->block   = (coh_import_block_t){.number      = FIRST_BLOCK + w->block_cnt,
-                                      .fork        = w->fork,
-                                      .timestamp   = 1700000012 + 12 * w->block_cnt,
-                                      .gas_limit   = BLOCK_GAS,
-                                      .prev_randao = coh_u256(12345 + w->block_cnt),
-                                      .coinbase    = coinbase,
-                                      .raws        = b->raws,
-                                      .senders     = b->senders,
-                                      .steps       = b->steps};
+    b->block = (coh_import_block_t){.number      = FIRST_BLOCK + w->block_cnt,
+                                    .fork        = w->fork,
+                                    .timestamp   = 1700000012 + 12 * w->block_cnt,
+                                    .gas_limit   = BLOCK_GAS,
+                                    .prev_randao = coh_u256(12345 + w->block_cnt),
+                                    .coinbase    = coinbase,
+                                    .raws        = b->raws,
+                                    .senders     = b->senders,
+                                    .steps       = b->steps};
     if (w->fork >= COH_FORK_LONDON) {
         b->block.base_fee = coh_u256(BASE_FEE);
     }
     if (w->fork >= COH_FORK_CANCUN) {
-        b->block.blob_base_fee = coh_u256(1);
-        b->block.blob_max      = 6;
+        b->block.blob_base_fee = coh_u256(1 + w->block_cnt * 7);
+        b->block.blob_max      = BLOB_MAX;
     }
+}
+
+static block_t *begin_block(world_t *w, coh_addr_t coinbase)
+{
+    block_t *b = &w->blocks[w->block_cnt];
+    start_block(w, b, coinbase);
     w->block_cnt++;
     return b;
 }
@@ -265,38 +298,58 @@ static void add_step(world_t *w, block_t *b, coh_step_t const *step)
     coh_transition_begin_step(w->transition, &env, step, coh_memview_view(w->state));
     assert_int_equal(coh_transition_run(w->transition), COH_TRANSITION_DONE);
     coh_outcome_t const *o = coh_transition_outcome(w->transition);
-    w->step_cnt[o->status]++;
+    w->cnt.step[o->status]++;
     coh_memview_apply(w->state, o);
     coh_buf_free(&raw);
 }
 
+/* EIP-7702: its code is the name of an account. */
+static bool is_delegated(world_t const *w, coh_addr_t const *addr)
+{
+    coh_value_t value = coh_memview_account(w->state, addr);
+    coh_bytes_t code  = coh_memview_code(w->state, &value.code_hash);
+    return coh_value_has_code(&value) && code.n == COH_DELEGATION_SZ && code.p[0] == 0xef;
+}
+
 /* Executes tx at the end of block b in sequence; takes it into the block if it is valid. */
-static bool add_tx(world_t *w, block_t *b, coh_txgen_tx_t const *tx)
+static coh_tx_err_t try_tx(world_t *w, block_t *b, coh_txgen_tx_t const *tx)
 {
     coh_import_block_t *ib = &b->block;
     coh_block_env_t env    = env_of(b);
-    if (tx->tx.gas_limit > BLOCK_GAS - b->gas_used || ib->tx_cnt == BLOCK_TXS) {
-        return false;
-    }
+    bool from_delegated    = is_delegated(w, &tx->sender);
+    bool to_delegated      = is_delegated(w, &tx->tx.to);
     coh_memview_begin_tx(w->state);
     coh_transition_begin(w->transition, &env, &tx->tx, &tx->sender, coh_memview_view(w->state));
     assert_int_equal(coh_transition_run(w->transition), COH_TRANSITION_DONE);
     coh_outcome_t const *o = coh_transition_outcome(w->transition);
     if (o->verdict != COH_TX_OK) {
-        return false;
+        return o->verdict;
+    }
+    if (tx->tx.gas_limit > ib->gas_limit - b->gas_used) {
+        return COH_TX_GAS_LIMIT;
     }
     outcome_t *out = &b->outcomes[ib->tx_cnt];
     out->status    = o->status;
     out->gas_used  = o->gas_used;
     encode_logs(&out->logs, o);
-    w->status_cnt[o->status]++;
-    w->log_cnt += o->log_cnt;
+    w->cnt.status[o->status]++;
+    w->cnt.type[tx->tx.type]++;
+    w->cnt.from_delegated += from_delegated;
+    w->cnt.to_delegated += to_delegated;
+    w->cnt.log += o->log_cnt;
     coh_memview_apply(w->state, o);
     b->gas_used += o->gas_used;
+    b->blob_cnt += tx->tx.blob_cnt;
     b->raws[ib->tx_cnt]    = tx->raw;
     b->senders[ib->tx_cnt] = tx->sender;
     ib->tx_cnt++;
-    return true;
+    return COH_TX_OK;
+}
+
+static bool add_tx(world_t *w, block_t *b, coh_txgen_tx_t const *tx)
+{
+    return b->block.tx_cnt < BLOCK_TXS && b->blob_cnt + tx->tx.blob_cnt <= BLOB_MAX &&
+           try_tx(w, b, tx) == COH_TX_OK;
 }
 
 /* ---- random transactions ---- */
@@ -309,37 +362,115 @@ static uint64_t nonce_of(world_t *w, uint32_t key)
     return coh_memview_account(w->state, &addr).nonce;
 }
 
-static coh_txgen_spec_t base_spec(world_t *w, uint32_t key)
+/* What a drawn transaction borrows. */
+typedef struct {
+    coh_txgen_spec_t spec;
+    coh_buf_t data;
+    coh_txgen_listed_t listed[LISTED_MAX];
+    coh_txgen_auth_t auths[AUTHS_MAX];
+} drawn_t;
+
+static void draw_base(world_t *w, drawn_t *d, uint32_t key)
 {
-    coh_txgen_spec_t spec = {.key      = key,
-                             .chain_id = CHAIN_ID,
-                             .nonce    = nonce_of(w, key),
-                             .max_fee  = coh_u256(BASE_FEE + coh_rng_below(&w->rng, 20)),
-                             .max_tip  = coh_u256(coh_rng_below(&w->rng, BASE_FEE))};
-    uint64_t type         = coh_rng_below(&w->rng, 3);
+    coh_rng_t *rng = &w->rng;
+    *d             = (drawn_t){.spec = {.key      = key,
+                                        .chain_id = CHAIN_ID,
+                                        .nonce    = nonce_of(w, key),
+                                        .max_fee  = coh_u256(BASE_FEE + coh_rng_below(rng, 20)),
+                                        .max_tip  = coh_u256(coh_rng_below(rng, BASE_FEE))}};
+    uint64_t type  = coh_rng_below(rng, 3);
     if ((type == 1 && w->fork >= COH_FORK_BERLIN) || (type == 2 && w->fork >= COH_FORK_LONDON)) {
-        spec.type             = (coh_tx_type_t)type;
-        spec.access_addr_cnt  = (uint32_t)coh_rng_below(&w->rng, 3);
-        spec.access_keys_each = 1;
+        d->spec.type = (coh_tx_type_t)type;
     }
-    spec.unprotected = spec.type == COH_TX_LEGACY && w->fork < COH_FORK_SPURIOUS;
-    return spec;
+    d->spec.unprotected = d->spec.type == COH_TX_LEGACY && w->fork < COH_FORK_SPURIOUS;
 }
 
-static void add_random_tx(world_t *w, block_t *b)
+/* Whom it will probably meet, with slots that contracts use, or not (EIP-2930). */
+static void draw_access_list(world_t *w, drawn_t *d)
 {
-    coh_rng_t *rng        = &w->rng;
-    uint32_t key          = (uint32_t)coh_rng_below(rng, EOAS);
-    coh_txgen_spec_t spec = base_spec(w, key);
-    coh_buf_t data        = COH_BUF_INIT;
-    coh_txgen_auth_t auth;
-    uint64_t what  = coh_rng_below(rng, 100);
-    spec.to        = target(w);
-    spec.value     = coh_u256(coh_rng_below(rng, 3) * coh_rng_below(rng, 100000));
-    spec.gas_limit = 100000 + coh_rng_below(rng, 700000);
+    d->spec.listed     = d->listed;
+    d->spec.listed_cnt = (uint32_t)coh_rng_below(&w->rng, LISTED_MAX + 1);
+    for (uint32_t i = 0; i < d->spec.listed_cnt; i++) {
+        coh_addr_t addr = coh_rng_percent(&w->rng, 50) ? d->spec.to : target(w);
+        d->listed[i] =
+            (coh_txgen_listed_t){.addr = addr, .slot_cnt = (uint32_t)coh_rng_below(&w->rng, 4)};
+    }
+}
+
+static void draw_blobs(world_t *w, drawn_t *d)
+{
+    d->spec.type                 = COH_TX_BLOB;
+    d->spec.blob_cnt             = 1 + (uint32_t)coh_rng_below(&w->rng, 2);
+    d->spec.max_fee_per_blob_gas = coh_u256(1 + coh_rng_below(&w->rng, 60));
+}
+
+/* Authorizations of anybody, whether he sends as well, has no account, or code of his own, to anybody: contracts, delegated accounts, precompiled contracts, nobody,
+   and himself. Most are valid, by those before them in the list too. */
+static void draw_auths(world_t *w, drawn_t *d)
+{
+    coh_rng_t *rng   = &w->rng;
+    d->spec.type     = COH_TX_SET_CODE;
+    d->spec.auths    = d->auths;
+    d->spec.auth_cnt = 1 + (uint32_t)coh_rng_below(rng, AUTHS_MAX);
+    uint64_t moved[CODED_KEY + 1];
+    for (uint32_t i = 0; i <= CODED_KEY; i++) {
+        moved[i] = i == d->spec.key;
+    }
+    for (uint32_t i = 0; i < d->spec.auth_cnt; i++) {
+        uint32_t key       = (uint32_t)coh_rng_below(rng, CODED_KEY + 1);
+        key                = coh_rng_percent(rng, 20) ? d->spec.key : key;
+        coh_txgen_auth_t a = {.key = key, .chain_id = CHAIN_ID, .addr = target(w)};
+        a.nonce            = nonce_of(w, key) + moved[key];
+        if (coh_rng_percent(rng, 20)) {
+            a.chain_id = 0; /* of every chain */
+        }
+        uint64_t what = coh_rng_below(rng, 100);
+        if (what < 40) {
+            a.addr = contract_addr((uint32_t)coh_rng_below(rng, CONTRACTS));
+        } else if (what < 50) {
+            a.addr = (coh_addr_t){{0}};
+        } else if (what < 55) {
+            a.addr = coh_txgen_addr(w->gen, key);
+        }
+        bool is_valid = key != CODED_KEY;
+        switch (coh_rng_below(rng, 12)) {
+        case 0:
+            a.nonce++;
+            is_valid = false;
+            break;
+        case 1:
+            is_valid = is_valid && a.nonce == 0;
+            a.nonce -= a.nonce != 0;
+            break;
+        case 2:
+            a.chain_id = CHAIN_ID + 1;
+            is_valid   = false;
+            break;
+        case 3:
+            a.is_forged = true;
+            is_valid    = false;
+            break;
+        default: break;
+        }
+        moved[key] += is_valid;
+        d->auths[i] = a;
+    }
+}
+
+/* A transaction that might come next in block b; its data is the caller's to free. */
+static void draw_tx(world_t *w, block_t const *b, drawn_t *d)
+{
+    coh_rng_t *rng = &w->rng;
+    uint32_t key   = (uint32_t)coh_rng_below(rng, EOAS + STRANGERS);
+    draw_base(w, d, key);
+    coh_txgen_spec_t *spec = &d->spec;
+    uint64_t what          = coh_rng_below(rng, 100);
+    spec->to               = target(w);
+    spec->value            = coh_u256(coh_rng_below(rng, 3) * coh_rng_below(rng, 100000));
+    spec->gas_limit        = coh_rng_percent(rng, 10) ? coh_rng_below(rng, 4000000)
+                                                      : 100000 + coh_rng_below(rng, 700000);
     if (what < 25) { /* a plain transfer, to whomever */
-        spec.gas_limit       = coh_rng_percent(rng, 70) ? 21000 : spec.gas_limit;
-        spec.access_addr_cnt = spec.gas_limit == 21000 ? 0 : spec.access_addr_cnt;
+        spec->gas_limit = coh_rng_percent(rng, 70) ? 21000 : spec->gas_limit;
     } else if (what < 32) { /* creates one more random contract */
         coh_buf_t runtime = COH_BUF_INIT;
         coh_codegen_t gen = {.fork         = w->fork,
@@ -347,33 +478,125 @@ static void add_random_tx(world_t *w, block_t *b)
                              .target_cnt   = w->target_cnt,
                              .block_number = FIRST_BLOCK - 1};
         coh_codegen_contract(&runtime, &gen, rng);
-        asm_init_code(&data, coh_buf_bytes(&runtime));
+        asm_init_code(&d->data, coh_buf_bytes(&runtime));
         coh_buf_free(&runtime);
-        spec.is_create = true;
-        spec.gas_limit = 800000;
+        spec->is_create = true;
+        spec->gas_limit = 800000;
         if (w->target_cnt < TARGETS_MAX && coh_rng_percent(rng, 60)) {
             coh_addr_t sender           = coh_txgen_addr(w->gen, key);
-            w->targets[w->target_cnt++] = coh_tx_created_address(&sender, spec.nonce);
+            w->targets[w->target_cnt++] = coh_tx_created_address(&sender, spec->nonce);
         }
     } else { /* calls */
         if (coh_rng_percent(rng, 60)) {
-            spec.to = contract_addr((uint32_t)coh_rng_below(rng, CONTRACTS));
+            spec->to = contract_addr((uint32_t)coh_rng_below(rng, CONTRACTS));
+        } else if (coh_rng_percent(rng, 40)) {
+            spec->to = coh_txgen_addr(w->gen, (uint32_t)coh_rng_below(rng, CODED_KEY + 1));
         }
         for (uint32_t i = 0; i < 32; i++) {
-            coh_buf_put_u8(&data, (uint8_t)(coh_rng_next(rng) & coh_rng_next(rng)));
+            coh_buf_put_u8(&d->data, (uint8_t)(coh_rng_next(rng) & coh_rng_next(rng)));
         }
-        if (what < 40 && w->fork >= COH_FORK_PRAGUE) { /* EIP-7702 */
-            auth = (coh_txgen_auth_t){
-                .key = (uint32_t)coh_rng_below(rng, EOAS), .chain_id = CHAIN_ID, .addr = target(w)};
-            auth.nonce    = nonce_of(w, auth.key) + (auth.key == key);
-            spec.type     = COH_TX_SET_CODE;
-            spec.auths    = &auth;
-            spec.auth_cnt = 1;
+        if (what < 45 && w->fork >= COH_FORK_PRAGUE) {
+            draw_auths(w, d);
+        } else if (what < 52 && w->fork >= COH_FORK_CANCUN && b->blob_cnt < BLOB_MAX) {
+            draw_blobs(w, d);
         }
     }
-    spec.data = coh_buf_bytes(&data);
-    (void)add_tx(w, b, coh_txgen_make(w->gen, &spec));
-    coh_buf_free(&data);
+    if (spec->type != COH_TX_LEGACY && spec->gas_limit != 21000) {
+        draw_access_list(w, d);
+    }
+    spec->data = coh_buf_bytes(&d->data);
+    if (what >= 32 && coh_rng_percent(rng, 20)) { /* its gas ends somewhere in the middle */
+        uint64_t least  = coh_tx_intrinsic_gas(&coh_txgen_make(w->gen, spec)->tx, w->fork);
+        spec->gas_limit = least + coh_rng_below(rng, 40000);
+    }
+}
+
+static void add_random_tx(world_t *w, block_t *b)
+{
+    drawn_t d;
+    draw_tx(w, b, &d);
+    (void)add_tx(w, b, coh_txgen_make(w->gen, &d.spec));
+    coh_buf_free(&d.data);
+}
+
+/* Makes d, valid as far as anybody knows, what may not come next in block b. */
+static void spoil(world_t *w, block_t const *b, drawn_t *d)
+{
+    coh_txgen_spec_t *spec = &d->spec;
+    coh_addr_t sender      = coh_txgen_addr(w->gen, spec->key);
+    coh_value_t account    = coh_memview_account(w->state, &sender);
+    switch (coh_rng_below(&w->rng, 7)) {
+    case 0: spec->nonce += 1 + coh_rng_below(&w->rng, 2); break;
+    case 1: spec->nonce -= spec->nonce != 0; break;
+    case 2: /* one wei more than there is, now */
+    case 3: {
+        coh_u256_t fee = spec->max_fee;
+        (void)coh_u256_mul_u64(&fee, &fee, spec->gas_limit);
+        spec->value = coh_u256_sub(&spec->value, &account.word, &fee) ? COH_U256_ZERO : spec->value;
+        (void)coh_u256_add(&spec->value, &spec->value, &(coh_u256_t){.w = {1}});
+        break;
+    }
+    case 4: spec->max_fee = spec->max_tip = coh_u256(BASE_FEE - 1); break;
+    case 5:
+        spec->key   = CODED_KEY;
+        spec->nonce = nonce_of(w, CODED_KEY);
+        break;
+    default:
+        if (w->fork < COH_FORK_OSAKA) { /* since Osaka no transaction may have as much, EIP-7825 */
+            spec->gas_limit = BLOCK_GAS - b->gas_used + 1;
+        }
+        break;
+    }
+}
+
+/* Draws a block on top of those that there are that has an invalid transaction somewhere. What comes behind it may be anything. */
+static void draw_bad_block(world_t *w, coh_addr_t coinbase)
+{
+    block_t *b = &w->bad;
+    start_block(w, b, coinbase);
+    coh_memview_save(w->state);
+    counts_t cnt     = w->cnt;
+    uint32_t good    = (uint32_t)coh_rng_below(&w->rng, BLOCK_TXS / 2);
+    uint32_t tx_cnt  = 0;
+    coh_tx_err_t err = COH_TX_OK;
+    for (uint32_t i = 0; i < 3 * BLOCK_TXS && b->block.tx_cnt < good; i++) {
+        add_random_tx(w, b);
+    }
+    for (uint32_t i = 0; i < 3 * BLOCK_TXS && b->block.tx_cnt < BLOCK_TXS && err == COH_TX_OK;
+         i++) {
+        drawn_t d;
+        draw_tx(w, b, &d);
+        spoil(w, b, &d);
+        coh_txgen_tx_t const *tx = coh_txgen_make(w->gen, &d.spec);
+        if (b->blob_cnt + tx->tx.blob_cnt <= BLOB_MAX) {
+            tx_cnt             = b->block.tx_cnt;
+            err                = try_tx(w, b, tx);
+            b->raws[tx_cnt]    = tx->raw;
+            b->senders[tx_cnt] = tx->sender;
+            tx_cnt++;
+        }
+        coh_buf_free(&d.data);
+    }
+    assert_int_not_equal(err, COH_TX_OK);
+    w->bad_idx     = tx_cnt - 1;
+    w->bad_verdict = err;
+    while (tx_cnt < BLOCK_TXS && coh_rng_percent(&w->rng, 90)) {
+        drawn_t d;
+        draw_tx(w, b, &d);
+        coh_txgen_tx_t const *tx = coh_txgen_make(w->gen, &d.spec);
+        if (b->blob_cnt + tx->tx.blob_cnt <= BLOB_MAX) {
+            b->raws[tx_cnt]    = tx->raw;
+            b->senders[tx_cnt] = tx->sender;
+            b->blob_cnt += tx->tx.blob_cnt;
+            tx_cnt++;
+        }
+        coh_buf_free(&d.data);
+    }
+    b->block.tx_cnt = tx_cnt;
+    w->bad_at       = w->block_cnt;
+    w->has_bad      = true;
+    w->cnt          = cnt;
+    coh_memview_restore(w->state);
 }
 
 /* A call by the system of a contract, or of what is none, or credits, some of nothing. */
@@ -400,6 +623,30 @@ static void add_random_step(world_t *w, block_t *b)
     coh_buf_free(&bytes);
 }
 
+/* The code of an account that runs that of another (EIP-7702); the caller's. */
+static coh_bytes_t delegation_to(coh_addr_t addr)
+{
+    coh_buf_t code = COH_BUF_INIT;
+    coh_buf_put(&code, "\xef\x01", 3);
+    coh_buf_put(&code, addr.b, sizeof(addr.b));
+    coh_bytes_t out = copy(&code);
+    coh_buf_free(&code);
+    return out;
+}
+
+/* Somebody has the key of an account with code: it can neither send nor delegate (EIP-3607, EIP-7702). */
+static coh_genesis_account_t coded_account(world_t *w)
+{
+    coh_buf_t code = COH_BUF_INIT;
+    coh_test_asm(&code, "1 0 SLOAD ADD 0 SSTORE");
+    coh_genesis_account_t a = {.addr    = coh_txgen_addr(w->gen, CODED_KEY),
+                               .nonce   = 1,
+                               .balance = coh_u256(UINT64_C(1000000000000000000)),
+                               .code    = copy(&code)};
+    coh_buf_free(&code);
+    return a;
+}
+
 static void make_random_world(world_t *w, coh_fork_t fork, uint64_t seed)
 {
     begin_world(w, fork, seed);
@@ -408,13 +655,16 @@ static void make_random_world(world_t *w, coh_fork_t fork, uint64_t seed)
                          .target_cnt   = w->target_cnt,
                          .block_number = FIRST_BLOCK - 1};
     for (uint32_t i = 0; i < EOAS; i++) {
-        uint64_t ether = UINT64_C(1000000000000000000);
-        add_account(
-            w,
-            (coh_genesis_account_t){.addr    = coh_txgen_addr(w->gen, i),
-                                    .nonce   = i % 3 == 0 ? 5 : 0,
-                                    .balance = coh_u256(i < EOAS - POOR ? ether : 20000000)});
+        uint64_t ether          = UINT64_C(1000000000000000000);
+        coh_genesis_account_t a = {.addr    = coh_txgen_addr(w->gen, i),
+                                   .nonce   = i % 3 == 0 ? 5 : 0,
+                                   .balance = coh_u256(i < EOAS - POOR ? ether : 20000000)};
+        if (i % 3 == 1 && fork >= COH_FORK_PRAGUE) {
+            a.code = delegation_to(target(w));
+        }
+        add_account(w, a);
     }
+    add_account(w, coded_account(w));
     for (uint32_t i = 0; i < CONTRACTS; i++) {
         coh_buf_t code = COH_BUF_INIT;
         coh_codegen_contract(&code, &gen, &w->rng);
@@ -435,7 +685,10 @@ static void make_random_world(world_t *w, coh_fork_t fork, uint64_t seed)
         coh_addr_t coinbase = b % 2 == 0 ? coh_txgen_addr(w->gen, COINBASE_KEY)
                               : b == 1   ? contract_addr(2)
                                          : (coh_addr_t){.b = {0xcb, 0x01}};
-        block_t *block      = begin_block(w, coinbase);
+        if (b == seed % BLOCKS_MAX) {
+            draw_bad_block(w, coinbase);
+        }
+        block_t *block = begin_block(w, coinbase);
         for (uint64_t i = coh_rng_below(&w->rng, 4); i != 0; i--) {
             add_random_step(w, block);
         }
@@ -457,6 +710,8 @@ typedef struct {
     char wrong[256]; /* the first difference */
     uint32_t account_cnt;
     uint32_t slot_cnt;
+    bool awaits_bad;  /* the block that is told of next is the bad one... */
+    bool has_refused; /* ...and it was refused, for what is wrong */
     bool is_done[BLOCKS_MAX];
     coh_hash_t hashes[BLOCKS_MAX];
     coh_block_cluster_report_t report;
@@ -480,11 +735,33 @@ COH_PRINTF(2, 3) static void differ(check_t *c, char const *fmt, ...)
     }
 }
 
+static void check_bad_block(check_t *c, coh_import_result_t const *result)
+{
+    world_t const *w = c->world;
+    if (result->number != w->bad.block.number || result->err != COH_EINVAL ||
+        result->fault.err != COH_BLOCK_TX || result->fault.idx != w->bad_idx ||
+        result->fault.tx_err != w->bad_verdict) {
+        differ(c,
+               "invalid block %u: %s, transaction %u: %s for %u: %s",
+               w->bad_at,
+               coh_err_str(result->err),
+               result->fault.idx,
+               coh_tx_err_str(result->fault.tx_err),
+               w->bad_idx,
+               coh_tx_err_str(w->bad_verdict));
+    }
+    c->has_refused = true;
+}
+
 static void check_block(void *arg, coh_import_result_t const *result)
 {
     check_t *c       = arg;
     uint32_t idx     = (uint32_t)(result->number - FIRST_BLOCK);
     block_t const *b = &c->world->blocks[idx];
+    if (c->awaits_bad) {
+        check_bad_block(c, result);
+        return;
+    }
     if (idx >= c->world->block_cnt || c->is_done[idx]) {
         differ(c, "block %" PRIu64 " was not asked for", result->number);
         return;
@@ -585,6 +862,7 @@ typedef struct {
     uint32_t accounts;
     uint32_t slots;
     uint32_t codes;
+    uint32_t delegations;
 } count_t;
 
 static void count_slot(void *arg, coh_u256_t const *slot, coh_u256_t const *value)
@@ -599,6 +877,7 @@ static void count_account(void *arg, coh_addr_t const *addr, coh_value_t const *
     count_t *count = arg;
     count->accounts++;
     count->codes += coh_value_has_code(value);
+    count->delegations += is_delegated(count->world, addr);
     coh_memview_slots(count->world->state, addr, count_slot, count);
 }
 
@@ -640,6 +919,31 @@ static bool move_some(void *arg, uint64_t head)
     return false;
 }
 
+/* Runs all blocks, the bad one in its place unless restarts or moves may hide what becomes of it. */
+static coh_err_t run_blocks(check_t *c,
+                            coh_import_block_t const *blocks,
+                            coh_block_cluster_layout_t const *layout,
+                            coh_block_cluster_visitor_t const *visitor,
+                            coh_buf_t *why)
+{
+    world_t *w                   = c->world;
+    coh_block_cluster_t *cluster = c->cluster;
+    if (!w->has_bad || layout->restart_cnt != 0 || c->move_percent != 0) {
+        return coh_block_cluster_run(cluster, &w->genesis, blocks, w->block_cnt, visitor, why);
+    }
+    uint32_t at = w->bad_at;
+    COH_TRY(coh_block_cluster_open(cluster, &w->genesis, BLOCK_TXS, why));
+    COH_TRY(coh_block_cluster_import(cluster, blocks, at, visitor, why));
+    c->awaits_bad = true;
+    COH_TRY(coh_block_cluster_import(cluster, &w->bad.block, 1, visitor, why));
+    c->awaits_bad = false;
+    COH_TRY(coh_block_cluster_import(cluster, blocks + at, w->block_cnt - at, visitor, why));
+    if (!c->has_refused) {
+        differ(c, "nothing is told of the invalid block %u", at);
+    }
+    return coh_block_cluster_close(cluster, visitor, why);
+}
+
 /* Runs the world through a layout and compares: every block, but that restarts may hide the fate of some that were decided just before. */
 static check_t compare(world_t *w, coh_block_cluster_layout_t const *layout, uint32_t move_percent)
 {
@@ -659,9 +963,8 @@ static check_t compare(world_t *w, coh_block_cluster_layout_t const *layout, uin
     end_block(w);
     coh_block_cluster_t *cluster = coh_block_cluster_new(layout);
     c.cluster                    = cluster;
-    coh_err_t err =
-        coh_block_cluster_run(cluster, &w->genesis, blocks, w->block_cnt, &visitor, &why);
-    c.report = coh_block_cluster_report(cluster);
+    coh_err_t err                = run_blocks(&c, blocks, layout, &visitor, &why);
+    c.report                     = coh_block_cluster_report(cluster);
     coh_block_cluster_free(cluster);
     if (err != COH_OK) {
         differ(&c, "%s: %.*s", coh_err_str(err), (int)why.n, (char const *)why.p);
@@ -681,7 +984,8 @@ static check_t compare(world_t *w, coh_block_cluster_layout_t const *layout, uin
                c.slot_cnt,
                count.slots);
     }
-    w->code_cnt = count.codes;
+    w->cnt.code       = count.codes;
+    w->cnt.delegation = count.delegations;
     for (uint32_t b = 0; b < w->block_cnt && c.wrong_cnt == 0; b++) {
         if (w->known && c.is_done[b] && !coh_hash_eq(&w->hashes[b], &c.hashes[b])) {
             differ(&c, "block %u has another hash than in the first layout", b);
@@ -787,9 +1091,13 @@ static void random_contracts(coh_fork_t fork)
     make_random_world(w, fork, run_seed + (uint64_t)fork);
     run_layouts(w, false);
     /* The input is worth something. */
-    assert_true(w->status_cnt[0] > 5 && w->status_cnt[1] > 20);
-    assert_true(w->code_cnt > CONTRACTS / 2);
-    assert_true(w->step_cnt[COH_STEP_RAN] > 0);
+    counts_t const *cnt = &w->cnt;
+    assert_true(cnt->status[0] > 5 && cnt->status[1] > 20);
+    assert_true(cnt->code > CONTRACTS / 2);
+    assert_true(cnt->step[COH_STEP_RAN] > 0);
+    assert_true(fork < COH_FORK_PRAGUE ||
+                (cnt->type[COH_TX_BLOB] > 0 && cnt->type[COH_TX_SET_CODE] > 5 &&
+                 cnt->from_delegated > 5 && cnt->to_delegated > 5 && cnt->delegation > 1));
     free_world(w);
     free(w);
 }
@@ -805,25 +1113,63 @@ static bool expect_nonsense(void *arg, char const *place)
 
 #endif
 
+static void add_counts(counts_t *sum, counts_t const *cnt)
+{
+    sum->status[0] += cnt->status[0];
+    sum->status[1] += cnt->status[1];
+    for (uint32_t i = 0; i < COH_TX_TYPE_CNT; i++) {
+        sum->type[i] += cnt->type[i];
+    }
+    sum->from_delegated += cnt->from_delegated;
+    sum->to_delegated += cnt->to_delegated;
+    sum->delegation += cnt->delegation;
+}
+
+/* refused: bad blocks by their verdict. */
+static void print_counts(counts_t const *sum, uint32_t const refused[COH_TX_ERR_CNT])
+{
+    print_message("transactions by type: %u, %u, %u, %u with blobs, %u with authorizations\n",
+                  sum->type[COH_TX_LEGACY],
+                  sum->type[COH_TX_ACCESS_LIST],
+                  sum->type[COH_TX_DYNAMIC_FEE],
+                  sum->type[COH_TX_BLOB],
+                  sum->type[COH_TX_SET_CODE]);
+    print_message(
+        "%u failed, %u came from delegated accounts, %u went to such; %u delegations left\n",
+        sum->status[0],
+        sum->from_delegated,
+        sum->to_delegated,
+        sum->delegation);
+    for (uint32_t i = 1; i < COH_TX_ERR_CNT; i++) {
+        if (refused[i] != 0) {
+            print_message("%u blocks refused: %s\n", refused[i], coh_tx_err_str((coh_tx_err_t)i));
+        }
+    }
+}
+
 static void contracts_equal_sequential_execution_for_long(void **state)
 {
     (void)state;
-    static coh_fork_t const forks[] = {COH_FORK_FRONTIER,
-                                       COH_FORK_HOMESTEAD,
-                                       COH_FORK_TANGERINE,
-                                       COH_FORK_SPURIOUS,
-                                       COH_FORK_BYZANTIUM,
-                                       COH_FORK_ISTANBUL,
-                                       COH_FORK_BERLIN,
-                                       COH_FORK_LONDON,
-                                       COH_FORK_SHANGHAI,
-                                       COH_FORK_CANCUN,
-                                       COH_FORK_PRAGUE,
-                                       COH_FORK_OSAKA};
-    uint64_t seconds                = strtoull(getenv("COHORT_TEST_SECONDS"), NULL, 10);
-    time_t end                      = time(NULL) + (time_t)seconds;
-    time_t told                     = time(NULL);
-    uint64_t worlds                 = 0;
+    static coh_fork_t const forks[]  = {COH_FORK_FRONTIER,
+                                        COH_FORK_HOMESTEAD,
+                                        COH_FORK_TANGERINE,
+                                        COH_FORK_SPURIOUS,
+                                        COH_FORK_BYZANTIUM,
+                                        COH_FORK_ISTANBUL,
+                                        COH_FORK_BERLIN,
+                                        COH_FORK_LONDON,
+                                        COH_FORK_SHANGHAI,
+                                        COH_FORK_CANCUN,
+                                        COH_FORK_PRAGUE,
+                                        COH_FORK_OSAKA,
+                                        COH_FORK_PRAGUE, /* twice: all types are there */
+                                        COH_FORK_OSAKA};
+    uint64_t seconds                 = strtoull(getenv("COHORT_TEST_SECONDS"), NULL, 10);
+    time_t end                       = time(NULL) + (time_t)seconds;
+    time_t told                      = time(NULL);
+    uint64_t worlds                  = 0;
+    counts_t sum                     = {0};
+    uint32_t refused[COH_TX_ERR_CNT] = {0};
     for (; time(NULL) < end; worlds++) {
         world_t *w = coh_calloc(1, sizeof(*w));
         make_random_world(w, forks[worlds % COH_CNT(forks)], run_seed + worlds);
@@ -831,6 +1177,8 @@ static void contracts_equal_sequential_execution_for_long(void **state)
         coh_hook_set(worlds % 3 == 0 ? expect_nonsense : NULL, NULL);
 #endif
         run_layouts(w, worlds % 5 == 4);
+        add_counts(&sum, &w->cnt);
+        refused[w->bad_verdict]++;
         free_world(w);
         free(w);
         if (time(NULL) >= told + 60) {
@@ -841,6 +1189,7 @@ static void contracts_equal_sequential_execution_for_long(void **state)
         }
     }
     print_message("%" PRIu64 " worlds without a difference\n", worlds);
+    print_counts(&sum, refused);
 }
 
 static void contracts_equal_sequential_execution_homestead(void **state)
@@ -1021,6 +1370,11 @@ static void contracts_planted_bugs_are_caught(void **state)
     assert_int_equal(plant("none", &usual), 0);
     assert_true(plant("sched:drop_retract", &retractions) != 0);
     assert_true(plant("mvstore:drop_read", &retractions) != 0);
+    /* Of delegations: the code of accounts is read without being registered, an authority's nonce is not moved by who runs again, and what an incarnation delegated that the next
+       one does not is not taken back. */
+    assert_true(plant("mvstore:drop_code_read", &retractions) != 0);
+    assert_true(plant("executor:lose_nonce", &retractions) != 0);
+    assert_true(plant("executor:keep_delegation", &retractions) != 0);
     /* Who reads on over an estimate is retracted when its writer has run again: right, but not for nothing. */
     assert_int_equal(plant("mvstore:ignore_estimate", &retractions), 0);
     assert_true(retractions > usual);
@@ -1294,6 +1648,225 @@ static void contracts_delegation_moves_a_nonce_and_brings_code(void **state)
     drop_world(w);
 }
 
+/* Each authorization of one transaction does what EIP-7702 says, and what comes after in the block sees it. */
+static void contracts_authorize_as_the_eip_says(void **state)
+{
+    (void)state;
+    static char const *const codes[] = {"1 0 SLOAD ADD 0 SSTORE", "2 0 SLOAD ADD 0 SSTORE"};
+    world_t *w                       = new_world(COH_FORK_PRAGUE, codes, 2);
+    block_t *b                       = begin_block(w, nobody);
+    coh_addr_t key[EOAS];
+    for (uint32_t i = 0; i < EOAS; i++) {
+        key[i] = coh_txgen_addr(w->gen, i);
+    }
+#define AUTH(k, n, to, chain, forged) {k, chain, n, to, forged}
+    coh_addr_t const identity      = {.b = {[19] = 4}};
+    coh_addr_t const none          = {{0}};
+    uint64_t const any_chain       = 0;
+    coh_txgen_auth_t const auths[] = {
+        AUTH(1, 0, contract_addr(0), CHAIN_ID, false),
+        AUTH(2, 1, contract_addr(0), CHAIN_ID, false), /* not its nonce */
+        AUTH(3, 0, contract_addr(0), CHAIN_ID + 1, false),
+        AUTH(0, 1, contract_addr(1), CHAIN_ID, false), /* the sender */
+        AUTH(4, 0, key[1], any_chain, false),          /* a delegated account */
+        AUTH(5, 0, identity, CHAIN_ID, false),
+        AUTH(6, 0, contract_addr(0), CHAIN_ID, false),
+        AUTH(6, 1, none, CHAIN_ID, false),
+        AUTH(7, 0, contract_addr(0), CHAIN_ID, false),
+        AUTH(7, 1, contract_addr(1), CHAIN_ID, false), /* another */
+        AUTH(8, 0, contract_addr(0), CHAIN_ID, true),
+        AUTH(11, 0, contract_addr(0), CHAIN_ID, false), /* has no account */
+    };
+#undef AUTH
+    coh_txgen_spec_t spec = {.key       = 0,
+                             .type      = COH_TX_SET_CODE,
+                             .chain_id  = CHAIN_ID,
+                             .gas_limit = 1000000,
+                             .max_fee   = coh_u256(BASE_FEE + 3),
+                             .to        = key[1],
+                             .auths     = auths,
+                             .auth_cnt  = COH_CNT(auths)};
+    assert_true(add_tx(w, b, coh_txgen_make(w->gen, &spec)));
+    assert_int_equal(b->outcomes[0].status, 1);
+    assert_int_equal(slot_of(w, key[1], 0), 1); /* the transaction itself ran its new code */
+    static uint64_t const nonces[] = {2, 1, 0, 0, 1, 1, 2, 2, 0};
+    for (uint32_t i = 0; i < COH_CNT(nonces); i++) {
+        assert_int_equal(nonce_of(w, i), nonces[i]);
+    }
+    assert_int_equal(nonce_of(w, 11), 1);
+    assert_int_equal(call(w, b, 0, key[0], 0, 0), 1); /* it sends, and runs its code */
+    assert_int_equal(slot_of(w, key[0], 0), 2);
+    assert_int_equal(call(w, b, 1, key[2], 1, PLAIN), 1);
+    assert_int_equal(call(w, b, 2, key[3], 1, PLAIN), 1);
+    assert_int_equal(call(w, b, 3, key[4], 0, 0), 0); /* a designator is no code: 0xef */
+    assert_int_equal(call(w, b, 4, key[5], 1, PLAIN), 1);
+    assert_int_equal(call(w, b, 5, key[6], 1, PLAIN), 1);
+    assert_int_equal(call(w, b, 6, key[7], 0, 0), 1);
+    assert_int_equal(slot_of(w, key[7], 0), 2);
+    assert_int_equal(call(w, b, 7, key[8], 1, PLAIN), 1);
+    coh_addr_t stranger = coh_txgen_addr(w->gen, 11);
+    assert_int_equal(call(w, b, 8, stranger, 0, 0), 1);
+    assert_int_equal(slot_of(w, stranger, 0), 1);
+    run_layouts(w, false);
+    drop_world(w);
+}
+
+/* A delegated account's code sends all that the account has away, before it can pay for its next transaction; another one's nonce is moved before its next: neither
+   transaction can be in the block, which is refused for the first of them. */
+static void contracts_take_what_a_sender_needs(void **state)
+{
+    (void)state;
+    static char const *const codes[] = {"0 CALLDATALOAD SELFDESTRUCT"};
+    for (uint32_t moves_nonce = 0; moves_nonce < 2; moves_nonce++) {
+        world_t *w            = new_world(COH_FORK_PRAGUE, codes, 1);
+        block_t *b            = &w->bad;
+        coh_addr_t poor       = coh_txgen_addr(w->gen, 1);
+        coh_txgen_auth_t auth = {.key = 1, .chain_id = CHAIN_ID, .addr = contract_addr(0)};
+        coh_txgen_spec_t spec = {.key       = 0,
+                                 .type      = COH_TX_SET_CODE,
+                                 .chain_id  = CHAIN_ID,
+                                 .gas_limit = 200000,
+                                 .max_fee   = coh_u256(BASE_FEE + 3),
+                                 .to        = nobody,
+                                 .auths     = &auth,
+                                 .auth_cnt  = 1};
+        start_block(w, b, nobody);
+        coh_memview_save(w->state);
+        assert_true(add_tx(w, b, coh_txgen_make(w->gen, &spec)));
+        assert_int_equal(call(w, b, 2, poor, 0, 0xaa), 1);
+        assert_int_equal(coh_memview_account(w->state, &poor).word.w[0], 0);
+        coh_txgen_spec_t next = {.key       = 1,
+                                 .chain_id  = CHAIN_ID,
+                                 .nonce     = moves_nonce == 0 ? 1 : 0,
+                                 .gas_limit = 21000,
+                                 .max_fee   = coh_u256(BASE_FEE),
+                                 .to        = nobody};
+        w->bad_verdict        = try_tx(w, b, coh_txgen_make(w->gen, &next));
+        assert_int_equal(w->bad_verdict, moves_nonce == 0 ? COH_TX_FUNDS : COH_TX_NONCE_TOO_LOW);
+        for (uint32_t i = 2; i < 4; i++) {
+            coh_txgen_tx_t const *tx    = coh_txgen_make(w->gen, &next);
+            b->raws[b->block.tx_cnt]    = tx->raw;
+            b->senders[b->block.tx_cnt] = tx->sender;
+            b->block.tx_cnt++;
+        }
+        w->bad_idx = 2;
+        w->has_bad = true;
+        coh_memview_restore(w->state);
+        b = begin_block(w, nobody);
+        assert_int_equal(call(w, b, 1, nobody, 1, PLAIN), 1);
+        run_layouts(w, true);
+        drop_world(w);
+    }
+}
+
+#ifdef COH_DEEP_CHECKS
+
+static bool count_kept(void *arg, char const *place)
+{
+    _Atomic uint32_t *cnt = arg;
+    if (strcmp(place, "executor:drop_parked") == 0) { /* asked when there is room */
+        atomic_fetch_add(cnt, 1);
+    }
+    return false;
+}
+
+#endif
+
+/* Each of ten transactions uses 40 MiB of memory, and then waits for balances of other shards: what is parked may take 256 MiB (COH_EXECUTOR_PARKED_BYTES), so some begin again. */
+static void contracts_park_no_more_than_there_is_room_for(void **state)
+{
+    (void)state;
+    char text[512] = "1 41943040 MSTORE 0";
+    for (uint32_t i = 0; i < 8; i++) {
+        size_t n = strlen(text);
+        (void)snprintf(text + n, sizeof(text) - n, " 0 CALLDATALOAD %u ADD BALANCE ADD", i);
+    }
+    size_t n = strlen(text);
+    (void)snprintf(text + n, sizeof(text) - n, " 41943040 MLOAD ADD 0 CALLDATALOAD SSTORE");
+    char const *codes[] = {text};
+    world_t *w          = new_world(COH_FORK_PRAGUE, codes, 1);
+    block_t *b          = begin_block(w, nobody);
+    b->block.gas_limit  = UINT64_C(1) << 41;
+    for (uint32_t i = 0; i < EOAS; i++) {
+        uint8_t word[32]      = {[30] = (uint8_t)(0x70 + i)};
+        coh_txgen_spec_t spec = {.key       = i,
+                                 .chain_id  = CHAIN_ID,
+                                 .gas_limit = UINT64_C(1) << 34,
+                                 .max_fee   = coh_u256(BASE_FEE),
+                                 .to        = contract_addr(0),
+                                 .data      = coh_bytes(word, sizeof(word))};
+        assert_true(add_tx(w, b, coh_txgen_make(w->gen, &spec)));
+        assert_int_equal(b->outcomes[i].status, 1);
+        assert_int_equal(slot_of(w, contract_addr(0), UINT64_C(0x7000) + 256 * i), 1);
+    }
+    coh_metrics_t *metrics    = coh_metrics_new(0);
+    coh_metrics_t *by_rank[3] = {metrics, metrics, metrics};
+#ifdef COH_DEEP_CHECKS
+    _Atomic uint32_t kept = 0;
+    coh_hook_set(count_kept, &kept);
+#endif
+    for (uint32_t i = 0; i < 3; i++) {
+        run_layout(w,
+                   &(coh_block_cluster_layout_t){.shard_cnt  = 2,
+                                                 .thread_cnt = 1 + i % 2,
+                                                 .placement  = "random:3",
+                                                 .seed       = i,
+                                                 .delay_us   = 100,
+                                                 .metrics    = by_rank});
+    }
+#ifdef COH_DEEP_CHECKS
+    coh_hook_set(NULL, NULL);
+    assert_true(atomic_load(&kept) < coh_metric_get(metrics, COH_M_executor_parked));
+#endif
+    assert_true(coh_metric_get(metrics, COH_M_executor_parked) > 2 * EOAS);
+    coh_metrics_free(metrics);
+    drop_world(w);
+}
+
+/* Two contracts call each other as deep as calls may be (1024, Yellow Paper 8), each adding one to its counter and to what it returns; the last call fails. */
+static void contracts_nest_to_the_depth_limit(void **state)
+{
+    (void)state;
+    static coh_fork_t const forks[] = {COH_FORK_HOMESTEAD, COH_FORK_PRAGUE};
+    for (size_t f = 0; f < COH_CNT(forks); f++) {
+        bool keeps_part = forks[f] >= COH_FORK_TANGERINE; /* EIP-150: a call leaves a 64th */
+        char text[3][256];
+        char const *codes[3];
+        for (uint32_t i = 0; i < 3; i++) {
+            char hex[41];
+            coh_addr_t other = contract_addr(i == 0 ? 1 : 0);
+            coh_hex_encode(hex, other.b, sizeof(other.b));
+            (void)snprintf(text[i],
+                           sizeof(text[i]),
+                           "1 0 SLOAD ADD 0 SSTORE 32 0 0 0 0 .73%s %s CALL POP "
+                           "0 MLOAD %s",
+                           hex,
+                           keeps_part ? "GAS" : "300 GAS SUB",
+                           i < 2 ? "1 ADD 0 MSTORE 32 0 RETURN" : "1 SSTORE");
+            codes[i] = text[i];
+        }
+        world_t *w            = new_world(forks[f], codes, 3);
+        block_t *b            = begin_block(w, nobody);
+        b->block.gas_limit    = UINT64_C(1) << 41;
+        coh_txgen_spec_t spec = {.key         = 0,
+                                 .chain_id    = CHAIN_ID,
+                                 .unprotected = !keeps_part,
+                                 .gas_limit   = keeps_part ? UINT64_C(1) << 40 : 8000000,
+                                 .max_fee     = coh_u256(BASE_FEE),
+                                 .to          = contract_addr(2)};
+        for (uint32_t i = 0; i < 3; i++) {
+            spec.key = i;
+            assert_true(add_tx(w, b, coh_txgen_make(w->gen, &spec)));
+            assert_int_equal(b->outcomes[i].status, 1);
+            assert_int_equal(slot_of(w, contract_addr(0), 0), (i + 1) * 512);
+            assert_int_equal(slot_of(w, contract_addr(1), 0), (i + 1) * 512);
+            assert_int_equal(slot_of(w, contract_addr(2), 1), 1024);
+        }
+        run_layouts(w, false);
+        drop_world(w);
+    }
+}
+
 /* EXTCODEHASH of an account that does not exist is 0, of one without code the hash of nothing (EIP-1052). */
 static void contracts_see_code_and_existence_change_in_a_block(void **state)
 {
@@ -1439,6 +2012,10 @@ int main(void)
         cmocka_unit_test(contracts_see_every_tip_of_the_coinbase),
         cmocka_unit_test(contracts_coinbase_destroys_itself),
         cmocka_unit_test(contracts_delegation_moves_a_nonce_and_brings_code),
+        cmocka_unit_test(contracts_authorize_as_the_eip_says),
+        cmocka_unit_test(contracts_take_what_a_sender_needs),
+        cmocka_unit_test(contracts_nest_to_the_depth_limit),
+        cmocka_unit_test(contracts_park_no_more_than_there_is_room_for),
         cmocka_unit_test(contracts_see_code_and_existence_change_in_a_block),
         cmocka_unit_test(contracts_wait_for_the_hash_of_a_block_under_way),
         cmocka_unit_test(contracts_of_an_invalid_block_leave_nothing),

@@ -1,4 +1,4 @@
-/* The serial fiction (README): the same blocks through 1, 2, 3 and 8 shards, 1, 2 and 4 worker
+/* The serial fiction (README): the same blocks, of transactions of all types, through 1, 2, 3 and 8 shards, 1, 2 and 4 worker
    threads each, any placement of accounts and any homes give the same headers, receipts, nonces and
    balances, and those are the ones of sequential execution (tests/support/reference.h). Real threads,
    the real runtime, the in-process link; stores in memory. */
@@ -44,6 +44,9 @@
 #define ETHER       UINT64_C(1000000000000000000)
 /* Where the creations with this nonce would go, there is an account already. */
 #define TAKEN_NONCE 3u
+#define CHAIN_ID    7u
+#define AUTHS_MAX   4u
+#define BLOB_MAX    9u
 
 /* ---- the input: blocks that are valid in their order, and hardly in another ---- */
 
@@ -71,11 +74,49 @@ static struct {
 
 static uint32_t draw(coh_rng_t *rng, uint32_t below) { return (uint32_t)coh_rng_below(rng, below); }
 
+/* Contracts of the reference lie here. */
+static coh_addr_t contract_addr(uint32_t i) { return (coh_addr_t){.b = {0xcc, [19] = (uint8_t)i}}; }
+
+/* Signs for one to four accounts that they run the code of others (EIP-7702); a fourth of it is of no effect. moved: by how much each nonce will have moved when it comes to that. */
+static uint32_t draw_auths(coh_rng_t *rng, coh_ref_t *ref, coh_txgen_auth_t *auths, uint32_t from)
+{
+    uint32_t cnt             = 1 + draw(rng, AUTHS_MAX);
+    uint64_t moved[ACCOUNTS] = {0};
+    moved[from]              = 1;
+    for (uint32_t i = 0; i < cnt; i++) {
+        uint32_t key       = coh_rng_percent(rng, 20) ? from : draw(rng, ACCOUNTS / 2);
+        uint32_t to        = draw(rng, 100);
+        coh_addr_t addr    = coh_txgen_addr(input.gen, key);
+        coh_txgen_auth_t a = {.key      = key,
+                              .chain_id = coh_rng_percent(rng, 20) ? 0 : CHAIN_ID,
+                              .nonce    = coh_ref_account(ref, &addr)->nonce + moved[key]};
+        if (to < 30) {
+            a.addr = contract_addr(draw(rng, COH_REF_CONTRACT_CNT));
+        } else if (to < 45) { /* delegated as well, himself, or without any code */
+            a.addr = coh_txgen_addr(input.gen, draw(rng, ACCOUNTS));
+        } else if (to < 60) {
+            a.addr = (coh_addr_t){.b = {[19] = (uint8_t)(1 + draw(rng, 0x11))}};
+        } /* else nobody's: no delegation any more */
+        switch (draw(rng, 16)) {
+        case 0: a.nonce += 1; break;
+        case 1:
+            a.nonce -= 1;
+            break; /* of a nonce 0 the largest there is, by which nobody can sign */
+        case 2: a.chain_id = CHAIN_ID + 1; break;
+        case 3: a.is_forged = true; break;
+        default: moved[key]++; break;
+        }
+        auths[i] = a;
+    }
+    return cnt;
+}
+
 /* Key 0 is the coinbase of every second block, key 1 is paid by everybody, keys above 8 begin with
    nothing and pass on what they are paid within the same block. Some transactions create an account, without any code. */
 static coh_txgen_spec_t draw_spec(coh_rng_t *rng,
                                   coh_ref_t *ref,
                                   coh_ref_block_t const *env,
+                                  coh_txgen_auth_t *auths,
                                   uint32_t from)
 {
     static uint32_t last_to;
@@ -87,7 +128,7 @@ static coh_txgen_spec_t draw_spec(coh_rng_t *rng,
     uint64_t max_fee                 = env->base_fee.w[0] + draw(rng, 50);
     coh_txgen_spec_t spec            = {
                    .key       = from,
-                   .type      = (coh_tx_type_t)draw(rng, 3),
+                   .type      = (coh_tx_type_t)draw(rng, COH_TX_TYPE_CNT),
                    .chain_id  = input.genesis.chain_id,
                    .nonce     = account->nonce,
                    .gas_limit = 21000,
@@ -96,15 +137,75 @@ static coh_txgen_spec_t draw_spec(coh_rng_t *rng,
                    .to        = coh_txgen_addr(input.gen, coh_rng_percent(rng, 3) ? from : to),
                    .is_create = account->nonce == TAKEN_NONCE || coh_rng_percent(rng, 4),
     };
+    coh_u256_t balance  = account->balance;
+    coh_u256_t blob_fee = COH_U256_ZERO;
+    if (coh_rng_percent(rng, 5)) {
+        spec.to = contract_addr(draw(rng, COH_REF_CONTRACT_CNT));
+    }
+    if (spec.type > COH_TX_DYNAMIC_FEE && (spec.is_create || coh_rng_percent(rng, 40))) {
+        spec.type = COH_TX_DYNAMIC_FEE;
+    }
+    if (spec.type == COH_TX_BLOB) {
+        spec.blob_cnt             = 1 + draw(rng, 3);
+        spec.max_fee_per_blob_gas = coh_u256(env->blob_base_fee.w[0] + draw(rng, 3));
+        blob_fee                  = coh_u256(UINT64_C(131072) * spec.blob_cnt);
+        (void)coh_u256_mul_u64(&blob_fee, &blob_fee, spec.max_fee_per_blob_gas.w[0]);
+    } else if (spec.type == COH_TX_SET_CODE) {
+        spec.auths    = auths;
+        spec.auth_cnt = draw_auths(rng, ref, auths, from);
+        spec.gas_limit += UINT64_C(25000) * spec.auth_cnt;
+    }
     spec.gas_limit = spec.is_create ? 53000 + coh_rng_below(rng, 1000) : spec.gas_limit;
+    if (!spec.is_create && coh_rng_percent(rng, 40)) { /* enough for some code that it may meet */
+        spec.gas_limit += coh_rng_percent(rng, 30) ? draw(rng, 7) : draw(rng, 8000);
+    }
     coh_u256_t fee = spec.max_fee;
     (void)coh_u256_mul_u64(&fee, &fee, spec.gas_limit);
-    if (coh_u256_sub(&spec.value, &account->balance, &fee)) {
+    (void)coh_u256_add(&fee, &fee, &blob_fee);
+    if (coh_u256_sub(&spec.value, &balance, &fee)) {
         spec.value = COH_U256_ZERO; /* it cannot pay: the reference will refuse it */
     } else if (!coh_rng_percent(rng, 30)) {
         (void)coh_u256_divmod_u64(&spec.value, &spec.value, 2 + draw(rng, 1000));
     }
     return spec;
+}
+
+/* What a block holds that is worth something. */
+typedef struct {
+    uint32_t created;
+    uint32_t failed;
+    uint32_t type[COH_TX_TYPE_CNT];
+    uint32_t from_delegated;
+    uint32_t to_delegated;
+} counts_t;
+
+static bool is_delegated(coh_addr_t const *addr)
+{
+    coh_ref_account_t const *account = coh_ref_find(&input.after, addr);
+    return account != NULL && account->is_delegated;
+}
+
+static void draw_tx(coh_rng_t *rng, block_t *block, counts_t *cnt)
+{
+    coh_txgen_auth_t auths[AUTHS_MAX];
+    coh_txgen_spec_t spec = draw_spec(rng, &input.after, &block->env, auths, draw(rng, ACCOUNTS));
+    coh_txgen_tx_t const *tx  = coh_txgen_make(input.gen, &spec);
+    bool from_delegated       = is_delegated(&tx->sender);
+    bool to_delegated         = is_delegated(&tx->tx.to);
+    coh_ref_outcome_t outcome = coh_ref_apply(&input.after, &block->env, &tx->tx, &tx->sender);
+    if (outcome.verdict != COH_TX_OK) {
+        return;
+    }
+    block->txs[block->tx_cnt]      = tx;
+    block->raws[block->tx_cnt]     = tx->raw;
+    block->senders[block->tx_cnt]  = tx->sender;
+    block->outcomes[block->tx_cnt] = outcome;
+    block->tx_cnt++;
+    cnt->failed += outcome.failed;
+    cnt->created += tx->tx.is_create && !outcome.failed;
+    cnt->type[tx->tx.type]++;
+    cnt->from_delegated += from_delegated;
+    cnt->to_delegated += to_delegated;
 }
 
 static int make_input(void **state)
@@ -115,66 +216,72 @@ static int make_input(void **state)
     coh_rng_seed(&rng, input.seed);
     input.gen        = coh_txgen_new();
     coh_genesis_t *g = &input.genesis;
-    *g               = (coh_genesis_t){
-                      .chain_id = 7, .timestamp = 1700000000, .gas_limit = 30000000, .base_fee = coh_u256(100)};
+    *g               = (coh_genesis_t){.chain_id  = CHAIN_ID,
+                                       .timestamp = 1700000000,
+                                       .gas_limit = 30000000,
+                                       .base_fee  = coh_u256(100)};
     for (int fork = 0; fork < COH_FORK_CNT; fork++) {
         g->fork_at[fork] = fork <= COH_FORK_PRAGUE ? 0 : UINT64_MAX;
     }
-    g->alloc = coh_calloc(8 + ACCOUNTS, sizeof(*g->alloc));
-    coh_ref_init(&input.after);
+    g->alloc = coh_calloc(8 + ACCOUNTS + COH_REF_CONTRACT_CNT, sizeof(*g->alloc));
     for (uint32_t i = 0; i < 8; i++) {
-        g->alloc[g->alloc_cnt++]   = (coh_genesis_account_t){.addr    = coh_txgen_addr(input.gen, i),
-                                                             .balance = coh_u256(ETHER)};
-        coh_ref_account_t *account = coh_ref_account(&input.after, &g->alloc[i].addr);
-        account->balance           = coh_u256(ETHER);
-        account->exists            = true;
+        g->alloc[g->alloc_cnt++] = (coh_genesis_account_t){.addr    = coh_txgen_addr(input.gen, i),
+                                                           .balance = coh_u256(ETHER)};
     }
     for (uint32_t i = 0; i < ACCOUNTS; i++) {
-        coh_addr_t sender          = coh_txgen_addr(input.gen, i);
-        coh_tx_t creation          = {.is_create = true, .nonce = TAKEN_NONCE};
-        coh_addr_t taken           = coh_ref_receiver(&creation, &sender);
-        g->alloc[g->alloc_cnt++]   = (coh_genesis_account_t){.addr = taken, .nonce = 1};
-        coh_ref_account_t *account = coh_ref_account(&input.after, &taken);
-        account->nonce             = 1;
-        account->exists            = true;
+        coh_addr_t sender        = coh_txgen_addr(input.gen, i);
+        coh_tx_t creation        = {.is_create = true, .nonce = TAKEN_NONCE};
+        coh_addr_t taken         = coh_ref_receiver(&creation, &sender);
+        g->alloc[g->alloc_cnt++] = (coh_genesis_account_t){.addr = taken, .nonce = 1};
     }
+    for (uint32_t i = 0; i < COH_REF_CONTRACT_CNT; i++) {
+        coh_bytes_t code = coh_ref_contracts[i].code;
+        uint8_t *copied  = coh_calloc(1, code.n); /* the genesis frees it */
+        g->alloc[g->alloc_cnt++] =
+            (coh_genesis_account_t){.addr  = contract_addr(i),
+                                    .nonce = 1,
+                                    .code  = coh_bytes(memcpy(copied, code.p, code.n), code.n)};
+    }
+    coh_ref_init(&input.after);
+    coh_ref_put_alloc(&input.after, g->alloc, g->alloc_cnt);
     coh_buf_t why = COH_BUF_INIT;
     assert_int_equal(coh_genesis_finish(g, &why), COH_OK);
     coh_buf_free(&why);
 
-    uint32_t created_cnt = 0;
-    uint32_t failed_cnt  = 0;
+    counts_t cnt = {0};
     for (uint32_t b = 0; b < BLOCKS; b++) {
         block_t *block = &input.blocks[b];
         block->env     = (coh_ref_block_t){
-                .fork      = COH_FORK_PRAGUE,
-                .gas_limit = 30000000,
-                .base_fee  = coh_u256(7 + draw(&rng, 100)),
-                .coinbase  = b % 2 == 0 ? coh_txgen_addr(input.gen, 0) : (coh_addr_t){.b = {0xc0}},
+                .fork          = COH_FORK_PRAGUE,
+                .gas_limit     = 30000000,
+                .chain_id      = CHAIN_ID,
+                .base_fee      = coh_u256(7 + draw(&rng, 100)),
+                .blob_base_fee = coh_u256(1 + draw(&rng, 5)),
+                .blob_max      = BLOB_MAX,
+                .coinbase      = b % 2 == 0 ? coh_txgen_addr(input.gen, 0) : (coh_addr_t){.b = {0xc0}},
         };
         for (uint32_t attempt = 0; attempt < 20 * BLOCK_TXS && block->tx_cnt < BLOCK_TXS;
              attempt++) {
-            coh_txgen_spec_t spec =
-                draw_spec(&rng, &input.after, &block->env, draw(&rng, ACCOUNTS));
-            coh_txgen_tx_t const *tx = coh_txgen_make(input.gen, &spec);
-            coh_ref_outcome_t outcome =
-                coh_ref_apply(&input.after, &block->env, &tx->tx, &tx->sender);
-            if (outcome.verdict != COH_TX_OK) {
-                continue;
-            }
-            block->txs[block->tx_cnt]      = tx;
-            block->raws[block->tx_cnt]     = tx->raw;
-            block->senders[block->tx_cnt]  = tx->sender;
-            block->outcomes[block->tx_cnt] = outcome;
-            block->tx_cnt++;
-            failed_cnt += outcome.failed;
-            created_cnt += tx->tx.is_create && !outcome.failed;
+            draw_tx(&rng, block, &cnt);
         }
         assert_true(block->tx_cnt > BLOCK_TXS / 2);
         coh_ref_state_root(&block->root, &input.after);
         coh_ref_copy(&block->after, &input.after);
     }
-    assert_true(created_cnt > 0 && failed_cnt > 0);
+    print_message(
+        "by type: %u, %u, %u, %u with blobs, %u with authorizations; %u failed; %u came from "
+        "delegated accounts, %u went to such\n",
+        cnt.type[COH_TX_LEGACY],
+        cnt.type[COH_TX_ACCESS_LIST],
+        cnt.type[COH_TX_DYNAMIC_FEE],
+        cnt.type[COH_TX_BLOB],
+        cnt.type[COH_TX_SET_CODE],
+        cnt.failed,
+        cnt.from_delegated,
+        cnt.to_delegated);
+    assert_true(cnt.created > 0 && cnt.failed > 0 && cnt.from_delegated > 0 &&
+                cnt.to_delegated > 0);
+    assert_true(cnt.type[COH_TX_BLOB] > 0 && cnt.type[COH_TX_SET_CODE] > 0);
     return 0;
 }
 
@@ -340,7 +447,8 @@ static void take_proof(cluster_t *c, uint32_t idx, coh_op_get_proof_answer_t con
         coh_rlp_put_u64(&leaf, a->nonce);
         coh_rlp_put_u256(&leaf, &a->balance);
         coh_rlp_put_string(&leaf, COH_EMPTY_TRIE_ROOT.b, 32);
-        coh_rlp_put_string(&leaf, COH_KECCAK_EMPTY.b, 32);
+        coh_hash_t code_hash = coh_ref_code_hash(a);
+        coh_rlp_put_string(&leaf, code_hash.b, 32);
         coh_rlp_wrap_list(&leaf, 0);
     }
     if (!verify(&value, is->nodes, &block->root, coh_bytes(addr.b, sizeof(addr.b))) ||
@@ -424,15 +532,17 @@ static bool drive(void *arg, uint64_t now_us)
     if (c->handed_cnt < BLOCKS) {
         block_t const *b         = &input.blocks[c->handed_cnt];
         coh_import_block_t block = {
-            .number    = c->handed_cnt + 1,
-            .fork      = b->env.fork,
-            .timestamp = input.genesis.timestamp + c->handed_cnt + 1,
-            .gas_limit = b->env.gas_limit,
-            .base_fee  = b->env.base_fee,
-            .coinbase  = b->env.coinbase,
-            .tx_cnt    = b->tx_cnt,
-            .raws      = b->raws,
-            .senders   = b->senders,
+            .number        = c->handed_cnt + 1,
+            .fork          = b->env.fork,
+            .timestamp     = input.genesis.timestamp + c->handed_cnt + 1,
+            .gas_limit     = b->env.gas_limit,
+            .base_fee      = b->env.base_fee,
+            .blob_base_fee = b->env.blob_base_fee,
+            .blob_max      = BLOB_MAX,
+            .coinbase      = b->env.coinbase,
+            .tx_cnt        = b->tx_cnt,
+            .raws          = b->raws,
+            .senders       = b->senders,
         };
         coh_err_t err = coh_coordinator_import(co, &block, on_imported, c);
         c->handed_cnt += err == COH_OK;
