@@ -261,6 +261,8 @@ bool coh_rpc_read_tx(coh_rpc_t const *rpc,
                      coh_buf_t *auth_list,
                      json_t const *args,
                      coh_rpc_fault_t *fault);
+/* coh_rpc_ask_nonce asks for the nonce behind the transactions of addr in the pool: step finds it in values[0]. */
+void coh_rpc_ask_nonce(coh_rpc_call_t *call, coh_addr_t const *addr, coh_rpc_step_fn *step);
 /* coh_rpc_fail_verdict: the pool refused raw. */
 void coh_rpc_fail_verdict(coh_rpc_call_t *call, coh_ask_verdict_t const *v, coh_bytes_t raw);
 

@@ -601,6 +601,81 @@ static void rpc_calls(void **state)
     coh_rpcworld_fini(&w);
 }
 
+/* eth_fillTransaction: the example of geth's pull request 19915, what is filled in beside, and geth's texts where a transaction cannot be. */
+static void rpc_fills_transactions(void **state)
+{
+    (void)state;
+    coh_rpcworld_t w;
+    coh_tx_t tx;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 0, 0);
+    assert_string_equal(
+        CALL("eth_fillTransaction",
+             "[{\"to\":\"0x17Ff1b635D4A1E4Ba1377E06d1dD0e1C9015FB5f\",\"value\":\"0x64\","
+             "\"gas\":\"0x5208\",\"gasPrice\":\"0x1\",\"nonce\":\"0x0\"}]"),
+        ANSWER("{\"raw\":\"0xdf80018252089417ff1b635d4a1e4ba1377e06d1dd0e1c9015fb5f6480808080\","
+               "\"tx\":{\"type\":\"0x0\",\"hash\":"
+               "\"0xea7d97f5fe68d9fc638410cf134f3785ef690330660069252e5d7bb2f122f6c7\",\"to\":"
+               "\"0x17ff1b635d4a1e4ba1377e06d1dd0e1c9015fb5f\",\"nonce\":\"0x0\",\"gas\":"
+               "\"0x5208\",\"gasPrice\":\"0x1\",\"maxFeePerGas\":null,"
+               "\"maxPriorityFeePerGas\":null,\"value\":\"0x64\",\"input\":\"0x\","
+               "\"v\":\"0x0\",\"r\":\"0x0\",\"s\":\"0x0\"}}"));
+    assert_int_equal(w.call_cnt, 0);
+    /* Everything is missing: the nonce behind the pool's, an estimate, the tip, and twice the base fee. */
+    w.call_result = (coh_msg_call_result_t){.gas = 0x5316};
+    (void)CALL("eth_fillTransaction", "[{\"from\":" AA ",\"to\":" AA "}]");
+    assert_int_equal(w.call_cnt, 1);
+    assert_int_equal(w.call.mode, COH_CALL_ESTIMATE);
+    assert_int_equal(coh_tx_decode_mined(&tx, coh_buf_bytes(&w.call_tx)), COH_TX_OK);
+    coh_u256_t tip = tx.max_tip;
+    coh_u256_t cap = w.blocks[0]->header.base_fee;
+    (void)coh_u256_add(&cap, &cap, &cap);
+    (void)coh_u256_add(&cap, &cap, &tip);
+    assert_int_equal(tx.type, COH_TX_DYNAMIC_FEE);
+    assert_true(coh_u256_eq(&tx.max_fee, &cap));
+    json_t *answer = json_loads(w.answer, 0, NULL);
+    json_t *filled = json_object_get(json_object_get(answer, "result"), "tx");
+    coh_buf_t raw  = COH_BUF_INIT;
+    coh_rpc_fault_t fault;
+    assert_string_equal(json_string_value(json_object_get(filled, "gas")), "0x5316");
+    assert_string_equal(json_string_value(json_object_get(filled, "type")), "0x2");
+    assert_true(json_is_null(json_object_get(filled, "gasPrice")));
+    assert_true(coh_rpc_get_data(
+        &raw, json_object_get(json_object_get(answer, "result"), "raw"), 0, &fault));
+    assert_int_equal(coh_tx_decode_mined(&tx, coh_buf_bytes(&raw)), COH_TX_OK);
+    assert_int_equal(tx.gas_limit, 0x5316);
+    assert_true(coh_u256_eq(&tx.max_fee, &cap));
+    coh_buf_free(&raw);
+    json_decref(answer);
+    static struct {
+        char const *args;
+        char const *text;
+    } const refused[] = {
+        {"[{\"gasPrice\":\"0x1\",\"maxFeePerGas\":\"0x1\",\"to\":" AA "}]",
+         "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified"},
+        {"[{\"gasPrice\":\"0x0\",\"to\":" AA "}]", "gasPrice must be non-zero after london fork"},
+        {"[{\"maxFeePerGas\":\"0x0\",\"maxPriorityFeePerGas\":\"0x0\",\"to\":" AA "}]",
+         "maxFeePerGas must be non-zero"},
+        {"[{\"maxFeePerGas\":\"0x5\",\"maxPriorityFeePerGas\":\"0xa\",\"to\":" AA "}]",
+         "maxFeePerGas (5) < maxPriorityFeePerGas (10)"},
+        {"[{}]", "contract creation without any data provided"},
+        {"[{\"data\":\"0x01\",\"input\":\"0x02\",\"to\":" AA "}]",
+         "both \\\"data\\\" and \\\"input\\\" are set and not equal. Please use \\\"input\\\" to "
+         "pass transaction call data"},
+        {"[{\"chainId\":\"0x1\",\"to\":" AA "}]", "chainId does not match node's (have=1, want="},
+        {"[{\"blobVersionedHashes\":[],\"to\":" AA "}]",
+         "need at least 1 blob for a blob transaction"},
+        {"[{\"maxFeePerBlobGas\":\"0x0\",\"to\":" AA "}]",
+         "maxFeePerBlobGas, if specified, must be non-zero"},
+    };
+    for (size_t i = 0; i < COH_CNT(refused); i++) {
+        char const *got = CALL_WITH("eth_fillTransaction", refused[i].args);
+        assert_non_null(strstr(got, "\"code\":-32000"));
+        assert_non_null(strstr(got, refused[i].text));
+    }
+    coh_rpcworld_fini(&w);
+}
+
 /* Blocks of a simulation: which are asked for, what is told of them, and geth's codes and texts where one cannot be. */
 static void rpc_simulates(void **state)
 {
@@ -1439,6 +1514,7 @@ int main(void)
         cmocka_unit_test(rpc_proofs),
         cmocka_unit_test(rpc_calls),
         cmocka_unit_test(rpc_calls_fail_as_geth_says),
+        cmocka_unit_test(rpc_fills_transactions),
         cmocka_unit_test(rpc_simulates),
         cmocka_unit_test(rpc_tells_access_lists_and_stats),
         cmocka_unit_test(rpc_traces),
