@@ -204,9 +204,9 @@ static char const *call_with(coh_rpcworld_t *w, char const *method, char const *
     return coh_rpcworld_call(w, text);
 }
 
-#define CALL(method, params) \
-    coh_rpcworld_call(       \
-        &w, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"" method "\",\"params\":" params "}")
+#define REQUEST(method, params) \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"" method "\",\"params\":" params "}"
+#define CALL(method, params)      coh_rpcworld_call(&w, REQUEST(method, params))
 #define CALL_WITH(method, params) call_with(&w, method, params)
 #define ANSWER(result)            "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":" result "}"
 #define FAULT(code, text) \
@@ -1180,6 +1180,49 @@ static void rpc_filters_tell_what_is_new(void **state)
 }
 
 /* Whatever comes between, each block is told once and in order. */
+/* Many filters with many criteria are one bound's matter, whoever has them; with one that goes its room comes back. */
+static void rpc_criteria_are_bounded(void **state)
+{
+    (void)state;
+    enum { ADDRS = 1000 };
+    coh_rpcworld_t w;
+    coh_buf_t params = COH_BUF_INIT;
+    char first[64]   = "";
+    uint32_t cnt     = 0;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 0, 0);
+    coh_buf_printf(&params, "{\"address\":[");
+    for (int i = 0; i < ADDRS; i++) {
+        coh_buf_printf(&params, "%s" AA, i == 0 ? "" : ",");
+    }
+    coh_buf_printf(&params, "]}");
+    coh_buf_put_u8(&params, 0);
+    char *filter = NULL;
+    char *logs   = NULL;
+    assert_true(asprintf(&filter, REQUEST("eth_newFilter", "[%s]"), (char const *)params.p) > 0);
+    assert_true(asprintf(&logs, REQUEST("eth_subscribe", "[\"logs\",%s]"), (char const *)params.p) >
+                0);
+    bool is_sub = false;
+    while (strstr(coh_rpcworld_call(&w, is_sub ? logs : filter), "\"result\"") != NULL) {
+        if (cnt++ == 0) {
+            (void)snprintf(first, sizeof(first), "[%.36s]", strstr(w.answer, "\"0x"));
+        }
+        is_sub = cnt % 8 == 0 && cnt < 800;
+        assert_true(cnt < 4000);
+    }
+    assert_in_range(cnt * ADDRS * sizeof(coh_addr_t), 15 << 20, 16 << 20);
+    assert_string_equal(w.answer, FAULT("-32005", "busy: too many filters and subscriptions"));
+    assert_non_null(strstr(coh_rpcworld_call(&w, logs), "-32005"));
+    assert_non_null(strstr(CALL("eth_newBlockFilter", "[]"), "result"));
+    assert_string_equal(CALL_WITH("eth_uninstallFilter", first), ANSWER("true"));
+    assert_non_null(strstr(coh_rpcworld_call(&w, logs), "result"));
+    assert_non_null(strstr(coh_rpcworld_call(&w, filter), "-32005"));
+    coh_rpcworld_fini(&w);
+    coh_buf_free(&params);
+    free(filter);
+    free(logs);
+}
+
 static void rpc_subscribers_miss_nothing(void **state)
 {
     (void)state;
@@ -1520,6 +1563,7 @@ int main(void)
         cmocka_unit_test(rpc_traces),
         cmocka_unit_test(rpc_finds_logs),
         cmocka_unit_test(rpc_filters_tell_what_is_new),
+        cmocka_unit_test(rpc_criteria_are_bounded),
         cmocka_unit_test(rpc_subscribers_miss_nothing),
         cmocka_unit_test(rpc_tells_what_is_gone),
         cmocka_unit_test(rpc_arguments),
