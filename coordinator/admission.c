@@ -323,12 +323,18 @@ static void ask(coh_admission_t *adm, piece_t *p)
 
 static void on_accounts(void *arg, coh_lookup_t *lookup)
 {
+    static coh_hash_t const none;
     piece_t *p           = arg;
     coh_admission_t *adm = p->adm;
     uint64_t start       = coh_clock_thread_cpu_ns();
     for (uint32_t i = 0; i < lookup->cnt; i++) {
         coh_rec_state_value_t const *v = &lookup->values[i];
-        coh_pool_set_account(adm->d.pool, &lookup->keys[i].addr, v->nonce, &v->word, lookup->block);
+        coh_pool_set_account(adm->d.pool,
+                             &lookup->keys[i].addr,
+                             v->nonce,
+                             &v->word,
+                             !coh_hash_eq(&v->code_hash, &none),
+                             lookup->block);
     }
     coh_lookup_free(lookup);
     uint64_t now_us = adm->d.env->mono_us(adm->d.env);

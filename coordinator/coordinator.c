@@ -614,10 +614,16 @@ static void doubt_authorities(coh_coordinator_t *c, coh_tx_t const *tx, coh_buf_
 
 static void on_doubted(void *arg, coh_lookup_t *lookup)
 {
+    static coh_hash_t const none;
     coh_coordinator_t *c = arg;
     for (uint32_t i = 0; i < lookup->cnt && lookup->tag == c->pool_no; i++) {
         coh_rec_state_value_t const *v = &lookup->values[i];
-        coh_pool_set_account(c->pool, &lookup->keys[i].addr, v->nonce, &v->word, lookup->block);
+        coh_pool_set_account(c->pool,
+                             &lookup->keys[i].addr,
+                             v->nonce,
+                             &v->word,
+                             !coh_hash_eq(&v->code_hash, &none),
+                             lookup->block);
     }
     coh_lookup_free(lookup);
 }
@@ -1749,6 +1755,8 @@ static coh_pool_t *new_pool(coh_config_t const *cfg)
         .tx_max        = cfg->pool_tx_max,
         .sender_tx_max = cfg->pool_sender_tx_max,
         .order         = strcmp(cfg->pool_order, "tip") == 0 ? COH_POOL_TIP : COH_POOL_ARRIVAL,
+        /* who asks a dev chain for something may have it */
+        .delegated_tx_max = cfg->node_dev ? 0 : cfg->pool_delegated_tx_max,
     });
 }
 

@@ -254,7 +254,7 @@ static void set_accounts(coh_coordinator_t *c, coh_lookup_t const *l)
 {
     for (uint32_t i = 0; i < l->cnt; i++) {
         coh_pool_set_account(
-            c->pool, &l->keys[i].addr, l->values[i].nonce, &l->values[i].word, l->block);
+            c->pool, &l->keys[i].addr, l->values[i].nonce, &l->values[i].word, false, l->block);
     }
 }
 

@@ -7,6 +7,7 @@
 #include "common/base/alloc.h"
 #include "common/base/assert.h"
 #include "common/state/directory.h"
+#include "coordinator/auth_counts.h"
 
 /* Raw bytes that fit beside a transaction in its slab: every plain transfer, and most token calls.
    Longer ones are allocated one by one. */
@@ -90,6 +91,7 @@ typedef struct {
     ref_t inline_refs[REF_INLINE_CNT];
     uint32_t free_next;
     uint16_t bucket; /* of addr */
+    bool has_code;   /* as of balance_block */
 } COH_ALIGNED(COH_CACHE_LINE) sender_t;
 _Static_assert(sizeof(sender_t) == 3 * COH_CACHE_LINE, "three cache lines");
 
@@ -115,6 +117,7 @@ typedef struct {
 
 struct coh_pool {
     coh_pool_limits_t limits;
+    coh_auth_counts_t authorities;
     uint64_t key[3]; /* of the tables: nobody outside can aim at a chain of collisions */
     uint64_t arrival_no;
     size_t tx_cnt;
@@ -407,8 +410,49 @@ static entry_t *entry_new(coh_pool_t *pool, coh_tx_t const *tx)
     return e;
 }
 
+/* Who signed the next authorization that can be of use on this chain; false: there is none. */
+static bool next_authority(coh_tx_t const *tx,
+                           coh_rlp_t *list,
+                           uint32_t *i,
+                           coh_addr_t *authority,
+                           uint64_t *nonce)
+{
+    static coh_addr_t const nobody;
+    coh_tx_auth_t auth;
+    while ((*i + 1) * sizeof(*authority) <= tx->authorities.n && coh_tx_auth_next(list, &auth)) {
+        coh_u256_t chain = coh_u256(tx->chain_id);
+        memcpy(authority->b, tx->authorities.p + *i * sizeof(*authority), sizeof(*authority));
+        (*i)++;
+        *nonce = auth.nonce;
+        if (!coh_addr_eq(authority, &nobody) &&
+            (coh_u256_is_zero(&auth.chain_id) || coh_u256_eq(&auth.chain_id, &chain))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Counts the authorizations of a transaction that comes or goes. */
+static void count_authorities(coh_pool_t *pool, coh_tx_t const *tx, bool comes)
+{
+    coh_rlp_t list = coh_tx_auth_iter(tx);
+    uint32_t i     = 0;
+    coh_addr_t authority;
+    uint64_t nonce;
+    while (next_authority(tx, &list, &i, &authority, &nonce)) {
+        if (comes) {
+            coh_auth_counts_add(&pool->authorities, &authority, nonce);
+        } else {
+            coh_auth_counts_remove(&pool->authorities, &authority);
+        }
+    }
+}
+
 static void entry_free(coh_pool_t *pool, entry_t *e)
 {
+    if (e->pub.tx.type == COH_TX_SET_CODE) {
+        count_authorities(pool, &e->pub.tx, false);
+    }
     if (e->in_slab) {
         pool->spares[pool->spare_cnt++] = e; /* it has room for all there are */
     } else {
@@ -823,6 +867,7 @@ coh_pool_t *coh_pool_new(coh_pool_limits_t const *limits)
     pool->limits     = *limits;
     /* Nothing that anyone can observe depends on this key: a simulation stays reproducible. */
     COH_ASSERT(getentropy(pool->key, sizeof(pool->key)) == 0);
+    pool->authorities    = coh_auth_counts(pool->key);
     pool->ready_since_us = UINT64_MAX;
     pool->record_max     = (uint32_t)(2 * limits->tx_max);
     pool->record_free    = NO_SENDER;
@@ -857,6 +902,7 @@ void coh_pool_free(coh_pool_t *pool)
     free(pool->chunks);
     free(pool->slabs);
     free(pool->spares);
+    coh_auth_counts_fini(&pool->authorities);
     free(pool->hashes);
     free(pool->addrs);
     free(pool->line);
@@ -890,6 +936,7 @@ void coh_pool_set_account(coh_pool_t *pool,
                           coh_addr_t const *addr,
                           uint64_t nonce,
                           coh_u256_t const *balance,
+                          bool has_code,
                           uint64_t block)
 {
     COH_ASSERT(!pool->taking);
@@ -902,6 +949,7 @@ void coh_pool_set_account(coh_pool_t *pool,
     s->doubtful = false;
     if (block >= s->balance_block) {
         s->balance       = *balance;
+        s->has_code      = has_code;
         s->balance_block = block;
     }
     if (nonce > s->nonce) {
@@ -956,6 +1004,44 @@ static bool outbids(coh_tx_t const *tx, coh_tx_t const *old)
             is_bump(&tx->max_fee_per_blob_gas, &old->max_fee_per_blob_gas, part));
 }
 
+/* The nonce behind a sender's transactions that are taken or in line. */
+static uint64_t next_nonce(sender_t const *s)
+{
+    uint32_t in_line = s->live_cnt + s->ready_cnt;
+    return in_line > 0 ? COH_MAX(s->nonce, ref_at(s, in_line - 1)->nonce + 1) : s->nonce;
+}
+
+/* The rule for delegated accounts, of a transaction that replaces none. */
+static coh_tx_err_t check_delegated(coh_pool_t const *pool, sender_t const *s, coh_tx_t const *tx)
+{
+    if (!s->has_code && !coh_auth_counts_any(&pool->authorities, &s->addr, s->nonce)) {
+        return COH_TX_OK;
+    }
+    if (s->tx_cnt >= pool->limits.delegated_tx_max) {
+        return COH_TX_DELEGATED_LIMIT;
+    }
+    bool may_wait =
+        pool->limits.delegated_tx_max > 1; /* and leaves room for what comes before it */
+    return may_wait || tx->nonce == next_nonce(s) ? COH_TX_OK : COH_TX_DELEGATED_GAP;
+}
+
+/* Likewise, of those whose authorizations it has. */
+static coh_tx_err_t check_authorities(coh_pool_t const *pool, coh_tx_t const *tx)
+{
+    coh_rlp_t list = coh_tx_auth_iter(tx);
+    uint32_t i     = 0;
+    coh_addr_t authority;
+    uint64_t nonce;
+    while (next_authority(tx, &list, &i, &authority, &nonce)) {
+        uint32_t idx      = sender_find(pool, &authority);
+        sender_t const *s = idx != NO_SENDER ? sender_at(pool, idx) : NULL;
+        if (s != NULL && s->tx_cnt > pool->limits.delegated_tx_max && nonce >= s->nonce) {
+            return COH_TX_AUTH_RESERVED;
+        }
+    }
+    return COH_TX_OK;
+}
+
 coh_tx_err_t coh_pool_add(coh_pool_t *pool,
                           coh_tx_t const *tx,
                           coh_hash_t const *hash,
@@ -985,13 +1071,21 @@ coh_tx_err_t coh_pool_add(coh_pool_t *pool,
     }
     uint32_t i   = ref_lower_bound(s, tx->nonce);
     entry_t *old = i < s->tx_cnt && ref_at(s, i)->nonce == tx->nonce ? ref_at(s, i)->e : NULL;
-    if (old != NULL) {
-        if (old->state == STATE_TAKEN || !outbids(tx, &old->pub.tx)) {
-            return COH_TX_UNDERPRICED;
-        }
-    } else if (s->tx_cnt >= pool->limits.sender_tx_max) {
+    if (old != NULL && (old->state == STATE_TAKEN || !outbids(tx, &old->pub.tx))) {
+        return COH_TX_UNDERPRICED;
+    }
+    coh_tx_err_t err = COH_TX_OK;
+    if (pool->limits.delegated_tx_max != 0) {
+        err = old == NULL ? check_delegated(pool, s, tx) : COH_TX_OK;
+        err = err == COH_TX_OK && tx->type == COH_TX_SET_CODE ? check_authorities(pool, tx) : err;
+    }
+    if (err != COH_TX_OK) {
+        return err;
+    }
+    if (old == NULL && s->tx_cnt >= pool->limits.sender_tx_max) {
         return COH_TX_SENDER_LIMIT;
-    } else if (pool->tx_cnt >= pool->limits.tx_max) {
+    }
+    if (old == NULL && pool->tx_cnt >= pool->limits.tx_max) {
         return COH_TX_POOL_FULL;
     }
     if (!can_afford(s, i, &upfront)) {
@@ -1030,6 +1124,9 @@ coh_tx_err_t coh_pool_add(coh_pool_t *pool,
     }
     upfront_add(s, &upfront);
     hash_insert(pool, e);
+    if (tx->type == COH_TX_SET_CODE) {
+        count_authorities(pool, &e->pub.tx, true);
+    }
     sender_changed(pool, idx, s, ready_before);
     if (old != NULL) {
         entry_free(pool, old); /* after its turn, which names it, is renewed */
@@ -1051,7 +1148,7 @@ coh_pool_tx_t const *coh_pool_find(coh_pool_t const *pool, coh_hash_t const *has
 bool coh_pool_account(coh_pool_t const *pool,
                       coh_addr_t const *addr,
                       uint64_t *nonce,
-                      uint64_t *next_nonce,
+                      uint64_t *next,
                       coh_u256_t *balance)
 {
     uint32_t idx = sender_find(pool, addr);
@@ -1059,10 +1156,9 @@ bool coh_pool_account(coh_pool_t const *pool,
         return false;
     }
     sender_t const *s = sender_at(pool, idx);
-    uint32_t in_line  = s->live_cnt + s->ready_cnt;
     *nonce            = s->nonce;
-    *next_nonce = in_line > 0 ? COH_MAX(s->nonce, ref_at(s, in_line - 1)->nonce + 1) : s->nonce;
-    *balance    = s->balance;
+    *next             = next_nonce(s);
+    *balance          = s->balance;
     return true;
 }
 

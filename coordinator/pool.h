@@ -20,6 +20,13 @@
    moved past pooled transactions (an imported block carried others), these are handed out all the
    same: the block that takes them finds them invalid and reports them, like any other.
 
+   What an account without code has pooled stays payable: its balance only grows but for its own transactions, whose cost is counted. Of an account with a
+   delegation (EIP-7702) anybody may take the balance, or raise the nonce, and so with one cheap transaction make all that it has pooled invalid, again and
+   again: blocks full of what they drop, for the price of one transaction. So, as in geth, whoever is delegated, or has an authorization among the pooled transactions that
+   may still be valid, has delegated_tx_max transactions at a time (geth: 1), if that is one without a gap before it; and an authorization of whoever has more is refused. What is
+   made invalid at once is then so many for each account that an authorization was paid for. An authorization for a nonce below the account's
+   can do nothing, and counts for nothing: nobody can hold an account up by repeating old ones.
+
    Used by the communication thread alone. */
 #ifndef COH_POOL_H
 #define COH_POOL_H
@@ -49,6 +56,7 @@ typedef struct {
     size_t tx_max;        /* all senders */
     size_t sender_tx_max; /* of one sender */
     coh_pool_order_t order;
+    size_t delegated_tx_max; /* of one delegated sender; 0: as of any */
 } coh_pool_limits_t;
 
 /* limits: copied. Accounts are known for at most 2 * tx_max addresses; those without pooled
@@ -61,13 +69,14 @@ void coh_pool_free(coh_pool_t *pool);
    for an account that the pool has not met or has forgotten, and after a drop, which shows that
    nonce or balance are not what they seemed. */
 bool coh_pool_knows_account(coh_pool_t const *pool, coh_addr_t const *addr);
-/* coh_pool_set_account records nonce and balance as committed at block (from ANSWER). Answers may
-   be late: a nonce below the one known and a balance of an older block are ignored. Not between
+/* coh_pool_set_account records nonce, balance, and whether there is code as committed at block (from ANSWER). Answers may
+   be late: a nonce below the one known, and balance and code of an older block, are ignored. Not between
    take_begin and take_end. */
 void coh_pool_set_account(coh_pool_t *pool,
                           coh_addr_t const *addr,
                           uint64_t nonce,
                           coh_u256_t const *balance,
+                          bool has_code,
                           uint64_t block);
 
 /* coh_pool_may_lag tells whether an account is not known, or the nonce that is known of it may be less than the account's, from which a transaction with
@@ -88,6 +97,7 @@ bool coh_pool_doubt(coh_pool_t *pool, coh_addr_t const *addr);
             known, or no longer: ask and try again; NONCE_TOO_LOW; FEE_OVERFLOW; UNDERPRICED the
             nonce is pooled, and this is not 10 % more of both tip and cap (100 % if one of them has
             blobs; of the cap for blobs too if both have), or it is taken;
+            DELEGATED_LIMIT, DELEGATED_GAP, AUTH_RESERVED by the rule for delegated accounts;
             SENDER_LIMIT; POOL_FULL; FUNDS its upfront cost together with that of the sender's
             transactions with lower nonces, pooled or taken, exceeds the balance last known; OK
    A gapped nonce is taken and waits. A replacement inherits the arrival, and frees the one that it

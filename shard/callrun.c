@@ -24,6 +24,7 @@
 struct coh_call_codes {
     coh_spin_t lock;
     coh_code_t const *slots[CODE_CNT]; /* by hash; a reference each */
+    _Atomic uint32_t scout_cnt;
 };
 
 coh_call_codes_t *coh_call_codes_new(void)
@@ -42,6 +43,8 @@ void coh_call_codes_free(coh_call_codes_t *codes)
         free(codes);
     }
 }
+
+_Atomic uint32_t *coh_call_scout_cnt(coh_call_t const *c) { return &c->shared->scout_cnt; }
 
 /* A reference for the caller; NULL: not here. */
 static coh_code_t const *share(coh_call_codes_t *codes, coh_hash_t const *hash, coh_fork_t fork)
@@ -90,20 +93,37 @@ uint32_t coh_call_add_code(coh_call_t *c, coh_code_t const *code)
     return c->code_cnt - 1;
 }
 
-static void want(coh_call_t *c, coh_key_t const *key)
+/* Code is the same whoever has it. */
+static bool is_same(coh_key_t const *a, coh_key_t const *b)
 {
-    c->wants    = true;
-    c->wanted   = *key;
-    c->more_cnt = 0;
+    return a->kind == COH_KEY_CODE ? b->kind == COH_KEY_CODE && coh_u256_eq(&a->slot, &b->slot)
+                                   : coh_key_eq(a, b);
 }
 
-static bool is_wanted(coh_call_t const *c, coh_key_t const *key)
+bool coh_call_want(coh_call_t *c, coh_key_t const *key)
 {
-    bool is = coh_key_eq(&c->wanted, key);
-    for (uint32_t i = 0; i < c->more_cnt && !is; i++) {
-        is = coh_key_eq(&c->more[i], key);
+    for (uint32_t i = 0; i < c->wanted_cnt; i++) {
+        if (is_same(&c->wanted[i].key, key)) {
+            return true;
+        }
     }
-    return is;
+    if (c->wanted_cnt == c->limits.wanted_max) {
+        return false;
+    }
+    if (c->wanted_cnt == c->wanted_cap) {
+        c->wanted_cap = COH_MIN(COH_MAX(2 * c->wanted_cap, 1u), c->limits.wanted_max);
+        c->wanted     = coh_realloc(c->wanted, c->wanted_cap * sizeof(*c->wanted));
+    }
+    c->wanted[c->wanted_cnt++] = (wish_t){.key = *key};
+    c->left                    = c->wanted_cnt;
+    return true;
+}
+
+/* What the execution itself waits for: it comes before what scouts want, so there is room for it. */
+static void want(coh_call_t *c, coh_key_t const *key)
+{
+    c->wants = true;
+    (void)coh_call_want(c, key);
 }
 
 bool coh_call_want_account(coh_call_t *c, coh_addr_t const *addr)
@@ -112,22 +132,8 @@ bool coh_call_want_account(coh_call_t *c, coh_addr_t const *addr)
     if (coh_overlay_find(&c->state, &key) != NULL) {
         return true;
     }
-    if (!c->wants) {
-        want(c, &key);
-        return true;
-    }
-    if (is_wanted(c, &key)) {
-        return true;
-    }
-    if (c->more_cnt + 1 >= c->limits.wanted_max) {
-        return false;
-    }
-    if (c->more == NULL) {
-        c->more = coh_calloc(c->limits.wanted_max, sizeof(*c->more));
-    }
-    c->more[c->more_cnt++] = key;
-    c->more_left           = c->more_cnt;
-    return true;
+    c->wants = true;
+    return coh_call_want(c, &key);
 }
 
 coh_call_run_t coh_call_want_parties(coh_call_t *c)
@@ -156,24 +162,36 @@ coh_view_status_t coh_call_find(void *arg, coh_value_t *out, coh_key_t const *ke
     return COH_VIEW_OK;
 }
 
+coh_code_t const *coh_call_code(coh_call_t *c,
+                                coh_key_t *wanted,
+                                coh_addr_t const *addr,
+                                coh_hash_t const *hash)
+{
+    coh_key_t key            = code_key(hash);
+    coh_value_t const *there = coh_overlay_find(&c->state, &key);
+    if (there != NULL) {
+        return c->codes[there->nonce];
+    }
+    coh_code_t const *code = share(c->shared, hash, c->env.fork);
+    if (code != NULL) {
+        uint32_t number = coh_call_add_code(c, code);
+        return c->codes[number];
+    }
+    *wanted = coh_codes_key(addr, hash);
+    return NULL;
+}
+
 static coh_view_status_t find_code(coh_call_t *c,
                                    coh_code_t const **out,
                                    coh_addr_t const *addr,
                                    coh_hash_t const *hash)
 {
-    coh_key_t key            = code_key(hash);
-    coh_value_t const *there = coh_overlay_find(&c->state, &key);
-    if (there == NULL) {
-        coh_code_t const *code = share(c->shared, hash, c->env.fork);
-        if (code == NULL) {
-            key = coh_codes_key(addr, hash);
-            want(c, &key);
-            return COH_VIEW_NEED;
-        }
-        (void)coh_call_add_code(c, code);
-        there = coh_overlay_find(&c->state, &key);
+    coh_key_t key;
+    *out = coh_call_code(c, &key, addr, hash);
+    if (*out == NULL) {
+        want(c, &key);
+        return COH_VIEW_NEED;
     }
-    *out = c->codes[there->nonce];
     return COH_VIEW_OK;
 }
 
@@ -432,11 +450,22 @@ coh_call_t *coh_call_new(coh_msg_call_t const *m,
     return c;
 }
 
+static void forget_wanted(coh_call_t *c)
+{
+    for (uint32_t i = 0; i < c->wanted_cnt; i++) {
+        coh_buf_free(&c->wanted[i].code);
+    }
+    c->wants      = false;
+    c->wanted_cnt = 0;
+    c->left       = 0;
+}
+
 void coh_call_free(coh_call_t *c)
 {
     if (c == NULL) {
         return;
     }
+    coh_scouts_free(c->scouts);
     coh_transition_free(c->transition);
     coh_call_tracer_free(c->tracer);
     for (uint32_t i = 0; i < c->code_cnt; i++) {
@@ -448,7 +477,8 @@ void coh_call_free(coh_call_t *c)
     coh_simulation_free(c->sim);
     coh_access_list_free(c->accesses);
     free(c->moves);
-    free(c->more);
+    forget_wanted(c);
+    free(c->wanted);
     free(c->codes);
     free(c->traces);
     free(c->trace_recs);
@@ -456,7 +486,6 @@ void coh_call_free(coh_call_t *c)
     free(c->overrides);
     free(c->slots);
     coh_buf_free(&c->bytes);
-    coh_buf_free(&c->code);
     coh_buf_free(&c->access_list);
     coh_buf_free(&c->output);
     coh_buf_free(&c->logs);
@@ -466,9 +495,10 @@ void coh_call_free(coh_call_t *c)
 
 size_t coh_call_bytes(coh_call_t const *c)
 {
-    return sizeof(*c) + c->bytes.cap + c->code.cap + c->access_list.cap + c->output.cap +
-           c->logs.cap + c->trace_bytes + c->code_bytes + c->tx_cnt * sizeof(*c->txs) +
-           (c->more != NULL ? c->limits.wanted_max * sizeof(*c->more) : 0) +
+    return sizeof(*c) + c->bytes.cap + c->access_list.cap + c->output.cap + c->logs.cap +
+           c->trace_bytes + c->code_bytes + c->tx_cnt * sizeof(*c->txs) +
+           c->wanted_cap * sizeof(*c->wanted) +
+           (c->scouts != NULL ? coh_scouts_bytes(c->scouts) : 0) +
            c->override_cnt * sizeof(*c->overrides) + c->slot_cnt * sizeof(*c->slots) +
            coh_overlay_bytes(&c->state) + coh_transition_bytes(c->transition) +
            (c->tracer != NULL ? coh_call_tracer_bytes(c->tracer) : 0) +
@@ -531,55 +561,47 @@ static void put_value(coh_call_t *c, coh_key_t const *key, coh_value_t *value)
     (void)coh_overlay_put(&c->state, key, value);
 }
 
-uint32_t coh_call_wanted_cnt(coh_call_t const *c) { return 1 + c->more_cnt; }
+uint32_t coh_call_wanted_cnt(coh_call_t const *c) { return c->wanted_cnt; }
 
 coh_key_t const *coh_call_wanted(coh_call_t const *c, uint32_t idx)
 {
-    COH_ASSERT(c->wants && idx <= c->more_cnt);
-    return idx == 0 ? &c->wanted : &c->more[idx - 1];
+    COH_ASSERT(idx < c->wanted_cnt);
+    return &c->wanted[idx].key;
 }
 
 void coh_call_give(coh_call_t *c, uint32_t idx, coh_value_t const *value, coh_bytes_t code)
 {
-    COH_ASSERT(c->wants && idx <= c->more_cnt);
-    if (idx > 0) {
-        COH_ASSERT(c->more_left > 0);
-        coh_value_t is = *value;
-        c->more_left--;
-        put_value(c, &c->more[idx - 1], &is);
-        return;
-    }
-    COH_ASSERT(!c->given);
-    c->given = true;
-    c->value = *value;
-    coh_buf_clear(&c->code);
-    coh_buf_put(&c->code, code.p, code.n);
+    COH_ASSERT(idx < c->wanted_cnt);
+    wish_t *wish = &c->wanted[idx];
+    COH_ASSERT(!wish->given && c->left > 0);
+    wish->given = true;
+    wish->value = *value;
+    coh_buf_put(&wish->code, code.p, code.n);
+    c->left--;
 }
 
 void coh_call_end(coh_call_t *c, coh_call_err_t err)
 {
-    c->wants      = false;
-    c->given      = false;
-    c->more_cnt   = 0;
-    c->more_left  = 0;
+    forget_wanted(c);
     c->result.err = (uint32_t)err;
     c->stage      = STAGE_DONE;
 }
 
 static void take_given(coh_call_t *c)
 {
-    COH_ASSERT(c->more_left == 0);
-    c->wants    = false;
-    c->given    = false;
-    c->more_cnt = 0;
-    if (c->wanted.kind == COH_KEY_CODE) {
-        coh_hash_t hash        = coh_codes_hash(&c->wanted);
-        coh_code_t const *code = coh_code_new(coh_buf_bytes(&c->code), c->env.fork, &hash);
-        offer(c->shared, code);
-        (void)coh_call_add_code(c, code);
-        return;
+    COH_ASSERT(c->left == 0);
+    for (uint32_t i = 0; i < c->wanted_cnt; i++) {
+        wish_t *wish = &c->wanted[i];
+        if (wish->key.kind == COH_KEY_CODE) {
+            coh_hash_t hash        = coh_codes_hash(&wish->key);
+            coh_code_t const *code = coh_code_new(coh_buf_bytes(&wish->code), c->env.fork, &hash);
+            offer(c->shared, code);
+            (void)coh_call_add_code(c, code);
+        } else {
+            put_value(c, &wish->key, &wish->value);
+        }
     }
-    put_value(c, &c->wanted, &c->value);
+    forget_wanted(c);
 }
 
 /* ---- executing ---- */
@@ -722,6 +744,7 @@ static coh_call_run_t apply(coh_call_t *c)
 static coh_call_run_t run_txs(coh_call_t *c, uint32_t cnt)
 {
     RUN_TRY(coh_call_want_parties(c));
+    c->end = cnt;
     while (c->idx < cnt) {
         call_tx_t const *t = &c->txs[c->idx];
         bool traced        = c->tracer != NULL && c->idx >= c->traced && !t->is_step;
@@ -786,6 +809,7 @@ static coh_call_run_t run_before(coh_call_t *c)
         return COH_CALL_RUN_WANTS;
     }
     c->is_overridden = true;
+    c->end           = 0;
     for (uint32_t i = 0; i < c->override_cnt; i++) {
         coh_key_t key     = coh_key_account(&c->overrides[i].addr);
         coh_value_t value = *coh_overlay_find(&c->state, &key);
@@ -1063,26 +1087,38 @@ static coh_call_run_t run_access(coh_call_t *c)
 
 /* ---- running ---- */
 
+static coh_call_run_t run(coh_call_t *c)
+{
+    switch (c->mode) {
+    case COH_CALL_ESTIMATE: return run_estimate(c);
+    case COH_CALL_ACCESS_LIST: return run_access(c);
+    case COH_CALL_TRACE_BLOCK:
+    case COH_CALL_ACCESSES: return run_block(c);
+    case COH_CALL_SIMULATE: return coh_simulation_run(c);
+    default: return run_one(c);
+    }
+}
+
 coh_call_run_t coh_call_run(coh_call_t *c)
 {
-    if (c->given) {
-        take_given(c);
+    if (c->stage == STAGE_DONE) {
+        return COH_CALL_RUN_DONE;
     }
-    coh_call_run_t run = COH_CALL_RUN_DONE;
-    if (c->stage != STAGE_DONE) {
-        switch (c->mode) {
-        case COH_CALL_ESTIMATE: run = run_estimate(c); break;
-        case COH_CALL_ACCESS_LIST: run = run_access(c); break;
-        case COH_CALL_TRACE_BLOCK:
-        case COH_CALL_ACCESSES: run = run_block(c); break;
-        case COH_CALL_SIMULATE: run = coh_simulation_run(c); break;
-        default: run = run_one(c); break;
+    coh_call_run_t how = COH_CALL_RUN_WANTS;
+    if (!c->scouting) {
+        if (c->wanted_cnt != 0) {
+            take_given(c);
         }
+        how = run(c);
     }
-    if (run == COH_CALL_RUN_SLICE && c->tracer != NULL && coh_call_tracer_is_overflown(c->tracer)) {
-        run = coh_call_fail(c, COH_CALL_MEMORY);
+    if (how == COH_CALL_RUN_WANTS && c->end != 0) {
+        c->scouting = !coh_call_scout(c);
+        how         = c->scouting ? COH_CALL_RUN_SLICE : COH_CALL_RUN_WANTS;
     }
-    return run;
+    if (how == COH_CALL_RUN_SLICE && c->tracer != NULL && coh_call_tracer_is_overflown(c->tracer)) {
+        how = coh_call_fail(c, COH_CALL_MEMORY);
+    }
+    return how;
 }
 
 coh_msg_call_result_t const *coh_call_result(coh_call_t *c)

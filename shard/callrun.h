@@ -2,12 +2,12 @@
 
    new ─▶ run: WANTS(keys) ─give each─▶ run: SLICE ─▶ run: ... ─▶ run: DONE (result)
 
-   What is known to be wanted before anything is executed (accounts that a simulation overrides, senders and receivers of a block) is wanted several keys at a time, everything else
-   one by one, as the execution comes to it.
+   What is known to be wanted before anything is executed (accounts that a simulation overrides, senders and receivers of a block) is wanted several keys at a time. So is what the execution of a
+   block's transactions comes to: while one waits for a key, scouts (callrun_private.h) find out what those behind it will want. Everything else is wanted one by one.
 
    What an execution reads is kept, with the overrides laid over it: further executions of the same call (a search for a gas limit, the next transaction of a block) want only what is new.
 
-   One thread at a time, but for the code cache, which all calls share. */
+   One thread at a time, but for coh_call_codes_t, which all calls share. */
 #ifndef COH_CALLRUN_H
 #define COH_CALLRUN_H
 
@@ -15,7 +15,7 @@
 #include "common/wire/wire.h"
 #include "shard/tracer.h"
 
-/* Code analysed for calls, few hundred at a time: the blocks' own (codes.h) may be analysed for another fork. Any thread. */
+/* What calls share: code analysed for them, few hundred at a time, for the blocks' own (codes.h) may be analysed for another fork; and the number of scouts. Any thread. */
 typedef struct coh_call_codes coh_call_codes_t;
 coh_call_codes_t *coh_call_codes_new(void);
 void coh_call_codes_free(coh_call_codes_t *codes);
@@ -44,7 +44,7 @@ typedef enum {
 } coh_call_run_t;
 
 coh_call_run_t coh_call_run(coh_call_t *c);
-/* After WANTS: how many keys, and which; of kind ACCOUNT, SLOT, CODE (addr has it) or BLOCK_HASH, all but the first ACCOUNT. Each must be given, in any order, before the call is run again. */
+/* After WANTS: how many keys, and which; of kind ACCOUNT, SLOT, CODE (addr has it) or BLOCK_HASH. Each must be given, in any order, before the call is run again. */
 uint32_t coh_call_wanted_cnt(coh_call_t const *c);
 coh_key_t const *coh_call_wanted(coh_call_t const *c, uint32_t idx);
 /* coh_call_give answers one: value, or code (copied), whose keccak256 the caller has checked. coh_call_end ends the call with an error instead: run says DONE next. */

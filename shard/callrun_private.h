@@ -28,6 +28,17 @@ typedef struct {
     coh_u256_t value;
 } override_slot_t;
 
+/* A key that is wanted, and what was given. */
+typedef struct {
+    coh_key_t key;
+    bool given;
+    coh_value_t value;
+    coh_buf_t code;
+} wish_t;
+
+/* scouts.c */
+typedef struct coh_scouts coh_scouts_t;
+
 typedef enum {
     STAGE_BEGIN,
     STAGE_RUN,
@@ -59,15 +70,15 @@ struct coh_call {
     uint32_t code_cnt, code_cap;
     size_t code_bytes;
 
-    bool wants;
-    bool given;         /* the first key; of the others... */
-    uint32_t more_left; /* ...so many are not */
-    coh_key_t wanted;
-    coh_value_t value; /* given */
-    coh_buf_t code;    /* given */
-    coh_key_t *more;   /* owned; what is wanted beside it */
-    uint32_t more_cnt;
-    bool is_overridden; /* overrides hold: what comes of their accounts is changed by them */
+    bool
+        wants; /* the execution itself, or accounts ahead of it; what scouts want comes behind it */
+    wish_t *wanted; /* owned */
+    uint32_t wanted_cnt, wanted_cap;
+    uint32_t left;        /* of them that are not given */
+    coh_scouts_t *scouts; /* NULL: none yet */
+    uint32_t end;         /* behind the last transaction that scouts look at; 0: none does */
+    bool scouting;        /* the execution waits for them */
+    bool is_overridden;   /* overrides hold: what comes of their accounts is changed by them */
     bool has_last_env;
     coh_block_env_t last_env; /* TRACE: of the last transaction */
     uint32_t ahead;           /* senders and receivers asked for ahead, two for each transaction */
@@ -113,8 +124,15 @@ struct coh_call {
 uint32_t coh_call_add_code(coh_call_t *c, coh_code_t const *code);
 /* The value of key, as far as it is at hand; NEED: it is wanted. */
 coh_view_status_t coh_call_find(void *c, coh_value_t *out, coh_key_t const *key);
-/* coh_call_want_account asks for an account beside what is wanted already, unless it is at hand; false: no more can be asked for at a time. */
+/* coh_call_want asks for a key beside what is wanted already, unless that is wanted too; false: no more can be asked for at a time. */
+bool coh_call_want(coh_call_t *c, coh_key_t const *key);
+/* coh_call_want_account asks for an account likewise, unless it is at hand. */
 bool coh_call_want_account(coh_call_t *c, coh_addr_t const *addr);
+/* coh_call_code finds code at hand, of this call or of all; NULL: *wanted is the key to ask for. */
+coh_code_t const *coh_call_code(coh_call_t *c,
+                                coh_key_t *wanted,
+                                coh_addr_t const *addr,
+                                coh_hash_t const *hash);
 /* coh_call_want_parties asks for the accounts of all transactions' senders and receivers, part by part. */
 coh_call_run_t coh_call_want_parties(coh_call_t *c);
 /* coh_call_slots_of returns where the overrides of addr's slots begin, and how many they are. */
@@ -126,6 +144,20 @@ coh_bytes_t coh_call_output(coh_outcome_t const *o);
 /* Goes on with the transition: DONE, or how run comes back. */
 coh_call_run_t coh_call_execute(coh_call_t *c);
 coh_call_run_t coh_call_fail(coh_call_t *c, coh_call_err_t err);
+
+/* ---- scouts.c: what the transactions ahead will want ----
+
+   While an execution of many transactions waits for a key, scouts execute those behind it, each for itself, on what is known of the state before the block, until each wants a key
+   too. All of these are asked for together. So a block costs as many round trips as its transactions want keys one after the other, divided by the number of scouts. What a scout computes
+   is thrown away: with the effects of transactions before it missing it may be wrong, and then the execution itself asks for what it missed. */
+
+/* The number of scouts that all calls have together. Any thread. */
+_Atomic uint32_t *coh_call_scout_cnt(coh_call_t const *c);
+
+/* coh_call_scout lets scouts look ahead from the transaction under way to c->end, adding to what is wanted; false: the slice is over, call it again. */
+bool coh_call_scout(coh_call_t *c);
+void coh_scouts_free(coh_scouts_t *s);
+size_t coh_scouts_bytes(coh_scouts_t const *s);
 
 /* ---- simulate.c ---- */
 

@@ -7,6 +7,9 @@
 void coh_replay_schedule(coh_schedule_t *out, coh_genesis_t const *genesis)
 {
     coh_schedule_init(out, COH_FORK_FRONTIER, genesis->chain_id);
+    if (genesis->has_deposit_addr) {
+        out->deposit_addr = genesis->deposit_addr;
+    }
     for (int fork = 1; fork < COH_FORK_CNT; fork++) {
         out->fork_at[fork] = genesis->fork_at[fork];
     }

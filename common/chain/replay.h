@@ -6,7 +6,7 @@
 #include "common/config/genesis.h"
 
 /* coh_replay_schedule makes the schedule of a genesis. What geth's configuration says beyond the forks of coh_genesis_t (the DAO, the bomb's delays, the terminal total
-   difficulty, the deposit contract) is as coh_schedule_init has it. */
+   difficulty) is as coh_schedule_init has it. */
 void coh_replay_schedule(coh_schedule_t *out, coh_genesis_t const *genesis);
 /* coh_replay_produced makes of a genesis' schedule that of blocks which Cohort produces on it. root_every: as configured (block-root-every). It differs from Ethereum's rules in three things: timestamps may be equal; with root_every above 1 blocks between carry the last state root; and system
    contracts that the genesis does not have are never called, whatever may come to stand at their addresses: of EIP-7002 and EIP-7251 also those that have other code there than the

@@ -61,6 +61,13 @@ static struct {
     [COH_BLOB_BPO5]   = {"bpo5", "bpo5Time"},
 };
 
+/* Members of config with block numbers that fork.h has no name for. */
+static char const *const other_members[COH_GENESIS_OTHER_CNT] = {"daoForkBlock",
+                                                                 "muirGlacierBlock",
+                                                                 "arrowGlacierBlock",
+                                                                 "grayGlacierBlock",
+                                                                 "mergeNetsplitBlock"};
+
 /* Members of config that are read elsewhere, or that change nothing for the rules above: difficulty
    bombs, the DAO's balance move, engines. */
 static char const *const config_known[] = {
@@ -422,6 +429,21 @@ static coh_err_t read_blob_schedule(coh_genesis_t *out, json_t const *config, co
     return COH_OK;
 }
 
+static coh_err_t read_deposit_addr(coh_genesis_t *out, json_t const *config, coh_buf_t *why)
+{
+    json_t const *v       = json_object_get(config, "depositContractAddress");
+    out->has_deposit_addr = v != NULL && !json_is_null(v);
+    if (out->has_deposit_addr &&
+        (!json_is_string(v) || coh_hex_decode(out->deposit_addr.b,
+                                              sizeof(out->deposit_addr.b),
+                                              json_string_value(v),
+                                              json_string_length(v)) != COH_OK)) {
+        coh_buf_printf(why, "depositContractAddress is no address; write 40 hexadecimal digits");
+        return COH_EINVAL;
+    }
+    return COH_OK;
+}
+
 static coh_err_t read_config(coh_genesis_t *out, json_t *config, coh_buf_t *why)
 {
     char const *member;
@@ -437,6 +459,11 @@ static coh_err_t read_config(coh_genesis_t *out, json_t *config, coh_buf_t *why)
         return COH_EINVAL;
     }
     COH_TRY(read_forks(out, config, why));
+    for (size_t i = 0; i < COH_CNT(other_members); i++) {
+        out->other_at[i] = NEVER;
+        COH_TRY(read_optional(&out->other_at[i], config, other_members[i], why));
+    }
+    COH_TRY(read_deposit_addr(out, config, why));
     return read_blob_schedule(out, config, why);
 }
 
@@ -874,6 +901,64 @@ coh_fork_t coh_genesis_fork(coh_genesis_t const *g, uint64_t number, uint64_t ti
         fork++;
     }
     return fork;
+}
+
+/* The checksum of IEEE 802.3, going on from crc. */
+static uint32_t checksum(uint32_t crc, uint8_t const *p, size_t n)
+{
+    crc = ~crc;
+    for (size_t i = 0; i < n; i++) {
+        crc ^= p[i];
+        for (int bit = 0; bit < 8; bit++) {
+            crc = crc >> 1 ^ (0xedb88320u & (0u - (crc & 1)));
+        }
+    }
+    return ~crc;
+}
+
+static uint32_t add_fork(uint32_t crc, uint64_t at)
+{
+    uint8_t be[8];
+    for (size_t i = 0; i < sizeof(be); i++) {
+        be[i] = (uint8_t)(at >> (56 - 8 * i));
+    }
+    return checksum(crc, be, sizeof(be));
+}
+
+/* Goes on from crc with what is above floor and at most last, each once, ascending. */
+static uint32_t add_forks(uint32_t crc,
+                          uint64_t const *at,
+                          size_t cnt,
+                          uint64_t floor,
+                          uint64_t last)
+{
+    for (;;) {
+        uint64_t next = NEVER;
+        for (size_t i = 0; i < cnt; i++) {
+            next = at[i] > floor ? COH_MIN(next, at[i]) : next;
+        }
+        if (next == NEVER || next > last) {
+            return crc;
+        }
+        crc   = add_fork(crc, next);
+        floor = next;
+    }
+}
+
+uint32_t coh_genesis_fork_id(coh_genesis_t const *g, uint64_t timestamp)
+{
+    uint64_t numbers[COH_FORK_PARIS + COH_GENESIS_OTHER_CNT]; /* Paris has none */
+    uint64_t times[COH_FORK_CNT - COH_FORK_SHANGHAI + COH_CNT(g->bpo_at)];
+    size_t time_cnt = COH_FORK_CNT - COH_FORK_SHANGHAI;
+    memcpy(numbers, g->fork_at, COH_FORK_PARIS * sizeof(*numbers));
+    memcpy(numbers + COH_FORK_PARIS, g->other_at, sizeof(g->other_at));
+    memcpy(times, g->fork_at + COH_FORK_SHANGHAI, time_cnt * sizeof(*times));
+    for (size_t i = 0; i < COH_CNT(g->bpo_at); i++) { /* in one built by hand 0 stands for none */
+        times[time_cnt + i] = g->blob_params[COH_BLOB_BPO1 + i].max != 0 ? g->bpo_at[i] : NEVER;
+    }
+    uint32_t crc = checksum(0, g->hash.b, sizeof(g->hash.b));
+    crc          = add_forks(crc, numbers, COH_CNT(numbers), 0, NEVER);
+    return add_forks(crc, times, COH_CNT(times), g->timestamp, timestamp);
 }
 
 coh_blob_params_t coh_genesis_blob_params(coh_genesis_t const *g, uint64_t timestamp)

@@ -24,6 +24,8 @@ typedef struct {
     size_t slot_cnt;
 } coh_genesis_account_t;
 
+#define COH_GENESIS_OTHER_CNT 5u
+
 /* Orders of accounts, by address, and of slots, by key: for qsort and bsearch. */
 int coh_genesis_account_cmp(void const *a, void const *b);
 int coh_genesis_slot_cmp(void const *a, void const *b);
@@ -38,7 +40,12 @@ typedef struct {
        fork that it never comes. bpo_at: Unix time of BPO1 and on. */
     coh_blob_params_t blob_params[COH_BLOB_STEP_CNT];
     uint64_t bpo_at[COH_BLOB_STEP_CNT - COH_BLOB_BPO1];
-    uint64_t number; /* of the genesis block; 0, or the parent of an imported block */
+    /* Block numbers that change no rule here, but count for the chain's fork id (EIP-2124): the DAO's, the bomb's delays, the Merge's; UINT64_MAX
+       or, in one built by hand, 0: none. */
+    uint64_t other_at[COH_GENESIS_OTHER_CNT];
+    bool has_deposit_addr;   /* else the deposit contract is mainnet's (EIP-6110) */
+    coh_addr_t deposit_addr; /* depositContractAddress */
+    uint64_t number;         /* of the genesis block; 0, or the parent of an imported block */
     uint64_t timestamp;
     uint64_t gas_limit;
     coh_u256_t base_fee; /* baseFeePerGas; 1 gwei if London is active and none is given */
@@ -76,6 +83,9 @@ void coh_genesis_free(coh_genesis_t *g);
 
 /* coh_genesis_fork is the rule set of the block with this number and timestamp. */
 coh_fork_t coh_genesis_fork(coh_genesis_t const *g, uint64_t number, uint64_t timestamp);
+
+/* coh_genesis_fork_id is FORK_HASH of the chain at a time from Shanghai on (EIP-2124, EIP-6122): the checksum of the genesis hash, of all numbers of forks, and of the times of those that have come. */
+uint32_t coh_genesis_fork_id(coh_genesis_t const *g, uint64_t timestamp);
 
 /* coh_genesis_blob_params are the blob parameters of the block with this timestamp; all 0 before
    Cancun. */

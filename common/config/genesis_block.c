@@ -79,6 +79,9 @@ static coh_hash_t identity_of(coh_genesis_t const *g)
         coh_buf_put_u64_le(&text, g->bpo_at[i]);
     }
     coh_buf_put(&text, g->hash.b, sizeof(g->hash.b));
+    if (g->has_deposit_addr) {
+        coh_buf_put(&text, g->deposit_addr.b, sizeof(g->deposit_addr.b));
+    }
     coh_keccak256(&hash, text.p, text.n);
     coh_buf_free(&text);
     return hash;

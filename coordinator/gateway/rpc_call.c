@@ -678,8 +678,7 @@ void coh_rpc_fail_run(coh_rpc_t const *rpc,
     }
 }
 
-/* is_answered: there is a result; else the call has failed. */
-static bool is_answered(coh_rpc_t const *rpc, coh_rpc_call_t *call, coh_ask_t const *ask)
+bool coh_rpc_run_is_answered(coh_rpc_t const *rpc, coh_rpc_call_t *call, coh_ask_t const *ask)
 {
     coh_msg_call_result_t const *m = &ask->u.call.result;
     if (ask->err == COH_ENOTFOUND) {
@@ -717,7 +716,7 @@ static void step_run(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
 {
     coh_msg_call_result_t const *m = &ask->u.call.result;
     coh_buf_t *out                 = &call->out;
-    if (!is_answered(rpc, call, ask)) {
+    if (!coh_rpc_run_is_answered(rpc, call, ask)) {
         return;
     }
     switch (ask->u.call.m.mode) {
@@ -777,6 +776,34 @@ void coh_rpc_post_run(coh_rpc_call_t *call, coh_rpc_run_t *r, coh_rpc_step_fn *s
     coh_rpc_post(call, ask, step);
 }
 
+/* Posts the run's transaction, for this environment on the state of block. */
+static void post_tx(coh_rpc_call_t *call,
+                    coh_rpc_run_t *r,
+                    coh_block_env_t const *env,
+                    uint64_t block,
+                    coh_rpc_step_fn *step)
+{
+    coh_ask_t *ask = r->ask;
+    coh_calls_set_env(&ask->u.call.m, env);
+    ask->u.call.m.block   = block;
+    ask->u.call.m.txs.cnt = 1;
+    ask->u.call.txs       = coh_calloc(1, sizeof(*ask->u.call.txs));
+    size_t at             = ask->bytes.n;
+    coh_tx_encode(&ask->bytes, &r->tx);
+    ask->u.call.txs[0] = (coh_rec_block_tx_t){
+        .sender = r->from, .raw = coh_bytes(ask->bytes.p + at, ask->bytes.n - at)};
+    coh_rpc_post_run(call, r, step);
+}
+
+void coh_rpc_run_pending(coh_rpc_t *rpc,
+                         coh_rpc_call_t *call,
+                         coh_rpc_run_t *r,
+                         coh_rpc_step_fn *step)
+{
+    r->ask->u.call.m.ratio = ESTIMATE_RATIO;
+    post_tx(call, r, &rpc->next, rpc->head->header.number, step);
+}
+
 static void run_on_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *block)
 {
     coh_rpc_run_t *r = call->extra;
@@ -798,15 +825,7 @@ static void run_on_block(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_rpc_block_t *
         coh_rpc_fail_fault(call, &fault);
         return;
     }
-    coh_calls_set_env(&ask->u.call.m, &env);
-    ask->u.call.m.block   = s->header.number;
-    ask->u.call.m.txs.cnt = 1;
-    ask->u.call.txs       = coh_calloc(1, sizeof(*ask->u.call.txs));
-    size_t at             = ask->bytes.n;
-    coh_tx_encode(&ask->bytes, &r->tx);
-    ask->u.call.txs[0] = (coh_rec_block_tx_t){
-        .sender = r->from, .raw = coh_bytes(ask->bytes.p + at, ask->bytes.n - at)};
-    coh_rpc_post_run(call, r, step_run);
+    post_tx(call, r, &env, s->header.number, step_run);
 }
 
 static void run(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t const *params, coh_call_mode_t mode)
@@ -1139,7 +1158,7 @@ static void step_trace(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *ask)
     coh_rpc_run_t const *r         = call->extra;
     coh_msg_call_result_t const *m = &ask->u.call.result;
     coh_buf_t *out                 = &call->out;
-    if (!is_answered(rpc, call, ask)) {
+    if (!coh_rpc_run_is_answered(rpc, call, ask)) {
         return;
     }
     if (r->one) {

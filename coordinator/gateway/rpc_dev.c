@@ -650,13 +650,7 @@ METHOD(sign_tx)
     } else if (u->has_nonce) {
         done_signed(rpc, call);
     } else {
-        coh_ask_t *ask       = coh_ask_new(COH_ASK_STATE);
-        ask->u.state.cnt     = 1;
-        ask->u.state.keys    = coh_calloc(1, sizeof(*ask->u.state.keys));
-        ask->u.state.keys[0] = coh_key_account(&u->from);
-        ask->u.state.block   = COH_BLOCK_LATEST;
-        ask->u.state.pending = true;
-        coh_rpc_post(call, ask, step_nonce);
+        coh_rpc_ask_nonce(call, &u->from, step_nonce);
     }
 }
 

@@ -664,6 +664,15 @@ static void get_state(coh_rpc_t *rpc,
     post_state(rpc, call, &at, ask, step);
 }
 
+void coh_rpc_ask_nonce(coh_rpc_call_t *call, coh_addr_t const *addr, coh_rpc_step_fn *step)
+{
+    coh_ask_t *ask       = ask_state(1);
+    ask->u.state.keys[0] = coh_key_account(addr);
+    ask->u.state.block   = COH_BLOCK_LATEST;
+    ask->u.state.pending = true;
+    coh_rpc_post(call, ask, step);
+}
+
 METHOD(get_balance)
 {
     get_state(rpc, call, params, (coh_key_t){.kind = COH_KEY_ACCOUNT}, 1, step_balance);

@@ -413,6 +413,29 @@ static void put_signature(coh_buf_t *out, coh_tx_t const *tx)
     }
 }
 
+/* What a transaction does. */
+static void put_payload(coh_buf_t *out, coh_tx_t const *tx, bool has_chain_id)
+{
+    NAME(out, "value");
+    coh_rpc_put_u256(out, &tx->value);
+    NAME(out, "input");
+    coh_rpc_put_data(out, tx->data.p, tx->data.n);
+    if (has_chain_id) {
+        NAME(out, "chainId");
+        coh_rpc_put_quantity(out, tx->chain_id);
+    }
+    if (tx->type != COH_TX_LEGACY) {
+        NAME(out, "accessList");
+        coh_rpc_put_access_list(out, tx->access_list);
+    }
+    if (tx->type == COH_TX_BLOB) {
+        put_blobs(out, tx);
+    }
+    if (tx->type == COH_TX_SET_CODE) {
+        put_auths(out, tx);
+    }
+}
+
 /* A transaction, behind the members that say where it is. price: paid per gas, or what it offers. */
 static void put_tx(coh_buf_t *out,
                    coh_tx_t const *tx,
@@ -444,25 +467,48 @@ static void put_tx(coh_buf_t *out,
         NAME(out, "maxPriorityFeePerGas");
         coh_rpc_put_u256(out, &tx->max_tip);
     }
-    NAME(out, "value");
-    coh_rpc_put_u256(out, &tx->value);
-    NAME(out, "input");
-    coh_rpc_put_data(out, tx->data.p, tx->data.n);
-    if (tx->has_chain_id) {
-        NAME(out, "chainId");
-        coh_rpc_put_quantity(out, tx->chain_id);
-    }
-    if (tx->type != COH_TX_LEGACY) {
-        NAME(out, "accessList");
-        coh_rpc_put_access_list(out, tx->access_list);
-    }
-    if (tx->type == COH_TX_BLOB) {
-        put_blobs(out, tx);
-    }
-    if (tx->type == COH_TX_SET_CODE) {
-        put_auths(out, tx);
-    }
+    put_payload(out, tx, tx->has_chain_id);
     put_signature(out, tx);
+    PUT(out, "}");
+}
+
+static void put_fee(coh_buf_t *out, bool is_there, coh_u256_t const *fee)
+{
+    if (is_there) {
+        coh_rpc_put_u256(out, fee);
+    } else {
+        PUT(out, "null");
+    }
+}
+
+void coh_rpc_put_unsigned_tx(coh_buf_t *out, coh_tx_t const *tx, coh_hash_t const *hash)
+{
+    bool has_tip = tx->type >= COH_TX_DYNAMIC_FEE;
+    PUT(out, "{\"type\":");
+    coh_rpc_put_quantity(out, (uint64_t)tx->type);
+    NAME(out, "hash");
+    coh_rpc_put_hash(out, hash);
+    NAME(out, "to");
+    if (tx->is_create) {
+        PUT(out, "null");
+    } else {
+        coh_rpc_put_addr(out, &tx->to);
+    }
+    NAME(out, "nonce");
+    coh_rpc_put_quantity(out, tx->nonce);
+    NAME(out, "gas");
+    coh_rpc_put_quantity(out, tx->gas_limit);
+    NAME(out, "gasPrice");
+    put_fee(out, !has_tip, &tx->max_fee);
+    NAME(out, "maxFeePerGas");
+    put_fee(out, has_tip, &tx->max_fee);
+    NAME(out, "maxPriorityFeePerGas");
+    put_fee(out, has_tip, &tx->max_tip);
+    put_payload(out, tx, tx->type != COH_TX_LEGACY);
+    PUT(out, ",\"v\":\"0x0\",\"r\":\"0x0\",\"s\":\"0x0\"");
+    if (tx->type != COH_TX_LEGACY) {
+        PUT(out, ",\"yParity\":\"0x0\"");
+    }
     PUT(out, "}");
 }
 

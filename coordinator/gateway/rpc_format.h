@@ -46,6 +46,9 @@ coh_err_t coh_rpc_put_pooled_tx(coh_buf_t *out,
                                 coh_hash_t const *hash,
                                 coh_addr_t const *sender);
 
+/* coh_rpc_put_unsigned_tx appends a transaction without signature as geth's eth_fillTransaction shows it; hash: of its raw form. */
+void coh_rpc_put_unsigned_tx(coh_buf_t *out, coh_tx_t const *tx, coh_hash_t const *hash);
+
 /* An access list, of the payload of its RLP list (EIP-2930), which must be one. */
 void coh_rpc_put_access_list(coh_buf_t *out, coh_bytes_t payload);
 

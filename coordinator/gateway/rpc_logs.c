@@ -105,6 +105,31 @@ static bool read_filter(coh_rpc_filter_t *f, json_t const *v, coh_rpc_fault_t *f
     return false;
 }
 
+static size_t topics_of(coh_rpc_filter_t const *f)
+{
+    size_t cnt = 0;
+    for (uint32_t p = 0; p < COH_RPC_TOPIC_PLACES; p++) {
+        cnt += f->topic_cnt[p];
+    }
+    return cnt;
+}
+
+static size_t criteria_bytes(coh_rpc_filter_t const *f)
+{
+    return f->addr_cnt * sizeof(*f->addrs) + topics_of(f) * sizeof(*f->topics);
+}
+
+/* has_room takes room for the criteria of a filter or subscription; false: there is none, and the call has failed. */
+static bool has_room(coh_rpc_t *rpc, coh_rpc_call_t *call, size_t bytes)
+{
+    if (rpc->criteria_bytes + bytes > COH_RPC_CRITERIA_BYTES_MAX) {
+        coh_rpc_fail(call, COH_RPC_LIMIT, "busy: too many filters and subscriptions");
+        return false;
+    }
+    rpc->criteria_bytes += bytes;
+    return true;
+}
+
 /* ---- searches ---- */
 
 /* A search under way. */
@@ -359,6 +384,7 @@ static void remove_filter(coh_rpc_t *rpc, uint32_t i)
     if (f->kind == COH_RPC_FILTER_POOLED) {
         want_pooled(rpc, false);
     }
+    rpc->criteria_bytes -= criteria_bytes(&f->filter);
     coh_rpc_filter_fini(&f->filter);
     rpc->gone_bytes -= f->gone.n;
     coh_buf_free(&f->gone);
@@ -413,9 +439,11 @@ METHOD(new_filter)
         coh_rpc_fail_fault(call, &fault);
     } else if (first > last) {
         coh_rpc_fail(call, COH_RPC_PARAMS, "invalid block range params");
-    } else {
+    } else if (has_room(rpc, call, criteria_bytes(&filter))) {
         coh_rpc_filter_entry_t *f = add_filter(rpc, call, COH_RPC_FILTER_LOGS);
-        if (f != NULL) {
+        if (f == NULL) {
+            rpc->criteria_bytes -= criteria_bytes(&filter);
+        } else {
             f->filter = filter;
             f->from   = first;
             f->floats = floats;
@@ -479,12 +507,9 @@ static uint32_t find_filter(coh_rpc_t *rpc, coh_rpc_call_t *call, json_t const *
 static coh_rpc_filter_t copy_filter(coh_rpc_filter_t const *from)
 {
     coh_rpc_filter_t f = *from;
-    size_t topics      = 0;
-    for (uint32_t p = 0; p < COH_RPC_TOPIC_PLACES; p++) {
-        topics += f.topic_cnt[p];
-    }
-    f.addrs  = coh_calloc(f.addr_cnt, sizeof(*f.addrs));
-    f.topics = coh_calloc(topics, sizeof(*f.topics));
+    size_t topics      = topics_of(from);
+    f.addrs            = coh_calloc(f.addr_cnt, sizeof(*f.addrs));
+    f.topics           = coh_calloc(topics, sizeof(*f.topics));
     if (f.addr_cnt > 0) {
         memcpy(f.addrs, from->addrs, f.addr_cnt * sizeof(*f.addrs));
     }
@@ -506,6 +531,9 @@ static void step_block_hashes(coh_rpc_t *rpc, coh_rpc_call_t *call, coh_ask_t *a
             coh_buf_printf(&call->out, "%s", call->out.n == 1 ? "" : ",");
             coh_rpc_put_hash(&call->out, &ask->u.headers.headers[i].hash);
         }
+    }
+    if (coh_rpc_is_full(call)) {
+        return;
     }
     call->number += ask->u.headers.cnt;
     uint64_t left = call->idx - COH_MIN((uint64_t)call->idx, (uint64_t)ask->u.headers.cnt);
@@ -628,6 +656,11 @@ METHOD(uninstall_filter)
 
 /* ---- subscriptions ---- */
 
+static size_t sub_bytes(coh_rpc_sub_t const *sub)
+{
+    return criteria_bytes(&sub->filter) + sub->hash_cnt * sizeof(*sub->hashes);
+}
+
 static void free_sub(coh_rpc_sub_t *sub)
 {
     coh_rpc_t *rpc                                                  = sub->peer->rpc;
@@ -639,6 +672,7 @@ static void free_sub(coh_rpc_sub_t *sub)
         want_pooled(rpc, false);
     }
     sub->peer->sub_cnt--;
+    rpc->criteria_bytes -= sub_bytes(sub);
     coh_rpc_filter_fini(&sub->filter);
     free(sub->hashes);
     free(sub);
@@ -713,6 +747,12 @@ METHOD(subscribe)
     coh_rpc_sub_t *sub = coh_calloc(1, sizeof(*sub));
     if (!read_sub(sub, params, &fault)) {
         coh_rpc_fail_fault(call, &fault);
+        free(sub->hashes);
+        free(sub);
+        return;
+    }
+    if (!has_room(rpc, call, sub_bytes(sub))) {
+        coh_rpc_filter_fini(&sub->filter);
         free(sub->hashes);
         free(sub);
         return;

@@ -24,9 +24,11 @@
 /* Hashes of pooled transactions remembered for filters. */
 #define COH_RPC_POOLED_CNT 65536u
 /* Criteria of one log filter. */
-#define COH_RPC_CRITERIA_MAX    1000u
-#define COH_RPC_SYNC_MS         2000u
-#define COH_RPC_PERCENTILES_MAX 100u
+#define COH_RPC_CRITERIA_MAX 1000u
+/* Octets of the criteria of all filters and subscriptions: each block is held against all of them. */
+#define COH_RPC_CRITERIA_BYTES_MAX ((size_t)16 << 20)
+#define COH_RPC_SYNC_MS            2000u
+#define COH_RPC_PERCENTILES_MAX    100u
 
 typedef struct coh_rpc_call coh_rpc_call_t;
 typedef struct coh_rpc_request coh_rpc_request_t;
@@ -187,8 +189,9 @@ struct coh_rpc {
 
     coh_rpc_filter_entry_t *filters; /* owned */
     uint32_t filter_cnt;
-    size_t gone_bytes;  /* in all filters' gone */
-    coh_hash_t *pooled; /* owned; ring */
+    size_t gone_bytes;     /* in all filters' gone */
+    size_t criteria_bytes; /* of filters and subscriptions */
+    coh_hash_t *pooled;    /* owned; ring */
     uint64_t pooled_no;
     uint32_t pooled_wanted; /* filters and subscriptions */
     coh_rpc_owner_t pooled_owner;
@@ -262,6 +265,8 @@ bool coh_rpc_read_tx(coh_rpc_t const *rpc,
                      coh_buf_t *auth_list,
                      json_t const *args,
                      coh_rpc_fault_t *fault);
+/* coh_rpc_ask_nonce asks for the nonce behind the transactions of addr in the pool: step finds it in values[0]. */
+void coh_rpc_ask_nonce(coh_rpc_call_t *call, coh_addr_t const *addr, coh_rpc_step_fn *step);
 /* coh_rpc_fail_verdict: the pool refused raw. */
 void coh_rpc_fail_verdict(coh_rpc_call_t *call, coh_ask_verdict_t const *v, coh_bytes_t raw);
 

@@ -58,8 +58,14 @@ bool coh_rpc_read_env(coh_rpc_run_t *run,
                       coh_rpc_fault_t *fault);
 void coh_rpc_alter_env(coh_block_env_t *env, coh_rpc_run_t const *run);
 
-/* coh_rpc_post_run posts the run's ask. */
+/* coh_rpc_post_run posts the run's ask. coh_rpc_run_pending lets it execute the run's transaction in the block that comes next. */
 void coh_rpc_post_run(coh_rpc_call_t *call, coh_rpc_run_t *run, coh_rpc_step_fn *step);
+void coh_rpc_run_pending(coh_rpc_t *rpc,
+                         coh_rpc_call_t *call,
+                         coh_rpc_run_t *run,
+                         coh_rpc_step_fn *step);
+/* coh_rpc_run_is_answered: there is a result; else the call has failed. */
+bool coh_rpc_run_is_answered(coh_rpc_t const *rpc, coh_rpc_call_t *call, coh_ask_t const *ask);
 /* coh_rpc_put_revert appends a revert's text for people, without quotes. */
 void coh_rpc_put_revert(coh_buf_t *out, coh_bytes_t output);
 /* coh_rpc_fail_run: no outcome, for a reason that has nothing to do with what was executed. coh_rpc_is_busy fails the call if too many traces and simulations are under way. */

@@ -60,15 +60,16 @@ static void arrive(arrived_t *out)
 static void run(char const *name, coh_pool_order_t order)
 {
     static coh_pool_tx_t *taken[BLOCK];
-    arrived_t *arrived       = coh_calloc(BLOCK, sizeof(*arrived));
-    coh_pool_t *pool         = coh_pool_new(&(coh_pool_limits_t){131072, 4096, order});
+    arrived_t *arrived = coh_calloc(BLOCK, sizeof(*arrived));
+    coh_pool_t *pool =
+        coh_pool_new(&(coh_pool_limits_t){.tx_max = 131072, .sender_tx_max = 4096, .order = order});
     coh_u256_t const balance = {{0, 0, 1, 0}};
     coh_u256_t const fee     = coh_u256(UINT64_C(1000000000));
     coh_u256_t const spent   = coh_u256(1);
     memset(nonces, 0, sizeof(nonces));
     for (size_t i = 0; i < SENDERS; i++) {
         random_bytes(&addrs[i], sizeof(addrs[i]));
-        coh_pool_set_account(pool, &addrs[i], 0, &balance, 0);
+        coh_pool_set_account(pool, &addrs[i], 0, &balance, false, 0);
     }
     uint64_t add_ns    = 0;
     uint64_t take_ns   = 0;

@@ -17,7 +17,6 @@ const leftOut = {
     "debug_traceBlockByNumber/trace-block-return-data-behavior.io": gone,
     "debug_traceBlockByNumber/trace-block-storage-encoding.io": gone,
     "debug_traceTransaction/trace-legacy-transfer.io": gone,
-    "eth_config/get-config.io": "not a method of ours (EIP-7910): it tells consensus clients of the fork that comes next",
     "eth_capabilities/get-capabilities.io": "it shows how long geth keeps what; we keep states otherwise",
     "eth_simulateV1/ethSimulate-empty-with-block-num-set-minusone.io": gone,
     "testing_buildBlockV1/build-block-from-mempool.io": building,

@@ -184,6 +184,8 @@ static void start_node(world_t *w)
                     "",
                     "--block-interval-ms",
                     "5",
+                    "--pool-delegated-tx-max",
+                    "1000",
                     "--verify-every",
                     "2",
                     "--block-root-every",

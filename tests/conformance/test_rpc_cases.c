@@ -23,6 +23,7 @@ static char const *const folders[] = {
     "eth_blobBaseFee",
     "eth_blockNumber",
     "eth_chainId",
+    "eth_config",
     "eth_getBlockByHash",
     "eth_getBlockByNumber",
     "eth_getBlockTransactionCountByHash",

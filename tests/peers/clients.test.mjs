@@ -191,15 +191,21 @@ describe("ethers", () => {
         const eoa = ethers.Wallet.createRandom().connect(http);
         await (await me.sendTransaction({ to: eoa.address, value: 10n ** 17n })).wait();
         const transfer = (nonce, value) => eoa.signTransaction({ type: 2, chainId: 31337, nonce, to: other.address, value, gasLimit: 21_000n, maxFeePerGas: 10n ** 10n, maxPriorityFeePerGas: 1n });
-        // In one request, so in one block or in this order: the authorization first, which takes nonce 0.
+        // In one request, so in one block or in this order: the authorization first, which takes nonce 0. Whose it is has one transaction at a time, as with geth.
         const set = await me.signTransaction({ type: 4, chainId: 31337, nonce: await me.getNonce(), to: me.address, gasLimit: 100_000n, maxFeePerGas: 10n ** 10n, maxPriorityFeePerGas: 1n, authorizationList: [await eoa.authorize({ address: token0, nonce: 0 })] });
-        const raws = [set, await transfer(0, 1n), await transfer(1, 2n), await transfer(2, 4n)];
+        const raws = [set, await transfer(0, 1n), await transfer(1, 2n)];
         const before = await http.getBalance(other.address);
         const { json } = await call(raws.map((raw, id) => ({ jsonrpc: "2.0", id, method: "eth_sendRawTransaction", params: [raw] })));
-        assert.deepEqual(json.map((a) => a.result), raws.map((raw) => ethers.keccak256(raw)));
-        await http.waitForTransaction(ethers.keccak256(raws[3]), 1, 10_000);
+        assert.deepEqual(json.slice(0, 2).map((a) => a.result), raws.slice(0, 2).map((raw) => ethers.keccak256(raw)));
+        assert.deepEqual(json[2].error, { code: -32000, message: "in-flight transaction limit reached for delegated accounts" });
+        await http.waitForTransaction(ethers.keccak256(set), 1, 10_000);
+        await until("the transfer with nonce 0 is dropped", async () => await http.getTransaction(ethers.keccak256(raws[1])) === null);
         assert.equal(await http.getTransactionReceipt(ethers.keccak256(raws[1])), null);
-        assert.equal(await http.getTransaction(ethers.keccak256(raws[1])), null);
+        await assert.rejects(http.send("eth_sendRawTransaction", [await transfer(2, 4n)]), /gapped-nonce tx from delegated accounts/);
+        for (const raw of [raws[2], await transfer(2, 4n)]) {
+            await http.send("eth_sendRawTransaction", [raw]);
+            assert.equal((await http.waitForTransaction(ethers.keccak256(raw), 1, 10_000)).status, 1);
+        }
         assert.equal(await http.getTransactionCount(eoa.address), 3);
         assert.equal(await http.getBalance(other.address), before + 6n);
     });
@@ -346,6 +352,19 @@ describe("viem", () => {
         const history = await http.getFeeHistory({ blockCount: 3, rewardPercentiles: [10, 90] });
         assert.equal(history.baseFeePerGas.length, history.gasUsedRatio.length + 1);
         assert.equal(history.reward.length, history.gasUsedRatio.length);
+    });
+
+    it("has a transaction filled in (eth_fillTransaction), and sends it", async () => {
+        const to = viem.getAddress("0x00000000000000000000000000000000000beef9");
+        const { raw, transaction } = await http.fillTransaction({ account: account.address, to, value: 6n });
+        assert.equal(transaction.type, "eip1559");
+        assert.equal(transaction.gas, 21_000n);
+        assert.equal(transaction.nonce, await http.getTransactionCount({ address: account.address, blockTag: "pending" }));
+        assert.equal(viem.parseTransaction(raw).value, 6n);
+        const { type, gas, nonce, value, maxFeePerGas, maxPriorityFeePerGas, chainId } = transaction;
+        const hash = await http.sendRawTransaction({ serializedTransaction: await account.signTransaction({ type, to, gas, nonce, value, maxFeePerGas, maxPriorityFeePerGas, chainId: Number(chainId) }) });
+        assert.equal((await http.waitForTransactionReceipt({ hash })).status, "success");
+        assert.equal(await http.getBalance({ address: to }), 6n);
     });
 
     it("sends the other types of transaction", async () => {

@@ -58,7 +58,14 @@ const hashes = [];
 async function send(sender, tx) {
     const nonce = sender.nonce++;
     const raw = await sender.wallet.signTransaction({ chainId, nonce, gasLimit: 60_000n, ...kinds[sent % 3], ...tx });
-    hashes.push(await rpc("eth_sendRawTransaction", raw));
+    for (let i = 0; hashes.length === sent; i++) { // of delegated accounts the pool takes one at a time
+        try {
+            hashes.push(await rpc("eth_sendRawTransaction", raw));
+        } catch (error) {
+            if (i === 400 || !/delegated accounts|authority already reserved/.test(error.message)) throw error;
+            await new Promise((done) => setTimeout(done, 25));
+        }
+    }
     sent++;
     return ethers.getCreateAddress({ from: sender.wallet.address, nonce });
 }

@@ -1093,6 +1093,8 @@ static void calls_of_blocks(void **state)
         uint8_t data[ROW][32];
         coh_rng_seed(&rng, 1000 + seed);
         random_world(&w, &rng, targets);
+        w.limits.wanted_max =
+            1 + (uint32_t)coh_rng_below(&rng, 40); /* scouts come far, or nowhere */
         coh_memview_save(w.mv);
         coh_transition_t *t         = coh_transition_new();
         coh_access_list_t *accesses = coh_access_list_new();
@@ -1161,6 +1163,74 @@ static void calls_of_blocks(void **state)
         coh_transition_free(t);
         fini(&w);
     }
+}
+
+/* The storage that a block's transactions reach one slot after the other is asked for together, also where what a transaction reaches depends on those before it. */
+static void ask_together(bool depends, uint32_t rounds_max)
+{
+    enum { CNT = 120, FIRST = 4 };
+    world_t w;
+    init(&w);
+    w.limits.wanted_max = 256;
+    w.limits.slice      = 100;
+    /* The slot that the data names holds the next one's name, and that one a third's, whose value is returned; if it depends, then also the one that the number of transactions so far names. */
+    put_code(&w,
+             0xa0,
+             0,
+             depends ? "0 CALLDATALOAD SLOAD SLOAD SLOAD 0 MSTORE "
+                       "0 SLOAD DUP1 1 ADD 0 SSTORE 0x9000 ADD SLOAD 32 MSTORE 64 0 RETURN"
+                     : "0 CALLDATALOAD SLOAD SLOAD SLOAD 0 MSTORE 64 0 RETURN");
+    for (uint64_t i = 0; i < CNT; i++) {
+        put_slot(&w, 0xa0, 0x1000 + i, 0x2000 + i);
+        put_slot(&w, 0xa0, 0x2000 + i, 0x3000 + i);
+        put_slot(&w, 0xa0, 0x3000 + i, 7 * i);
+        put_slot(&w, 0xa0, 0x9000 + i, 11 * i);
+    }
+    coh_buf_t raws[CNT];
+    coh_rec_block_tx_t txs[CNT];
+    for (uint64_t i = 0; i < CNT; i++) {
+        uint8_t word[32] = {[30] = 0x10, [31] = (uint8_t)i};
+        call(&w, 0xa0);
+        w.tx.data    = coh_bytes(word, 32);
+        w.tx.nonce   = FIRST + i;
+        w.tx.max_fee = coh_u256(20);
+        raws[i]      = COH_BUF_INIT;
+        coh_tx_encode(&raws[i], &w.tx);
+        txs[i] = (coh_rec_block_tx_t){.sender = w.sender, .raw = coh_buf_bytes(&raws[i])};
+    }
+    w.tx.data = (coh_bytes_t){0};
+    coh_call_free(new_call(&w, COH_CALL_EXECUTE)); /* sets the environment */
+    w.m.mode                       = COH_CALL_TRACE_BLOCK;
+    w.m.tracer                     = COH_TRACER_CALLS;
+    w.m.trace_flags                = 0;
+    w.m.txs.v                      = txs;
+    w.m.txs.cnt                    = CNT;
+    coh_call_t *c                  = coh_call_new(&w.m, &w.limits, w.codes);
+    coh_msg_call_result_t const *r = serve(&w, c);
+    assert_int_equal(r->err, COH_CALL_OK);
+    assert_int_equal(r->traces.cnt, CNT);
+    for (uint32_t i = 0; i < CNT; i++) {
+        char wanted[160];
+        (void)snprintf(
+            wanted, sizeof(wanted), "\"output\":\"0x%064x%064x\"", 7 * i, depends ? 11 * i : 0);
+        assert_non_null(
+            memmem(r->traces.v[i].json.p, r->traces.v[i].json.n, wanted, strlen(wanted)));
+    }
+    /* Three slots each, or four and one of all; sender, contract, code, coinbase. */
+    assert_int_equal(w.wanted_cnt, depends ? 4 * CNT + 1 + 4 : 3 * CNT + 4);
+    assert_in_range(w.rounds, 1, rounds_max);
+    coh_call_free(c);
+    for (uint32_t i = 0; i < CNT; i++) {
+        coh_buf_free(&raws[i]);
+    }
+    fini(&w);
+}
+
+static void calls_of_blocks_ask_together(void **state)
+{
+    (void)state;
+    ask_together(false, 12);
+    ask_together(true, 132); /* the last slot of each is known when it is its turn */
 }
 
 /* ---- simulation ---- */
@@ -1492,6 +1562,7 @@ int main(void)
         cmocka_unit_test(call_traces_are_bounded),
         cmocka_unit_test(calls_of_random_contracts),
         cmocka_unit_test(calls_of_blocks),
+        cmocka_unit_test(calls_of_blocks_ask_together),
         cmocka_unit_test(calls_of_blocks_with_steps),
         cmocka_unit_test(calls_behind_transactions),
         cmocka_unit_test(struct_logs_up_to_a_limit),

@@ -842,8 +842,8 @@ static void coordinator_asks_for_accounts_whose_authorization_was_used(void **st
     world_t *w = *state;
     begin_with(w, COH_FORK_PRAGUE);
     start(w);
-    coh_hash_t waiting[2];
-    submit(w, 1, 1, 2, COH_TX_OK, waiting);
+    coh_hash_t waiting[1];
+    submit(w, 1, 1, 1, COH_TX_OK, waiting);
     run_ms(w, 200);
     assert_int_equal(coh_coordinator_head(w->c), 0);
 

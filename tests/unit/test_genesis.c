@@ -108,6 +108,7 @@ static void genesis_reads_geths_file(void **state)
     assert_true(g.fork_at[COH_FORK_PRAGUE] == 1741159776);
     assert_true(g.fork_at[COH_FORK_OSAKA] == UINT64_MAX);
     assert_true(g.base_fee.w[0] == 1000000000);
+    assert_int_equal(g.deposit_addr.b[0], 0x7f);
 
     assert_int_equal(g.alloc_cnt, 3);
     assert_int_equal(g.alloc[0].addr.b[19], 1);
@@ -138,7 +139,7 @@ static void genesis_hash_is_fixed(void **state)
     assert_hash(&g.header.state_root,
                 "bd708221a355f7361837b1e049705d8882f25ec590f7ece8f994751eebd25c5d");
     assert_hash(&g.hash, "34dee26916d76ba657dd0a36cb5e985e36e662558630c13185328fe59cfc9e2d");
-    assert_hash(&g.identity, "77e4a078f047715068e5653602de34f50288e5fe206d325b9fb9021f1cdccdf0");
+    assert_hash(&g.identity, "588c6889ee9708c91bb87fbfa79223fab76892e1682022f27783536d5df1d144");
     assert_parses(SMALL("", "", ""));
     assert_hash(&g.hash, "1b3eb629f88b402a923282cd63134580adb282f3fac70ecbda522cc719c766c3");
     assert_hash(&g.identity, "4baa89023cfb5538b22975bab71486e5684af8c1e892a10342fa1822adec4127");
@@ -178,6 +179,7 @@ static void genesis_identity_covers_everything(void **state)
                        "\"baseFeeUpdateFraction\": 5007717}}",
               "",
               ""),
+        SMALL(", \"depositContractAddress\": " ADDR_1, "", ""),
         "{\"config\": {\"chainId\": 8}, \"gasLimit\": 30000000, \"alloc\": {}}",
         "{\"config\": {\"chainId\": 7}, \"gasLimit\": 30000001, \"alloc\": {}}",
         SMALL("", "", ""),
@@ -190,6 +192,39 @@ static void genesis_identity_covers_everything(void **state)
             assert_false(coh_hash_eq(&hash[i], &hash[j]));
         }
     }
+}
+
+/* EIP-2124's and EIP-6122's own test vectors: mainnet's forks, by its genesis hash. */
+static void genesis_fork_ids(void **state)
+{
+    (void)state;
+    static uint64_t const numbers[] = {[COH_FORK_HOMESTEAD]      = 1150000,
+                                       [COH_FORK_TANGERINE]      = 2463000,
+                                       [COH_FORK_SPURIOUS]       = 2675000,
+                                       [COH_FORK_BYZANTIUM]      = 4370000,
+                                       [COH_FORK_CONSTANTINOPLE] = 7280000,
+                                       [COH_FORK_PETERSBURG]     = 7280000,
+                                       [COH_FORK_ISTANBUL]       = 9069000,
+                                       [COH_FORK_BERLIN]         = 12244000,
+                                       [COH_FORK_LONDON]         = 12965000,
+                                       [COH_FORK_PARIS]          = UINT64_MAX,
+                                       [COH_FORK_SHANGHAI]       = 1681338455,
+                                       [COH_FORK_CANCUN]         = 1710338135,
+                                       [COH_FORK_PRAGUE]         = UINT64_MAX,
+                                       [COH_FORK_OSAKA]          = UINT64_MAX};
+    coh_genesis_t mainnet = {.other_at = {1920000, 9200000, 13773000, 15050000, UINT64_MAX}};
+    _Static_assert(COH_CNT(numbers) == COH_FORK_CNT, "each fork");
+    memcpy(mainnet.fork_at, numbers, sizeof(numbers));
+    assert_int_equal(
+        coh_hex_decode(mainnet.hash.b,
+                       sizeof(mainnet.hash.b),
+                       "d4e56740f876aef8c010b86a40d5f56745a118d0906a34e69aec8c0db1cb8fa3",
+                       64),
+        COH_OK);
+    assert_int_equal(coh_genesis_fork_id(&mainnet, 1681338454), 0xf0afd0e3);
+    assert_int_equal(coh_genesis_fork_id(&mainnet, 1681338455), 0xdce96c2d);
+    assert_int_equal(coh_genesis_fork_id(&mainnet, 1710338134), 0xdce96c2d);
+    assert_int_equal(coh_genesis_fork_id(&mainnet, 1710338135), 0x9f3d2254);
 }
 
 static void genesis_numbers_as_geth_takes_them(void **state)
@@ -609,6 +644,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(genesis_reads_geths_file, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_hash_is_fixed, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_identity_covers_everything, setup, teardown),
+        cmocka_unit_test_setup_teardown(genesis_fork_ids, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_numbers_as_geth_takes_them, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_huge_total_difficulty, setup, teardown),
         cmocka_unit_test_setup_teardown(genesis_paris, setup, teardown),

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/base/rng.h"
+#include "coordinator/auth_counts.h"
 #include "coordinator/pool.h"
 #include "tests/support/ids.h"
 #include "tests/support/seed.h"
@@ -70,12 +71,13 @@ static void know(coh_pool_t *pool,
 {
     coh_addr_t addr   = coh_test_nth_addr(sender);
     coh_u256_t amount = coh_u256(balance);
-    coh_pool_set_account(pool, &addr, nonce, &amount, block);
+    coh_pool_set_account(pool, &addr, nonce, &amount, false, block);
 }
 
 static coh_pool_t *pool_new(size_t tx_max, size_t sender_tx_max, coh_pool_order_t order)
 {
-    return coh_pool_new(&(coh_pool_limits_t){tx_max, sender_tx_max, order});
+    return coh_pool_new(
+        &(coh_pool_limits_t){.tx_max = tx_max, .sender_tx_max = sender_tx_max, .order = order});
 }
 
 /* Takes up to cnt at base_fee; their ids in order must be those given. */
@@ -293,7 +295,7 @@ static void pool_sums_of_costs_beyond_256_bits_are_exact(void **state)
     coh_pool_t *pool  = pool_new(10, 10, COH_POOL_ARRIVAL);
     coh_addr_t sender = coh_test_nth_addr(1);
     coh_u256_t all    = {{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
-    coh_pool_set_account(pool, &sender, 0, &all, 0);
+    coh_pool_set_account(pool, &sender, 0, &all, false, 0);
     /* Costs of 2^256-1 each, from the highest nonce down: each alone is within the balance. */
     for (uint64_t nonce = 3; nonce-- > 0;) {
         coh_tx_t tx     = {.raw = coh_bytes("x", 1), .nonce = nonce, .value = all};
@@ -311,7 +313,7 @@ static void pool_sums_of_costs_beyond_256_bits_are_exact(void **state)
 
     /* Between two of them: only the lower one counts. */
     sender = coh_test_nth_addr(2);
-    coh_pool_set_account(pool, &sender, 0, &all, 0);
+    coh_pool_set_account(pool, &sender, 0, &all, false, 0);
     for (uint64_t nonce = 4; nonce > 0; nonce -= 2) {
         coh_tx_t tx     = {.raw = coh_bytes("x", 1), .nonce = nonce, .value = all};
         coh_hash_t hash = hash_of(20 + nonce);
@@ -943,9 +945,183 @@ static void pool_equals_the_model(void **state)
     }
 }
 
+/* ---- delegated accounts (EIP-7702) ---- */
+
+typedef struct {
+    uint64_t id;
+    uint32_t sender;
+    uint64_t nonce;
+    uint32_t authority; /* 0: none */
+    uint64_t auth_nonce;
+    uint64_t auth_chain;
+    uint64_t fee; /* 0: 10 */
+} auth_case_t;
+
+static coh_tx_err_t add_auth(coh_pool_t *pool, auth_case_t const *c)
+{
+    coh_buf_t raw   = COH_BUF_INIT;
+    coh_buf_t lists = COH_BUF_INIT;
+    coh_tx_t tx     = {.type         = c->authority != 0 ? COH_TX_SET_CODE : COH_TX_DYNAMIC_FEE,
+                       .has_chain_id = true,
+                       .chain_id     = 1,
+                       .nonce        = c->nonce,
+                       .gas_limit    = GAS_LIMIT,
+                       .max_fee      = coh_u256(c->fee != 0 ? c->fee : 10),
+                       .max_tip      = coh_u256(c->fee != 0 ? c->fee : 10)};
+    coh_addr_t who  = coh_test_nth_addr(c->authority);
+    if (c->authority != 0) {
+        coh_tx_auth_put(
+            &lists, &(coh_tx_auth_t){.chain_id = coh_u256(c->auth_chain), .nonce = c->auth_nonce});
+        tx.auth_list   = coh_buf_bytes(&lists);
+        tx.auth_cnt    = 1;
+        tx.authorities = coh_bytes(who.b, sizeof(who.b));
+    }
+    coh_tx_encode(&raw, &tx);
+    coh_tx_t decoded;
+    assert_int_equal(coh_tx_decode_mined(&decoded, coh_buf_bytes(&raw)), COH_TX_OK);
+    decoded.authorities = tx.authorities;
+    coh_hash_t hash     = hash_of(c->id);
+    coh_addr_t sender   = coh_test_nth_addr(c->sender);
+    bool stale;
+    coh_tx_err_t err =
+        coh_pool_add(pool, &decoded, &hash, &sender, COH_FORK_PRAGUE, c->id, 0, &stale);
+    coh_buf_free(&raw);
+    coh_buf_free(&lists);
+    return err;
+}
+
+#define PLAIN(pool, i, from, at) AUTH(pool, i, from, at, .fee = 10)
+#define AUTH(pool, i, from, at, ...) \
+    add_auth(pool, &(auth_case_t){.id = (i), .sender = (from), .nonce = (at), __VA_ARGS__})
+
+static void know_code(coh_pool_t *pool, uint32_t sender, uint64_t nonce, bool has_code)
+{
+    coh_addr_t addr   = coh_test_nth_addr(sender);
+    coh_u256_t amount = coh_u256(UINT64_C(1) << 40);
+    coh_pool_set_account(pool, &addr, nonce, &amount, has_code, 0);
+}
+
+static coh_pool_t *pool_of_delegated(size_t max)
+{
+    coh_pool_t *pool = coh_pool_new(&(coh_pool_limits_t){
+        .tx_max = 100, .sender_tx_max = 100, .order = COH_POOL_ARRIVAL, .delegated_tx_max = max});
+    for (uint32_t i = 1; i <= 4; i++) {
+        know_code(pool, i, 5, i == 1);
+    }
+    return pool;
+}
+
+/* geth's rules (core/txpool: "in-flight transaction limit reached for delegated accounts", "gapped-nonce tx from delegated accounts", "authority already
+   reserved"). */
+static void pool_takes_one_of_delegated_accounts(void **state)
+{
+    (void)state;
+    coh_pool_tx_t *txs[4];
+    coh_pool_t *pool = pool_of_delegated(1);
+    /* 1 is delegated: one, no gap; a better one in its place. */
+    assert_int_equal(PLAIN(pool, 1, 1, 6), COH_TX_DELEGATED_GAP);
+    assert_int_equal(PLAIN(pool, 2, 1, 5), COH_TX_OK);
+    assert_int_equal(PLAIN(pool, 3, 1, 6), COH_TX_DELEGATED_LIMIT);
+    assert_int_equal(AUTH(pool, 4, 1, 5, .fee = 20), COH_TX_OK);
+    /* While it is in a block too; behind that the next. */
+    TAKE(pool, 1, txs, 4);
+    assert_int_equal(PLAIN(pool, 5, 1, 6), COH_TX_DELEGATED_LIMIT);
+    commit(pool, txs[0]);
+    assert_int_equal(PLAIN(pool, 6, 1, 6), COH_TX_OK);
+    /* No delegation any more: as many as ever. */
+    know_code(pool, 1, 6, false);
+    assert_int_equal(PLAIN(pool, 7, 1, 8), COH_TX_OK);
+    coh_pool_free(pool);
+
+    /* 2 has signed an authorization that 3 has handed in. */
+    pool = pool_of_delegated(1);
+    assert_int_equal(PLAIN(pool, 1, 2, 5), COH_TX_OK);
+    assert_int_equal(AUTH(pool, 2, 3, 5, .authority = 2, .auth_nonce = 6), COH_TX_OK);
+    assert_int_equal(PLAIN(pool, 3, 2, 6), COH_TX_DELEGATED_LIMIT);
+    TAKE(pool, 1, txs, 1, 2);
+    commit(pool, txs[0]);
+    assert_int_equal(PLAIN(pool, 4, 2, 7), COH_TX_DELEGATED_GAP);
+    assert_int_equal(PLAIN(pool, 5, 2, 6), COH_TX_OK);
+    commit(pool, txs[1]); /* that authorization is not pending any more */
+    assert_int_equal(PLAIN(pool, 6, 2, 7), COH_TX_OK);
+    /* Who has several is not to be authorized for; one below its nonce, or for another chain, does nothing. */
+    assert_int_equal(AUTH(pool, 7, 3, 6, .authority = 2, .auth_nonce = 9), COH_TX_AUTH_RESERVED);
+    assert_int_equal(AUTH(pool, 8, 3, 6, .authority = 2, .auth_nonce = 5), COH_TX_OK);
+    assert_int_equal(AUTH(pool, 9, 3, 7, .authority = 2, .auth_nonce = 9, .auth_chain = 2),
+                     COH_TX_OK);
+    assert_int_equal(PLAIN(pool, 10, 2, 8), COH_TX_OK);
+    /* For oneself; one that takes the place of an authorization ends it. */
+    assert_int_equal(AUTH(pool, 11, 4, 5, .authority = 4, .auth_nonce = 6, .auth_chain = 1),
+                     COH_TX_OK);
+    assert_int_equal(PLAIN(pool, 12, 4, 6), COH_TX_DELEGATED_LIMIT);
+    assert_int_equal(AUTH(pool, 13, 4, 5, .fee = 20), COH_TX_OK);
+    assert_int_equal(PLAIN(pool, 14, 4, 6), COH_TX_OK);
+    coh_pool_free(pool);
+
+    /* Several. */
+    pool = pool_of_delegated(2);
+    assert_int_equal(PLAIN(pool, 1, 1, 6), COH_TX_OK);
+    assert_int_equal(PLAIN(pool, 2, 1, 5), COH_TX_OK);
+    assert_int_equal(PLAIN(pool, 4, 1, 7), COH_TX_DELEGATED_LIMIT);
+    assert_int_equal(AUTH(pool, 5, 3, 5, .authority = 1, .auth_nonce = 6), COH_TX_OK);
+    coh_pool_free(pool);
+
+    /* Where the rule does not hold. */
+    pool = pool_of_delegated(0);
+    assert_int_equal(PLAIN(pool, 1, 1, 5), COH_TX_OK);
+    assert_int_equal(PLAIN(pool, 2, 1, 7), COH_TX_OK);
+    assert_int_equal(AUTH(pool, 3, 3, 5, .authority = 1, .auth_nonce = 6), COH_TX_OK);
+    coh_pool_free(pool);
+}
+
+static void auth_counts_equal_a_list(void **state)
+{
+    (void)state;
+    enum { ADDRS = 300 };
+    static uint64_t const key[2] = {1, 2};
+    coh_rng_t rng;
+    coh_auth_counts_t counts = coh_auth_counts(key);
+    uint32_t cnt[ADDRS]      = {0};
+    uint64_t max[ADDRS]      = {0};
+    coh_rng_seed(&rng, 77);
+    for (uint32_t step = 0; step < 60000; step++) {
+        uint32_t i      = (uint32_t)coh_rng_below(&rng, ADDRS);
+        coh_addr_t addr = coh_test_nth_addr(i);
+        bool grows      = step / 10000 % 2 == 0;
+        if (coh_rng_percent(&rng, grows ? 60 : 30)) {
+            uint64_t nonce = coh_rng_below(&rng, 100);
+            max[i]         = cnt[i]++ == 0 ? nonce : COH_MAX(max[i], nonce);
+            coh_auth_counts_add(&counts, &addr, nonce);
+        } else if (cnt[i] > 0) {
+            cnt[i]--;
+            coh_auth_counts_remove(&counts, &addr);
+        }
+        uint32_t k       = (uint32_t)coh_rng_below(&rng, ADDRS);
+        coh_addr_t other = coh_test_nth_addr(k);
+        assert_true(coh_auth_counts_any(&counts, &other, 0) == (cnt[k] > 0));
+        if (cnt[k] > 0) {
+            assert_true(coh_auth_counts_any(&counts, &other, max[k]));
+            assert_false(coh_auth_counts_any(&counts, &other, max[k] + 1));
+        }
+    }
+    size_t left = 0;
+    for (uint32_t i = 0; i < ADDRS; i++) {
+        left += cnt[i] > 0;
+        for (coh_addr_t addr = coh_test_nth_addr(i); cnt[i] > 0; cnt[i]--) {
+            coh_auth_counts_remove(&counts, &addr);
+        }
+    }
+    assert_true(left > 0);
+    assert_int_equal(counts.cnt, 0);
+    assert_int_equal(counts.cap, 16);
+    coh_auth_counts_fini(&counts);
+}
+
 int main(void)
 {
     struct CMUnitTest const tests[] = {
+        cmocka_unit_test(pool_takes_one_of_delegated_accounts),
+        cmocka_unit_test(auth_counts_equal_a_list),
         cmocka_unit_test(pool_keeps_a_copy_of_what_it_takes),
         cmocka_unit_test(pool_arrival_order_is_first_come_first_served),
         cmocka_unit_test(pool_tip_order_counts_what_is_left_above_the_base_fee),

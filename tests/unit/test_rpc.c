@@ -204,9 +204,9 @@ static char const *call_with(coh_rpcworld_t *w, char const *method, char const *
     return coh_rpcworld_call(w, text);
 }
 
-#define CALL(method, params) \
-    coh_rpcworld_call(       \
-        &w, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"" method "\",\"params\":" params "}")
+#define REQUEST(method, params) \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"" method "\",\"params\":" params "}"
+#define CALL(method, params)      coh_rpcworld_call(&w, REQUEST(method, params))
 #define CALL_WITH(method, params) call_with(&w, method, params)
 #define ANSWER(result)            "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":" result "}"
 #define FAULT(code, text) \
@@ -598,6 +598,81 @@ static void rpc_calls(void **state)
                         ANSWER("{\"accessList\":[{\"address\":" AA
                                ",\"storageKeys\":[]}],\"error\":\"execution reverted\",\"gasUsed\":"
                                "\"0x5208\"}"));
+    coh_rpcworld_fini(&w);
+}
+
+/* eth_fillTransaction: the example of geth's pull request 19915, what is filled in beside, and geth's texts where a transaction cannot be. */
+static void rpc_fills_transactions(void **state)
+{
+    (void)state;
+    coh_rpcworld_t w;
+    coh_tx_t tx;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 0, 0);
+    assert_string_equal(
+        CALL("eth_fillTransaction",
+             "[{\"to\":\"0x17Ff1b635D4A1E4Ba1377E06d1dD0e1C9015FB5f\",\"value\":\"0x64\","
+             "\"gas\":\"0x5208\",\"gasPrice\":\"0x1\",\"nonce\":\"0x0\"}]"),
+        ANSWER("{\"raw\":\"0xdf80018252089417ff1b635d4a1e4ba1377e06d1dd0e1c9015fb5f6480808080\","
+               "\"tx\":{\"type\":\"0x0\",\"hash\":"
+               "\"0xea7d97f5fe68d9fc638410cf134f3785ef690330660069252e5d7bb2f122f6c7\",\"to\":"
+               "\"0x17ff1b635d4a1e4ba1377e06d1dd0e1c9015fb5f\",\"nonce\":\"0x0\",\"gas\":"
+               "\"0x5208\",\"gasPrice\":\"0x1\",\"maxFeePerGas\":null,"
+               "\"maxPriorityFeePerGas\":null,\"value\":\"0x64\",\"input\":\"0x\","
+               "\"v\":\"0x0\",\"r\":\"0x0\",\"s\":\"0x0\"}}"));
+    assert_int_equal(w.call_cnt, 0);
+    /* Everything is missing: the nonce behind the pool's, an estimate, the tip, and twice the base fee. */
+    w.call_result = (coh_msg_call_result_t){.gas = 0x5316};
+    (void)CALL("eth_fillTransaction", "[{\"from\":" AA ",\"to\":" AA "}]");
+    assert_int_equal(w.call_cnt, 1);
+    assert_int_equal(w.call.mode, COH_CALL_ESTIMATE);
+    assert_int_equal(coh_tx_decode_mined(&tx, coh_buf_bytes(&w.call_tx)), COH_TX_OK);
+    coh_u256_t tip = tx.max_tip;
+    coh_u256_t cap = w.blocks[0]->header.base_fee;
+    (void)coh_u256_add(&cap, &cap, &cap);
+    (void)coh_u256_add(&cap, &cap, &tip);
+    assert_int_equal(tx.type, COH_TX_DYNAMIC_FEE);
+    assert_true(coh_u256_eq(&tx.max_fee, &cap));
+    json_t *answer = json_loads(w.answer, 0, NULL);
+    json_t *filled = json_object_get(json_object_get(answer, "result"), "tx");
+    coh_buf_t raw  = COH_BUF_INIT;
+    coh_rpc_fault_t fault;
+    assert_string_equal(json_string_value(json_object_get(filled, "gas")), "0x5316");
+    assert_string_equal(json_string_value(json_object_get(filled, "type")), "0x2");
+    assert_true(json_is_null(json_object_get(filled, "gasPrice")));
+    assert_true(coh_rpc_get_data(
+        &raw, json_object_get(json_object_get(answer, "result"), "raw"), 0, &fault));
+    assert_int_equal(coh_tx_decode_mined(&tx, coh_buf_bytes(&raw)), COH_TX_OK);
+    assert_int_equal(tx.gas_limit, 0x5316);
+    assert_true(coh_u256_eq(&tx.max_fee, &cap));
+    coh_buf_free(&raw);
+    json_decref(answer);
+    static struct {
+        char const *args;
+        char const *text;
+    } const refused[] = {
+        {"[{\"gasPrice\":\"0x1\",\"maxFeePerGas\":\"0x1\",\"to\":" AA "}]",
+         "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified"},
+        {"[{\"gasPrice\":\"0x0\",\"to\":" AA "}]", "gasPrice must be non-zero after london fork"},
+        {"[{\"maxFeePerGas\":\"0x0\",\"maxPriorityFeePerGas\":\"0x0\",\"to\":" AA "}]",
+         "maxFeePerGas must be non-zero"},
+        {"[{\"maxFeePerGas\":\"0x5\",\"maxPriorityFeePerGas\":\"0xa\",\"to\":" AA "}]",
+         "maxFeePerGas (5) < maxPriorityFeePerGas (10)"},
+        {"[{}]", "contract creation without any data provided"},
+        {"[{\"data\":\"0x01\",\"input\":\"0x02\",\"to\":" AA "}]",
+         "both \\\"data\\\" and \\\"input\\\" are set and not equal. Please use \\\"input\\\" to "
+         "pass transaction call data"},
+        {"[{\"chainId\":\"0x1\",\"to\":" AA "}]", "chainId does not match node's (have=1, want="},
+        {"[{\"blobVersionedHashes\":[],\"to\":" AA "}]",
+         "need at least 1 blob for a blob transaction"},
+        {"[{\"maxFeePerBlobGas\":\"0x0\",\"to\":" AA "}]",
+         "maxFeePerBlobGas, if specified, must be non-zero"},
+    };
+    for (size_t i = 0; i < COH_CNT(refused); i++) {
+        char const *got = CALL_WITH("eth_fillTransaction", refused[i].args);
+        assert_non_null(strstr(got, "\"code\":-32000"));
+        assert_non_null(strstr(got, refused[i].text));
+    }
     coh_rpcworld_fini(&w);
 }
 
@@ -1105,6 +1180,49 @@ static void rpc_filters_tell_what_is_new(void **state)
 }
 
 /* Whatever comes between, each block is told once and in order. */
+/* Many filters with many criteria are one bound's matter, whoever has them; with one that goes its room comes back. */
+static void rpc_criteria_are_bounded(void **state)
+{
+    (void)state;
+    enum { ADDRS = 1000 };
+    coh_rpcworld_t w;
+    coh_buf_t params = COH_BUF_INIT;
+    char first[64]   = "";
+    uint32_t cnt     = 0;
+    coh_rpcworld_init(&w, &genesis);
+    add_block(&w, 0, 0);
+    coh_buf_printf(&params, "{\"address\":[");
+    for (int i = 0; i < ADDRS; i++) {
+        coh_buf_printf(&params, "%s" AA, i == 0 ? "" : ",");
+    }
+    coh_buf_printf(&params, "]}");
+    coh_buf_put_u8(&params, 0);
+    char *filter = NULL;
+    char *logs   = NULL;
+    assert_true(asprintf(&filter, REQUEST("eth_newFilter", "[%s]"), (char const *)params.p) > 0);
+    assert_true(asprintf(&logs, REQUEST("eth_subscribe", "[\"logs\",%s]"), (char const *)params.p) >
+                0);
+    bool is_sub = false;
+    while (strstr(coh_rpcworld_call(&w, is_sub ? logs : filter), "\"result\"") != NULL) {
+        if (cnt++ == 0) {
+            (void)snprintf(first, sizeof(first), "[%.36s]", strstr(w.answer, "\"0x"));
+        }
+        is_sub = cnt % 8 == 0 && cnt < 800;
+        assert_true(cnt < 4000);
+    }
+    assert_in_range(cnt * ADDRS * sizeof(coh_addr_t), 15 << 20, 16 << 20);
+    assert_string_equal(w.answer, FAULT("-32005", "busy: too many filters and subscriptions"));
+    assert_non_null(strstr(coh_rpcworld_call(&w, logs), "-32005"));
+    assert_non_null(strstr(CALL("eth_newBlockFilter", "[]"), "result"));
+    assert_string_equal(CALL_WITH("eth_uninstallFilter", first), ANSWER("true"));
+    assert_non_null(strstr(coh_rpcworld_call(&w, logs), "result"));
+    assert_non_null(strstr(coh_rpcworld_call(&w, filter), "-32005"));
+    coh_rpcworld_fini(&w);
+    coh_buf_free(&params);
+    free(filter);
+    free(logs);
+}
+
 static void rpc_subscribers_miss_nothing(void **state)
 {
     (void)state;
@@ -1439,11 +1557,13 @@ int main(void)
         cmocka_unit_test(rpc_proofs),
         cmocka_unit_test(rpc_calls),
         cmocka_unit_test(rpc_calls_fail_as_geth_says),
+        cmocka_unit_test(rpc_fills_transactions),
         cmocka_unit_test(rpc_simulates),
         cmocka_unit_test(rpc_tells_access_lists_and_stats),
         cmocka_unit_test(rpc_traces),
         cmocka_unit_test(rpc_finds_logs),
         cmocka_unit_test(rpc_filters_tell_what_is_new),
+        cmocka_unit_test(rpc_criteria_are_bounded),
         cmocka_unit_test(rpc_subscribers_miss_nothing),
         cmocka_unit_test(rpc_tells_what_is_gone),
         cmocka_unit_test(rpc_arguments),

@@ -44,7 +44,7 @@ static void world_init(world_t *w)
                                          .gas_limit = GAS_LIMIT,
                                          .gas_used  = GAS_LIMIT / 2,
                                          .base_fee  = coh_u256(10 * GWEI)};
-    w->pool   = coh_pool_new(&(coh_pool_limits_t){1000, 100, COH_POOL_ARRIVAL});
+    w->pool   = coh_pool_new(&(coh_pool_limits_t){.tx_max = 1000, .sender_tx_max = 100});
 }
 
 static void world_fini(world_t *w)
@@ -99,7 +99,7 @@ static void add_type(world_t *w,
     coh_addr_t sender = coh_test_nth_addr(c->sender);
     coh_u256_t rich   = {{0, 0, 1, 0}};
     if (!coh_pool_knows_account(w->pool, &sender)) {
-        coh_pool_set_account(w->pool, &sender, 0, &rich, 0);
+        coh_pool_set_account(w->pool, &sender, 0, &rich, false, 0);
     }
     bool stale;
     assert_int_equal(
