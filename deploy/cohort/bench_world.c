@@ -48,18 +48,15 @@
 
 static struct {
     char const *name;
-    char const *about;
     coh_bench_uses_t uses;
     uint32_t txs;
 } const works[] = {
-#define COH_BENCH_WORK(ID, name, uses, txs, about) {name, about, uses, txs},
+#define COH_BENCH_WORK(ID, name, uses, txs, about) {name, uses, txs},
 #include "deploy/cohort/bench_world.def"
 #undef COH_BENCH_WORK
 };
 
 char const *coh_bench_work_str(coh_bench_work_t work) { return works[work].name; }
-
-char const *coh_bench_work_about(coh_bench_work_t work) { return works[work].about; }
 
 coh_bench_uses_t coh_bench_work_uses(coh_bench_work_t work) { return works[work].uses; }
 
