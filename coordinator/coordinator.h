@@ -51,11 +51,12 @@ void coh_coordinator_listen(coh_coordinator_t *c, struct coh_asker const *asker)
 void coh_coordinator_ask(coh_coordinator_t *c, struct coh_ask *ask);
 void coh_coordinator_go_on(coh_coordinator_t *c);
 
+/* All shards are ready, and blocks may be built; the last committed block. Communication thread. */
 bool coh_coordinator_is_ready(coh_coordinator_t const *c);
 uint64_t coh_coordinator_head(coh_coordinator_t const *c);
 
 /* coh_coordinator_import queues a block; blocks are carried out in the order given, pipelined like produced ones where
-   each is valid. An invalid transaction makes its block invalid (import mode; DESIGN 4). done is called on the communication thread.
+   each is valid. An invalid transaction makes its block invalid (import mode). done is called on the communication thread.
    Its number must be the head's plus one counted with those queued; a chain that begins elsewhere than at 0 says so in its genesis.
    If a block is invalid, those queued after it are given up with COH_EINVAL and verdict COH_TX_ABORTED: their numbers no longer follow.
    Returns: COH_OK; COH_EBUSY queue full; COH_EINVAL wrong number, or a transaction or step that does not decode; COH_ETOOBIG more than

@@ -13,7 +13,7 @@
                    by at most one bucket. For tests, and against whoever picks addresses that fall
                    into one run.
 
-   Results are the same under every placement (DESIGN, P2); only speed differs. */
+   Results are the same under every placement (shard/EXECUTION.md); only speed differs. */
 #ifndef COH_PLACEMENT_H
 #define COH_PLACEMENT_H
 

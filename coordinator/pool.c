@@ -13,7 +13,6 @@
    Longer ones are allocated one by one. */
 #define RAW_INLINE_MAX 192
 #define HUGE_PAGE      ((size_t)2 << 20)
-#define SLAB_TX_CNT    128
 /* Entries ahead of the one in use for which memory is fetched. */
 #define FETCH_SPARE       4u
 #define SENDER_CHUNK_BITS 15

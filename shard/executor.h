@@ -37,7 +37,7 @@ void coh_executor_free(coh_executor_t *ex);
 void coh_executor_allow_any_sender(coh_executor_t *ex);
 
 /* coh_executor_begin starts a block: decodes its transactions (bytes copied) and lets the workers in. The store's block has begun.
-   serial: a number that no other block of this run has; goes into waiters. attempt: of the BLOCK message.
+   serial: a number that no other block of this run has; goes into waiters.
    Returns: COH_OK; COH_EMALFORMED a transaction does not decode, indices do not ascend, or code may run and fees are not exact: nothing began */
 coh_err_t coh_executor_begin(coh_executor_t *ex, coh_msg_block_t const *block, uint32_t serial);
 /* coh_executor_end closes the block, settled or discarded; no worker is inside afterwards. Results stay readable until the next begin. */
@@ -93,7 +93,7 @@ uint32_t coh_executor_tx_cnt(coh_executor_t const *ex);
 bool coh_executor_used(coh_executor_t const *ex, uint32_t pos, coh_executor_used_t *out);
 bool coh_executor_is_across(coh_executor_t const *ex, uint32_t pos);
 
-/* coh_executor_results appends a record for each transaction, ascending, to out as an array of *cnt; valid until the next call. */
+/* coh_executor_results returns an array of *cnt records, one for each transaction, ascending; valid until the next call. */
 coh_rec_result_t const *coh_executor_results(coh_executor_t *ex, uint32_t *cnt);
 
 #endif

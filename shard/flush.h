@@ -34,11 +34,11 @@ void coh_flush_begin(coh_flush_t *f,
                      coh_store_mark_t const *mark,
                      coh_code_list_t *codes,
                      coh_kv_batch_t *besides);
-/* Sorts and builds the batch, if that is to be done. */
+/* coh_flush_work sorts and builds the requests, if that is to be done; false: it is not. */
 bool coh_flush_work(coh_flush_t *f);
 /* coh_flush_pages gives what the tries have to write with this flush (from coh_tries_take; taken), which waits for it. */
 void coh_flush_pages(coh_flush_t *f, coh_kv_batch_t *pages, bool ingest);
-/* coh_flush_poll hands sorted batches to the disk; their requests carry tag. */
+/* coh_flush_poll hands sorted batches to the disk; their requests carry tag. True: it did. */
 bool coh_flush_poll(coh_flush_t *f, uint32_t tag);
 /* A request came back without error. The last one: entries become clean, *mark is what is on disk now. */
 void coh_flush_on_done(coh_flush_t *f, coh_store_mark_t *mark);

@@ -67,7 +67,7 @@ void coh_moves_drop(coh_moves_t *m, coh_mvstore_t *mv);
 /* An account that a read may be asked of here although it is another's: it is on its way here, or was given away. */
 bool coh_moves_has(coh_moves_t const *m, coh_addr_t const *addr);
 
-/* Goes on; true if it did something. */
+/* Both go on; true if there was something to do. */
 bool coh_moves_poll(coh_moves_t *m);
 bool coh_moves_work(coh_moves_t *m);
 /* What a worker could not read; the shard cannot go on. */

@@ -1,5 +1,5 @@
 /* mvstore.h: the state that a shard owns, in memory: for each key its committed value, its latest settled value, and, while a block executes, the
-   versions that transactions of the block wrote and the reads registered on it (DESIGN 5). Code is not kept here: it is
+   versions that transactions of the block wrote and the reads registered on it (EXECUTION.md). Code is not kept here: it is
    content-addressed (codes.h); an account's value holds its hash. It is also the bounded
    write-back cache over the flat tables: an entry whose changes are flushed may be evicted between blocks.
 
@@ -205,6 +205,7 @@ void coh_mv_abort(coh_mvstore_t *mv,
                   coh_mv_diff_t *const *kept,
                   size_t kept_cnt);
 
+/* The key of an entry that a diff or coh_mv_touch names; borrowed as long as the entry stays. */
 coh_key_t const *coh_mv_entry_key(coh_mvstore_t const *mv, uint32_t entry);
 
 /* Queries read committed state, at any time. coh_mv_query_begin makes room for the keys of one; false: not before the executing block is

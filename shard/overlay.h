@@ -26,6 +26,7 @@ void coh_overlay_clear(coh_overlay_t *o);
 coh_value_t *coh_overlay_find(coh_overlay_t const *o, coh_key_t const *key);
 bool coh_overlay_put(coh_overlay_t *o, coh_key_t const *key, coh_value_t const *value);
 
+/* Octets held. */
 size_t coh_overlay_bytes(coh_overlay_t const *o);
 
 #endif

@@ -17,7 +17,7 @@ static bool is_undecided(coh_participant_t const *p, uint64_t block)
 
 coh_err_t coh_participant_on_settled(coh_participant_t *p,
                                      uint64_t block,
-                                     bool changed,
+                                     bool writes,
                                      coh_abort_t reason,
                                      coh_part_action_t *action)
 {
@@ -28,7 +28,7 @@ coh_err_t coh_participant_on_settled(coh_participant_t *p,
     if (reason != COH_ABORT_NONE) {
         *state_of(p, block) = COH_PART_REFUSED;
         *action             = COH_PART_DO_VOTE_NO;
-    } else if (changed) {
+    } else if (writes) {
         *state_of(p, block) = COH_PART_WRITING;
         *action             = COH_PART_DO_WRITE;
     } else {

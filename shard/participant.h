@@ -7,7 +7,7 @@
                  │               REFUSED               │
                  └───────ABORT───────┴───────ABORT─────┘──▶ (discarded, forgotten)
 
-   A block that changed nothing here skips WRITING. Between its yes and the decision a shard is in doubt: it may neither apply nor
+   A block that leaves nothing to write here skips WRITING: it changed nothing, and the tries have nothing to tell with its root. Between its yes and the decision a shard is in doubt: it may neither apply nor
    discard, and after a crash asks the coordinator. */
 #ifndef COH_PARTICIPANT_H
 #define COH_PARTICIPANT_H
@@ -28,7 +28,7 @@ typedef struct {
 
 typedef enum {
     COH_PART_DO_NOTHING,
-    COH_PART_DO_WRITE, /* write the redo record with sync, then coh_participant_on_written */
+    COH_PART_DO_WRITE, /* write the redo record with sync, and update the tries, then coh_participant_on_written */
     COH_PART_DO_VOTE_YES,
     COH_PART_DO_VOTE_NO,
     COH_PART_DO_APPLY, /* make the block's changes committed, ACK */
@@ -36,15 +36,15 @@ typedef enum {
 
 void coh_participant_init(coh_participant_t *p, uint64_t committed);
 
-/* The block is settled. changed: it changed something here; reason: why it must be refused, or COH_ABORT_NONE.
+/* The block is settled. writes: it has a redo record, or a root to compute; reason: why it must be refused, or COH_ABORT_NONE.
    Returns: COH_OK; COH_EPROTO not the next block, or too many undecided */
 coh_err_t coh_participant_on_settled(coh_participant_t *p,
                                      uint64_t block,
-                                     bool changed,
+                                     bool writes,
                                      coh_abort_t reason,
                                      coh_part_action_t *action);
 
-/* The redo record is durable, or could not be written. Nothing to do if the block was aborted meanwhile. */
+/* The redo record is durable and the tries are updated, or it could not be written. Nothing to do if the block was aborted meanwhile. */
 void coh_participant_on_written(coh_participant_t *p,
                                 uint64_t block,
                                 bool ok,

@@ -1,4 +1,4 @@
-/* reads.h: single keys of committed state at a block, for calls: those that run here (calls.h) and, through READ_STATE, those of other shards. What is not in memory is read from disk for
+/* reads.h: single keys of committed state at a block, for calls: those that run here (callq.h) and, through READ_STATE, those of other shards. What is not in memory is read from disk for
    the reader alone: nothing enters the store, so no call evicts what blocks need, and no block waits for a call's reads. What comes from disk is exact: a key that is not in memory has no change that is
    not flushed, and one that changes meanwhile leaves what it had in the past (past.h).
 

@@ -26,6 +26,7 @@ coh_err_t coh_shard_new(coh_shard_t **out,
 /* The shard as the runtime sees it; freed through its ops. */
 coh_node_t *coh_shard_node(coh_shard_t *s);
 
+/* True while it is RUNNING; communication thread. */
 bool coh_shard_is_ready(coh_shard_t const *s);
 
 /* coh_shard_status_json appends this shard's status as one JSON object; communication thread. */

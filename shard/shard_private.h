@@ -11,7 +11,8 @@
    shard_moves.c   accounts that move between shards
    shard.c         life cycle; which part gets which message, completion and tick
 
-   All run on the communication thread, but for what its comment gives to workers. */
+   All run on the communication thread, but for what its comment gives to workers. coh_sh_on_<message> takes that message, borrowed; COH_EPROTO: its sender may not say that now, and the shard
+   fails, as with any other error. */
 #ifndef COH_SHARD_PRIVATE_H
 #define COH_SHARD_PRIVATE_H
 

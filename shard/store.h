@@ -54,6 +54,7 @@ void coh_store_put_value(coh_kv_batch_t *batch, coh_key_t const *key, coh_value_
 /* coh_store_get_value decodes a flat value of kind. COH_ECORRUPT if it is none. */
 coh_err_t coh_store_get_value(coh_value_t *out, uint32_t kind, coh_bytes_t in);
 
+/* coh_store_put_code puts code whose keccak256 is hash. */
 void coh_store_put_code(coh_kv_batch_t *batch, coh_hash_t const *hash, coh_bytes_t code);
 
 /* coh_store_put_redo adds the redo record of a diff, with changes of guests and the code listed, to batch; returns its size in bytes. */

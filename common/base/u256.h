@@ -143,12 +143,6 @@ static inline bool coh_u256_sub(coh_u256_t *out, coh_u256_t const *a, coh_u256_t
     return borrow != 0;
 }
 
-static inline void coh_u256_neg(coh_u256_t *out, coh_u256_t const *a)
-{
-    coh_u256_t const zero = COH_U256_ZERO;
-    (void)coh_u256_sub(out, &zero, a);
-}
-
 /* *lo = low limb of a * b + c + d, which is below 2^128; returns the high limb. */
 static inline uint64_t coh_u64_mul_add2(uint64_t *lo,
                                         uint64_t a,

@@ -49,6 +49,7 @@ typedef struct {
     uint64_t amount_gwei;
 } coh_withdrawal_t;
 
+/* coh_withdrawal_put appends the RLP that a body has of it. */
 void coh_withdrawal_put(coh_buf_t *out, coh_withdrawal_t const *withdrawal);
 
 /* coh_requests_hash is the requests_hash of a header (EIP-7685): of cnt lists of requests, each its type's octet and data, ascending by type;

@@ -72,6 +72,7 @@ struct coh_evm {
 
 /* ---- interp.c ---- */
 
+/* Run f until one of coh_exit_t has happened: the two loops of coh_evm_loop_t. */
 coh_exit_t coh_interp_fast(coh_evm_t *evm, coh_frame_t *f);
 coh_exit_t coh_interp_switch(coh_evm_t *evm, coh_frame_t *f);
 

@@ -311,18 +311,9 @@ coh_err_t coh_httpd_resolve(struct addrinfo **found, char const *addr)
 coh_err_t coh_httpd_start(coh_httpd_t **out,
                           char const *addr,
                           char const *hosts,
+                          coh_tls_t const *tls,
                           coh_httpd_route_t const *routes,
                           size_t route_cnt)
-{
-    return coh_httpd_start_tls(out, addr, hosts, NULL, routes, route_cnt);
-}
-
-coh_err_t coh_httpd_start_tls(coh_httpd_t **out,
-                              char const *addr,
-                              char const *hosts,
-                              coh_tls_t const *tls,
-                              coh_httpd_route_t const *routes,
-                              size_t route_cnt)
 {
     COH_ASSERT(route_cnt <= COH_HTTPD_ROUTE_MAX);
     struct addrinfo *found = NULL;

@@ -16,7 +16,7 @@
 
      coh_page_t *page = coh_page_new("text/plain", "starting\n", 503);
      coh_httpd_route_t routes[] = {{.path = "/readyz", .fn = coh_page_serve, .arg = page}};
-     coh_httpd_start(&httpd, "127.0.0.1:7550", "localhost", routes, 1);
+     coh_httpd_start(&httpd, "127.0.0.1:7550", "localhost", NULL, routes, 1);
      coh_page_set(page, 200, coh_bytes("ready\n", 6));    from any thread, any time later */
 #ifndef COH_HTTPD_H
 #define COH_HTTPD_H
@@ -56,22 +56,16 @@ typedef struct {
 /* coh_httpd_start listens on addr, "host:port" or "[v6]:port" (port 0: any free one), and serves
    until coh_httpd_stop.
    In:      hosts   names of this server beside IP addresses, comma-separated; "*": any; copied
+            tls     used during the call only; NULL or an empty one: in the clear
             routes  at most COH_HTTPD_ROUTE_MAX; the table is copied
    Returns: COH_OK; COH_EINVAL no such address; COH_EIO cannot listen there (in use, no right): errno
             says why, 0: it is not known */
 coh_err_t coh_httpd_start(coh_httpd_t **out,
                           char const *addr,
                           char const *hosts,
+                          coh_tls_t const *tls,
                           coh_httpd_route_t const *routes,
                           size_t route_cnt);
-
-/* coh_httpd_start_tls is the same over TLS with tls (used during the call only); NULL or an empty one: in the clear. */
-coh_err_t coh_httpd_start_tls(coh_httpd_t **out,
-                              char const *addr,
-                              char const *hosts,
-                              coh_tls_t const *tls,
-                              coh_httpd_route_t const *routes,
-                              size_t route_cnt);
 
 /* coh_httpd_port is the port that the server listens on. */
 uint16_t coh_httpd_port(coh_httpd_t const *httpd);

@@ -2,32 +2,6 @@
 
 #include "common/codec/receipt.h"
 
-/* Sign and size: the sign is COH_WRITE_NEGATIVE, and zero is not negative. */
-static void add_signed(coh_write_t *w, coh_u256_t const *amount, bool negative)
-{
-    bool was_negative = (w->flags & COH_WRITE_NEGATIVE) != 0;
-    if (was_negative == negative) {
-        (void)coh_u256_add(&w->word, &w->word, amount);
-    } else if (coh_u256_lt(&w->word, amount)) { /* it changes its sign */
-        (void)coh_u256_sub(&w->word, amount, &w->word);
-        was_negative = negative;
-    } else {
-        (void)coh_u256_sub(&w->word, &w->word, amount);
-    }
-    was_negative = was_negative && !coh_u256_is_zero(&w->word);
-    w->flags = (w->flags & ~(uint32_t)COH_WRITE_NEGATIVE) | (was_negative ? COH_WRITE_NEGATIVE : 0);
-}
-
-void coh_write_add(coh_write_t *write, coh_u256_t const *amount)
-{
-    add_signed(write, amount, false);
-}
-
-void coh_write_sub(coh_write_t *write, coh_u256_t const *amount)
-{
-    add_signed(write, amount, true);
-}
-
 void coh_write_apply(coh_value_t *value, coh_write_t const *write)
 {
     uint32_t flags = write->flags;

@@ -23,10 +23,6 @@ typedef struct {
     uint32_t flags;
 } coh_write_t;
 
-/* coh_write_add and coh_write_sub add amount to the delta of a write, or take it away. */
-void coh_write_add(coh_write_t *write, coh_u256_t const *amount);
-void coh_write_sub(coh_write_t *write, coh_u256_t const *amount);
-
 /* coh_write_apply changes *value as write says (all flags but REMOVED), for whoever keeps plain values: sequential state, replay of redo
    records. Balances are taken modulo 2^256. */
 void coh_write_apply(coh_value_t *value, coh_write_t const *write);

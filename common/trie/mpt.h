@@ -137,10 +137,6 @@ void coh_mpt_flush_done(coh_mpt_t *mpt);
 /* coh_mpt_dirty_since is the lowest block of whose changes any has not been put into a batch; UINT64_MAX if all have. */
 uint64_t coh_mpt_dirty_since(coh_mpt_t const *mpt);
 
-/* coh_mpt_drop removes a trie from memory, and by a range deletion appended to batch from the store: a wiped storage whose recent roots nobody needs any more, or a bucket that
-   has moved away. */
-void coh_mpt_drop(coh_mpt_t *mpt, coh_kv_batch_t *batch, coh_mpt_id_t const *id);
-
 /* coh_mpt_view_new makes tries that begin as those of base are, and whose updates stay in memory and change nothing in base: for reading the past (history.h). base must not
    be updated, flushed or freed while the view lives; release it with coh_mpt_free. */
 coh_mpt_t *coh_mpt_view_new(coh_mpt_t *base);
@@ -153,6 +149,7 @@ typedef struct {
     uint64_t hash_cnt;    /* nodes encoded so far */
 } coh_mpt_stats_t;
 
+/* coh_mpt_stats tells them as they are now. */
 void coh_mpt_stats(coh_mpt_t const *mpt, coh_mpt_stats_t *out);
 
 #endif

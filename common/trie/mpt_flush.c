@@ -118,22 +118,3 @@ uint64_t coh_mpt_dirty_since(coh_mpt_t const *mpt)
     }
     return since;
 }
-
-void coh_mpt_drop(coh_mpt_t *mpt, coh_kv_batch_t *batch, coh_mpt_id_t const *id)
-{
-    /* Keys that begin with the prefix are below the next prefix of the same length. No prefix is all 0xff: the first octet is a letter. */
-    uint8_t end[COH_MPT_ID_MAX];
-    memcpy(end, id->b, id->n);
-    for (size_t i = id->n; ++end[i - 1] == 0;) {
-        i--;
-        COH_ASSERT(i != 0);
-    }
-    coh_kv_batch_delete_range(
-        batch, mpt->config.table, coh_bytes(id->b, id->n), coh_bytes(end, id->n));
-    coh_mpt_trie_t *trie = coh_mpt_find_trie(mpt, id);
-    if (trie != NULL) {
-        coh_mpt_free_below(mpt, trie->root, false);
-        coh_mpt_page_free(mpt, trie->root);
-        coh_mpt_trie_free(mpt, trie);
-    }
-}

@@ -21,7 +21,7 @@
 typedef struct coh_gateway_http coh_gateway_http_t;
 
 /* coh_gateway_http_open listens and starts the thread; everything is answered with "busy" until a coordinator is attached and runs.
-   config, genesis, metrics (may be NULL): borrowed until close.
+   config, genesis, metrics (may be NULL): borrowed until free.
    Returns: COH_OK; COH_EINVAL, COH_EIO with the reason in err_text */
 coh_err_t coh_gateway_http_open(coh_gateway_http_t **out,
                                 coh_config_t const *config,
@@ -29,6 +29,7 @@ coh_err_t coh_gateway_http_open(coh_gateway_http_t **out,
                                 coh_metrics_t *metrics,
                                 coh_buf_t *err_text);
 
+/* The port that it listens on: of an address with port 0 the one that was free. */
 uint16_t coh_gateway_http_port(coh_gateway_http_t const *gw);
 
 /* Communication thread: coh_gateway_http_attach before the coordinator runs; coh_gateway_http_poll when fd is readable, true if there was anything. */

@@ -16,7 +16,6 @@ typedef enum {
 } coh_bench_work_t;
 
 char const *coh_bench_work_str(coh_bench_work_t work);
-char const *coh_bench_work_about(coh_bench_work_t work);
 /* Whose contracts: ours; ours or published ones; published ones, without which the work cannot be built. */
 typedef enum { COH_BENCH_OWN, COH_BENCH_EITHER, COH_BENCH_PEERS } coh_bench_uses_t;
 coh_bench_uses_t coh_bench_work_uses(coh_bench_work_t work);

@@ -111,8 +111,6 @@ coh_rank_t *coh_cluster_rank(coh_cluster_t *cluster, uint32_t rank)
     return cluster->members[rank].rank;
 }
 
-uint32_t coh_cluster_rank_cnt(coh_cluster_t const *cluster) { return cluster->member_cnt; }
-
 void coh_cluster_close(coh_cluster_t *cluster)
 {
     /* In reverse: the first rank's genesis is shared. */

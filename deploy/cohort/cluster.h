@@ -33,7 +33,6 @@ void coh_cluster_stop(coh_cluster_t *cluster);
 
 /* Rank 0 is the coordinator's. */
 coh_rank_t *coh_cluster_rank(coh_cluster_t *cluster, uint32_t rank);
-uint32_t coh_cluster_rank_cnt(coh_cluster_t const *cluster);
 
 void coh_cluster_close(coh_cluster_t *cluster);
 

@@ -376,5 +376,3 @@ coh_disk_req_t *coh_disk_take(coh_disk_t *disk)
     }
     return first;
 }
-
-bool coh_disk_busy(coh_disk_t const *disk) { return disk->outstanding_cnt != 0; }

@@ -45,7 +45,4 @@ void coh_disk_put(coh_disk_t *disk, coh_disk_req_t *req);
    Cheap if there is none. */
 coh_disk_req_t *coh_disk_take(coh_disk_t *disk);
 
-/* coh_disk_busy tells whether requests are outstanding: handed in and not taken back. */
-bool coh_disk_busy(coh_disk_t const *disk);
-
 #endif

@@ -57,7 +57,7 @@ struct coh_rank {
     uint64_t disk_us;         /* communication thread: next look at the file system */
     coh_verifier_t *verifier; /* rank 0, if configured */
     _Atomic bool ready;       /* shown by /readyz */
-    _Atomic bool was_ready;   /* once true, stays so */
+    bool was_ready;           /* once true, stays so; the communication thread's */
 };
 
 /* ---- What is shown ---- */
@@ -139,9 +139,9 @@ static bool show(void *arg, uint64_t now_us)
 {
     coh_rank_t *rank = arg;
     bool ready       = node_is_ready(rank);
-    if (ready && !atomic_load_explicit(&rank->was_ready, memory_order_relaxed)) {
+    if (ready && !rank->was_ready) {
         log_ready(rank);
-        atomic_store_explicit(&rank->was_ready, true, memory_order_release);
+        rank->was_ready = true;
     }
     atomic_store_explicit(&rank->ready, ready, memory_order_relaxed);
     coh_metric_set(rank->metrics, COH_M_node_ready, ready);
@@ -430,7 +430,7 @@ static coh_err_t open_pages(coh_rank_t *rank, coh_buf_t *err_text)
     coh_err_t rc    = status_address(&addr, rank->config->status_listen, rank->idx, err_text);
     if (rc == COH_OK) {
         put_status_hosts(&hosts, rank->config->status_hosts);
-        rc = coh_httpd_start_tls(
+        rc = coh_httpd_start(
             &rank->httpd, (char const *)addr.p, (char const *)hosts.p, &tls, routes, route_cnt);
         if (rc != COH_OK) {
             coh_buf_printf(err_text,
@@ -494,13 +494,6 @@ void coh_rank_add_source(coh_rank_t *rank, coh_runtime_source_t const *source)
 }
 
 coh_coordinator_t *coh_rank_coordinator(coh_rank_t *rank) { return rank->coordinator; }
-
-bool coh_rank_is_ready(coh_rank_t const *rank)
-{
-    return atomic_load_explicit(&rank->was_ready, memory_order_acquire);
-}
-
-coh_metrics_t *coh_rank_metrics(coh_rank_t *rank) { return rank->metrics; }
 
 void coh_rank_close(coh_rank_t *rank)
 {

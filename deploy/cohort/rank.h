@@ -42,12 +42,6 @@ void coh_rank_add_source(coh_rank_t *rank, coh_runtime_source_t const *source);
 /* The coordinator of rank 0, NULL on others; its functions: communication thread. */
 coh_coordinator_t *coh_rank_coordinator(coh_rank_t *rank);
 
-/* True once the rank has been ready. Any thread. */
-bool coh_rank_is_ready(coh_rank_t const *rank);
-
-/* Metrics of the rank; any thread. */
-coh_metrics_t *coh_rank_metrics(coh_rank_t *rank);
-
 void coh_rank_close(coh_rank_t *rank);
 
 #endif

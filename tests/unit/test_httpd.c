@@ -52,7 +52,8 @@ static int setup(void **state)
                                         {.path = "/empty", .fn = empty},
                                         {.path = "/page", .fn = coh_page_serve, .arg = page},
                                         {.path = "/file", .file = &file}};
-    return coh_httpd_start(&httpd, "127.0.0.1:0", "localhost,x", routes, COH_CNT(routes)) == COH_OK
+    return coh_httpd_start(&httpd, "127.0.0.1:0", "localhost,x", NULL, routes, COH_CNT(routes)) ==
+                   COH_OK
                ? 0
                : -1;
 }
@@ -312,7 +313,7 @@ static void httpd_hosts(void **state)
                   403);
     coh_httpd_t *any;
     coh_httpd_route_t const routes[] = {{.path = "/hello", .fn = hello, .arg = &calls}};
-    assert_int_equal(coh_httpd_start(&any, "127.0.0.1:0", "*", routes, 1), COH_OK);
+    assert_int_equal(coh_httpd_start(&any, "127.0.0.1:0", "*", NULL, routes, 1), COH_OK);
     coh_httpd_t *mine = httpd;
     httpd             = any;
     assert_status(ask_raw("GET /hello HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"),
@@ -416,11 +417,11 @@ static void httpd_start_errors(void **state)
                                         "no such host:80",
                                         "300.1.1.1:80"};
     for (size_t i = 0; i < COH_CNT(bad); i++) {
-        assert_int_equal(coh_httpd_start(&other, bad[i], "", routes, 1), COH_EINVAL);
+        assert_int_equal(coh_httpd_start(&other, bad[i], "", NULL, routes, 1), COH_EINVAL);
     }
     char addr[32];
     (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", coh_httpd_port(httpd));
-    assert_int_equal(coh_httpd_start(&other, addr, "", routes, 1), COH_EIO);
+    assert_int_equal(coh_httpd_start(&other, addr, "", NULL, routes, 1), COH_EIO);
     assert_int_equal(errno, EADDRINUSE);
     coh_httpd_stop(NULL);
 }

@@ -160,8 +160,7 @@ static int setup(void **state)
     assert_int_equal(coh_tls_load(&tls, "status", in_dir("good.crt"), in_dir("good.key"), &text),
                      COH_OK);
     coh_httpd_route_t const routes[] = {{.path = "/hello", .fn = serve_hello}};
-    assert_int_equal(coh_httpd_start_tls(&status, "127.0.0.1:0", "localhost", &tls, routes, 1),
-                     COH_OK);
+    assert_int_equal(coh_httpd_start(&status, "127.0.0.1:0", "localhost", &tls, routes, 1), COH_OK);
     coh_tls_free(&tls);
     coh_buf_free(&text);
     return 0;
