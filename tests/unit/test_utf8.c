@@ -21,7 +21,7 @@ static size_t encode(uint8_t out[4], uint32_t c)
     for (size_t i = n; i-- > 1; c >>= 6) {
         out[i] = (uint8_t)(0x80 | (c & 0x3f));
     }
-    out[0] = (uint8_t)((0xf0 << (4 - n)) | c);
+    out[0] = (uint8_t)((0xf0u << (4 - n)) | c);
     return n;
 }
 
