@@ -2001,8 +2001,6 @@ coh_rec_result_t const *coh_executor_results(coh_executor_t *ex, uint32_t *cnt)
     return ex->results;
 }
 
-uint32_t coh_executor_tx_cnt(coh_executor_t const *ex) { return ex->tx_cnt; }
-
 bool coh_executor_is_across(coh_executor_t const *ex, uint32_t pos)
 {
     return ex->txs[pos].is_across && !ex->txs[pos].is_step;

@@ -89,7 +89,6 @@ typedef struct {
 } coh_executor_used_t;
 
 /* After the end, until the next begin. coh_executor_used: false for a step, or a transaction that was left out. coh_executor_is_across: it is no step, and read or changed something on another shard, tips for the coinbase aside. */
-uint32_t coh_executor_tx_cnt(coh_executor_t const *ex);
 bool coh_executor_used(coh_executor_t const *ex, uint32_t pos, coh_executor_used_t *out);
 bool coh_executor_is_across(coh_executor_t const *ex, uint32_t pos);
 
