@@ -1016,12 +1016,16 @@ static coh_tx_err_t check_delegated(coh_pool_t const *pool, sender_t const *s, c
     if (!s->has_code && !coh_auth_counts_any(&pool->authorities, &s->addr, s->nonce)) {
         return COH_TX_OK;
     }
-    if (s->tx_cnt >= pool->limits.delegated_tx_max) {
+    size_t max       = pool->limits.delegated_tx_max;
+    uint32_t in_line = s->live_cnt + s->ready_cnt;
+    if (tx->nonce == next_nonce(s) && in_line < max) {
+        return COH_TX_OK; /* what it had waiting behind this one before it was delegated does not keep it out */
+    }
+    if (s->tx_cnt >= max) {
         return COH_TX_DELEGATED_LIMIT;
     }
-    bool may_wait =
-        pool->limits.delegated_tx_max > 1; /* and leaves room for what comes before it */
-    return may_wait || tx->nonce == next_nonce(s) ? COH_TX_OK : COH_TX_DELEGATED_GAP;
+    bool may_wait = max > 1; /* and leaves room for what comes before it */
+    return may_wait ? COH_TX_OK : COH_TX_DELEGATED_GAP;
 }
 
 /* Likewise, of those whose authorizations it has. */

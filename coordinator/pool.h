@@ -23,7 +23,8 @@
    What an account without code has pooled stays payable: its balance only grows but for its own transactions, whose cost is counted. Of an account with a
    delegation (EIP-7702) anybody may take the balance, or raise the nonce, and so with one cheap transaction make all that it has pooled invalid, again and
    again: blocks full of what they drop, for the price of one transaction. So, as in geth, whoever is delegated, or has an authorization among the pooled transactions that
-   may still be valid, has delegated_tx_max transactions at a time (geth: 1), if that is one without a gap before it; and an authorization of whoever has more is refused. What is
+   may still be valid, has delegated_tx_max transactions at a time (geth: 1), if that is one without a gap before it; and an authorization of whoever has more is refused. What it had waiting behind a gap
+   before that does not count where the gap is filled: it could not be got rid of. What is
    made invalid at once is then so many for each account that an authorization was paid for. An authorization for a nonce below the account's
    can do nothing, and counts for nothing: nobody can hold an account up by repeating old ones.
 

@@ -1058,6 +1058,20 @@ static void pool_takes_one_of_delegated_accounts(void **state)
     assert_int_equal(PLAIN(pool, 14, 4, 6), COH_TX_OK);
     coh_pool_free(pool);
 
+    /* What waited behind a gap when its sender was delegated does not keep out what fills the gap. */
+    pool = pool_of_delegated(1);
+    assert_int_equal(PLAIN(pool, 1, 2, 7), COH_TX_OK);
+    assert_int_equal(PLAIN(pool, 2, 2, 8), COH_TX_OK);
+    know_code(pool, 2, 5, true);
+    assert_int_equal(PLAIN(pool, 3, 2, 6), COH_TX_DELEGATED_LIMIT);
+    assert_int_equal(PLAIN(pool, 4, 2, 5), COH_TX_OK);
+    assert_int_equal(PLAIN(pool, 5, 2, 6), COH_TX_DELEGATED_LIMIT);
+    TAKE(pool, 1, txs, 4);
+    commit(pool, txs[0]);
+    assert_int_equal(PLAIN(pool, 6, 2, 6), COH_TX_OK);
+    TAKE(pool, 3, txs, 6, 1, 2);
+    coh_pool_free(pool);
+
     /* Several. */
     pool = pool_of_delegated(2);
     assert_int_equal(PLAIN(pool, 1, 1, 6), COH_TX_OK);
