@@ -280,8 +280,6 @@ static void draw_scenario(scenario_t *s,
 }
 
 /* Contracts of the reference lie here. */
-static coh_addr_t contract_addr(uint32_t i) { return (coh_addr_t){.b = {0xcc, [19] = (uint8_t)i}}; }
-
 /* In two of three histories there are blobs, contracts and delegations, as soon as the fork has them. Clients' blobs take time to check: there are fewer of them. */
 static void draw_types(scenario_t *s, coh_rng_t *rng)
 {
@@ -299,14 +297,7 @@ static void draw_types(scenario_t *s, coh_rng_t *rng)
     s->contract_cnt  = COH_REF_CONTRACT_CNT;
     coh_genesis_t *g = &s->genesis;
     g->alloc         = coh_realloc(g->alloc, (g->alloc_cnt + s->contract_cnt) * sizeof(*g->alloc));
-    for (uint32_t i = 0; i < s->contract_cnt; i++) {
-        coh_bytes_t code = coh_ref_contracts[i].code;
-        uint8_t *copied  = coh_calloc(1, code.n); /* the genesis frees it */
-        g->alloc[g->alloc_cnt++] =
-            (coh_genesis_account_t){.addr  = contract_addr(i),
-                                    .nonce = 1,
-                                    .code  = coh_bytes(memcpy(copied, code.p, code.n), code.n)};
-    }
+    coh_ref_put_contracts(g->alloc, &g->alloc_cnt);
 }
 
 /* In some histories accounts live apart from their buckets: existing ones, such that come to be, the coinbase; in some, placement learns. */
@@ -327,7 +318,7 @@ static void draw_pins(scenario_t *s, uint64_t seed, coh_txgen_t *gen)
     }
     addrs[cnt++] = s->genesis.coinbase;
     for (uint32_t i = 0; i < s->contract_cnt; i++) {
-        addrs[cnt++] = contract_addr(i);
+        addrs[cnt++] = coh_ref_contract_addr(i);
     }
     coh_test_pins_write(s->pins, addrs, cnt, s->sim.shard_cnt, coh_rng_next(&rng));
     free(addrs);
@@ -456,7 +447,7 @@ static void draw_auths(history_t *h, coh_txgen_spec_t *spec)
             a.nonce += h->auths[k].key == key;
         }
         if (to < 40) {
-            a.addr = contract_addr((uint32_t)coh_rng_below(rng, h->scenario.contract_cnt));
+            a.addr = coh_ref_contract_addr((uint32_t)coh_rng_below(rng, h->scenario.contract_cnt));
         } else if (to < 60) { /* delegated as well, himself, or without any code */
             a.addr = coh_txgen_addr(h->gen, (uint32_t)draw(rng, 0, keys - 1));
         } else if (to < 70) {
@@ -494,7 +485,7 @@ static void draw_type(history_t *h, coh_ref_block_t const *env, coh_txgen_spec_t
         draw_auths(h, spec);
     }
     if (s->contract_cnt != 0 && coh_rng_percent(rng, 6)) {
-        spec->to = contract_addr((uint32_t)coh_rng_below(rng, s->contract_cnt));
+        spec->to = coh_ref_contract_addr((uint32_t)coh_rng_below(rng, s->contract_cnt));
     }
 }
 
@@ -913,7 +904,7 @@ static coh_addr_t known_account(history_t *h, uint32_t i)
         return coh_txgen_addr(h->gen, i);
     }
     if (i > keys + 1) {
-        return contract_addr(i - keys - 2);
+        return coh_ref_contract_addr(i - keys - 2);
     }
     return i == keys ? h->scenario.genesis.coinbase : (coh_addr_t){.b = {0}};
 }

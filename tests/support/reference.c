@@ -28,6 +28,23 @@ coh_ref_contract_t const coh_ref_contracts[COH_REF_CONTRACT_CNT] = {
     {CODE(0xfe), 0, COH_REF_FAILS},                           /* INVALID */
     {CODE(0x33, 0xff), 2 + 5000, COH_REF_GIVES},              /* CALLER, SELFDESTRUCT */
 };
+
+coh_addr_t coh_ref_contract_addr(uint32_t i)
+{
+    return (coh_addr_t){.b = {0xcc, [19] = (uint8_t)i}};
+}
+
+void coh_ref_put_contracts(coh_genesis_account_t *alloc, size_t *cnt)
+{
+    for (uint32_t i = 0; i < COH_REF_CONTRACT_CNT; i++) {
+        coh_bytes_t code = coh_ref_contracts[i].code;
+        uint8_t *copied  = coh_calloc(1, code.n);
+        alloc[(*cnt)++] =
+            (coh_genesis_account_t){.addr  = coh_ref_contract_addr(i),
+                                    .nonce = 1,
+                                    .code  = coh_bytes(memcpy(copied, code.p, code.n), code.n)};
+    }
+}
 #undef CODE
 
 void coh_ref_init(coh_ref_t *ref)

@@ -29,6 +29,10 @@ typedef struct {
 #define COH_REF_CONTRACT_CNT 4u
 extern coh_ref_contract_t const coh_ref_contracts[COH_REF_CONTRACT_CNT];
 
+/* coh_ref_contract_addr is where coh_ref_put_contracts puts the i-th of them. alloc has room for all, and *cnt grows by them; their code is malloc's, as a genesis frees it. */
+coh_addr_t coh_ref_contract_addr(uint32_t i);
+void coh_ref_put_contracts(coh_genesis_account_t *alloc, size_t *cnt);
+
 typedef struct {
     coh_addr_t addr;
     uint64_t nonce;

@@ -75,8 +75,6 @@ static struct {
 static uint32_t draw(coh_rng_t *rng, uint32_t below) { return (uint32_t)coh_rng_below(rng, below); }
 
 /* Contracts of the reference lie here. */
-static coh_addr_t contract_addr(uint32_t i) { return (coh_addr_t){.b = {0xcc, [19] = (uint8_t)i}}; }
-
 /* Signs for one to four accounts that they run the code of others (EIP-7702); a fourth of it is of no effect. moved: by how much each nonce will have moved when it comes to that. */
 static uint32_t draw_auths(coh_rng_t *rng, coh_ref_t *ref, coh_txgen_auth_t *auths, uint32_t from)
 {
@@ -91,7 +89,7 @@ static uint32_t draw_auths(coh_rng_t *rng, coh_ref_t *ref, coh_txgen_auth_t *aut
                               .chain_id = coh_rng_percent(rng, 20) ? 0 : CHAIN_ID,
                               .nonce    = coh_ref_account(ref, &addr)->nonce + moved[key]};
         if (to < 30) {
-            a.addr = contract_addr(draw(rng, COH_REF_CONTRACT_CNT));
+            a.addr = coh_ref_contract_addr(draw(rng, COH_REF_CONTRACT_CNT));
         } else if (to < 45) { /* delegated as well, himself, or without any code */
             a.addr = coh_txgen_addr(input.gen, draw(rng, ACCOUNTS));
         } else if (to < 60) {
@@ -140,7 +138,7 @@ static coh_txgen_spec_t draw_spec(coh_rng_t *rng,
     coh_u256_t balance  = account->balance;
     coh_u256_t blob_fee = COH_U256_ZERO;
     if (coh_rng_percent(rng, 5)) {
-        spec.to = contract_addr(draw(rng, COH_REF_CONTRACT_CNT));
+        spec.to = coh_ref_contract_addr(draw(rng, COH_REF_CONTRACT_CNT));
     }
     if (spec.type > COH_TX_DYNAMIC_FEE && (spec.is_create || coh_rng_percent(rng, 40))) {
         spec.type = COH_TX_DYNAMIC_FEE;
@@ -234,14 +232,7 @@ static int make_input(void **state)
         coh_addr_t taken         = coh_ref_receiver(&creation, &sender);
         g->alloc[g->alloc_cnt++] = (coh_genesis_account_t){.addr = taken, .nonce = 1};
     }
-    for (uint32_t i = 0; i < COH_REF_CONTRACT_CNT; i++) {
-        coh_bytes_t code = coh_ref_contracts[i].code;
-        uint8_t *copied  = coh_calloc(1, code.n); /* the genesis frees it */
-        g->alloc[g->alloc_cnt++] =
-            (coh_genesis_account_t){.addr  = contract_addr(i),
-                                    .nonce = 1,
-                                    .code  = coh_bytes(memcpy(copied, code.p, code.n), code.n)};
-    }
+    coh_ref_put_contracts(g->alloc, &g->alloc_cnt);
     coh_ref_init(&input.after);
     coh_ref_put_alloc(&input.after, g->alloc, g->alloc_cnt);
     coh_buf_t why = COH_BUF_INIT;
